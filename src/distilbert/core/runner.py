@@ -1,0 +1,73 @@
+"""The border between tasks and frameworks: packed token ids in, NumPy arrays out.
+
+Legend: T tokens of all sequences of a batch together, B sequences, R rows asked for, D dim, V vocabulary, L labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from .config import DistilBertConfig
+from .schema import Head
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Sequences laid end to end, without padding.
+
+    Attributes:
+        input_ids: (T,) int64 ids.
+        offsets: (B + 1,) int64; sequence ``b`` is ``input_ids[offsets[b]:offsets[b + 1]]``.
+        rows: (R,) int64 sorted indices into ``input_ids``, the tokens that a per-token head answers for; None: all.
+    """
+
+    input_ids: np.ndarray
+    offsets: np.ndarray
+    rows: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, sequences: Sequence[Sequence[int]], rows: Sequence[Sequence[int]] | None = None) -> Batch:
+        """Pack ``sequences`` of ids; ``rows[b]`` are the positions in sequence ``b`` that answers are wanted for."""
+        lengths = [len(sequence) for sequence in sequences]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        ids = np.fromiter((i for sequence in sequences for i in sequence), dtype=np.int64, count=int(offsets[-1]))
+        if rows is None:
+            return cls(ids, offsets)
+        picked = [offset + row for offset, positions in zip(offsets, rows, strict=False) for row in sorted(positions)]
+        return cls(ids, offsets, np.asarray(picked, dtype=np.int64))
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(B,) tokens a sequence."""
+        return np.diff(self.offsets)
+
+    def padded(self, pad_token_id: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return ``input_ids`` and ``attention_mask``, both (B, longest), for a framework that wants rectangles."""
+        lengths = self.lengths
+        mask = np.arange(lengths.max(initial=0))[None, :] < lengths[:, None]
+        ids = np.full(mask.shape, pad_token_id, dtype=np.int64)
+        ids[mask] = self.input_ids
+        return ids, mask.astype(np.int64)
+
+
+class Runner(Protocol):
+    """Anything that computes a model's outputs for a packed batch, whatever framework, device or precision it uses.
+
+    ``__call__`` returns float32 arrays by name: ``logits`` (B, L), (B, 1) for multiple choice, (R, L) or (R, V) for
+    tokens; ``start_logits`` and ``end_logits`` (R,); ``last_hidden_state`` (R, D) of a bare encoder.
+    """
+
+    @property
+    def config(self) -> DistilBertConfig:
+        """Configuration of the model that runs."""
+
+    @property
+    def head(self) -> Head:
+        """Its head."""
+
+    def __call__(self, batch: Batch) -> dict[str, np.ndarray]:
+        """Run the model on ``batch``."""

@@ -1,0 +1,1 @@
+"""The model in each framework, one room each, and the Auto classes that choose between them."""

@@ -1,0 +1,133 @@
+"""Turning a model folder into another: BERT to DistilBERT, fewer layers, no head, another type or file format."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+
+from ..core.errors import InputError, ModelNotFoundError, TokenizerError
+from ..core.files import output_folder
+from ..core.schema import HEADS, Head, head_of
+from ..weights.folder import save_tensors
+from ..weights.match import keep_layers, match
+from .auto import AutoTokenizer
+from .checkpoint import open_checkpoint
+
+FORMATS = ("safetensors", "pytorch_model.bin")
+DTYPES = {
+    "float32": np.dtype(np.float32),
+    "float16": np.dtype(np.float16),
+    "bfloat16": np.dtype(ml_dtypes.bfloat16),
+}
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What :func:`convert` wrote.
+
+    Attributes:
+        folder: the new model folder.
+        files: names of its files.
+        architecture: class that the weights are for.
+        n_layers: number of transformer blocks.
+        parameters: number of weights.
+        dropped: names of tensors of heads that were left behind.
+        tokenizer: whether a tokenizer was found and written too.
+    """
+
+    folder: Path
+    files: list[str]
+    architecture: str
+    n_layers: int
+    parameters: int
+    dropped: list[str]
+    tokenizer: bool
+
+
+def convert(
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    layers: Sequence[int] | None = None,
+    head: str | None = None,
+    dtype: str | None = None,
+    to: str = "safetensors",
+    overwrite: bool = False,
+) -> Converted:
+    """Write a DistilBERT or BERT model as a DistilBERT folder.
+
+    Args:
+        source: a folder, or a name on the hub.
+        output: new folder.
+        layers: blocks to keep, in this order; None for all.
+        head: ``"none"`` for the encoder alone; None keeps the head that the source has.
+        dtype: ``"float32"``, ``"float16"`` or ``"bfloat16"``; None keeps that of the source.
+        to: ``"safetensors"`` or ``"pytorch_model.bin"``.
+        overwrite: write into a folder that already holds a model.
+
+    Raises:
+        InputError: an option that is none of these, or a model already stands at ``output``.
+        UnsupportedArchitectureError: a head that has no exact twin.
+        WeightsMismatchError: the source's tensors are not those its configuration asks for.
+    """
+    if to not in FORMATS:
+        raise InputError(f"to must be one of {', '.join(FORMATS)}, got {to!r}.")
+    if dtype is not None and dtype not in DTYPES:
+        raise InputError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}.")
+    if head not in (None, "auto", "none"):
+        raise InputError(f"head must be 'none' or 'auto', got {head!r}.")
+    if (Path(output) / "config.json").exists() and not overwrite:
+        raise InputError(f"{output} already holds a model; choose another folder, or overwrite it.")
+    checkpoint = open_checkpoint(source)
+    config = checkpoint.config
+    target = HEADS[""] if head == "none" else _head_to_keep(checkpoint.bert, config.architectures)
+    tensors = checkpoint.tensors(target)
+    if target is None:
+        target = HEADS["ForMaskedLM" if "vocab_transform.weight" in tensors else ""]
+    if layers is not None:
+        tensors = keep_layers(tensors, layers)
+        heads = {new: config.pruned_heads[old] for new, old in enumerate(layers) if old in config.pruned_heads}
+        config.n_layers, config.pruned_heads = len(layers), heads
+    matched = match(tensors, config, target, where=source)
+    if matched.fresh:
+        raise InputError(f"{source} has no weights for {', '.join(matched.fresh)}; head='none' converts the encoder.")
+    kind = DTYPES.get(dtype or "")
+    arrays = {}
+    for name, tensor in matched.tensors.items():
+        array = tensor.read()
+        arrays[name] = array if kind is None else array.astype(kind, copy=False)
+    config.architectures = [target.architecture]
+    config.dtype = next(iter(arrays.values())).dtype.name
+    folder = output_folder(output)
+    written = save_tensors(folder, arrays, safe=to == "safetensors")
+    config.save_pretrained(folder)
+    tokenizer = _copy_tokenizer(checkpoint.folder, folder)
+    return Converted(
+        folder=folder,
+        files=sorted({path.name for path in written} | {"config.json"} | set(tokenizer)),
+        architecture=target.architecture,
+        n_layers=config.n_layers,
+        parameters=sum(array.size for array in arrays.values()),
+        dropped=matched.dropped,
+        tokenizer=bool(tokenizer),
+    )
+
+
+def _head_to_keep(bert: str | None, architectures: list[str] | None) -> Head | None:
+    """Return the head that the source names; an inexact one of a BERT ends, later, in the error that explains it."""
+    if bert is not None and bert.removeprefix("Bert") in HEADS:
+        return HEADS[bert.removeprefix("Bert")]
+    return head_of(architectures)
+
+
+def _copy_tokenizer(source: Path, folder: Path) -> list[str]:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source, use_fast=False)
+    except (ModelNotFoundError, TokenizerError):
+        return []
+    return [Path(path).name for path in tokenizer.save_pretrained(folder)]

@@ -1,0 +1,74 @@
+"""Choosing a device and a floating type from what a caller writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from ...core.config import DistilBertConfig
+from ...core.errors import DeviceError, InputError
+from ...weights.tensors import Tensors
+
+Device = str | int | torch.device | Mapping[str, Any] | None
+
+
+def pick_device(device: Device) -> torch.device:
+    """Return the device meant by ``device``.
+
+    Args:
+        device: None or -1 for the CPU; ``"auto"`` for a GPU if there is one; a number for that CUDA GPU; a device or
+            its name; ``{"": device}``, as maps for larger models are written.
+
+    Raises:
+        DeviceError: no such device on this machine.
+    """
+    if isinstance(device, Mapping):
+        places = set(map(str, device.values()))
+        if len(places) != 1:
+            raise DeviceError(f"device_map must put the whole model on one device, got {dict(device)!r}.")
+        return pick_device(next(iter(device.values())))
+    if device is None or (isinstance(device, int) and device < 0):
+        return torch.device("cpu")
+    if device in ("auto", "balanced", "sequential"):
+        if torch.cuda.is_available():
+            return torch.device("cuda", torch.cuda.current_device())
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device("cuda", device) if isinstance(device, int) else torch.device(device)
+    except RuntimeError as error:
+        raise DeviceError(f"device {device!r} is none that PyTorch knows: {str(error).splitlines()[0]}") from None
+    if chosen.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if (chosen.index or 0) >= count:
+            raise DeviceError(
+                f"device {device!r} is not there: PyTorch {torch.__version__} sees {count} CUDA GPUs. "
+                "Use device='cpu', or device_map='auto' to take whatever there is."
+            )
+    if chosen.type == "mps" and not torch.backends.mps.is_available():
+        raise DeviceError(f"device {device!r} is not there: this machine has no Apple GPU that PyTorch can use.")
+    return chosen
+
+
+def pick_dtype(
+    dtype: torch.dtype | str | None, config: DistilBertConfig, tensors: Tensors | None = None
+) -> torch.dtype:
+    """Return the floating type meant by ``dtype``: fp32 unless something else is asked for.
+
+    Args:
+        dtype: a floating type, its name (``"bfloat16"``, ``"torch.bfloat16"``), or ``"auto"``.
+        config: its ``dtype`` is what ``"auto"`` means.
+        tensors: where the configuration names none, the type of the first floating tensor is taken.
+
+    Raises:
+        InputError: no floating type.
+    """
+    if dtype is None:
+        return torch.float32
+    if dtype == "auto":
+        dtype = config.dtype or next((t.dtype for t in (tensors or {}).values() if "float" in t.dtype), "float32")
+    chosen = getattr(torch, dtype.removeprefix("torch."), None) if isinstance(dtype, str) else dtype
+    if not isinstance(chosen, torch.dtype) or not chosen.is_floating_point:
+        raise InputError(f"dtype must be a floating type such as torch.bfloat16 or 'float16', got {dtype!r}.")
+    return chosen

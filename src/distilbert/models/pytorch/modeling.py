@@ -1,0 +1,332 @@
+"""DistilBERT's encoder in PyTorch (arXiv 1910.01108): embeddings and post-LayerNorm transformer blocks.
+
+Legend: B batch, S sequence, T packed tokens, R rows asked for, D dim, F hidden_dim, N heads, H head dim.
+Hidden states are (B, S, D) with a mask, or (T, D) with a :class:`Packing`; only attention sees the difference.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from ...core.config import DistilBertConfig
+from ...core.errors import InputError, reject_unknown
+from ...core.outputs import BaseModelOutput
+from ...core.schema import HEADS, LAYER_NORM_EPS, attention_width
+from .attention import attend_eager, attend_flash, attend_sdpa, extend_mask, require_flash
+from .packing import Packing
+from .pretrained import DistilBertPreTrainedModel
+
+ACTIVATIONS = {
+    "gelu": F.gelu,
+    "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
+    "gelu_fast": lambda x: F.gelu(x, approximate="tanh"),
+    "gelu_pytorch_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "relu": F.relu,
+    "silu": F.silu,
+    "swish": F.silu,
+    "tanh": torch.tanh,
+}
+
+
+class Embeddings(nn.Module):
+    """Word plus position embeddings, LayerNorm, dropout."""
+
+    def __init__(self, config: DistilBertConfig) -> None:
+        super().__init__()
+        self.word_embeddings = nn.Embedding(config.vocab_size, config.dim, padding_idx=config.pad_token_id)
+        self.position_embeddings = nn.Embedding(config.max_position_embeddings, config.dim)
+        self.LayerNorm = nn.LayerNorm(config.dim, eps=LAYER_NORM_EPS)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, input_ids: Tensor | None, inputs_embeds: Tensor | None, position_ids: Tensor) -> Tensor:
+        """Embed ids (..., S), or take embeddings (..., S, D), at positions that broadcast to (..., S): (..., S, D)."""
+        if inputs_embeds is None:
+            assert input_ids is not None
+            inputs_embeds = self.word_embeddings(input_ids)
+        return self.dropout(self.LayerNorm(inputs_embeds + self.position_embeddings(position_ids)))
+
+
+class DistilBertSelfAttention(nn.Module):
+    """Multi-head self-attention; pruned heads are simply not there."""
+
+    def __init__(self, config: DistilBertConfig, layer: int) -> None:
+        super().__init__()
+        width = attention_width(config, layer)
+        self.head_dim = config.dim // config.n_heads
+        self.dropout = nn.Dropout(config.attention_dropout)
+        self.q_lin = nn.Linear(config.dim, width)
+        self.k_lin = nn.Linear(config.dim, width)
+        self.v_lin = nn.Linear(config.dim, width)
+        self.out_lin = nn.Linear(width, config.dim)
+
+    def forward(
+        self,
+        hidden: Tensor,
+        mask: Tensor | None,
+        packing: Packing | None,
+        rows: Tensor | None,
+        head_mask: Tensor | None,
+        implementation: str,
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return (B, S, D) or (T or R, D), and from the eager implementation the maps (B, N, S, S)."""
+        q, k, v = (lin(hidden).unflatten(-1, (-1, self.head_dim)) for lin in (self.q_lin, self.k_lin, self.v_lin))
+        dropout = self.dropout.p if self.training else 0.0
+        weights = None
+        if packing is not None:
+            context = attend_flash(q, k, v, packing, dropout)  # (T, N, H)
+            context = context if rows is None else context[rows]
+        else:
+            q, k, v = (x.transpose(1, 2) for x in (q, k, v))  # (B, N, S, H)
+            if implementation == "eager":
+                context, weights = attend_eager(q, k, v, mask, dropout, head_mask)
+            else:
+                context = attend_sdpa(q, k, v, mask, dropout)
+            context = context.transpose(1, 2)  # (B, S, N, H)
+        return self.out_lin(context.flatten(-2)), weights
+
+
+class FFN(nn.Module):
+    """Two linear maps with the activation between them."""
+
+    def __init__(self, config: DistilBertConfig) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(config.dropout)
+        self.lin1 = nn.Linear(config.dim, config.hidden_dim)
+        self.lin2 = nn.Linear(config.hidden_dim, config.dim)
+        self.activation = ACTIVATIONS[config.activation]
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """(..., D) -> (..., D), through (..., F)."""
+        return self.dropout(self.lin2(self.activation(self.lin1(hidden))))
+
+
+class TransformerBlock(nn.Module):
+    """Attention and feed-forward, each followed by a residual sum and LayerNorm."""
+
+    def __init__(self, config: DistilBertConfig, layer: int) -> None:
+        super().__init__()
+        self.attention = DistilBertSelfAttention(config, layer)
+        self.sa_layer_norm = nn.LayerNorm(config.dim, eps=LAYER_NORM_EPS)
+        self.ffn = FFN(config)
+        self.output_layer_norm = nn.LayerNorm(config.dim, eps=LAYER_NORM_EPS)
+
+    def forward(
+        self,
+        hidden: Tensor,
+        mask: Tensor | None = None,
+        packing: Packing | None = None,
+        rows: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        implementation: str = "sdpa",
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return hidden states of the shape given, or (R, D) of the ``rows`` of packed tokens, and attention maps."""
+        context, weights = self.attention(hidden, mask, packing, rows, head_mask, implementation)
+        hidden = self.sa_layer_norm(context + (hidden if rows is None else hidden[rows]))
+        return self.output_layer_norm(self.ffn(hidden) + hidden), weights
+
+
+class Transformer(nn.Module):
+    """The stack of blocks."""
+
+    def __init__(self, config: DistilBertConfig) -> None:
+        super().__init__()
+        self.layer = nn.ModuleList([TransformerBlock(config, layer) for layer in range(config.n_layers)])
+        self.gradient_checkpointing = False
+
+    def forward(
+        self,
+        hidden: Tensor,
+        mask: Tensor | None = None,
+        packing: Packing | None = None,
+        rows: Tensor | None = None,
+        head_mask: Tensor | list[None] | None = None,
+        implementation: str = "sdpa",
+    ) -> tuple[list[Tensor], list[Tensor | None]]:
+        """Return n_layers + 1 hidden states, the input first, and n_layers attention maps (None unless eager).
+
+        ``rows`` (R,) picks the packed tokens that the last block answers for; its queries need no more.
+        """
+        states, maps = [hidden], []
+        for number, block in enumerate(self.layer):
+            arguments: tuple[Any, ...] = (
+                states[-1],
+                mask,
+                packing,
+                rows if number == len(self.layer) - 1 else None,
+                None if head_mask is None else head_mask[number],
+                implementation,
+            )
+            if self.gradient_checkpointing and self.training:
+                state, weights = checkpoint(block, *arguments, use_reentrant=False)
+            else:
+                state, weights = block(*arguments)
+            states.append(state)
+            maps.append(weights)
+        return states, maps
+
+
+class DistilBertModel(DistilBertPreTrainedModel):
+    """The bare encoder: token ids to hidden states."""
+
+    head_spec = HEADS[""]
+
+    def __init__(self, config: DistilBertConfig) -> None:
+        super().__init__(config)
+        self.embeddings = Embeddings(config)
+        self.transformer = Transformer(config)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        position_ids: Tensor | None = None,
+        token_type_ids: Tensor | None = None,
+        **unknown: Any,
+    ) -> BaseModelOutput | tuple[Any, ...]:
+        """Compute hidden states.
+
+        Args:
+            input_ids: (B, S) ids; either these or ``inputs_embeds``.
+            attention_mask: (B, S), 1 for tokens and 0 for padding; or (B, 1 or N, S, S).
+            head_mask: (N,) or (n_layers, N), a factor for each head.
+            inputs_embeds: (B, S, D) instead of word embeddings.
+            output_attentions: return the maps; computed by the eager implementation whichever is set.
+            output_hidden_states: return the hidden states of all layers.
+            return_dict: False for a tuple.
+            position_ids: (B, S) or (S,); counted from 0 if not given.
+            token_type_ids: accepted if all zero, since tokenizers made for BERT return them.
+            **unknown: anything else is an error that names the nearest argument.
+
+        Returns:
+            ``last_hidden_state`` (B, S, D) and what was asked for.
+
+        Raises:
+            InputError: the input cannot be used; the message says why.
+        """
+        if unknown:
+            reject_unknown(unknown, _FORWARD_ARGUMENTS, f"{type(self).__name__}.forward")
+        config = self.config
+        output_attentions = config.output_attentions if output_attentions is None else output_attentions
+        if output_hidden_states is None:
+            output_hidden_states = config.output_hidden_states
+        batch, length = self._check(input_ids, inputs_embeds, token_type_ids)
+        if position_ids is None:
+            source = input_ids if input_ids is not None else inputs_embeds
+            assert source is not None
+            position_ids = torch.arange(length, device=source.device)
+        hidden = self._embed(input_ids, inputs_embeds, position_ids)  # (B, S, D)
+
+        implementation = "eager" if output_attentions or head_mask is not None else self.attn_implementation
+        head_factors = self._head_factors(head_mask)
+        if implementation == "flash_attention_2" and (attention_mask is None or attention_mask.dim() == 2):
+            require_flash(hidden.device)
+            extend_mask(attention_mask, batch, length)  # only to check its shape
+            mask = hidden.new_ones(batch, length) if attention_mask is None else attention_mask
+            packing = Packing.of_mask(mask)
+            packed, maps = self.transformer(packing.pack(hidden), packing=packing)
+            states = [
+                packing.unpack(state, batch, length) for state in (packed if output_hidden_states else packed[-1:])
+            ]
+        else:
+            mask_ = extend_mask(attention_mask, batch, length)
+            states, maps = self.transformer(hidden, mask_, None, None, head_factors, implementation)
+        output = BaseModelOutput(
+            last_hidden_state=states[-1],
+            hidden_states=tuple(states) if output_hidden_states else None,
+            attentions=tuple(maps) if output_attentions else None,
+        )
+        return_dict = config.return_dict if return_dict is None else return_dict
+        return output if return_dict else output.to_tuple()
+
+    def forward_packed(self, input_ids: Tensor, packing: Packing, rows: Tensor | None = None) -> Tensor:
+        """Compute last hidden states without padding.
+
+        Args:
+            input_ids: (T,) ids of all sequences, end to end.
+            packing: where each sequence lies.
+            rows: (R,) tokens wanted; the last block skips the others' feed-forward. None for all.
+
+        Returns:
+            (R, D) or (T, D).
+        """
+        longest = max(packing.lengths, default=0)
+        self._check_length(longest)
+        hidden = self._embed(input_ids, None, packing.position_ids())
+        states, _ = self.transformer(hidden, packing=packing, rows=rows)
+        return states[-1]
+
+    def _check(
+        self, input_ids: Tensor | None, inputs_embeds: Tensor | None, token_type_ids: Tensor | None
+    ) -> tuple[int, int]:
+        if (input_ids is None) == (inputs_embeds is None):
+            raise InputError("Give either input_ids or inputs_embeds, and not both.")
+        if input_ids is not None and input_ids.dim() != 2:
+            raise InputError(f"input_ids must be (batch, sequence), got shape {tuple(input_ids.shape)}.")
+        if inputs_embeds is not None and (inputs_embeds.dim() != 3 or inputs_embeds.shape[-1] != self.config.dim):
+            raise InputError(
+                f"inputs_embeds must be (batch, sequence, {self.config.dim}), got shape {tuple(inputs_embeds.shape)}."
+            )
+        batch, length = (input_ids if input_ids is not None else inputs_embeds).shape[:2]  # type: ignore[union-attr]
+        self._check_length(length)
+        # Looking at values stops the GPU and cannot be traced, so a compiled model trusts its input.
+        if token_type_ids is not None and not torch.compiler.is_compiling() and bool(token_type_ids.any()):
+            raise InputError(
+                "token_type_ids holds nonzero ids, and DistilBERT has no token types: it tells two texts apart by the "
+                "[SEP] between them. Leave token_type_ids out (return_token_type_ids=False)."
+            )
+        return batch, length
+
+    def _check_length(self, length: int) -> None:
+        limit = self.config.max_position_embeddings
+        if length > limit:
+            raise InputError(
+                f"The input has {length} tokens and the model knows {limit} positions: tokenize with truncation=True, "
+                "or with a stride into windows, or enlarge it with resize_position_embeddings()."
+            )
+
+    def _embed(self, input_ids: Tensor | None, inputs_embeds: Tensor | None, position_ids: Tensor) -> Tensor:
+        if torch.compiler.is_compiling():
+            return self.embeddings(input_ids, inputs_embeds, position_ids)
+        try:
+            return self.embeddings(input_ids, inputs_embeds, position_ids)
+        except IndexError:
+            limits = {"input_ids": (input_ids, self.embeddings.word_embeddings.num_embeddings)}
+            limits["position_ids"] = (position_ids, self.embeddings.position_embeddings.num_embeddings)
+            for name, (ids, size) in limits.items():
+                if ids is not None and ids.numel() and (ids.min() < 0 or ids.max() >= size):
+                    raise InputError(
+                        f"{name} holds ids from {int(ids.min())} to {int(ids.max())}; this model takes 0 to {size - 1}."
+                        " Do the tokenizer and the model belong together?"
+                    ) from None
+            raise
+
+    def _head_factors(self, head_mask: Tensor | None) -> Tensor | None:
+        """Bring ``head_mask`` to (n_layers, 1, N, 1, 1)."""
+        if head_mask is None:
+            return None
+        layers, heads = self.config.n_layers, self.config.n_heads
+        if head_mask.dim() == 1:
+            head_mask = head_mask.expand(layers, -1)
+        if tuple(head_mask.shape) != (layers, heads) or self.config.pruned_heads:
+            raise InputError(
+                f"head_mask must be ({heads},) or ({layers}, {heads}) and needs a model without pruned heads, "
+                f"got {tuple(head_mask.shape)}."
+            )
+        return head_mask.to(self.dtype)[:, None, :, None, None]
+
+
+_FORWARD_ARGUMENTS = (
+    "input_ids", "attention_mask", "head_mask", "inputs_embeds", "position_ids", "token_type_ids", "labels",
+    "start_positions", "end_positions", "output_attentions", "output_hidden_states", "return_dict",
+)  # fmt: skip

@@ -1,0 +1,149 @@
+"""Changing the weights of a model in place: fresh ones, sinusoidal positions, resizing, pruning heads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...core.config import DistilBertConfig
+from ...core.errors import InputError
+
+
+def init_module(module: nn.Module, config: DistilBertConfig) -> None:
+    """Draw fresh weights: normal with ``initializer_range``, biases zero, the padding row zero."""
+    if isinstance(module, (nn.Linear, nn.Embedding)):
+        module.weight.data.normal_(0.0, config.initializer_range)
+        if isinstance(module, nn.Linear) and module.bias is not None:
+            module.bias.data.zero_()
+        if isinstance(module, nn.Embedding) and module.padding_idx is not None:
+            module.weight.data[module.padding_idx].zero_()
+    elif isinstance(module, nn.LayerNorm):
+        module.weight.data.fill_(1.0)
+        module.bias.data.zero_()
+
+
+def fresh_parameter(name: str, empty: Tensor, config: DistilBertConfig) -> Tensor:
+    """Fill ``empty`` as :func:`init_module` would the head tensor called ``name``."""
+    if name.endswith("bias"):
+        return empty.zero_()
+    return empty.fill_(1.0) if "layer_norm" in name else empty.normal_(0.0, config.initializer_range)
+
+
+def set_parameter(model: nn.Module, name: str, tensor: Tensor) -> None:
+    """Put ``tensor`` in place of the parameter called ``name``; a parameter given is shared."""
+    module_name, _, leaf = name.rpartition(".")
+    parameter = tensor if isinstance(tensor, nn.Parameter) else nn.Parameter(tensor)
+    setattr(model.get_submodule(module_name), leaf, parameter)
+
+
+def sinusoidal_positions(positions: int, dim: int) -> Tensor:
+    """Return (P, D) fixed positions: sine in even columns, cosine in odd ones (arXiv 1706.03762, section 3.5)."""
+    columns = np.arange(dim)
+    angles = np.arange(positions)[:, None] / np.power(10000, 2 * (columns // 2) / dim)[None, :]  # (P, D) radians
+    table = np.where(columns % 2 == 0, np.sin(angles), np.cos(angles))
+    return torch.from_numpy(table.astype(np.float32))
+
+
+def set_sinusoidal(embedding: nn.Embedding) -> None:
+    """Fill position embeddings with sines and cosines and keep them from being trained."""
+    weight = embedding.weight
+    weight.requires_grad_(False)
+    if not weight.is_meta:
+        weight.copy_(sinusoidal_positions(*weight.shape))
+
+
+def resize_token_embeddings(model: Any, new_num_tokens: int | None, pad_to_multiple_of: int | None) -> nn.Embedding:
+    """Change the number of word pieces of a model, and of its masked-LM head.
+
+    Args:
+        model: any of the PyTorch models.
+        new_num_tokens: new size V; None keeps it, for use with the next.
+        pad_to_multiple_of: round the size up to a multiple of this.
+
+    Returns:
+        The word embeddings. The first rows are the old ones; rows beyond start from random numbers.
+    """
+    old = model.get_input_embeddings()
+    size = old.num_embeddings if new_num_tokens is None else new_num_tokens
+    if pad_to_multiple_of is not None:
+        size = -(-size // pad_to_multiple_of) * pad_to_multiple_of
+    if size < 1:
+        raise InputError(f"A vocabulary needs at least one entry, got {size}.")
+    padding = old.padding_idx if old.padding_idx is not None and old.padding_idx < size else None
+    new = nn.Embedding(size, old.embedding_dim, padding, device=old.weight.device, dtype=old.weight.dtype)
+    init_module(new, model.config)
+    _copy_rows(old.weight, new.weight)
+    new.weight.requires_grad_(old.weight.requires_grad)
+    model.set_input_embeddings(new)
+    projector = model.get_output_embeddings()
+    if projector is not None:
+        resized = nn.Linear(projector.in_features, size, device=new.weight.device, dtype=new.weight.dtype)
+        init_module(resized, model.config)
+        _copy_rows(projector.weight, resized.weight)
+        _copy_rows(projector.bias, resized.bias)
+        model.vocab_projector = resized
+    model.tie_weights()
+    return new
+
+
+def resize_position_embeddings(model: Any, positions: int) -> None:
+    """Change the number of positions of a model: learned ones are kept and extended at random, sinusoidal computed."""
+    if positions < 1:
+        raise InputError(f"A model needs at least one position, got {positions}.")
+    old = model.get_position_embeddings()
+    new = nn.Embedding(positions, old.embedding_dim, device=old.weight.device, dtype=old.weight.dtype)
+    init_module(new, model.config)
+    if model.config.sinusoidal_pos_embds:
+        set_sinusoidal(new)
+    else:
+        _copy_rows(old.weight, new.weight)
+    model.base_model.embeddings.position_embeddings = new
+    model.config.max_position_embeddings = positions
+
+
+def prune_heads(model: Any, heads_to_prune: Mapping[int, list[int]]) -> None:
+    """Remove attention heads from a model for good; the configuration remembers them under ``pruned_heads``.
+
+    Args:
+        model: any of the PyTorch models.
+        heads_to_prune: layer -> heads, numbered as in the unpruned model; heads already gone are passed over.
+
+    Raises:
+        ConfigError: no such layer or head, or no head would be left.
+    """
+    config = model.config
+    before = config.pruned_heads
+    config.pruned_heads = {
+        layer: sorted({*before.get(layer, ()), *heads_to_prune.get(layer, ())})
+        for layer in sorted({*before, *heads_to_prune})
+    }
+    try:
+        config.validate()
+    except Exception:
+        config.pruned_heads = before
+        raise
+    for layer in heads_to_prune:
+        attention = model.base_model.transformer.layer[layer].attention
+        there = [head for head in range(config.n_heads) if head not in before.get(layer, ())]
+        kept = [place for place, head in enumerate(there) if head not in config.pruned_heads[layer]]
+        rows = torch.arange(len(there) * attention.head_dim).view(len(there), -1)[kept].flatten()
+        for name in ("q_lin", "k_lin", "v_lin"):
+            lin = getattr(attention, name)
+            _replace_linear(lin, lin.weight[rows], lin.bias[rows])
+        _replace_linear(attention.out_lin, attention.out_lin.weight[:, rows], attention.out_lin.bias)
+
+
+def _replace_linear(lin: nn.Linear, weight: Tensor, bias: Tensor) -> None:
+    lin.weight = nn.Parameter(weight.detach().clone(), requires_grad=lin.weight.requires_grad)
+    lin.bias = nn.Parameter(bias.detach().clone(), requires_grad=lin.bias.requires_grad)
+    lin.out_features, lin.in_features = weight.shape
+
+
+@torch.no_grad()
+def _copy_rows(old: Tensor, new: Tensor) -> None:
+    rows = min(len(old), len(new))
+    new[:rows] = old[:rows]

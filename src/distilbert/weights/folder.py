@@ -1,0 +1,123 @@
+"""A model folder: which files hold the weights, reading them, and writing them so that a crash leaves the old ones."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from ..core.errors import InputError, ModelNotFoundError, WeightsError
+from ..core.files import output_folder, write_json
+from .tensors import Tensors, open_safetensors, open_torch_files, save_safetensors, save_torch_file
+
+SAFETENSORS = "model.safetensors"
+TORCH = "pytorch_model.bin"
+OTHER_FORMATS = ("tf_model.h5", "flax_model.msgpack")
+UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+
+
+def open_tensors(folder: Path, *, use_safetensors: bool | None = None) -> Tensors:
+    """Return the tensors of a model folder, by the names in its files.
+
+    Args:
+        folder: holds ``model.safetensors`` or ``pytorch_model.bin``, or the shards that an index names.
+        use_safetensors: True or False to allow only that format; None prefers safetensors.
+
+    Raises:
+        ModelNotFoundError: there are no weights; the message says what is there.
+        WeightsError: a file is missing, truncated or corrupt.
+    """
+    for name in (SAFETENSORS, TORCH):
+        if use_safetensors is not None and use_safetensors != (name == SAFETENSORS):
+            continue
+        paths = _files(folder, name)
+        if paths and name == SAFETENSORS:
+            return {name: tensor for path in paths for name, tensor in open_safetensors(path).items()}
+        if paths:
+            return open_torch_files(paths)
+    there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    advice = ""
+    if set(there) & set(OTHER_FORMATS):
+        advice = " Weights of another framework are there, which this version does not read."
+    raise ModelNotFoundError(
+        f"There are no weights in {folder}: looked for {SAFETENSORS} and {TORCH}, alone or as shards with an index; "
+        f"found {', '.join(there) or 'nothing'}.{advice}"
+    )
+
+
+def _files(folder: Path, name: str) -> list[Path]:
+    """Return the files that hold the weights of the format of ``name``: one, its shards, or none."""
+    single, index = folder / name, folder / f"{name}.index.json"
+    if single.is_file():
+        return [single]
+    if not index.is_file():
+        return []
+    try:
+        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise WeightsError(f"{index} is not an index of shards: {error!r}.") from None
+    for shard in shards:
+        if Path(shard).name != shard or not (folder / shard).is_file():
+            raise WeightsError(f"{index} names the shard {shard!r}, which is not in the folder.")
+    return [folder / shard for shard in shards]
+
+
+def save_tensors(
+    folder: Path, arrays: Mapping[str, np.ndarray], *, max_shard_size: int | str = "5GB", safe: bool = True
+) -> list[Path]:
+    """Write the weights of a model folder.
+
+    Args:
+        folder: created if needed.
+        arrays: name -> array.
+        max_shard_size: bytes, or text such as ``"200MB"``; more than that is split into shards with an index.
+        safe: safetensors; False writes ``pytorch_model.bin``.
+
+    Returns:
+        The files written.
+    """
+    folder = output_folder(folder)
+    name, save = (SAFETENSORS, save_safetensors) if safe else (TORCH, save_torch_file)
+    stem, suffix = name.rsplit(".", 1)
+    shards = _split(arrays, _bytes(max_shard_size))
+    if len(shards) == 1:
+        names = [name]
+    else:
+        names = [f"{stem}-{number:05d}-of-{len(shards):05d}.{suffix}" for number in range(1, len(shards) + 1)]
+    for shard_name, shard in zip(names, shards, strict=True):
+        save(folder / shard_name, shard)
+    index = folder / f"{name}.index.json"
+    if len(shards) > 1:
+        where = {tensor: shard_name for shard_name, shard in zip(names, shards, strict=True) for tensor in shard}
+        total = sum(array.nbytes for array in arrays.values())
+        write_json(index, {"metadata": {"total_size": total}, "weight_map": where})
+        names.append(index.name)
+    own = re.compile(rf"{re.escape(stem)}(-\d{{5}}-of-\d{{5}})?\.{suffix}(\.index\.json)?")
+    for path in folder.iterdir():  # files of an earlier save would be read instead of, or beside, the new ones
+        if own.fullmatch(path.name) and path.name not in names:
+            path.unlink()
+    return [folder / name for name in names]
+
+
+def _split(arrays: Mapping[str, np.ndarray], limit: int) -> list[dict[str, np.ndarray]]:
+    shards: list[dict[str, np.ndarray]] = [{}]
+    used = 0
+    for name, array in arrays.items():
+        if shards[-1] and used + array.nbytes > limit:
+            shards.append({})
+            used = 0
+        shards[-1][name] = array
+        used += array.nbytes
+    return shards
+
+
+def _bytes(size: int | str) -> int:
+    if isinstance(size, int):
+        return size
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]i?B)\s*", size, re.IGNORECASE)
+    if not match:
+        raise InputError(f"max_shard_size must be bytes or text such as '200MB' or '5GB', got {size!r}.")
+    return int(float(match[1]) * UNITS[match[2].upper()])

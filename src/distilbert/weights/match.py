@@ -1,0 +1,130 @@
+"""From the names in a file to exactly the tensors of a model: every one there, none left over, every shape equal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..core.config import DistilBertConfig
+from ..core.errors import ConfigError, WeightsMismatchError
+from ..core.schema import HEAD_MODULES, PREFIX, Head, Shapes, head_shapes, tensor_shapes, tied
+from .tensors import Tensors
+
+LAYER = re.compile(r"(transformer\.layer\.)(\d+)(\..*)")
+
+
+@dataclass(frozen=True)
+class Matched:
+    """What was found for a model.
+
+    Attributes:
+        tensors: name -> tensor of the model, without those that are tied to another.
+        fresh: names of head tensors that the file lacks and that start from random numbers.
+        dropped: names in the file that belong to another head.
+    """
+
+    tensors: Tensors
+    fresh: list[str]
+    dropped: list[str]
+
+
+def normalize(tensors: Tensors) -> Tensors:
+    """Return tensors by today's names without the ``distilbert.`` prefix: old LayerNorm names, stray buffers."""
+    normal: Tensors = {}
+    for name, tensor in tensors.items():
+        name = name.removeprefix(PREFIX)
+        name = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name))
+        if not name.endswith("position_ids"):
+            normal[name] = tensor
+    return normal
+
+
+def keep_layers(tensors: Tensors, layers: Sequence[int]) -> Tensors:
+    """Return the tensors with only the given blocks, renumbered in the order given.
+
+    Raises:
+        ConfigError: a layer is not there, or none is given.
+    """
+    there = {int(match[2]) for match in map(LAYER.search, tensors) if match}
+    if not layers or not set(layers) <= there:
+        raise ConfigError(f"layers must name some of {sorted(there)}, got {list(layers)}.")
+    kept: Tensors = {}
+    for name, tensor in tensors.items():
+        match = LAYER.search(name)
+        if not match:
+            kept[name] = tensor
+            continue
+        for new, old in enumerate(layers):
+            if int(match[2]) == old:
+                kept[f"{name[: match.start()]}{match[1]}{new}{match[3]}"] = tensor
+    return kept
+
+
+def match(
+    tensors: Tensors, config: DistilBertConfig, head: Head, *, where: object, ignore_mismatched_sizes: bool = False
+) -> Matched:
+    """Find every tensor of a model among ``tensors``.
+
+    A module of the head that is absent as a whole is allowed and comes back as ``fresh``; modules of other heads are
+    dropped. Anything else that does not fit is an error.
+
+    Args:
+        tensors: normalized names, see :func:`normalize`.
+        config: of the model.
+        head: of the model.
+        where: the source, for messages.
+        ignore_mismatched_sizes: head tensors of another shape are ``fresh`` instead of an error.
+
+    Raises:
+        WeightsMismatchError: lists all missing, left-over and misshapen tensors at once.
+    """
+    expected, shared = tensor_shapes(config, head), tied(config, head)
+    prefix = PREFIX if head.name else ""
+    found = {name if _module(name) in HEAD_MODULES else prefix + name: tensor for name, tensor in tensors.items()}
+    for alias, original in shared.items():
+        copy = found.pop(alias, None)
+        if copy is not None:
+            found.setdefault(original, copy)
+        del expected[alias]
+    own = set(head_shapes(config, head))
+    present = {_module(name) for name in found}
+    fresh = [name for name in expected if name in own and _module(name) not in present]
+    misshapen = [name for name in expected if name in found and found[name].shape != expected[name]]
+    if ignore_mismatched_sizes:
+        fresh += [name for name in misshapen if name in own]
+        misshapen = [name for name in misshapen if name not in own]
+    missing = [name for name in expected if name not in found and name not in fresh]
+    surplus = [name for name in found if name not in expected]
+    dropped = [name for name in surplus if _module(name) in HEAD_MODULES]
+    left_over = [name for name in surplus if name not in dropped]
+    if missing or left_over or misshapen:
+        raise WeightsMismatchError(_report(found, expected, missing, left_over, misshapen, head, own, where))
+    return Matched({name: found[name] for name in expected if name not in fresh}, fresh, dropped)
+
+
+def _module(name: str) -> str:
+    return name.partition(".")[0]
+
+
+def _report(
+    found: Tensors,
+    expected: Shapes,
+    missing: list[str],
+    left_over: list[str],
+    misshapen: list[str],
+    head: Head,
+    own: set[str],
+    where: object,
+) -> str:
+    lines = [f"The weights of {where} do not fit {head.architecture} with this configuration."]
+    if missing:
+        lines += [f"missing ({len(missing)}):", *(f"  {name} {expected[name]}" for name in missing)]
+    if left_over:
+        lines += [f"left over ({len(left_over)}):", *(f"  {name} {found[name].shape}" for name in left_over)]
+    if misshapen:
+        lines.append(f"wrong shape ({len(misshapen)}):")
+        lines += [f"  {name}: the file has {found[name].shape}, needed is {expected[name]}" for name in misshapen]
+    if misshapen and set(misshapen) <= own and not missing and not left_over:
+        lines.append("ignore_mismatched_sizes=True starts these tensors of the head afresh.")
+    return "\n".join(lines)
