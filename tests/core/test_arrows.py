@@ -1,0 +1,111 @@
+"""Who may import whom, as ARCHITECTURE in CONTRIBUTING.md draws it, checked on the source and on a running import."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import distilbert
+
+ROOT = Path(distilbert.__file__).parent
+ALLOWED = {
+    "core": set(),
+    "text": {"core"},
+    "weights": {"core"},
+    "models": {"core", "text", "weights"},
+    "tasks": {"core", "text", "weights", "models"},
+    "cli": {"core", "text", "weights", "models", "tasks"},
+}
+FRAMEWORKS = {"torch", "tensorflow", "keras", "jax", "flax"}
+# Borders where a framework is needed to make or read one of its own objects; only inside a function.
+BORDERS = {"text/tensors.py", "weights/tensors.py", "text/batch_encoding.py"}
+CORE_MAY_USE = {"numpy", *sys.stdlib_module_names}
+
+FILES = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*.py"))
+
+
+def imports(file: str, *, top_level_only: bool = False) -> list[str]:
+    """Absolute names of the modules that a file imports."""
+    tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
+    package = ["distilbert", *Path(file).parent.parts]
+    names = []
+    for node in tree.body if top_level_only else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            names += (
+                [".".join([*base, *(node.module or "").split(".")]).strip(".")]
+                if node.module
+                else [".".join([*base, alias.name]) for alias in node.names]
+            )
+    return names
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if "/" in f])
+def test_nothing_imports_to_its_right(file: str) -> None:
+    room = file.split("/")[0]
+    for name in imports(file):
+        parts = name.split(".")
+        if parts[0] == "distilbert" and len(parts) > 1 and parts[1] in ALLOWED:
+            assert parts[1] == room or parts[1] in ALLOWED[room], f"{file} imports {name}"
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_frameworks_stay_in_their_rooms(file: str) -> None:
+    if file.startswith("models/pytorch/"):
+        used = {name.split(".")[0] for name in imports(file)} & FRAMEWORKS
+        assert used <= {"torch"}
+        return
+    at_import = {name.split(".")[0] for name in imports(file, top_level_only=True)} & FRAMEWORKS
+    assert not at_import, f"{file} imports {at_import} when it is imported"
+    if file not in BORDERS:
+        anywhere = {name.split(".")[0] for name in imports(file)} & FRAMEWORKS
+        assert not anywhere, f"{file} imports {anywhere}"
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if f.startswith("core/")])
+def test_core_needs_only_numpy(file: str) -> None:
+    for name in imports(file):
+        assert name.split(".")[0] in CORE_MAY_USE | {"distilbert"}, f"{file} imports {name}"
+
+
+def test_only_the_hub_may_open_a_connection() -> None:
+    for file in FILES:
+        online = {"huggingface_hub", "requests", "urllib", "httpx", "socket", "http"}
+        used = {name.split(".")[0] for name in imports(file)} & online
+        assert not used or file == "weights/hub.py", f"{file} imports {used}"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import distilbert",
+        "from distilbert import DistilBertConfig, DistilBertTokenizer; DistilBertConfig()",
+        "from distilbert import DistilBertTokenizerFast, AutoTokenizer, AutoModel",
+    ],
+)
+def test_no_framework_is_loaded_unasked(code: str) -> None:
+    watched = FRAMEWORKS | {"transformers", "huggingface_hub"}
+    script = f"{code}\nimport sys; print(*(set(sys.modules) & {watched!r}))"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == ""
+
+
+def test_importing_the_package_loads_nothing_but_itself() -> None:
+    script = "import distilbert, sys; print(*[m for m in sys.modules if m.split('.')[0] in ('numpy', 'tokenizers', 'typer')])"
+    assert (
+        subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.strip() == ""
+    )
+
+
+def test_every_public_name_is_there() -> None:
+    for name in distilbert.__all__:
+        assert getattr(distilbert, name) is not None
+    assert set(distilbert.__all__) <= set(dir(distilbert))
+    with pytest.raises(AttributeError, match="no attribute 'DistilBert'"):
+        distilbert.DistilBert  # noqa: B018

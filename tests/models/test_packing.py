@@ -1,0 +1,167 @@
+"""Leaving padding out changes no number: the packed path and the runner against padded batches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distilbert import DistilBertConfig, InputError
+from distilbert.core.runner import Batch
+from distilbert.models.pytorch import DistilBertModel, attention, modeling
+from distilbert.models.pytorch.packing import Packing, attend_packed
+from distilbert.models.pytorch.runner import PrepackedLinear, PytorchRunner, prepack
+from tests.tiny import HEAD_NAMES, tiny_inputs, tiny_labels, tiny_model
+
+EXACT = {"rtol": 0.0, "atol": 1e-5}
+LENGTHS = st.lists(st.integers(1, 23), min_size=1, max_size=7)
+
+
+def ids_of(lengths: list[int]) -> list[list[int]]:
+    rng = np.random.default_rng(sum(lengths))
+    return [rng.integers(1, 97, length).tolist() for length in lengths]
+
+
+@pytest.fixture(scope="module")
+def models() -> dict[str, Any]:
+    return {head: tiny_model(head) for head in HEAD_NAMES}
+
+
+@given(lengths=LENGTHS)
+@settings(deadline=None, max_examples=40)
+@pytest.mark.parametrize("head", HEAD_NAMES)
+def test_the_runner_equals_the_padded_model(models: dict[str, Any], head: str, lengths: list[int]) -> None:
+    model = models[head]
+    batch = Batch.of(ids_of(lengths))
+    ids, mask = (torch.from_numpy(array) for array in batch.padded(0))
+    if head == "ForMultipleChoice":
+        ids, mask = ids[:, None], mask[:, None]
+    with torch.no_grad():
+        wanted = model(ids, mask)
+    got = PytorchRunner(model)(batch)
+    assert set(got) == set(wanted.keys())
+    for name, array in got.items():
+        padded = wanted[name]
+        rows = padded[mask.bool()] if model.head_spec.per_token else padded
+        assert array.dtype == np.float32
+        np.testing.assert_allclose(array, rows.numpy(), **EXACT)
+
+
+@pytest.mark.parametrize("head", [h for h in HEAD_NAMES if h not in ("ForSequenceClassification", "ForMultipleChoice")])
+def test_only_the_rows_asked_for(models: dict[str, Any], head: str) -> None:
+    runner = PytorchRunner(models[head])
+    sequences = ids_of([5, 9, 2])
+    whole = runner(Batch.of(sequences))
+    some = runner(Batch.of(sequences, rows=[[3], [0, 8], []]))
+    for name, array in some.items():
+        np.testing.assert_allclose(array, whole[name][[3, 5, 13]], **EXACT)
+
+
+def test_the_runner_checks_its_input(models: dict[str, Any]) -> None:
+    runner = PytorchRunner(models["ForSequenceClassification"])
+    with pytest.raises(InputError, match="Token ids run from 5 to 97; this model takes 0 to 96"):
+        runner(Batch.of([[5, 97]]))
+    with pytest.raises(InputError, match="24 tokens and the model knows 23"):
+        runner(Batch.of([[5] * 24]))
+    with pytest.raises(InputError, match="without tokens"):
+        runner(Batch.of([[5], []]))
+    assert runner.device.type == "cpu"
+
+
+def test_prepacked_weights_at_a_size_that_uses_them() -> None:
+    torch.manual_seed(0)
+    model = DistilBertModel(DistilBertConfig(vocab_size=97, n_layers=2)).eval()
+    fast = prepack(model)
+    assert sum(isinstance(m, PrepackedLinear) for m in fast.modules()) == 12
+    assert fast.embeddings.word_embeddings.weight is model.embeddings.word_embeddings.weight
+    assert fast.config is model.config
+    for lengths in ([1], [3, 3, 200], [512, 40]):
+        batch = Batch.of(ids_of(lengths))
+        ids, mask = (torch.from_numpy(array) for array in batch.padded(0))
+        with torch.no_grad():
+            wanted = model(ids, mask)[0][mask.bool()]
+        np.testing.assert_allclose(PytorchRunner(model)(batch)["last_hidden_state"], wanted.numpy(), **EXACT)
+
+
+@given(
+    mask=st.integers(1, 5).flatmap(
+        lambda batch: st.lists(st.lists(st.booleans(), min_size=6, max_size=6), min_size=batch, max_size=batch)
+    )
+)
+@settings(deadline=None)
+def test_packing_and_unpacking_are_inverse(mask: list[list[bool]]) -> None:
+    attention_mask = torch.tensor(mask)
+    packing = Packing.of_mask(attention_mask)
+    states = torch.randn(len(mask), 6, 3)
+    packed = packing.pack(states)
+    assert packed.shape[0] == attention_mask.sum() == packing.offsets[-1]
+    torch.testing.assert_close(packing.unpack(packed, len(mask), 6), states * attention_mask[..., None])
+    positions = packing.position_ids().tolist()
+    assert positions == [position for length in packing.lengths for position in range(length)]
+
+
+@given(lengths=st.lists(st.integers(0, 5), min_size=1, max_size=8))
+@settings(deadline=None)
+def test_packed_attention_stays_inside_each_sequence(lengths: list[int]) -> None:
+    packing = Packing.of_lengths(lengths, torch.device("cpu"))
+    q, k, v = torch.randn(3, sum(lengths), 3, 4).unbind(0)
+    got = attend_packed(q, k, v, packing)
+    assert got.shape == q.shape
+    start = 0
+    for length in lengths:
+        part = slice(start, start + length)
+        scores = torch.einsum("snh,tnh->nst", q[part], k[part]) / 2.0
+        torch.testing.assert_close(got[part], torch.einsum("nst,tnh->snh", scores.softmax(-1), v[part]))
+        start += length
+
+
+@pytest.mark.parametrize("head", HEAD_NAMES)
+def test_flash_attention_through_its_plain_twin(head: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The path that runs on a GPU, with the kernel replaced by its twin: same results, zeros on padding, gradients."""
+    monkeypatch.setattr(modeling, "require_flash", lambda device: None)
+    inputs = tiny_inputs(head)
+    mask = inputs["attention_mask"].bool()
+    results = []
+    for name in ("sdpa", "flash_attention_2"):
+        model = tiny_model(head)
+        model.config.attn_implementation = name
+        output = model(**inputs, **tiny_labels(head), output_hidden_states=True)
+        states = output.hidden_states[-1]
+        if name != "sdpa":
+            assert not states[~mask.flatten(0, -2)].any()
+        states[mask.flatten(0, -2)].square().mean().backward()
+        gradients = [p.grad for p in model.distilbert.parameters()] if head else [p.grad for p in model.parameters()]
+        results.append([states[mask.flatten(0, -2)], *gradients])
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, **EXACT)
+
+
+def test_flash_picks_its_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On CUDA in half precision: the flash-attn package if installed, else PyTorch's kernel unless dropout is wanted."""
+
+    class OnCuda(torch.Tensor):
+        is_cuda = True
+
+    calls = []
+    q = torch.randn(5, 3, 4, dtype=torch.bfloat16).as_subclass(OnCuda)
+    packing = Packing.of_lengths([2, 3], torch.device("cpu"))
+
+    def kernel(*arguments: Any, **options: Any) -> Any:
+        calls.append((arguments, options))
+        return arguments[0]
+
+    monkeypatch.setattr(attention, "_torch_varlen", lambda: kernel)
+    attention.attend_flash(q, q, q, packing, 0.0)
+    (arguments, options) = calls.pop()
+    assert arguments[3] is packing.offsets
+    assert (arguments[5], arguments[6], options) == (3, 3, {})
+    attention.attend_flash(q, q, q, packing, 0.1)
+    attention.attend_flash(q.float(), q.float(), q.float(), packing, 0.0)
+    assert not calls, "dropout and fp32 go to the twin"
+    monkeypatch.setattr(attention, "_flash_attn_package", lambda: kernel)
+    attention.attend_flash(q, q, q, packing, 0.1)
+    assert calls.pop()[1] == {"dropout_p": 0.1}
