@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from distilbert import ConfigError, DistilBertConfig, ModelNotFoundError, UnknownArgumentError
 from distilbert import UnsupportedArchitectureError as Unsupported
-from distilbert.core.config import ALIASES, FIELDS
+from distilbert.core.fields import ALIASES, FIELDS
 
 PAPER = {
     "vocab_size": 30522, "max_position_embeddings": 512, "sinusoidal_pos_embds": False, "n_layers": 6, "n_heads": 12,

@@ -141,7 +141,7 @@ def test_flash_attention_through_its_plain_twin(head: str, monkeypatch: pytest.M
 
 
 def test_flash_picks_its_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On CUDA in half precision: the flash-attn package if installed, else PyTorch's kernel unless dropout is wanted."""
+    """On CUDA in half precision: the flash-attn package if installed, else PyTorch's kernel, which has no dropout."""
 
     class OnCuda(torch.Tensor):
         is_cuda = True

@@ -10,56 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from .errors import ConfigError, ModelNotFoundError, UnsupportedArchitectureError, reject_unknown
-from .files import output_folder, write_json
-
-ALIASES = {
-    "hidden_size": "dim",
-    "num_attention_heads": "n_heads",
-    "num_hidden_layers": "n_layers",
-    "intermediate_size": "hidden_dim",
-    "hidden_act": "activation",
-    "hidden_dropout_prob": "dropout",
-    "attention_probs_dropout_prob": "attention_dropout",
-    "torch_dtype": "dtype",
-    "_attn_implementation": "attn_implementation",
-}
-ACTIVATIONS = ("gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "relu", "silu", "swish", "tanh")
-ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
-PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
-FIELDS: dict[str, Any] = {
-    "vocab_size": 30522,
-    "max_position_embeddings": 512,
-    "sinusoidal_pos_embds": False,
-    "n_layers": 6,
-    "n_heads": 12,
-    "dim": 768,
-    "hidden_dim": 3072,
-    "dropout": 0.1,
-    "attention_dropout": 0.1,
-    "activation": "gelu",
-    "initializer_range": 0.02,
-    "qa_dropout": 0.1,
-    "seq_classif_dropout": 0.2,
-    "pad_token_id": 0,
-    "tie_word_embeddings": True,
-}
-OPTIONS: dict[str, Any] = {  # written to a file only where they differ from these defaults
-    "problem_type": None,
-    "output_hidden_states": False,
-    "output_attentions": False,
-    "return_dict": True,
-    "dtype": None,
-    "architectures": None,
-    "pruned_heads": {},
-}
-# Keys that other libraries put beside these: accepted by name, kept through a round trip, never interpreted.
-EXTRAS = (
-    "_name_or_path", "transformers_version", "finetuning_task", "tie_weights_", "output_past", "torchscript",
-    "use_bfloat16", "use_cache", "chunk_size_feed_forward", "is_encoder_decoder", "is_decoder", "add_cross_attention",
-    "bos_token_id", "eos_token_id", "sep_token_id", "decoder_start_token_id", "prefix", "task_specific_params",
-    "tokenizer_class",
-)  # fmt: skip
+from .errors import ConfigError, UnsupportedArchitectureError, reject_unknown
+from .fields import ACTIVATIONS, ALIASES, ARGUMENTS, ATTENTIONS, EXTRAS, FIELDS, OPTIONS, PROBLEM_TYPES
+from .files import output_folder, read_config_file, write_json
 
 
 class DistilBertConfig:
@@ -132,8 +85,7 @@ class DistilBertConfig:
         if len(args) > len(FIELDS):
             raise ConfigError(f"DistilBertConfig takes {len(FIELDS)} positional arguments, {len(args)} were given.")
         values = dict(zip(FIELDS, args, strict=False))
-        known = [*FIELDS, *OPTIONS, *ALIASES, *EXTRAS, "num_labels", "id2label", "label2id", "attn_implementation"]
-        reject_unknown(others, known, "DistilBertConfig")
+        reject_unknown(others, ARGUMENTS, "DistilBertConfig")
         self._assign(values | others)
 
     def _assign(self, values: Mapping[str, Any]) -> None:
@@ -238,7 +190,7 @@ class DistilBertConfig:
         elif name in type(self).__annotations__ or hasattr(type(self), name):
             object.__setattr__(self, name, value)
         else:
-            reject_unknown([name], [*FIELDS, *OPTIONS, *ALIASES, *EXTRAS, "num_labels", "id2label"], "DistilBertConfig")
+            reject_unknown([name], ARGUMENTS, "DistilBertConfig")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, DistilBertConfig) and self.to_dict() == other.to_dict()
@@ -273,8 +225,7 @@ class DistilBertConfig:
         if kind != cls.model_type:
             advice = " AutoConfig and the Auto classes turn a BERT into its DistilBERT twin." if kind == "bert" else ""
             raise UnsupportedArchitectureError(f"This is the configuration of a {kind!r}, not of a DistilBERT.{advice}")
-        known = [*FIELDS, *OPTIONS, *ALIASES, *EXTRAS, "num_labels", "id2label", "label2id", "attn_implementation"]
-        reject_unknown(overrides, known, "DistilBertConfig")
+        reject_unknown(overrides, ARGUMENTS, "DistilBertConfig")
         merged = {ALIASES.get(name, name): value for name, value in values.items()}
         merged |= {ALIASES.get(name, name): value for name, value in overrides.items()}
         if "num_labels" in overrides and "id2label" not in overrides and "label2id" not in overrides:
@@ -341,24 +292,6 @@ class DistilBertConfig:
         """Write ``config.json`` into a folder, which is created if needed."""
         self.validate()
         write_json(output_folder(save_directory) / "config.json", self.to_dict())
-
-
-def read_config_file(path: Path) -> dict[str, Any]:
-    """Return the JSON object in ``path``.
-
-    Raises:
-        ModelNotFoundError: there is no such file.
-        ConfigError: it is not a JSON object.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelNotFoundError(f"There is no {path.name} in {path.parent}.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid JSON: {error}") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} must hold a JSON object, got a {type(values).__name__}.")
-    return values
 
 
 def _dtype_name(dtype: Any) -> str | None:

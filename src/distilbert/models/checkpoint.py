@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..core.config import DistilBertConfig, read_config_file
+from ..core.config import DistilBertConfig
 from ..core.errors import UnsupportedArchitectureError
+from ..core.files import read_config_file
 from ..core.schema import Head
 from ..weights import bert, hub
 from ..weights.folder import open_tensors

@@ -1,0 +1,47 @@
+"""PyTorch's tensors and the rest of the package: NumPy arrays at the border, output classes inside PyTorch's tools."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils import _pytree as pytree
+
+from ...core.outputs import ModelOutput
+
+
+def to_torch(array: np.ndarray) -> Tensor:
+    """Return a tensor that shares the array's memory where possible."""
+    array = np.require(array, requirements=["C", "W"])
+    if array.dtype == ml_dtypes.bfloat16:
+        return torch.from_numpy(array.view(np.int16)).view(torch.bfloat16)
+    return torch.from_numpy(array)
+
+
+def to_numpy(tensor: Tensor) -> np.ndarray:
+    """Return an array, which shares a CPU tensor's memory."""
+    tensor = tensor.detach().cpu().contiguous()
+    if tensor.dtype == torch.bfloat16:
+        return tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16)
+    return tensor.numpy()
+
+
+def _register(output: type[ModelOutput]) -> None:
+    """Let torch.export, torch.compile and data-parallel wrappers look into an output class."""
+
+    def flatten(value: ModelOutput) -> tuple[list[Any], list[str]]:
+        return value.values(), value.keys()
+
+    def unflatten(values: Any, names: list[str]) -> ModelOutput:
+        return output(**dict(zip(names, values, strict=True)))
+
+    pytree.register_pytree_node(output, flatten, unflatten, serialized_type_name=f"distilbert.{output.__name__}")
+    for derived in output.__subclasses__():
+        _register(derived)
+
+
+for _output in ModelOutput.__subclasses__():
+    _register(_output)

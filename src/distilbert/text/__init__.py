@@ -1,0 +1,1 @@
+"""Text to ids and back: WordPiece in pure Python, its Rust-backed twin, encodings and vocabularies."""

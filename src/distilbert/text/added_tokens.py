@@ -1,0 +1,114 @@
+"""Tokens that are found in the text before WordPiece sees it: ``[MASK]``, words a user added, words never split."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from distilbert.core.errors import TokenizerError
+
+from .unicode import WHITESPACE, WORD
+
+_FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
+
+
+@dataclass(frozen=True)
+class AddedToken:
+    """A token that is matched as a whole.
+
+    Attributes:
+        content: the text of the token.
+        single_word: match only where no letter, digit or underscore touches the token.
+        lstrip: take the whitespace on the left along.
+        rstrip: take the whitespace on the right along.
+        normalized: match on the normalized (lowercased) text; False matches the raw text. None means not ``special``.
+        special: leave the token out of ``decode(..., skip_special_tokens=True)``.
+    """
+
+    content: str
+    single_word: bool = False
+    lstrip: bool = False
+    rstrip: bool = False
+    normalized: bool | None = None
+    special: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.content:
+            raise TokenizerError("An added token must not be empty.")
+        if self.normalized is None:
+            object.__setattr__(self, "normalized", not self.special)
+
+    def __str__(self) -> str:
+        return self.content
+
+    @classmethod
+    def of(cls, token: Any, *, special: bool = False) -> AddedToken:
+        """Make an AddedToken of a text, a dict from a file, or any object with the same attributes.
+
+        Args:
+            token: ``"<x>"``, ``{"content": "<x>", "lstrip": True}``, or an AddedToken of any library.
+            special: whether the token is special; a token that already is special stays so.
+
+        Raises:
+            TokenizerError: ``token`` is none of these.
+        """
+        if isinstance(token, str):
+            return cls(token, special=special)
+        if isinstance(token, Mapping):
+            values = dict(token)
+        elif hasattr(token, "content"):
+            values = {name: getattr(token, name) for name in ("content", *_FLAGS) if hasattr(token, name)}
+        else:
+            raise TokenizerError(
+                f"An added token must be a str or an AddedToken, but got {token!r} of type {type(token).__name__}."
+            )
+        if not isinstance(values.get("content"), str):
+            raise TokenizerError(f"An added token needs a 'content' that is a text, but got {token!r}.")
+        flags: dict[str, Any] = {name: values[name] for name in _FLAGS if values.get(name) is not None}
+        flags["special"] = bool(flags.get("special")) or special
+        return cls(values["content"], **flags)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The token as files store it."""
+        return {"content": self.content, **{name: getattr(self, name) for name in _FLAGS}}
+
+
+class Matcher:
+    """Finds added tokens in a text: at the leftmost place, the longest one.
+
+    Args:
+        tokens: pairs of the text to look for and its token.
+    """
+
+    def __init__(self, tokens: Iterable[tuple[str, AddedToken]]) -> None:
+        self._tokens: dict[str, AddedToken] = {}
+        for text, token in tokens:
+            self._tokens.setdefault(text, token)
+        # "|" takes the first alternative that fits, so the longest must stand first.
+        longest_first = sorted(self._tokens, key=len, reverse=True)
+        self._find = re.compile("|".join(map(re.escape, longest_first))).finditer if longest_first else None
+
+    def split(self, text: str) -> Iterator[tuple[int, int, AddedToken | None]]:
+        """Cut ``text`` into ``(start, stop, token)``; the token is None for what lies between matches."""
+        done = 0
+        for match in self._find(text) if self._find else ():
+            start, stop = match.span()
+            token = self._tokens[match.group()]
+            if token.single_word and (
+                (start > 0 and text[start - 1] in WORD) or (stop < len(text) and text[stop] in WORD)
+            ):
+                continue
+            if token.lstrip:
+                while start > done and text[start - 1] in WHITESPACE:
+                    start -= 1
+            if token.rstrip:
+                while stop < len(text) and text[stop] in WHITESPACE:
+                    stop += 1
+            if done < start:
+                yield done, start, None
+            yield start, stop, token
+            done = stop
+        if done < len(text):
+            yield done, len(text), None

@@ -1,0 +1,217 @@
+"""``BatchEncoding``: what a tokenizer returns, a dict of columns that still knows where every token came from."""
+
+from __future__ import annotations
+
+from collections import UserDict
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from distilbert.core.errors import InputError
+
+from .tensors import check_kind, to_tensors
+
+
+class CharSpan(NamedTuple):
+    """Start and stop of a piece of text, in characters."""
+
+    start: int
+    end: int
+
+
+class TokenSpan(NamedTuple):
+    """First token of a word and one past its last."""
+
+    start: int
+    end: int
+
+
+class BatchEncoding(UserDict[str, Any]):
+    """Columns such as ``input_ids`` and ``attention_mask``, by key, attribute or ``**``.
+
+    The methods that look up characters, words and tokens take the index of the input first; with one argument less
+    they speak of input 0: ``enc.char_to_token(1, 7)`` is character 7 of input 1, ``enc.char_to_token(7)`` of input 0.
+
+    Args:
+        data: the columns.
+        encodings: one encoding for each input (or window), needed by the look-ups.
+        tensor_type: ``"pt"``, ``"np"``, ``"tf"`` or ``"jax"`` to convert the columns; None leaves lists.
+        is_fast: whether the Rust library made it.
+    """
+
+    def __init__(
+        self,
+        data: Mapping[str, Any] | None = None,
+        encodings: list[Any] | None = None,
+        tensor_type: str | None = None,
+        is_fast: bool = False,
+    ) -> None:
+        super().__init__(data or {})
+        self._encodings = encodings
+        self._is_fast = is_fast
+        if tensor_type is not None:
+            self.convert_to_tensors(tensor_type)
+
+    def __getattr__(self, name: str) -> Any:
+        # Only called for names that are not set; "data" itself is missing while a pickle is being read.
+        data = self.__dict__.get("data", {})
+        if name in data:
+            return data[name]
+        raise AttributeError(f"BatchEncoding has no attribute or column {name!r}; it has the columns {list(data)}.")
+
+    def __getitem__(self, key: Any) -> Any:
+        """A column by its name, or the encoding of an input by its index."""
+        if isinstance(key, str):
+            return self.data[key]
+        if isinstance(key, slice):
+            return {name: column[key] for name, column in self.data.items()}
+        return self._encoding(key)
+
+    @property
+    def encodings(self) -> list[Any] | None:
+        """One encoding for each input, or None if this was made of columns alone."""
+        return self._encodings
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether the Rust library made it."""
+        return self._is_fast
+
+    @property
+    def n_sequences(self) -> int | None:
+        """1 for single texts, 2 for pairs, None if unknown."""
+        return self._encodings[0].n_sequences if self._encodings else None
+
+    def _encoding(self, index: int) -> Any:
+        if self._encodings is None:
+            raise InputError("This BatchEncoding was not made by a tokenizer call, so it does not know its tokens.")
+        try:
+            return self._encodings[index]
+        except IndexError:
+            raise InputError(f"There is no input {index}: the batch has {len(self._encodings)}.") from None
+
+    def tokens(self, batch_index: int = 0) -> list[str]:
+        """The tokens of an input."""
+        tokens: list[str] = self._encoding(batch_index).tokens
+        return tokens
+
+    def word_ids(self, batch_index: int = 0) -> list[int | None]:
+        """For each token of an input the index of its word; None for special tokens and padding."""
+        word_ids: list[int | None] = self._encoding(batch_index).word_ids
+        return word_ids
+
+    words = word_ids
+
+    def sequence_ids(self, batch_index: int = 0) -> list[int | None]:
+        """For each token of an input 0 or 1, the text it belongs to; None for special tokens and padding."""
+        sequence_ids: list[int | None] = self._encoding(batch_index).sequence_ids
+        return sequence_ids
+
+    def token_to_sequence(self, batch_or_token_index: int, token_index: int | None = None) -> int | None:
+        """0 or 1, the text that a token belongs to."""
+        encoding, index = self._locate(batch_or_token_index, token_index)
+        found: int | None = encoding.token_to_sequence(self._token(encoding, index))
+        return found
+
+    def token_to_word(self, batch_or_token_index: int, token_index: int | None = None) -> int | None:
+        """The index of the word that a token belongs to."""
+        encoding, index = self._locate(batch_or_token_index, token_index)
+        found: int | None = encoding.token_to_word(self._token(encoding, index))
+        return found
+
+    def token_to_chars(self, batch_or_token_index: int, token_index: int | None = None) -> CharSpan | None:
+        """Where a token stands in its text; None for special tokens."""
+        encoding, index = self._locate(batch_or_token_index, token_index)
+        index = self._token(encoding, index)
+        if encoding.token_to_sequence(index) is None:
+            return None
+        return CharSpan(*encoding.offsets[index])
+
+    def word_to_tokens(
+        self, batch_or_word_index: int, word_index: int | None = None, sequence_index: int = 0
+    ) -> TokenSpan | None:
+        """The tokens of a word."""
+        encoding, index = self._locate(batch_or_word_index, word_index)
+        span = encoding.word_to_tokens(index, sequence_index)
+        return None if span is None else TokenSpan(*span)
+
+    def word_to_chars(
+        self, batch_or_word_index: int, word_index: int | None = None, sequence_index: int = 0
+    ) -> CharSpan | None:
+        """Where a word stands in its text."""
+        encoding, index = self._locate(batch_or_word_index, word_index)
+        span = encoding.word_to_chars(index, sequence_index)
+        return None if span is None else CharSpan(*span)
+
+    def char_to_token(
+        self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0
+    ) -> int | None:
+        """The token that holds a character; None for whitespace and dropped characters."""
+        encoding, index = self._locate(batch_or_char_index, char_index)
+        found: int | None = encoding.char_to_token(index, sequence_index)
+        return found
+
+    def char_to_word(
+        self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0
+    ) -> int | None:
+        """The word that holds a character."""
+        encoding, index = self._locate(batch_or_char_index, char_index)
+        found: int | None = encoding.char_to_word(index, sequence_index)
+        return found
+
+    def _locate(self, first: int, second: int | None) -> tuple[Any, int]:
+        return (self._encoding(0), first) if second is None else (self._encoding(first), second)
+
+    @staticmethod
+    def _token(encoding: Any, index: int) -> int:
+        length = len(encoding)
+        if not -length <= index < length:
+            raise InputError(f"There is no token {index}: the input has {length}.")
+        return index % length
+
+    def convert_to_tensors(self, tensor_type: str | None = None, prepend_batch_axis: bool = False) -> BatchEncoding:
+        """Turn every column into one tensor, in place; returns this object.
+
+        Args:
+            tensor_type: ``"pt"``, ``"np"``, ``"tf"`` or ``"jax"``; None changes nothing.
+            prepend_batch_axis: put an axis of size 1 in front, for a single input that is not a batch yet.
+
+        Raises:
+            InputError: the rows of a column have different lengths.
+        """
+        if tensor_type is None:
+            return self
+        kind = check_kind(tensor_type)
+        for name, column in self.data.items():
+            if hasattr(column, "shape"):
+                column = np.asarray(column)
+            try:
+                array = np.asarray([column] if prepend_batch_axis else column)
+            except ValueError:
+                low, high = min(map(len, column)), max(map(len, column))
+                raise InputError(
+                    f"The rows of {name!r} have different lengths ({low} to {high}) and cannot become one "
+                    "tensor. Use padding=True, and truncation=True for texts longer than the model takes."
+                ) from None
+            if array.dtype == object:
+                raise InputError(f"The column {name!r} holds values that are no numbers and cannot become a tensor.")
+            # An empty list has no integers to tell its type by.
+            self.data[name] = to_tensors(array.astype(np.int64) if array.size == 0 else array, kind)
+        return self
+
+    def to(self, device: Any, *, non_blocking: bool = False) -> BatchEncoding:
+        """Move the tensors to a device, in place; returns this object.
+
+        Raises:
+            InputError: the columns are lists or NumPy arrays and ``device`` is not the CPU.
+        """
+        for name, column in self.data.items():
+            if callable(getattr(column, "to", None)):
+                self.data[name] = column.to(device, non_blocking=non_blocking)
+            elif not str(device).startswith("cpu"):
+                raise InputError(
+                    f"The column {name!r} is a {type(column).__name__}, which cannot move to {str(device)!r}. "
+                    "Call the tokenizer with return_tensors='pt'."
+                )
+        return self

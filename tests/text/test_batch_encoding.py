@@ -1,0 +1,144 @@
+"""What a call returns: columns, look-ups, tensors, pickles."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from distilbert.core.errors import InputError, MissingExtraError
+from distilbert.text.batch_encoding import BatchEncoding, CharSpan, TokenSpan
+
+from .helpers import CLASSES, SMALL
+
+
+@pytest.fixture(params=CLASSES)
+def tokenizer(request: pytest.FixtureRequest) -> Any:
+    return request.param(vocab=SMALL)
+
+
+def test_columns_by_key_attribute_and_stars(tokenizer: Any) -> None:
+    batch = tokenizer("the cafés")
+    assert batch["input_ids"] == batch.input_ids == dict(**batch)["input_ids"] == [2, 59, 60, 50, 3]
+    assert list(batch) == ["input_ids", "attention_mask"]
+    assert "token_type_ids" not in batch
+    batch["labels"] = [1]
+    assert batch.pop("labels") == [1]
+    with pytest.raises(AttributeError, match="no attribute or column 'logits'"):
+        batch.logits
+    assert batch.is_fast == tokenizer.is_fast
+
+
+def test_singles_are_flat_and_batches_are_not(tokenizer: Any) -> None:
+    assert tokenizer(["the"])["input_ids"] == [[2, 59, 3]]
+    assert tokenizer("the", return_tensors="np")["input_ids"].shape == (1, 3)
+    assert tokenizer([])["input_ids"] == []
+    assert tokenizer(["the", "play"], is_split_into_words=True)["input_ids"] == [2, 59, 61, 3]
+    assert tokenizer([("the", "play")])["input_ids"] == [[2, 59, 3, 61, 3]]
+
+
+def test_look_ups(tokenizer: Any) -> None:
+    batch = tokenizer(["a", "the cafés"], ["b", "play!"])
+    assert batch.n_sequences == 2
+    assert batch.tokens(1) == ["[CLS]", "the", "cafe", "##s", "[SEP]", "play", "!", "[SEP]"]
+    assert batch.word_ids(1) == [None, 0, 1, 1, None, 0, 1, None]
+    assert batch.sequence_ids(1) == [None, 0, 0, 0, None, 1, 1, None]
+    assert batch.char_to_token(1, 8) == 3
+    assert batch.char_to_token(1, 3) is None
+    assert batch.char_to_token(1, 4, sequence_index=1) == 6
+    assert batch.char_to_token(0) == 1
+    assert batch.char_to_word(1, 8) == 1
+    assert batch.token_to_chars(1, 3) == CharSpan(8, 9)
+    assert batch.token_to_chars(1, 0) is None
+    assert batch.token_to_word(1, 3) == 1
+    assert batch.token_to_sequence(1, 5) == 1
+    assert batch.token_to_sequence(1, -2) == 1
+    assert batch.word_to_tokens(1, 1) == TokenSpan(2, 4)
+    assert batch.word_to_chars(1, 1) == CharSpan(4, 9)
+    assert batch.word_to_chars(1, 1, 1) == CharSpan(4, 5)
+    assert batch.word_to_tokens(1, 9) is None
+    with pytest.raises(InputError, match="no token 99: the input has 8"):
+        batch.token_to_word(1, 99)
+    with pytest.raises(InputError, match="no input 7: the batch has 2"):
+        batch.tokens(7)
+    with pytest.raises(InputError, match="not made by a tokenizer call"):
+        BatchEncoding({"input_ids": [1]}).tokens()
+
+
+def test_padding_is_seen_by_the_look_ups(tokenizer: Any) -> None:
+    batch = tokenizer(["a", "the cafés"], padding=True, padding_side="left", return_special_tokens_mask=True)
+    assert batch.tokens(0) == ["[PAD]", "[PAD]", "[CLS]", "a", "[SEP]"]
+    assert batch.word_ids(0) == [None, None, None, 0, None]
+    assert batch.attention_mask[0] == [0, 0, 1, 1, 1]
+    assert batch.special_tokens_mask[0] == [1, 1, 1, 0, 1]
+
+
+def test_tensors(tokenizer: Any) -> None:
+    batch = tokenizer(["a", "the cafés"], padding=True, return_tensors="pt", return_offsets_mapping=True)
+    assert batch.input_ids.dtype == torch.int64
+    assert batch.offset_mapping.shape == (2, 5, 2)
+    assert batch.to("cpu") is batch
+    arrays = tokenizer(["a", "b"], return_tensors="np")
+    assert arrays.input_ids.dtype == np.int64
+    assert arrays.to("cpu") is arrays
+    assert isinstance(arrays.convert_to_tensors("pt").input_ids, torch.Tensor)
+    empty = tokenizer("", add_special_tokens=False, return_tensors="pt")
+    assert empty.input_ids.dtype == torch.int64
+    assert tuple(empty.input_ids.shape) == (1, 0)
+
+
+def test_tensors_that_cannot_be_made(tokenizer: Any) -> None:
+    with pytest.raises(InputError, match=r"'input_ids' have different lengths \(3 to 5\).*padding=True"):
+        tokenizer(["a", "the cafés"], return_tensors="np")
+    with pytest.raises(InputError, match="return_tensors='pd' is not known"):
+        tokenizer("a", return_tensors="pd")
+    with pytest.raises(InputError, match="list, which cannot move to 'cuda'"):
+        tokenizer("a").to("cuda")
+    with pytest.raises(MissingExtraError, match=r"distilbert\[keras\]"):
+        tokenizer("a", return_tensors="tf")
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+def test_copies(tokenizer: Any, duplicate: Any) -> None:
+    batch = duplicate(tokenizer(["the cafés"], ["a"]))
+    assert batch.input_ids == [[2, 59, 60, 50, 3, 5, 3]]
+    assert batch.tokens() == ["[CLS]", "the", "cafe", "##s", "[SEP]", "a", "[SEP]"]
+    again = duplicate(tokenizer)
+    again.add_tokens(["xyz"])
+    assert again("xyz").input_ids == [2, 97, 3]
+    assert len(tokenizer) == 97
+
+
+def test_overflow_rows_know_their_input(tokenizer: Any) -> None:
+    batch = tokenizer(
+        ["a b c d e", "a"], truncation=True, max_length=5, stride=1, return_overflowing_tokens=True, padding=True
+    )
+    assert batch.overflow_to_sample_mapping == [0, 0, 1]
+    assert batch.input_ids == [[2, 5, 6, 7, 3], [2, 7, 8, 9, 3], [2, 5, 3, 0, 0]]
+    single = tokenizer("a b c d e", truncation=True, max_length=5, return_overflowing_tokens=True)
+    assert single.input_ids == [[2, 5, 6, 7, 3], [2, 8, 9, 3]]
+
+
+def test_pad_as_collators_call_it(tokenizer: Any) -> None:
+    rows = [{"input_ids": [2, 5, 3], "labels": 1}, {"input_ids": [2, 5, 6, 7, 3], "labels": 0}]
+    batch = tokenizer.pad(rows, return_tensors="pt", pad_to_multiple_of=4)
+    assert batch.input_ids.tolist() == [[2, 5, 3, 0, 0, 0, 0, 0], [2, 5, 6, 7, 3, 0, 0, 0]]
+    assert batch.attention_mask.sum(1).tolist() == [3, 5]
+    assert batch.labels.tolist() == [1, 0]
+    assert tokenizer.pad({"input_ids": torch.tensor([2, 3])}, padding="max_length", max_length=4).input_ids == [
+        2,
+        3,
+        0,
+        0,
+    ]
+    padded = tokenizer.pad(tokenizer(["a", "a b"], return_offsets_mapping=True), padding_side="left")
+    assert padded.offset_mapping[0] == [(0, 0), (0, 0), (0, 1), (0, 0)]
+    assert rows[0]["input_ids"] == [2, 5, 3]
+    with pytest.raises(InputError, match=r"column 'input_ids', but got only \['ids'\]"):
+        tokenizer.pad([{"ids": [1]}])
+    with pytest.raises(InputError, match="dict or a list of dicts, but got list"):
+        tokenizer.pad([[1]])

@@ -1,0 +1,173 @@
+"""Arguments of a call, and what is wrong with some."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from distilbert.core.errors import InputError, UnknownArgumentError
+
+from .helpers import CLASSES, SMALL
+
+
+@pytest.fixture(params=CLASSES)
+def tokenizer(request: pytest.FixtureRequest) -> Any:
+    return request.param(vocab=SMALL, model_max_length=6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((None,), "text must be a str or a list of str, but is None"),
+        ((3,), "text must be a str or a list of str, but is 3 of type int"),
+        ((b"a",), "but is b'a' of type bytes"),
+        ((["a", None],), r"text\[1\] must be a str, but is None"),
+        ((["a", float("nan")],), r"text\[1\] must be a str, but is nan of type float"),
+        (([["a"]],), r"text\[0\] must be a str, but is .*is_split_into_words=True"),
+        ((["a"], "b"), "text is a list but text_pair is a single text|text_pair must be"),
+        ((["a"], ["b", "c"]), "text has 1 inputs but text_pair has 2"),
+        (("a", ["b"]), r"text_pair\[0\] must be a str"),
+        ((["a"], [2]), r"text_pair\[0\] must be a str, but is 2 of type int"),
+    ],
+)
+def test_inputs_that_are_no_text(tokenizer: Any, arguments: tuple[Any, ...], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        tokenizer(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"padding": "max"}, "padding='max' is not known"),
+        ({"truncation": "longest"}, "truncation='longest' is not known.*longest_first"),
+        ({"padding_side": "top", "padding": "max_length"}, "padding_side='top' is not known"),
+        ({"truncation": True, "max_length": 1}, "max_length=1 has no room for the 2 special tokens"),
+        ({"truncation": True, "max_length": 4, "stride": 2}, "stride=2 must be at least 0 and smaller than 2"),
+        ({"truncation": True, "max_length": 4, "stride": -1}, "stride=-1 must be at least 0"),
+        ({"truncation": "only_second", "max_length": 4}, "Input 0: truncation='only_second' needs a pair"),
+        ({"padding": True, "pad_to_multiple_of": 0}, "pad_to_multiple_of=0 must be at least 1"),
+        (
+            {"padding": True, "truncation": True, "max_length": 6, "pad_to_multiple_of": 4},
+            "max_length=6 is not a multiple",
+        ),
+        ({"truncation": True, "max_length": 2, "return_overflowing_tokens": True}, "room for special tokens only"),
+    ],
+)
+def test_options_that_cannot_work(tokenizer: Any, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        tokenizer("a b c d", **options)
+
+
+def test_pairs_that_cannot_be_cut(tokenizer: Any) -> None:
+    with pytest.raises(InputError, match="Input 1: the second text has 3 tokens and leaves no room"):
+        tokenizer(["a", "a b c"], ["b", "a b c"], truncation="only_first", max_length=6)
+    with pytest.raises(InputError, match="Input 0: stride=1 must be smaller than the 1 tokens"):
+        tokenizer(["a b"], ["a b c"], truncation="only_second", max_length=6, stride=1)
+
+
+def test_unknown_arguments(tokenizer: Any) -> None:
+    with pytest.raises(UnknownArgumentError, match=r"'paddin'\. Did you mean 'padding'"):
+        tokenizer("a", paddin=True)
+    with pytest.raises(UnknownArgumentError, match=r"'truncate'. Did you mean 'truncation'"):
+        tokenizer.encode("a", truncate=True)
+
+
+def test_default_lengths(tokenizer: Any) -> None:
+    text = "a b c d e f"
+    assert len(tokenizer(text, truncation=True)["input_ids"]) == 6
+    assert len(tokenizer("a", padding="max_length")["input_ids"]) == 6
+    assert len(tokenizer(text, max_length=4)["input_ids"]) == 4
+    assert len(tokenizer(text, max_length=4, padding=True)["input_ids"]) == 8
+    tokenizer.model_max_length = int(1e30)
+    assert len(tokenizer(text, truncation=True, padding="max_length")["input_ids"]) == 8
+
+
+def test_the_warning_about_length_comes_once(tokenizer: Any, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        tokenizer("a b c d e f", verbose=False)
+        tokenizer.encode_ids(["a b c d e f"])
+        tokenizer("a b c d e f", truncation=True)
+        assert not caplog.records
+        tokenizer("a b c d e f")
+        tokenizer("a b c d e f")
+    assert [record.getMessage()[:32] for record in caplog.records] == ["A text has 8 tokens, more than t"]
+
+
+def test_aliases(tokenizer: Any) -> None:
+    assert tokenizer.encode("a", "b") == tokenizer.encode_plus("a", "b")["input_ids"] == [2, 5, 3, 6, 3]
+    assert tokenizer.batch_encode_plus([("a", "b"), ("b", "a")])["input_ids"] == [[2, 5, 3, 6, 3], [2, 6, 3, 5, 3]]
+    assert tokenizer.tokenize("a", "b", add_special_tokens=True) == ["[CLS]", "a", "[SEP]", "b", "[SEP]"]
+    assert tokenizer.encode_ids(["a", "b"], add_special_tokens=False) == [[5], [6]]
+    assert tokenizer.encode_ids([]) == []
+
+
+def test_all_columns(tokenizer: Any) -> None:
+    batch = tokenizer(
+        "a",
+        "b",
+        return_token_type_ids=True,
+        return_attention_mask=False,
+        return_special_tokens_mask=True,
+        return_offsets_mapping=True,
+        return_length=True,
+    )
+    assert dict(batch) == {
+        "input_ids": [2, 5, 3, 6, 3],
+        "token_type_ids": [0, 0, 0, 1, 1],
+        "special_tokens_mask": [1, 0, 1, 0, 1],
+        "offset_mapping": [(0, 0), (0, 1), (0, 0), (0, 1), (0, 0)],
+        "length": 5,
+    }
+
+
+def test_half_characters_are_dropped(tokenizer: Any) -> None:
+    batch = tokenizer(["a \ud83d b"], ["\udc00"], return_offsets_mapping=True)
+    assert batch["input_ids"] == [[2, 5, 6, 3, 3]]
+    assert batch["offset_mapping"][0][2] == (4, 5)
+    assert tokenizer.encode_ids(["a\ud83d"]) == [[2, 5, 3]]
+    assert tokenizer([["a", "\ud83d"]], is_split_into_words=True)["input_ids"] == [[2, 5, 3]]
+
+
+def test_decode_of_what_is_no_sequence(tokenizer: Any) -> None:
+    assert tokenizer.decode(5) == "a"
+    with pytest.raises(InputError, match="for a batch use batch_decode"):
+        tokenizer.decode([[5]])
+    with pytest.raises(InputError, match=r"id -100. Replace label masks"):
+        tokenizer.decode([5, -100])
+    with pytest.raises(InputError, match=r"integers, but got 0.5 of type float"):
+        tokenizer.decode([0.5])
+
+
+def test_threads_do_not_disturb_each_other(tokenizer: Any) -> None:
+    text = " ".join("abcdefgh" * 3)
+    wanted = {length: tokenizer(text, truncation=True, max_length=length)["input_ids"] for length in range(3, 20)}
+
+    def work(index: int) -> bool:
+        length = 3 + index % 17
+        return bool(tokenizer(text, truncation=True, max_length=length)["input_ids"] == wanted[length])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, range(400)))
+
+
+def test_nothing_heavy_is_imported() -> None:
+    code = (
+        "import sys; from distilbert.text.tokenizer import DistilBertTokenizer as T; T(vocab=['[UNK]', 'a'])('a');"
+        "print([m for m in ('torch', 'tokenizers', 'transformers', 'tensorflow', 'jax') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_a_call_leaves_no_state_behind() -> None:
+    fast = CLASSES[1](vocab=SMALL)
+    before = fast.backend_tokenizer.to_str()
+    fast(["a b c d", "a"], padding=True, truncation=True, max_length=4)
+    fast.encode_ids(["a b c d"])
+    assert fast.backend_tokenizer.to_str() == before
+    assert fast.backend_tokenizer.truncation is None
+    assert fast.backend_tokenizer.padding is None

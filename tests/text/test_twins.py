@@ -1,0 +1,214 @@
+"""The pure and the Rust class give the same on any Unicode text, and so does transformers."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from functools import cache
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distilbert.core.errors import InputError
+from distilbert.text.added_tokens import AddedToken
+
+from .helpers import SMALL, facts, twins
+from .strategies import texts, words
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "uncased": {},
+    "cased": {"do_lower_case": False},
+    "cased without accents": {"do_lower_case": False, "strip_accents": True},
+    "uncased with accents": {"strip_accents": False},
+    "chinese words": {"tokenize_chinese_chars": False},
+    "whitespace only": {"do_basic_tokenize": False},
+    "never split": {"never_split": ["Foo", "é"]},
+    "added": {
+        "added_tokens": [
+            "foo bar",
+            "Foo",
+            "É",
+            AddedToken("ee", single_word=True),
+            AddedToken("ii", lstrip=True, rstrip=True, normalized=False),
+            AddedToken("a", single_word=True, normalized=False, lstrip=True),
+            AddedToken("中", rstrip=True),
+            AddedToken("the", special=True),
+        ],
+        "mask_token": AddedToken("[MASK]", lstrip=True, special=True),
+    },
+}
+
+
+@cache
+def pair_of(name: str) -> tuple[Any, Any]:
+    return twins(**OPTIONS[name])
+
+
+@cache
+def reference(name: str) -> Any:
+    from transformers import DistilBertTokenizer
+
+    return DistilBertTokenizer(
+        vocab={token: index for index, token in enumerate(SMALL)}, model_max_length=512, **OPTIONS[name]
+    )
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+@given(text=texts)
+@settings(max_examples=150, deadline=None)
+def test_single_texts(name: str, text: str) -> None:
+    pure, fast = pair_of(name)
+    assert facts(pure.encode_batch([text])[0]) == facts(fast.encode_batch([text])[0])
+
+
+@given(first=texts, second=texts, special=st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_pairs(first: str, second: str, special: bool) -> None:
+    pure, fast = pair_of("uncased")
+    found = [t.encode_batch([first], [second], add_special_tokens=special)[0] for t in (pure, fast)]
+    assert facts(found[0]) == facts(found[1])
+    ids = pure.encode_ids([first], [second], special)
+    assert ids == fast.encode_ids([first], [second], special) == [found[0].ids]
+
+
+@pytest.mark.parametrize("name", ["uncased", "whitespace only", "added"])
+@given(first=words, second=st.none() | words)
+@settings(max_examples=60, deadline=None)
+def test_words(name: str, first: list[str], second: list[str] | None) -> None:
+    pure, fast = pair_of(name)
+    seconds = None if second is None else [second]
+    found = [t.encode_batch([first], seconds, is_split_into_words=True)[0] for t in (pure, fast)]
+    assert facts(found[0]) == facts(found[1])
+
+
+def cut(tokenizer: Any, first: str, second: str | None, **options: Any) -> Any:
+    """Facts of a cut text, or the message of the error."""
+    try:
+        return facts(tokenizer.encode_batch([first], None if second is None else [second], **options)[0])
+    except InputError as error:
+        return str(error)
+
+
+@given(
+    first=texts,
+    second=st.none() | texts,
+    strategy=st.sampled_from(["longest_first", "only_first", "only_second"]),
+    max_length=st.integers(3, 24),
+    stride=st.integers(0, 8),
+    special=st.booleans(),
+    side=st.sampled_from(["right", "left"]),
+    name=st.sampled_from(["uncased", "whitespace only", "added"]),
+)
+@settings(max_examples=400, deadline=None)
+def test_truncation(
+    first: str, second: str | None, strategy: str, max_length: int, stride: int, special: bool, side: str, name: str
+) -> None:
+    pure, fast = copy.deepcopy(pair_of(name))
+    pure.truncation_side = fast.truncation_side = side
+    options = {"truncation": strategy, "max_length": max_length, "stride": stride, "add_special_tokens": special}
+    assert cut(pure, first, second, **options) == cut(fast, first, second, **options)
+
+
+@pytest.mark.parametrize("name", ["uncased", "cased", "cased without accents", "uncased with accents", "chinese words"])
+@given(first=texts, second=st.none() | texts.filter(bool))  # transformers takes "" for no second text
+@settings(max_examples=60, deadline=None)
+def test_against_transformers(name: str, first: str, second: str | None) -> None:
+    pure, fast = pair_of(name)
+    wanted = reference(name)(
+        first,
+        second,
+        return_offsets_mapping=True,
+        return_special_tokens_mask=True,
+        return_token_type_ids=True,
+    )
+    for tokenizer in (pure, fast):
+        found = tokenizer(
+            first,
+            second,
+            return_offsets_mapping=True,
+            return_special_tokens_mask=True,
+            return_token_type_ids=True,
+        )
+        assert dict(found) == dict(wanted)
+        assert found.word_ids() == wanted.word_ids()
+        assert found.sequence_ids() == wanted.sequence_ids()
+
+
+@given(
+    batch=st.lists(texts, min_size=1, max_size=4),
+    padding=st.sampled_from([True, False, "longest", "max_length", "do_not_pad"]),
+    truncation=st.sampled_from([None, True, False, "only_first", "longest_first"]),
+    max_length=st.none() | st.integers(4, 16),
+    stride=st.integers(0, 1),
+    multiple=st.sampled_from([None, 4]),
+    side=st.sampled_from(["right", "left"]),
+    overflow=st.booleans(),
+)
+@settings(max_examples=150, deadline=None)
+def test_calls_against_transformers(
+    batch: list[str],
+    padding: Any,
+    truncation: Any,
+    max_length: int | None,
+    stride: int,
+    multiple: int | None,
+    side: str,
+    overflow: bool,
+) -> None:
+    options = {
+        "padding": padding,
+        "truncation": truncation,
+        "max_length": max_length,
+        "stride": stride,
+        "pad_to_multiple_of": multiple,
+        "padding_side": side,
+        "return_overflowing_tokens": overflow,
+        "return_offsets_mapping": True,
+        "return_special_tokens_mask": True,
+    }
+    results = []
+    for tokenizer in (reference("uncased"), *pair_of("uncased")):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                results.append(dict(tokenizer(batch, **options)))
+            except ValueError as error:
+                results.append(type(error).__mro__[-4:])
+    assert results[0] == results[1] == results[2]
+
+
+@given(first=texts, second=texts, kind=st.sampled_from([True, "only_first", "only_second"]), stride=st.integers(0, 2))
+@settings(max_examples=100, deadline=None)
+def test_pair_windows_against_transformers(first: str, second: str, kind: Any, stride: int) -> None:
+    options = {
+        "truncation": kind,
+        "max_length": 12,
+        "stride": stride,
+        "return_overflowing_tokens": True,
+        "return_offsets_mapping": True,
+        "return_token_type_ids": True,
+    }
+    try:
+        found = [t([first], [second], **options) for t in pair_of("uncased")]
+    except InputError:
+        return
+    wanted = reference("uncased")([first], [second], **options)
+    assert dict(found[0]) == dict(found[1]) == dict(wanted)
+    for row in range(len(wanted["input_ids"])):
+        assert found[0].sequence_ids(row) == found[1].sequence_ids(row) == wanted.sequence_ids(row)
+
+
+@given(
+    ids=st.lists(st.integers(0, len(SMALL) + 3), max_size=20), skip=st.booleans(), clean=st.sampled_from([None, True])
+)
+@settings(max_examples=200, deadline=None)
+def test_decode(ids: list[int], skip: bool, clean: bool | None) -> None:
+    pure, fast = pair_of("uncased")
+    wanted = reference("uncased").decode(ids, skip_special_tokens=skip, clean_up_tokenization_spaces=clean)
+    for tokenizer in (pure, fast):
+        assert tokenizer.decode(ids, skip, clean) == wanted
+    assert fast.backend_tokenizer.decode(ids, skip_special_tokens=True) == pure.decode(ids, True)
+    tokens = [SMALL[index] for index in ids if index < len(SMALL)]
+    assert pure.convert_tokens_to_string(tokens) == fast.backend_tokenizer.decoder.decode(tokens)
