@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from distilbert.core.errors import TokenizerError
-
+from ..core.errors import TokenizerError
 from .unicode import WHITESPACE, WORD
 
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")

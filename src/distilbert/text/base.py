@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from distilbert.core.errors import InputError, TokenizerError, reject_unknown
-
+from ..core.errors import InputError, TokenizerError, reject_unknown
 from .batch_encoding import BatchEncoding
 from .decoding import DecodingAPI
 from .encoding_api import EncodingAPI

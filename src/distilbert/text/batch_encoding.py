@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from distilbert.core.errors import InputError
-
+from ..core.errors import InputError
 from .tensors import check_kind, to_tensors
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from distilbert.core.errors import InputError
-
+from ..core.errors import InputError
 from .vocabulary import VocabularyAPI
 from .wordpiece import CONTINUATION
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from distilbert.core.errors import InputError
+from ..core.errors import InputError
 
 _COLUMNS = (
     "ids",

@@ -6,8 +6,7 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from distilbert.core.errors import InputError, reject_unknown
-
+from ..core.errors import InputError, reject_unknown
 from .batch_encoding import BatchEncoding
 from .inputs import Text, as_batch, check_texts
 from .padding import NO_LIMIT, check_padding, target_length

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
-from distilbert.core.errors import TokenizerError
-
+from ..core.errors import TokenizerError
+from ..core.files import write_json, write_text
 from .added_tokens import AddedToken
 from .spec import DEFAULT_MAX_LENGTH, DEFAULT_SPECIAL, SPECIAL_NAMES, TokenizerSpec
 from .tokenizer_json import read_tokenizer_json
@@ -176,18 +175,12 @@ def write_spec(spec: TokenizerSpec, folder: Path) -> tuple[str, ...]:
         config["additional_special_tokens"] = special_map["additional_special_tokens"] = spec.additional_special_tokens
     paths = [write_vocab(spec.vocab, folder / VOCAB)]
     for name, content in ((TOKENIZER, spec.to_tokenizer_json()), (CONFIG, config), (SPECIAL_MAP, special_map)):
-        paths.append(_write(folder / name, json.dumps(content, indent=2, ensure_ascii=False) + "\n"))
+        write_json(folder / name, content)
+        paths.append(str(folder / name))
     return tuple(paths)
 
 
 def write_vocab(vocab: dict[str, int], path: Path) -> str:
     """Write a vocab.txt, entries in the order of their ids; returns its path."""
-    return _write(path, "".join(f"{entry}\n" for entry in sorted(vocab, key=vocab.__getitem__)))
-
-
-def _write(path: Path, text: str) -> str:
-    # A reader sees the old file or the new one, never half of one.
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8", newline="\n")
-    part.replace(path)
+    write_text(path, "".join(f"{entry}\n" for entry in sorted(vocab, key=vocab.__getitem__)))
     return str(path)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from distilbert.core.errors import InputError
+from ..core.errors import InputError
 
 Text = str | Sequence[str]  # a text, or its words when it is split already
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from distilbert.core.errors import InputError, suggest
+from ..core.errors import InputError, suggest
 
 # Files write 1e30 for "no limit"; nothing is ever cut or filled to such a length.
 NO_LIMIT = 10**20

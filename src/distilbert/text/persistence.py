@@ -10,8 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
-from distilbert.core.errors import TokenizerError, reject_unknown
-
+from ..core.errors import TokenizerError, reject_unknown
 from .added_tokens import AddedToken
 from .files import OPTIONS, VOCAB, load_spec, write_spec, write_vocab
 from .spec import SPECIAL_NAMES, TokenizerSpec

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from distilbert.core.errors import TokenizerError, suggest
-
+from ..core.errors import TokenizerError, suggest
 from .added_tokens import AddedToken
 from .wordpiece import CONTINUATION, MAX_CHARS_PER_WORD, Normalizer
 

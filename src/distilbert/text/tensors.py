@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from distilbert.core.errors import InputError, suggest
-from distilbert.core.extras import require
+from ..core.errors import InputError, suggest
+from ..core.extras import require
 
 
 def _to_numpy(array: np.ndarray[Any, Any]) -> Any:

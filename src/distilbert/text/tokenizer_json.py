@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from distilbert.core.errors import TokenizerError
-
+from ..core.errors import TokenizerError
 from .added_tokens import AddedToken
 from .wordpiece import CONTINUATION, MAX_CHARS_PER_WORD
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from distilbert.core.errors import InputError, suggest
+from ..core.errors import InputError, suggest
 
 Strategy = Literal["longest_first", "only_first", "only_second"]
 STRATEGIES: tuple[str, ...] = ("longest_first", "only_first", "only_second")

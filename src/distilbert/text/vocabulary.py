@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, overload
 
-from distilbert.core.errors import InputError, TokenizerError, reject_unknown, suggest
-
+from ..core.errors import InputError, TokenizerError, reject_unknown, suggest
 from .added_tokens import AddedToken
 from .spec import SPECIAL_NAMES, TokenizerSpec, check_side
 
