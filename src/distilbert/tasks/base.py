@@ -1,0 +1,154 @@
+"""``Task``: text in, answers out. The shape of the input decides the shape of the result; order is always kept."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, replace
+from itertools import islice
+from typing import Any, ClassVar, Generic, TypeVar
+
+from ..core.config import DistilBertConfig
+from ..core.errors import InputError, reject_unknown
+from ..core.runner import Runner
+from ..core.schema import HEADS
+from .batching import BATCH_TOKENS, Outputs, Work, run_works
+from .checks import check_count
+from .tokenizer import Tokenizer
+
+ParamsT = TypeVar("ParamsT")
+
+
+class Task(ABC, Generic[ParamsT]):
+    """A model, its tokenizer and default parameters, ready to answer.
+
+    A concrete task states its parameters as a frozen dataclass and gives three functions: :meth:`parse` checks one
+    input, :meth:`encode` turns inputs into sequences of ids, :meth:`decode` turns arrays into one answer.
+
+    Args:
+        runner: computes the model's outputs.
+        tokenizer: text to ids and back.
+        model: the loaded model behind ``runner``, for those who want to look at it.
+        batch_tokens: upper limit of sequences x longest sequence in a batch.
+        batch_size: upper limit of sequences in a batch; None: only ``batch_tokens`` counts.
+        **params: default parameters of the task.
+
+    Raises:
+        InputError: the model has another head than this task needs, or a parameter cannot work.
+        UnknownArgumentError: a parameter that the task does not have.
+    """
+
+    task: ClassVar[str]
+    head: ClassVar[str]
+    params_class: ClassVar[type[Any]]
+    window: ClassVar[int] = 1024  # inputs tokenized and answered together
+
+    def __init__(
+        self,
+        runner: Runner,
+        tokenizer: Tokenizer,
+        *,
+        model: Any = None,
+        batch_tokens: int = BATCH_TOKENS,
+        batch_size: int | None = None,
+        **params: Any,
+    ) -> None:
+        if runner.head.name != self.head:
+            raise InputError(
+                f"The task {self.task!r} needs a {HEADS[self.head].architecture}, "
+                f"this model is a {runner.head.architecture}."
+            )
+        self.runner = runner
+        self.tokenizer = tokenizer
+        self.model = model
+        self.device = getattr(runner, "device", None)
+        check_count(batch_tokens, "batch_tokens")
+        check_count(batch_size, "batch_size", optional=True)
+        self.batch_tokens = batch_tokens
+        self.batch_size = batch_size
+        self._known(params)
+        self.params: ParamsT = self.params_class(**params)
+        self.check(self.params)
+
+    def __call__(
+        self, inputs: Any, *, batch_tokens: int | None = None, batch_size: int | None = None, **params: Any
+    ) -> Any:
+        """Answer.
+
+        Args:
+            inputs: one input gives one answer; a list gives a list, an empty one ``[]``; an iterator, or another
+                iterable such as a dataset, gives a lazy iterator that reads ahead 1, 2, 4, ... inputs, up to
+                ``window``.
+            batch_tokens: replaces the task's own for this call.
+            batch_size: replaces the task's own for this call.
+            **params: parameters of the task that replace the defaults for this call.
+
+        Raises:
+            InputError: an input or a parameter cannot be used; the message names it.
+            UnknownArgumentError: a parameter that the task does not have.
+        """
+        self._known(params)
+        check_count(batch_tokens, "batch_tokens", optional=True)
+        check_count(batch_size, "batch_size", optional=True)
+        merged: ParamsT = replace(self.params, **params)  # type: ignore[type-var]
+        self.check(merged)
+        budget = (batch_tokens or self.batch_tokens, batch_size or self.batch_size)
+        if isinstance(inputs, list):
+            return list(self._answers(inputs, merged, budget, self.window))
+        if inputs is None or isinstance(inputs, (str, bytes, tuple, Mapping)) or not _is_iterable(inputs):
+            return self.answer([self.parse(inputs, "The input", merged)], merged, budget)[0]
+        return self._answers(_iterate(inputs), merged, budget, 1)
+
+    def _answers(
+        self, inputs: Iterable[Any], params: ParamsT, budget: tuple[int, int | None], size: int
+    ) -> Iterator[Any]:
+        source = enumerate(inputs)
+        while window := list(islice(source, size)):
+            items = [self.parse(item, f"inputs[{index}]", params) for index, item in window]
+            yield from self.answer(items, params, budget)
+            size = min(2 * size, self.window)
+
+    def answer(self, items: list[Any], params: ParamsT, budget: tuple[int, int | None]) -> list[Any]:
+        """Answer checked inputs, in order; ``budget`` is batch_tokens and batch_size."""
+        works = self.encode(items, params)
+        answers: list[Any] = [None] * len(works)
+        for index, outputs in run_works(works, self.runner, *budget):
+            answers[index] = self.decode(works[index], outputs, params)
+        return answers
+
+    def check(self, params: ParamsT) -> None:  # most parameters are checked by their own class
+        """Check what parameters alone cannot: whether they fit this model."""
+
+    @abstractmethod
+    def parse(self, item: Any, where: str, params: ParamsT) -> Any:
+        """Check one input and give it the form that :meth:`encode` expects; ``where`` names it in messages."""
+
+    @abstractmethod
+    def encode(self, items: list[Any], params: ParamsT) -> list[Work]:
+        """Turn inputs into sequences of ids, one :class:`Work` an input."""
+
+    @abstractmethod
+    def decode(self, work: Work, outputs: list[Outputs], params: ParamsT) -> Any:
+        """Turn the outputs of one input, a dict a sequence, into its JSON-ready answer."""
+
+    @property
+    def config(self) -> DistilBertConfig:
+        """Configuration of the model."""
+        return self.runner.config
+
+    @property
+    def limit(self) -> int:
+        """Longest sequence that the model can take, in tokens."""
+        return self.config.max_position_embeddings
+
+    def _known(self, params: Iterable[str]) -> None:
+        reject_unknown(params, [field.name for field in fields(self.params_class)], f"The task {self.task!r}")
+
+
+def _is_iterable(inputs: Any) -> bool:
+    return isinstance(inputs, Iterable) or (hasattr(inputs, "__getitem__") and hasattr(inputs, "__len__"))
+
+
+def _iterate(inputs: Any) -> Iterable[Any]:
+    """Read a dataset that only has ``len`` and indices, or anything that can be iterated."""
+    return inputs if isinstance(inputs, Iterable) else (inputs[index] for index in range(len(inputs)))

@@ -1,0 +1,67 @@
+"""Check inputs and parameters of tasks; every message says what was given, what was expected and where."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from ..core.errors import InputError, suggest
+
+
+def check_text(value: Any, where: str) -> str:
+    """Return ``value`` if it is text with something in it.
+
+    Raises:
+        InputError: it is not a str, or it is empty.
+    """
+    if not isinstance(value, str):
+        raise InputError(f"{where} must be a str, got {value!r:.80} of type {type(value).__name__}.")
+    if not value:
+        raise InputError(f"{where} is an empty text; leave it out or give at least one character.")
+    return value
+
+
+def check_fields(item: Any, required: Collection[str], optional: Collection[str], where: str) -> Mapping[str, Any]:
+    """Return ``item`` if it is a mapping with these fields and no others.
+
+    Raises:
+        InputError: it is no mapping, a required field is missing, or a field is unknown.
+    """
+    expected = ", ".join([*required, *(f"{name} (optional)" for name in optional)])
+    if not isinstance(item, Mapping):
+        raise InputError(f"{where} must be a dict with {expected}, got {item!r:.80} of type {type(item).__name__}.")
+    for name in item:
+        if name not in required and name not in optional:
+            near = suggest(str(name), [*required, *optional])
+            raise InputError(f"{where} has an unknown field {name!r}; expected are {expected}.{near}")
+    for name in required:
+        if name not in item:
+            raise InputError(f"{where} lacks the field {name!r}; expected are {expected}.")
+    return item
+
+
+def check_texts(value: Any, where: str) -> list[str]:
+    """Return a list of texts, none of them empty, from a list or tuple.
+
+    Raises:
+        InputError: it is no list, it is empty, or an entry is no text.
+    """
+    if not isinstance(value, (list, tuple)) or not value:
+        raise InputError(f"{where} must be a list of one or more texts, got {value!r:.80}.")
+    return [check_text(text, f"{where}[{index}]") for index, text in enumerate(value)]
+
+
+def check_choice(value: Any, choices: Collection[Any], name: str) -> None:
+    """Raise :class:`InputError` if ``value`` is not one of ``choices``."""
+    if value not in choices:
+        near = suggest(str(value), [str(choice) for choice in choices])
+        raise InputError(f"{name} must be one of {', '.join(repr(c) for c in choices)}, got {value!r}.{near}")
+
+
+def check_count(value: Any, name: str, *, least: int = 1, optional: bool = False) -> None:
+    """Raise :class:`InputError` if ``value`` is not an integer of at least ``least`` (or None, where ``optional``)."""
+    if optional and value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        also = " or None" if optional else ""
+        raise InputError(f"{name} must be an integer of at least {least}{also}, got {value!r}.")

@@ -1,0 +1,90 @@
+"""Feature extraction: hidden states of every token, or one vector a text. Legend: S tokens, D dim."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import InputError
+from .base import Task
+from .batching import Outputs, Work
+from .checks import check_choice, check_text
+from .pooling import POOLINGS, pool, stitch, unit
+from .windows import check_stride, check_truncation, fit, stride_for, truncate, truncates
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureExtractionParams:
+    """Parameters.
+
+    Attributes:
+        pooling: None: every token; ``"mean"`` or ``"cls"``: one vector a text.
+        normalize: scale vectors to length 1.
+        return_tensors: True or ``"np"``: NumPy arrays instead of lists.
+        truncation: cut long texts as tokenizers do, instead of reading all of them in windows.
+        tokenize_kwargs: ``truncation`` and ``max_length``.
+        stride: tokens that two windows of a long text share; by default a quarter of the model's length.
+    """
+
+    pooling: str | None = None
+    normalize: bool = False
+    return_tensors: bool | str = False
+    truncation: bool | str | None = None
+    tokenize_kwargs: Mapping[str, Any] | None = None
+    stride: int | None = None
+
+    def __post_init__(self) -> None:
+        check_choice(self.pooling, (None, *POOLINGS), "pooling")
+        check_choice(self.return_tensors, (False, True, "np"), "return_tensors")
+        if self.truncation is not None and "truncation" in (self.tokenize_kwargs or {}):
+            raise InputError("truncation is given twice: as a parameter and in tokenize_kwargs. Leave one out.")
+        check_truncation(self.options, "tokenize_kwargs of feature-extraction")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """What :func:`truncate` needs."""
+        given = dict(self.tokenize_kwargs or {})
+        return given if self.truncation is None else given | {"truncation": self.truncation}
+
+
+class FeatureExtraction(Task[FeatureExtractionParams]):
+    """A text -> its hidden states ``[1][S][D]``, special tokens included, padding never; pooled: ``[D]``."""
+
+    task = "feature-extraction"
+    head = ""
+    params_class = FeatureExtractionParams
+    window = 64  # answers are large: 512 tokens of 768 numbers are 13 MB as lists
+
+    def check(self, params: FeatureExtractionParams) -> None:
+        """Check that windows advance."""
+        check_stride(params.stride, self.limit)
+
+    def parse(self, item: Any, where: str, params: FeatureExtractionParams) -> str:
+        """Return the text."""
+        return check_text(item, where)
+
+    def encode(self, items: list[str], params: FeatureExtractionParams) -> list[Work]:
+        """One sequence a text; several windows where it is longer than the model."""
+        works = []
+        for ids in self.tokenizer.encode_ids(items, None, False):
+            if truncates(params.options):
+                works.append(Work([truncate(self.tokenizer, ids, None, params.options, self.limit)]))
+            else:
+                stride = stride_for(params.stride, self.limit)
+                works.append(Work(fit(self.tokenizer, ids, None, limit=self.limit, stride=stride)))
+        return works
+
+    def decode(self, work: Work, outputs: list[Outputs], params: FeatureExtractionParams) -> Any:
+        """Join windows, pool and scale."""
+        windows = [output["last_hidden_state"] for output in outputs]  # (S, D) each
+        stride = stride_for(params.stride, self.limit)
+        if params.pooling is None:
+            features = stitch(windows, stride)[None]  # (1, S, D)
+        else:
+            features = pool(windows, params.pooling, stride)  # (D,)
+        if params.normalize:
+            features = unit(features)
+        return np.array(features, dtype=np.float32) if params.return_tensors else features.tolist()

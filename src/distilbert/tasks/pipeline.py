@@ -1,0 +1,188 @@
+"""``pipeline``: from the name of a task and a model to something that answers."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..core.config import DistilBertConfig
+from ..core.errors import InputError, UnsupportedArchitectureError
+from ..core.runner import Runner
+from ..core.schema import Head, head_of
+from .base import Task
+from .batching import BATCH_TOKENS
+from .registry import find_task, tasks_for
+
+
+def pipeline(
+    task: str | None = None,
+    model: Any = None,
+    *,
+    config: DistilBertConfig | str | os.PathLike[str] | None = None,
+    tokenizer: Any = None,
+    framework: str = "pt",
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    local_files_only: bool = False,
+    device: Any = None,
+    device_map: Any = None,
+    dtype: Any = None,
+    torch_dtype: Any = None,
+    attn_implementation: str | None = None,
+    batch_size: int | None = None,
+    batch_tokens: int = BATCH_TOKENS,
+    use_fast: bool = True,
+    model_kwargs: Mapping[str, Any] | None = None,
+    **task_params: Any,
+) -> Task[Any]:
+    """Load what a task needs.
+
+    Args:
+        task: its name, such as ``"text-classification"``; None: what the model was made for.
+        model: a folder, a name on the hub, a loaded model, or a :class:`~distilbert.core.runner.Runner`.
+        config: a configuration, or where to read it, instead of the model's own.
+        tokenizer: a tokenizer, or where to read it; by default it is read from where the model is.
+        framework: what runs the model: ``"pt"``.
+        revision: branch, tag or commit on the hub.
+        token: access token for the hub.
+        cache_dir: where downloads are kept.
+        local_files_only: never open a connection.
+        device: where to run, such as ``"cuda"`` or 0; None: where the model is, which is the CPU once loaded.
+        device_map: the same for loading, such as ``"auto"``; give one of the two.
+        dtype: floating type of the weights.
+        torch_dtype: the older name of ``dtype``.
+        attn_implementation: ``"eager"``, ``"sdpa"`` or ``"flash_attention_2"``.
+        batch_size: upper limit of sequences in a batch; None: only ``batch_tokens`` counts.
+        batch_tokens: upper limit of sequences x longest sequence in a batch.
+        use_fast: the Rust-backed tokenizer, not the pure-Python one.
+        model_kwargs: further arguments of the model's ``from_pretrained``.
+        **task_params: default parameters of the task; see its class.
+
+    Returns:
+        The task; call it with inputs. It has ``.model``, ``.tokenizer``, ``.task``, ``.runner`` and ``.device``.
+
+    Raises:
+        InputError: no model, an unknown task or framework, or a model made for another task.
+        UnknownArgumentError: an argument that neither this function nor the task has.
+        ModelNotFoundError: there is no such model.
+    """
+    if model is None:
+        raise InputError("pipeline() has no default model: pass model=, a folder, a name on the hub or a loaded model.")
+    if framework not in LOADERS:
+        raise InputError(f"framework must be one of {', '.join(map(repr, LOADERS))}, got {framework!r}.")
+    for new, old, values in (
+        ("dtype", "torch_dtype", (dtype, torch_dtype)),
+        ("device", "device_map", (device, device_map)),
+    ):
+        if None not in values:
+            raise InputError(f"{new} and {old} were both given; choose one.")
+    wanted = None if task is None else find_task(task)
+    hub = {"revision": revision, "token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
+    if tokenizer is None and not isinstance(model, (str, os.PathLike)):
+        raise InputError("A loaded model does not know its tokenizer: pass tokenizer=, one or the folder of one.")
+    options = {
+        "device_map": device_map,
+        "dtype": torch_dtype if dtype is None else dtype,
+        "attn_implementation": attn_implementation,
+    } | dict(model_kwargs or {})
+    if isinstance(model, (str, os.PathLike)):
+        loaded = LOADERS[framework](model, wanted, config, device, options, hub)
+    else:
+        given = [name for name, value in {"config": config, **options}.items() if value is not None]
+        if given:
+            raise InputError(f"{', '.join(given)} matter while a model is loaded; this one already is. Leave them out.")
+        loaded = _wrap(model, wanted, device)
+    chosen = wanted or find_task(tasks_for(loaded.runner.head)[0])
+    return chosen(
+        loaded.runner,
+        _tokenizer(model if tokenizer is None else tokenizer, use_fast, hub),
+        model=loaded.model,
+        batch_tokens=batch_tokens,
+        batch_size=batch_size,
+        **task_params,
+    )
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A runner and the model behind it, if there is one to show."""
+
+    runner: Runner
+    model: Any
+
+
+def _load_pytorch(
+    name: str | os.PathLike[str],
+    wanted: type[Task[Any]] | None,
+    config: DistilBertConfig | str | os.PathLike[str] | None,
+    device: Any,
+    options: dict[str, Any],
+    hub: dict[str, Any],
+) -> Loaded:
+    from ..models import auto
+    from ..models.pytorch.runner import PytorchRunner
+
+    if not isinstance(config, DistilBertConfig):
+        config = auto.AutoConfig.from_pretrained(name if config is None else config, **hub)
+    head = _head(config, name, wanted)
+    model = getattr(auto, f"AutoModel{head}").from_pretrained(name, config=config, **options, **hub)
+    return Loaded(PytorchRunner(model, device), model)
+
+
+LOADERS: dict[str, Callable[..., Loaded]] = {"pt": _load_pytorch}
+
+
+def _wrap(model: Any, wanted: type[Task[Any]] | None, device: Any) -> Loaded:
+    """Put a loaded model behind a runner; a runner stays as it is."""
+    if not hasattr(model, "forward"):
+        if not (callable(model) and hasattr(model, "head") and hasattr(model, "config")):
+            raise InputError(f"model must be a folder, a name, a loaded model or a runner, got {model!r:.80}.")
+        if device is not None:
+            raise InputError("A runner stays on its device; leave device= out.")
+        _check_fit(model.head, wanted, type(model).__name__)
+        return Loaded(model, getattr(model, "model", None))
+    from ..models.pytorch import DistilBertPreTrainedModel
+    from ..models.pytorch.runner import PytorchRunner
+
+    if not isinstance(model, DistilBertPreTrainedModel):
+        raise InputError(f"model must be one of this package's models, got a {type(model).__module__} model.")
+    if wanted is not None and not wanted.head:
+        model = model.base_model
+    _check_fit(model.head_spec, wanted, f"the given {type(model).__name__}")
+    return Loaded(PytorchRunner(model, device), model)
+
+
+def _head(config: DistilBertConfig, name: Any, wanted: type[Task[Any]] | None) -> str:
+    """Return the name of the head to load for a task, or the one that the configuration names."""
+    if wanted is not None and not wanted.head:
+        return ""
+    try:
+        head = head_of(config.architectures)
+    except UnsupportedArchitectureError:
+        if wanted is None:
+            raise
+        head = None
+    if head is not None:
+        _check_fit(head, wanted, str(name))
+    elif wanted is None:
+        raise InputError(f"The configuration of {name} does not say what the model was made for: pass task=.")
+    return wanted.head if wanted is not None else head.name  # type: ignore[union-attr]
+
+
+def _check_fit(head: Head, wanted: type[Task[Any]] | None, name: str) -> None:
+    if wanted is not None and wanted.head != head.name:
+        raise InputError(
+            f"{name} is a {head.architecture}; the task {wanted.task!r} needs a DistilBert{wanted.head or 'Model'}. "
+            f"This model can do: {', '.join(tasks_for(head))}."
+        )
+
+
+def _tokenizer(given: Any, use_fast: bool, hub: dict[str, Any]) -> Any:
+    if not isinstance(given, (str, os.PathLike)):
+        return given
+    from ..models.auto import AutoTokenizer
+
+    return AutoTokenizer.from_pretrained(given, use_fast=use_fast, **hub)

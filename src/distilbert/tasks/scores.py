@@ -1,0 +1,28 @@
+"""Logits to scores. Legend: L labels or other classes, k answers kept."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities over the last axis, in float32; same shape."""
+    shifted = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    result: np.ndarray = shifted / shifted.sum(axis=-1, keepdims=True)
+    return result
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Each logit's own probability; same shape. Written with tanh, which cannot overflow."""
+    result: np.ndarray = 0.5 + 0.5 * np.tanh(0.5 * logits)
+    return result
+
+
+def largest(scores: np.ndarray, k: int) -> list[int]:
+    """Indices of the ``k`` largest of ``scores`` (L,), largest first; of equal ones the lower index first."""
+    if k < len(scores):
+        least = np.partition(scores, len(scores) - k)[len(scores) - k]
+        candidates = np.flatnonzero(scores >= least)
+    else:
+        candidates = np.arange(len(scores))
+    return [int(i) for i in candidates[np.argsort(-scores[candidates], kind="stable")][:k]]

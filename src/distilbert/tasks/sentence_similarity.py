@@ -1,0 +1,86 @@
+"""Sentence similarity: cosines between texts. Legend: D dim, N sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import InputError
+from .base import Task
+from .batching import Outputs, Work
+from .checks import check_choice, check_fields, check_text, check_texts
+from .pooling import POOLINGS, pool, unit
+from .windows import fit, stride_for
+
+
+@dataclass(frozen=True, kw_only=True)
+class SentenceSimilarityParams:
+    """Parameters.
+
+    Attributes:
+        pooling: how the vectors of tokens become one of a text: ``"mean"`` or ``"cls"``.
+    """
+
+    pooling: str = "mean"
+
+    def __post_init__(self) -> None:
+        check_choice(self.pooling, POOLINGS, "pooling")
+
+
+@dataclass(frozen=True)
+class _Texts:
+    source: str
+    others: list[str]
+    is_pair: bool
+
+
+class SentenceSimilarity(Task[SentenceSimilarityParams]):
+    """``{"source_sentence": str, "sentences": [str]}`` -> N cosines, each -1 to 1, in the order of the sentences.
+
+    A pair, ``(a, b)`` or ``{"text": a, "text_pair": b}``, gives one cosine. Long texts are read in windows.
+    """
+
+    task = "sentence-similarity"
+    head = ""
+    params_class = SentenceSimilarityParams
+
+    def parse(self, item: Any, where: str, params: SentenceSimilarityParams) -> _Texts:
+        """Return the source and the texts it is compared to."""
+        if isinstance(item, (tuple, list)):
+            if len(item) != 2:
+                raise InputError(f"{where} must be a pair of texts, got {len(item)} entries.")
+            return _Texts(check_text(item[0], f"{where}[0]"), [check_text(item[1], f"{where}[1]")], is_pair=True)
+        if isinstance(item, Mapping) and ("text" in item or "text_pair" in item):
+            check_fields(item, ["text", "text_pair"], [], where)
+            pair = check_text(item["text_pair"], f"{where}['text_pair']")
+            return _Texts(check_text(item["text"], f"{where}['text']"), [pair], is_pair=True)
+        check_fields(item, ["source_sentence", "sentences"], [], where)
+        source = check_text(item["source_sentence"], f"{where}['source_sentence']")
+        return _Texts(source, check_texts(item["sentences"], f"{where}['sentences']"), is_pair=False)
+
+    def encode(self, items: list[_Texts], params: SentenceSimilarityParams) -> list[Work]:
+        """The windows of the source, then those of each sentence; the context holds how many each text has."""
+        texts = [text for item in items for text in (item.source, *item.others)]
+        encoded, stride = iter(self.tokenizer.encode_ids(texts, None, False)), stride_for(None, self.limit)
+        works = []
+        for item in items:
+            own = islice(encoded, 1 + len(item.others))
+            windows = [fit(self.tokenizer, ids, None, limit=self.limit, stride=stride) for ids in own]
+            counts = [len(sequences) for sequences in windows]
+            works.append(Work([sequence for sequences in windows for sequence in sequences], (counts, item.is_pair)))
+        return works
+
+    def decode(self, work: Work, outputs: list[Outputs], params: SentenceSimilarityParams) -> Any:
+        """Pool each text and compare."""
+        counts, is_pair = work.context
+        states = iter(output["last_hidden_state"] for output in outputs)
+        stride = stride_for(None, self.limit)
+        vectors = unit(
+            np.stack([pool([next(states) for _ in range(n)], params.pooling, stride) for n in counts])
+        )  # (N + 1, D)
+        cosines = [float(cosine) for cosine in np.clip(vectors[1:] @ vectors[0], -1, 1)]
+        return cosines[0] if is_pair else cosines

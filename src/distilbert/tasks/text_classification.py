@@ -1,0 +1,141 @@
+"""Text classification: one label, the best few, or all of them, with scores. Legend: L labels, W windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import InputError
+from .base import Task
+from .batching import Outputs, Work
+from .checks import check_choice, check_count, check_fields, check_text
+from .scores import largest, sigmoid, softmax
+from .windows import check_stride, check_truncation, fit, stride_for, truncate, truncates
+
+
+class Unset:
+    """The type of :data:`UNSET`: ``top_k=None`` means all labels, so that None cannot mean "not given"."""
+
+    def __repr__(self) -> str:
+        return "UNSET"
+
+
+UNSET = Unset()
+FUNCTIONS = ("sigmoid", "softmax", "none")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextClassificationParams:
+    """Parameters.
+
+    Attributes:
+        top_k: labels to return, best first, in a list; None: all. Not given: the best one alone, outside a list.
+        return_all_scores: all labels in the order of the model, where ``top_k`` is not given.
+        function_to_apply: ``"softmax"``, ``"sigmoid"`` or ``"none"``. By default ``"none"`` for regression,
+            ``"sigmoid"`` for multi-label models and for a single label, else ``"softmax"``.
+        truncation: cut long texts as tokenizers do, instead of reading all of them in windows.
+        max_length: tokens that ``truncation`` leaves; by default what the tokenizer says.
+        padding: accepted as other libraries have it; batches are packed, so that it changes nothing.
+        stride: tokens that two windows of a long text share; by default a quarter of the model's length.
+        aggregation: of the windows' scores: ``"mean"`` (weighted by tokens), ``"max"``, or ``"first"`` window only.
+    """
+
+    top_k: int | Unset | None = UNSET
+    return_all_scores: bool = False
+    function_to_apply: str | None = None
+    truncation: bool | str = False
+    max_length: int | None = None
+    padding: bool | str = False
+    stride: int | None = None
+    aggregation: str = "mean"
+
+    def __post_init__(self) -> None:
+        if self.top_k is not UNSET:
+            check_count(self.top_k, "top_k", optional=True)
+        if self.function_to_apply is not None:
+            check_choice(self.function_to_apply.lower(), FUNCTIONS, "function_to_apply")
+        check_truncation(self.truncation_options, "text-classification")
+        check_choice(self.aggregation, ("mean", "max", "first"), "aggregation")
+
+    @property
+    def truncation_options(self) -> dict[str, Any]:
+        """What :func:`truncate` needs."""
+        return {"truncation": self.truncation, "max_length": self.max_length}
+
+
+class TextClassification(Task[TextClassificationParams]):
+    """``"text"`` or ``{"text": ..., "text_pair": ...}`` -> ``{"label": str, "score": float}``, or a list of them.
+
+    One plain text gives a list with one result, unless ``top_k`` is given in the call, as in transformers.
+    """
+
+    task = "text-classification"
+    head = "ForSequenceClassification"
+    params_class = TextClassificationParams
+
+    def __call__(self, inputs: Any, **params: Any) -> Any:
+        """Answer; see :meth:`Task.__call__` and :class:`TextClassificationParams`."""
+        answer = super().__call__(inputs, **params)
+        return [answer] if isinstance(inputs, str) and "top_k" not in params else answer
+
+    def check(self, params: TextClassificationParams) -> None:
+        """Check that windows advance."""
+        check_stride(params.stride, self.limit)
+
+    def parse(self, item: Any, where: str, params: TextClassificationParams) -> tuple[str, str | None]:
+        """Return text and second text or None."""
+        if isinstance(item, str):
+            return check_text(item, where), None
+        if isinstance(item, list) and len(item) == 1 and isinstance(item[0], list) and len(item[0]) == 2:
+            item = dict(zip(("text", "text_pair"), item[0], strict=True))  # [[a, b]], the oldest form of a pair
+        if isinstance(item, (list, tuple)):
+            raise InputError(f'{where} is a {type(item).__name__}; give a pair as {{"text": ..., "text_pair": ...}}.')
+        if not isinstance(item, dict):
+            return check_text(item, where), None
+        check_fields(item, ["text"], ["text_pair"], where)
+        pair = item.get("text_pair")
+        return check_text(item["text"], f"{where}['text']"), pair and check_text(pair, f"{where}['text_pair']")
+
+    def encode(self, items: list[tuple[str, str | None]], params: TextClassificationParams) -> list[Work]:
+        """One sequence a text; several windows where it is longer than the model."""
+        ids = iter(
+            self.tokenizer.encode_ids([text for item in items for text in item if text is not None], None, False)
+        )
+        options, stride = params.truncation_options, stride_for(params.stride, self.limit)
+        works = []
+        for _, second_text in items:
+            first, second = next(ids), None if second_text is None else next(ids)
+            if truncates(options):
+                sequences = [truncate(self.tokenizer, first, second, options, self.limit)]
+            else:
+                sequences = fit(self.tokenizer, first, second, limit=self.limit, stride=stride)
+            works.append(Work(sequences[:1] if params.aggregation == "first" else sequences))
+        return works
+
+    def decode(self, work: Work, outputs: list[Outputs], params: TextClassificationParams) -> Any:
+        """Scores of the labels, sorted or not."""
+        scores = self._function(params)(np.stack([output["logits"] for output in outputs]))  # (W, L)
+        if params.aggregation == "max":
+            scores = scores.max(axis=0)
+        else:
+            scores = np.average(scores, axis=0, weights=[len(sequence) for sequence in work.sequences])
+        if isinstance(params.top_k, Unset) and params.return_all_scores:
+            order = list(range(len(scores)))
+        else:
+            order = largest(scores, len(scores) if params.top_k is None else _count(params.top_k))
+        labels = [{"label": self.config.id2label[index], "score": float(scores[index])} for index in order]
+        return labels[0] if params.top_k is UNSET and not params.return_all_scores else labels
+
+    def _function(self, params: TextClassificationParams) -> Any:
+        problem, name = self.config.problem_type, params.function_to_apply
+        if name is None and problem == "regression":
+            name = "none"
+        elif name is None:
+            name = "sigmoid" if problem == "multi_label_classification" or self.config.num_labels == 1 else "softmax"
+        return {"none": np.asarray, "sigmoid": sigmoid, "softmax": softmax}[name.lower()]
+
+
+def _count(top_k: int | Unset) -> int:
+    return 1 if isinstance(top_k, Unset) else top_k

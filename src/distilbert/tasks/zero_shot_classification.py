@@ -1,0 +1,121 @@
+"""Zero-shot classification: labels chosen at run time, through a model of natural language inference.
+
+Legend: C candidate labels, L labels of the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..core.errors import InputError
+from .base import Task
+from .batching import Outputs, Work
+from .checks import check_text, check_texts
+from .scores import softmax
+from .windows import add_special, trim_pair
+
+
+@dataclass(frozen=True, kw_only=True)
+class ZeroShotParams:
+    """Parameters.
+
+    Attributes:
+        candidate_labels: the labels, as a list or as one text with commas; required, here or in the call.
+        hypothesis_template: a sentence with ``{}`` where the label goes.
+        multi_label: every label is true or false for itself, instead of one of them being the right one.
+    """
+
+    candidate_labels: str | Sequence[str] | None = None
+    hypothesis_template: str = "This example is {}."
+    multi_label: bool = False
+
+    def __post_init__(self) -> None:
+        template = check_text(self.hypothesis_template, "hypothesis_template")
+        try:
+            filled = template.format("label")
+        except (IndexError, KeyError, ValueError):
+            filled = template
+        if filled == template:
+            raise InputError(f"hypothesis_template must hold {{}} once, where the label goes; got {template!r}.")
+        if self.candidate_labels is not None:
+            check_texts(self.labels, "candidate_labels")
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels as a list."""
+        given = self.candidate_labels or []
+        return [label.strip() for label in given.split(",") if label.strip()] if isinstance(given, str) else list(given)
+
+
+class ZeroShotClassification(Task[ZeroShotParams]):
+    """A text -> ``{"sequence": str, "labels": [str], "scores": [float]}``, best label first.
+
+    Each label becomes the pair ``[CLS] text [SEP] This example is <label>. [SEP]``; what counts is the model's
+    "entailment". A text too long for the model is cut at its end.
+    """
+
+    task = "zero-shot-classification"
+    head = "ForSequenceClassification"
+    params_class = ZeroShotParams
+
+    def __call__(self, inputs: Any, candidate_labels: Any = None, **params: Any) -> Any:
+        """Answer; see :meth:`Task.__call__` and :class:`ZeroShotParams`."""
+        if candidate_labels is not None:
+            params["candidate_labels"] = candidate_labels
+        elif self.params.candidate_labels is None:
+            raise InputError("zero-shot-classification needs candidate_labels, such as ['sports', 'politics'].")
+        return super().__call__(inputs, **params)
+
+    @property
+    def entailment_id(self) -> int:
+        """Id of the label whose name starts with "entail".
+
+        Raises:
+            InputError: the model has no such label.
+        """
+        for label, index in self.config.label2id.items():
+            if label.lower().startswith("entail"):
+                return index
+        raise InputError(
+            f"zero-shot-classification needs a model with a label 'entailment'; this one has "
+            f"{list(self.config.label2id)}. If one of them means it, set config.id2label and config.label2id."
+        )
+
+    def check(self, params: ZeroShotParams) -> None:
+        """Check that the model knows entailment."""
+        _ = self.entailment_id
+
+    def parse(self, item: Any, where: str, params: ZeroShotParams) -> str:
+        """Return the text."""
+        return check_text(item, where)
+
+    def encode(self, items: list[str], params: ZeroShotParams) -> list[Work]:
+        """One sequence a label."""
+        hypotheses = [params.hypothesis_template.format(label) for label in params.labels]
+        second = self.tokenizer.encode_ids(hypotheses, None, False)
+        room = min(self.tokenizer.model_max_length, self.limit) - 3
+        return [
+            Work([add_special(self.tokenizer, *trim_pair(first, ids, room, "only_first")) for ids in second], text)
+            for text, first in zip(items, self.tokenizer.encode_ids(items, None, False), strict=True)
+        ]
+
+    def decode(self, work: Work, outputs: list[Outputs], params: ZeroShotParams) -> dict[str, Any]:
+        """Compare the labels, or each label's entailment to its contradiction."""
+        logits = np.stack([output["logits"] for output in outputs])  # (C, L)
+        entailment = self.entailment_id
+        if params.multi_label or len(logits) == 1:
+            contradiction = -1 if entailment == 0 else 0
+            scores = softmax(logits[:, [contradiction, entailment]])[:, 1]
+        else:
+            scores = softmax(logits[:, entailment])
+        order = [int(index) for index in scores.argsort()[::-1]]
+        labels = params.labels
+        return {
+            "sequence": work.context,
+            "labels": [labels[index] for index in order],
+            "scores": [float(scores[index]) for index in order],
+        }

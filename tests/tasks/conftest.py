@@ -1,0 +1,34 @@
+"""Tasks on the tiny models of ``tests/behaviour``, and one input of each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distilbert.tasks import pipeline
+from tests.behaviour.make_models import make
+
+MakeTask = Callable[..., Any]
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    root = tmp_path_factory.mktemp("tiny")
+
+    @cache
+    def folder(name: str) -> Path:
+        return make(root, name)
+
+    return folder
+
+
+@pytest.fixture(scope="session")
+def make_task(model_folder: Callable[[str], Path]) -> MakeTask:
+    def make_one(name: str, model: str, **params: Any) -> Any:
+        return pipeline(name, model_folder(model), **params)
+
+    return make_one

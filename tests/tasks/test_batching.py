@@ -1,0 +1,94 @@
+"""Batches: every sequence once, in order, within the budget; only the rows that were asked for."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distilbert.core.config import DistilBertConfig
+from distilbert.core.errors import InputError
+from distilbert.core.runner import Batch
+from distilbert.core.schema import HEADS, Head
+from distilbert.tasks.batching import Work, cut_batches, run_works
+
+
+class EchoRunner:
+    """Answers with what it was given: the sum of a sequence, or each token times 10."""
+
+    def __init__(self, head: str, wrong_length: bool = False) -> None:
+        self.head: Head = HEADS[head]
+        self.config = DistilBertConfig()
+        self.batches: list[Batch] = []
+        self.wrong_length = wrong_length
+
+    def __call__(self, batch: Batch) -> dict[str, np.ndarray]:
+        self.batches.append(batch)
+        if self.head.per_token:
+            ids = batch.input_ids if batch.rows is None else batch.input_ids[batch.rows]
+            logits = ids[:, None] * np.float32(10)
+        else:
+            ends = batch.offsets
+            logits = np.array([[batch.input_ids[a:b].sum()] for a, b in pairwise(ends)], np.float32)
+        return {"logits": logits[:-1] if self.wrong_length else logits}
+
+
+sequences = st.lists(st.integers(1, 9), min_size=1, max_size=12)
+works = st.lists(st.lists(sequences, min_size=1, max_size=4), min_size=1, max_size=12)
+budgets = st.tuples(st.integers(1, 40), st.none() | st.integers(1, 5))
+
+
+@given(st.lists(st.integers(1, 30)), budgets)
+def test_every_index_once_within_the_budget(lengths: list[int], budget: tuple[int, int | None]) -> None:
+    tokens, size = budget
+    batches = list(cut_batches(lengths, tokens, size))
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+    for batch in batches:
+        longest = max(lengths[i] for i in batch)
+        assert len(batch) * longest <= tokens or len(batch) == 1
+        assert size is None or len(batch) <= size
+
+
+@given(works, budgets)
+def test_outputs_come_back_to_their_sequences(items: list[list[list[int]]], budget: tuple[int, int | None]) -> None:
+    for head in ("ForSequenceClassification", "ForTokenClassification"):
+        runner = EchoRunner(head)
+        answers = dict(run_works([Work(item) for item in items], runner, *budget))
+        assert sorted(answers) == list(range(len(items)))
+        for index, item in enumerate(items):
+            for sequence, output in zip(item, answers[index], strict=True):
+                expected = [[10 * i] for i in sequence] if runner.head.per_token else [sum(sequence)]
+                assert output["logits"].tolist() == expected
+
+
+@given(works, budgets, st.data())
+def test_rows_are_split_by_sequence(items: list[list[list[int]]], budget: tuple[int, int | None], data: Any) -> None:
+    rows = [[sorted(data.draw(st.sets(st.integers(0, len(s) - 1), min_size=1))) for s in item] for item in items]
+    runner = EchoRunner("ForMaskedLM")
+    jobs = [Work(item, rows=row) for item, row in zip(items, rows, strict=True)]
+    for index, outputs in run_works(jobs, runner, *budget):
+        for sequence, row, output in zip(items[index], rows[index], outputs, strict=True):
+            assert output["logits"][:, 0].tolist() == [10 * sequence[position] for position in row]
+
+
+def test_similar_lengths_share_a_batch() -> None:
+    runner = EchoRunner("ForSequenceClassification")
+    list(run_works([Work([[1] * n]) for n in (2, 50, 3, 49, 2, 48)], runner, 150))
+    assert [batch.lengths.tolist() for batch in runner.batches] == [[50, 49, 48], [3, 2, 2]]
+
+
+def test_finished_works_come_before_the_rest_has_run() -> None:
+    runner = EchoRunner("ForSequenceClassification")
+    finished = run_works([Work([[1]]), Work([[1] * 9])], runner, 9)
+    assert next(finished)[0] == 1
+    assert len(runner.batches) == 1
+
+
+def test_runner_that_breaks_its_protocol_is_named() -> None:
+    runner = EchoRunner("ForSequenceClassification", wrong_length=True)
+    with pytest.raises(InputError, match="EchoRunner returned 'logits' with 1 rows"):
+        list(run_works([Work([[1], [2]])], runner))

@@ -1,0 +1,129 @@
+"""What holds for every task: shapes of input and result, order, laziness, JSON, parameters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from distilbert.core.errors import InputError, UnknownArgumentError
+
+from .inputs import TASKS, close, inputs_for
+
+
+@pytest.fixture(params=list(TASKS))
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def task(name: str, make_task: Any) -> Any:
+    model, params = TASKS[name]
+    return make_task(name, model, **params)
+
+
+def test_batch_equals_single(name: str, task: Any) -> None:
+    inputs = inputs_for(name, 30)
+    together = task(inputs, batch_tokens=512)
+    alone = [task([item])[0] for item in inputs]
+    for i, (a, b) in enumerate(zip(together, alone, strict=True)):
+        assert close(a, b), (i, a, b)
+
+
+def test_answers_are_json_ready_and_a_single_input_gives_a_single_answer(name: str, task: Any) -> None:
+    for item in inputs_for(name, 5, seed=1):
+        answer = task(item)
+        assert json.loads(json.dumps(answer)) == answer
+        if name == "text-classification" and isinstance(item, str):
+            assert isinstance(answer, list)
+            answer = answer[0]  # as in transformers
+        assert close(answer, task([item])[0])
+
+
+def test_thousand_mixed_inputs_keep_their_order(name: str, task: Any) -> None:
+    few = inputs_for(name, 40, seed=2)
+    answers = [task([item])[0] for item in few]
+    order = [i * 7 % 40 for i in range(1000)] if name == "text-classification" else [i * 7 % 40 for i in range(120)]
+    for i, answer in zip(order, task(few[i] for i in order), strict=True):
+        assert close(answer, answers[i])
+
+
+def test_empty_list_gives_empty_list(task: Any) -> None:
+    assert task([]) == []
+    assert list(task(iter([]))) == []
+
+
+def test_iterator_is_read_in_growing_windows(name: str, task: Any) -> None:
+    items = inputs_for(name, 20, seed=3)
+    consumed = 0
+
+    def source() -> Iterator[Any]:
+        nonlocal consumed
+        for item in items:
+            consumed += 1
+            yield item
+
+    answers = task(source())
+    assert consumed == 0
+    seen = []
+    for _ in range(8):
+        next(answers)
+        seen.append(consumed)
+    assert seen == [1, 3, 3, 7, 7, 7, 7, 15]
+
+
+def test_dataset_with_indices_only(name: str, task: Any) -> None:
+    items = inputs_for(name, 3, seed=4)
+
+    class Dataset:
+        def __len__(self) -> int:
+            return len(items)
+
+        def __getitem__(self, index: int) -> Any:
+            return items[index]
+
+    assert [close(a, b) for a, b in zip(task(Dataset()), task(items), strict=True)] == [True] * 3
+
+
+@pytest.mark.parametrize("bad", [None, "", 3, 2.5, b"bytes", {}, {"nothing": "x"}, [], ["a"], ("a",), [None]])
+def test_bad_input_is_named(name: str, task: Any, bad: Any) -> None:
+    good = inputs_for(name, 2, seed=5)
+    with pytest.raises(InputError, match=r"inputs\[2\]"):
+        task([*good, bad, *good])
+    with pytest.raises(InputError, match=r"inputs\[2\]"):
+        list(task(iter([*good, bad])))
+    if bad != [] and not isinstance(bad, list):
+        with pytest.raises(InputError):
+            task(bad)
+
+
+def test_lazy_answers_before_a_bad_input_arrive(name: str, task: Any) -> None:
+    answers = task(iter([*inputs_for(name, 1), None]))
+    next(answers)
+    with pytest.raises(InputError, match=r"inputs\[1\]"):
+        next(answers)
+
+
+def test_unknown_argument_is_named(name: str, task: Any, make_task: Any) -> None:
+    item = inputs_for(name, 1)[0]
+    with pytest.raises(UnknownArgumentError, match=rf"{name}.*'stridee'"):
+        task(item, stridee=3)
+    with pytest.raises(UnknownArgumentError, match="'stridee'"):
+        make_task(name, TASKS[name][0], stridee=3)
+
+
+def test_batch_options_are_checked(name: str, task: Any) -> None:
+    item = inputs_for(name, 1)[0]
+    for options in ({"batch_tokens": 0}, {"batch_size": -1}, {"batch_tokens": 2.5}, {"batch_size": True}):
+        with pytest.raises(InputError, match=next(iter(options))):
+            task(item, **options)
+
+
+def test_pure_python_tokenizer_gives_the_same(name: str, task: Any, make_task: Any) -> None:
+    model, params = TASKS[name]
+    slow = make_task(name, model, use_fast=False, **params)
+    assert not slow.tokenizer.is_fast
+    items = inputs_for(name, 10, seed=6)
+    assert close(slow(items), task(items))

@@ -1,0 +1,150 @@
+"""``pipeline``: which task, which model, which mistakes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import distilbert
+from distilbert.core.errors import InputError, ModelNotFoundError, UnknownArgumentError
+from distilbert.models.auto import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
+from distilbert.tasks import TASKS, pipeline
+
+Folder = Callable[[str], Path]
+TEXT = "I love this movie"
+
+
+@pytest.mark.parametrize(
+    ("model", "task"),
+    [
+        ("labels", "text-classification"),
+        ("entities", "token-classification"),
+        ("answers", "question-answering"),
+        ("masked-lm", "fill-mask"),
+        ("choices", "multiple-choice"),
+        ("encoder", "feature-extraction"),
+    ],
+)
+def test_task_is_what_the_model_was_made_for(model_folder: Folder, model: str, task: str) -> None:
+    assert pipeline(model=model_folder(model)).task == task
+
+
+def test_aliases_and_positions(model_folder: Folder) -> None:
+    assert pipeline("sentiment-analysis", str(model_folder("labels"))).task == "text-classification"
+    assert pipeline("ner", model_folder("entities")).task == "token-classification"
+    assert distilbert.pipeline is pipeline
+
+
+def test_models_and_runners_that_are_loaded_already(model_folder: Folder) -> None:
+    folder = model_folder("labels")
+    expected = pipeline("text-classification", folder)(TEXT)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = AutoModelForSequenceClassification.from_pretrained(folder)
+    from_model = pipeline("text-classification", model, tokenizer=tokenizer)
+    assert from_model(TEXT) == expected
+    assert from_model.model is model
+    assert from_model.tokenizer is tokenizer
+    assert from_model.device == torch.device("cpu")
+    from_runner = pipeline("text-classification", from_model.runner, tokenizer=folder)
+    assert from_runner(TEXT) == expected
+    assert pipeline(model=from_model.runner, tokenizer=tokenizer).task == "text-classification"
+    features = pipeline("feature-extraction", model, tokenizer=tokenizer)(TEXT)
+    assert features == pipeline("feature-extraction", folder)(TEXT)
+
+
+def test_options_reach_the_model(model_folder: Folder) -> None:
+    folder = model_folder("labels")
+    for options in ({"dtype": torch.bfloat16}, {"torch_dtype": "bfloat16"}, {"model_kwargs": {"dtype": "bfloat16"}}):
+        task = pipeline("text-classification", folder, device="cpu", attn_implementation="eager", **options)
+        assert task.model.dtype == torch.bfloat16
+        assert json.dumps(task(TEXT))
+    assert not pipeline("ner", model_folder("entities"), use_fast=False).tokenizer.is_fast
+    assert pipeline("ner", model_folder("entities"), batch_size=3, batch_tokens=99).batch_tokens == 99
+
+
+def test_config_and_tokenizer_from_elsewhere(model_folder: Folder, tmp_path: Path) -> None:
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(model_folder("labels") / name, bare)
+    config = distilbert.DistilBertConfig.from_pretrained(bare)
+    config.id2label = {i: f"name {i}" for i in range(5)}
+    task = pipeline("text-classification", bare, config=config, tokenizer=model_folder("labels"))
+    assert task(TEXT)[0]["label"].startswith("name ")
+    config.architectures = None
+    with pytest.raises(InputError, match="does not say what the model was made for: pass task="):
+        pipeline(model=bare, config=config, tokenizer=model_folder("labels"))
+    assert pipeline("text-classification", bare, config=config, tokenizer=model_folder("labels"))(TEXT)
+
+
+@pytest.mark.parametrize(
+    ("task", "model", "options", "error", "message"),
+    [
+        ("fill-mask", None, {}, InputError, "no default model: pass model="),
+        ("fil-mask", "labels", {}, InputError, "no task 'fil-mask'. Did you mean 'fill-mask'.*multiple-choice"),
+        (
+            "fill-mask",
+            "labels",
+            {},
+            InputError,
+            "needs a DistilBertForMaskedLM.*can do: text-classification, zero-shot",
+        ),
+        ("ner", "encoder", {}, InputError, "is a DistilBertModel; the task 'token-classification' needs"),
+        ("ner", "entities", {"framework": "tf"}, InputError, "framework must be one of 'pt', got 'tf'"),
+        ("ner", "entities", {"device": "cpu", "device_map": "auto"}, InputError, "device and device_map were both"),
+        ("ner", "entities", {"dtype": "float16", "torch_dtype": "float16"}, InputError, "dtype and torch_dtype were"),
+        ("ner", "entities", {"tokeniser": "x"}, UnknownArgumentError, "unknown argument 'tokeniser'"),
+        (
+            "ner",
+            "entities",
+            {"agregation_strategy": "max"},
+            UnknownArgumentError,
+            "Did you mean 'aggregation_strategy'",
+        ),
+        ("ner", "entities", {"batch_size": 0}, InputError, "batch_size must be an integer of at least 1"),
+    ],
+)
+def test_messages(model_folder: Folder, task: Any, model: Any, options: Any, error: Any, message: str) -> None:
+    with pytest.raises(error, match=message):
+        pipeline(task, model and model_folder(model), **options)
+
+
+def test_messages_about_loaded_models(model_folder: Folder) -> None:
+    model = AutoModel.from_pretrained(model_folder("encoder"))
+    tokenizer = AutoTokenizer.from_pretrained(model_folder("encoder"))
+    with pytest.raises(InputError, match="pass tokenizer="):
+        pipeline("feature-extraction", model)
+    with pytest.raises(InputError, match="dtype matter while a model is loaded"):
+        pipeline("feature-extraction", model, tokenizer=tokenizer, dtype="float16")
+    with pytest.raises(InputError, match="the given DistilBertModel is a DistilBertModel"):
+        pipeline("ner", model, tokenizer=tokenizer)
+    with pytest.raises(InputError, match="model must be a folder, a name, a loaded model or a runner, got 3"):
+        pipeline("ner", 3, tokenizer=tokenizer)
+    with pytest.raises(InputError, match="one of this package's models, got a torch.nn"):
+        pipeline("ner", torch.nn.Linear(2, 2), tokenizer=tokenizer)
+    runner = pipeline("feature-extraction", model, tokenizer=tokenizer).runner
+    with pytest.raises(InputError, match="A runner stays on its device"):
+        pipeline("feature-extraction", runner, tokenizer=tokenizer, device="cpu")
+    with pytest.raises(InputError, match="needs a DistilBertForQuestionAnswering, this model is a DistilBertModel"):
+        TASKS["question-answering"](runner, tokenizer)
+
+
+def test_missing_folder(tmp_path: Path) -> None:
+    with pytest.raises(ModelNotFoundError):
+        pipeline("ner", tmp_path / "nothing", local_files_only=True)
+
+
+def test_nothing_heavy_is_imported_unasked() -> None:
+    code = (
+        "import sys, distilbert.tasks; print([m for m in ('torch', 'tokenizers', 'transformers') if m in sys.modules])"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"

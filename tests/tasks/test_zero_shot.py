@@ -1,0 +1,63 @@
+"""Zero-shot classification: labels, templates, and models that do not know entailment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from distilbert.core.errors import InputError
+
+LABELS = ["sport", "politics", "music"]
+
+
+@pytest.fixture(scope="module")
+def task(make_task: Any) -> Any:
+    return make_task("zero-shot-classification", "nli")
+
+
+def test_labels(task: Any, make_task: Any) -> None:
+    answer = task("the film", LABELS)
+    assert answer["sequence"] == "the film"
+    assert sorted(answer["labels"]) == sorted(LABELS)
+    assert answer["scores"] == sorted(answer["scores"], reverse=True)
+    assert sum(answer["scores"]) == pytest.approx(1)
+    assert task("the film", candidate_labels="sport,politics, music") == answer
+    assert make_task("zero-shot-classification", "nli", candidate_labels=LABELS)("the film") == answer
+    assert task("the film", LABELS, multi_label=True)["scores"] != answer["scores"]
+
+
+def test_all_pairs_are_one_batch(task: Any, make_task: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = []
+
+    class Spy:
+        head, config = task.runner.head, task.runner.config
+
+        def __call__(self, batch: Any) -> Any:
+            sizes.append(len(batch.lengths))
+            return task.runner(batch)
+
+    monkeypatch.setattr(other := make_task("zero-shot-classification", "nli"), "runner", Spy())
+    other(["the film", "the sea"], LABELS)
+    assert sizes == [6]
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({}, "needs candidate_labels"),
+        ({"candidate_labels": []}, "candidate_labels must be a list of one or more texts"),
+        ({"candidate_labels": " , "}, "candidate_labels must be a list of one or more texts"),
+        ({"candidate_labels": ["a", 3]}, r"candidate_labels\[1\] must be a str, got 3"),
+        ({"candidate_labels": ["a"], "hypothesis_template": "no place"}, r"must hold \{\} once"),
+        ({"candidate_labels": ["a"], "hypothesis_template": "{name}"}, r"must hold \{\} once"),
+    ],
+)
+def test_messages(task: Any, params: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        task("x", **params)
+
+
+def test_model_without_entailment(make_task: Any) -> None:
+    with pytest.raises(InputError, match="needs a model with a label 'entailment'; this one has .*'anger'"):
+        make_task("zero-shot-classification", "labels")
