@@ -14,11 +14,6 @@ from tests.behaviour.make_models import make
 
 from .helpers import ROOT, Command, Done
 
-HUB_NAMES = {
-    "distilbert/distilbert-base-uncased-finetuned-sst-2-english": "labels",
-    "distilbert/distilbert-base-uncased": "masked-lm",
-}
-
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -48,18 +43,15 @@ def shell(line: str, cwd: Path) -> Done:
 
 @pytest.mark.parametrize("command", ["run", "convert", "tokenize", "info"])
 def test_the_example_of_each_help_works_word_for_word(cli: Command, tmp_path: Path, command: str) -> None:
-    for hub_name, tiny in HUB_NAMES.items():
-        made = make(tmp_path / "made", tiny)
-        (tmp_path / hub_name).parent.mkdir(exist_ok=True)
-        made.rename(tmp_path / hub_name)
+    (tmp_path / "models").mkdir()
+    make(tmp_path / "made", "encoder").rename(tmp_path / "models" / "minilm")
     line = cli(command, "--help").out.rpartition("Example:\n")[2]
-    if command == "convert":  # six layers of a BERT that has twelve; two layers of one that has two here
-        line = line.replace("google-bert/bert-base-uncased", "distilbert/distilbert-base-uncased")
-        line = line.replace("0,2,4,7,9,11", "0,1")
+    if command == "convert":  # six layers there, two layers here
+        line = line.replace("0,2,4", "0,1")
     done = shell(line, tmp_path)
     assert (done.code, done.err) == (0, "")
     if command == "run":
-        assert set(done.answers[0]) == {"label", "score"}
+        assert isinstance(done.answers[0], float)
 
 
 @pytest.mark.parametrize(

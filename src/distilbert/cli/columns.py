@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from distilbert.core.errors import DataError, suggest
-
+from ..core.errors import DataError, suggest
 from .failures import UsageError
 
 

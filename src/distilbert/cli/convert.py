@@ -9,7 +9,7 @@ import typer
 
 from .failures import OK, UsageError
 
-EXAMPLE = "distilbert convert google-bert/bert-base-uncased student --layers 0,2,4,7,9,11"
+EXAMPLE = "distilbert convert models/minilm models/minilm-half --layers 0,2,4"
 
 
 class To(StrEnum):
@@ -54,7 +54,7 @@ def command(
     kept = _layers(layers)
     from pathlib import Path
 
-    from distilbert.models.convert import convert
+    from ..models.convert import convert
 
     if (Path(output) / "config.json").exists() and not overwrite:
         raise UsageError(f"{output} holds a model already; name another folder, or write over it with --overwrite.")

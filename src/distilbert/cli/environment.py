@@ -9,8 +9,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
-from distilbert.core.errors import MissingExtraError
-from distilbert.core.extras import require
+from ..core.errors import MissingExtraError
+from ..core.extras import require
 
 PACKAGES = (
     "torch", "numpy", "tokenizers", "safetensors", "huggingface_hub", "ml_dtypes", "pyarrow", "typer", "rich",
@@ -40,18 +40,15 @@ def _version(package: str) -> str | None:
         return None
 
 
-def devices() -> dict[str, Any]:
+def devices() -> dict[str, str]:
     """Return what PyTorch can compute on, and with how many threads."""
     try:
-        torch: Any = require("torch", "torch")
+        require("torch", "torch")
     except MissingExtraError as error:
         return {"cpu": str(error)}
-    found: dict[str, Any] = {"cpu": f"{torch.get_num_threads()} threads"}
-    for index in range(torch.cuda.device_count()):
-        found[f"cuda:{index}"] = torch.cuda.get_device_name(index)
-    if torch.backends.mps.is_available():
-        found["mps"] = "Apple"
-    return found
+    from ..models.pytorch.device import describe_devices
+
+    return describe_devices()
 
 
 def usable_cores() -> int:

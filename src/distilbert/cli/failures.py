@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from distilbert.core.errors import DistilBertError
+from ..core.errors import DistilBertError
 
 OK, FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
 

@@ -8,7 +8,7 @@ import typer
 
 from .failures import OK, UsageError
 
-EXAMPLE = "distilbert info distilbert/distilbert-base-uncased --tensors"
+EXAMPLE = "distilbert info models/minilm --tensors"
 
 
 def command(

@@ -9,9 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from distilbert.core.errors import DataError, InputError, MissingExtraError, UnknownArgumentError
-from distilbert.core.extras import require
-
+from ..core.errors import DataError, InputError, MissingExtraError, UnknownArgumentError
+from ..core.extras import require
 from .columns import Columns, canonical_task
 from .failures import OK, Interrupted, UsageError, warn
 from .part import Part
@@ -68,7 +67,7 @@ def load(job: Job) -> Any:
     """
     if not job.loading.get("model"):
         raise UsageError("Name a model: --model FOLDER, or a name on the hub.")
-    from distilbert.tasks.pipeline import pipeline
+    from ..tasks.pipeline import pipeline
 
     task_name = job.task or ("sentence-similarity" if job.source is not None else None)
     given = {name: value for name, value in job.loading.items() if value is not None}

@@ -6,11 +6,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from distilbert.core.errors import ModelNotFoundError, TokenizerError
-from distilbert.models.auto import AutoTokenizer
-from distilbert.models.checkpoint import open_checkpoint
-from distilbert.weights.folder import open_tensors
-from distilbert.weights.tensors import Tensors
+from ..core.errors import ModelNotFoundError, TokenizerError
+from ..models.auto import AutoTokenizer
+from ..models.checkpoint import open_checkpoint
+from ..weights.folder import open_tensors
+from ..weights.tensors import Tensors
 
 LAYER = re.compile(r"(?:^|\.)layer\.(\d+)\.")
 WEIGHTS = (".safetensors", ".bin", ".h5", ".msgpack")

@@ -7,8 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from distilbert.core.errors import InputError
-
+from ..core.errors import InputError
 from .columns import Columns
 from .failures import OK, UsageError, warn
 from .job import Job, halve, load, plan_output, printer, settled

@@ -12,9 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, cast
 
-from distilbert.core.errors import DataError
-from distilbert.core.extras import require
-
+from ..core.errors import DataError
+from ..core.extras import require
 from .failures import UsageError
 from .rows import Row, checked, read_array, read_jsonl, read_records, read_texts
 

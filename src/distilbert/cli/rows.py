@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import IO, Any, NamedTuple
 
-from distilbert.core.errors import DataError
+from ..core.errors import DataError
 
 BLANK = "blank"  # the problem of a line that is no row: left out, and no error
 

@@ -10,8 +10,8 @@ import typer
 from .failures import UsageError
 
 EXAMPLE = r"""
-echo 'a great film' | distilbert run --model \
-  distilbert/distilbert-base-uncased-finetuned-sst-2-english
+printf 'a red car\ta crimson automobile\n' | \
+  distilbert run --task sentence-similarity --model models/minilm
 """
 
 

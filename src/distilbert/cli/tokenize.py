@@ -7,11 +7,10 @@ from typing import Annotated, Any
 
 import typer
 
-from distilbert.core.errors import InputError
-
+from ..core.errors import InputError
 from .failures import OK, UsageError
 
-EXAMPLE = "distilbert tokenize 'Hello, world!' --model distilbert/distilbert-base-uncased"
+EXAMPLE = "distilbert tokenize 'Hello, world!' --model models/minilm"
 
 
 class Format(StrEnum):
@@ -63,14 +62,14 @@ def _load(model: str | None, vocab: str | None, slow: bool) -> Any:
     if (model is None) == (vocab is None):
         raise UsageError("Give one of --model FOLDER and --vocab vocab.txt.")
     if model is not None:
-        from distilbert.models.auto import AutoTokenizer
+        from ..models.auto import AutoTokenizer
 
         return AutoTokenizer.from_pretrained(model, use_fast=not slow)
     if slow:
-        from distilbert.text.tokenizer import DistilBertTokenizer
+        from ..text.tokenizer import DistilBertTokenizer
 
         return DistilBertTokenizer(vocab)
-    from distilbert.text.fast import DistilBertTokenizerFast
+    from ..text.fast import DistilBertTokenizerFast
 
     return DistilBertTokenizerFast(vocab)
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from distilbert.core.errors import DataError
-
+from ..core.errors import DataError
 from .columns import Columns
 from .reading import Source
 from .rows import BLANK, Row

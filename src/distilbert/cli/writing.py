@@ -12,10 +12,9 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from distilbert.core.errors import DataError
-from distilbert.core.extras import require
-from distilbert.core.files import replacing
-
+from ..core.errors import DataError
+from ..core.extras import require
+from ..core.files import replacing
 from .failures import UsageError
 from .reading import format_of
 from .records import flattened, named
