@@ -2,8 +2,9 @@
 
 A safetensors file is 8 bytes of header length (little endian), a JSON header of
 ``{name: {"dtype", "shape", "data_offsets": [begin, end]}}``, then the raw numbers. It is read here rather than through
-the ``safetensors`` package because that one maps the whole file: the mapped pages count as memory beside the copies,
-twice the weights, where reading tensor by tensor needs them once. Writing goes through the package.
+the ``safetensors`` package because that one maps the whole file for as long as any of it is in use: where weights are
+converted, the mapped pages count as memory beside the copies. Here each tensor is a map of its own, copied only where
+it is written to, and gone when it is let go. Writing goes through the package.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class LazyTensor:
     Attributes:
         shape: its shape.
         dtype: NumPy's name of its type; ``"bfloat16"`` is that of ``ml_dtypes``.
-        read: returns the array, freshly read, so that nothing else holds on to its memory.
+        read: returns the array; it may map the file, and writing to it never changes the file.
     """
 
     shape: tuple[int, ...]
@@ -105,10 +106,14 @@ def raw_reader(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], offset:
     count = prod(shape) * dtype.itemsize
 
     def read() -> np.ndarray:
-        raw = np.fromfile(path, np.uint8, count, offset=offset)
-        if raw.size != count:
-            raise WeightsError(f"{path} ended while it was read: {raw.size} of {count} bytes at {offset}.")
-        return raw.view(dtype).reshape(shape)
+        if not count:
+            return np.empty(shape, dtype)
+        try:
+            raw = np.memmap(path, np.uint8, mode="c", offset=offset, shape=(count,))
+        except ValueError:
+            raise WeightsError(f"{path} ended while it was read: it has no {count} bytes at {offset}.") from None
+        array = np.asarray(raw).view(dtype).reshape(shape)
+        return array if offset % dtype.itemsize == 0 else array.copy()
 
     return read
 

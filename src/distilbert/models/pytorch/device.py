@@ -72,3 +72,13 @@ def pick_dtype(
     if not isinstance(chosen, torch.dtype) or not chosen.is_floating_point:
         raise InputError(f"dtype must be a floating type such as torch.bfloat16 or 'float16', got {dtype!r}.")
     return chosen
+
+
+def describe_devices() -> dict[str, str]:
+    """Return the devices that PyTorch can use: name -> what it is."""
+    found = {"cpu": f"{torch.get_num_threads()} threads"}
+    for index in range(torch.cuda.device_count()):
+        found[f"cuda:{index}"] = torch.cuda.get_device_name(index)
+    if torch.backends.mps.is_available():
+        found["mps"] = "Apple"
+    return found

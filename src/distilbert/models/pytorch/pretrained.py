@@ -128,7 +128,7 @@ class DistilBertPreTrainedModel(nn.Module):
             cls.head_spec, ignore_mismatched_sizes=ignore_mismatched_sizes, use_safetensors=use_safetensors
         )
         target = pick_dtype(dtype if dtype is not None else torch_dtype, config, matched.tensors)
-        with torch.device("meta"):
+        with surgery.without_weights():
             model = cls(config)
         for name, tensor in matched.tensors.items():
             surgery.set_parameter(model, name, to_torch(tensor.read()).to(device=device, dtype=target))

@@ -1,20 +1,40 @@
-"""Changing the weights of a model in place: fresh ones, sinusoidal positions, resizing, pruning heads."""
+"""The weights of a model in place: none yet, fresh ones, sinusoidal positions, resizing, pruning heads."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from ...core.config import DistilBertConfig
 from ...core.errors import InputError
 
 
+@contextmanager
+def without_weights() -> Iterator[None]:
+    """Build modules whose parameters have a shape and no memory, to be replaced by loaded ones."""
+    with torch.device("meta"), _NoInit():
+        yield
+
+
+class _NoInit(TorchFunctionMode):
+    """Passes over ``torch.nn.init``: drawing numbers without memory would import PyTorch's compiler, for a second."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
 def init_module(module: nn.Module, config: DistilBertConfig) -> None:
     """Draw fresh weights: normal with ``initializer_range``, biases zero, the padding row zero."""
+    if any(parameter.is_meta for parameter in module.parameters(recurse=False)):
+        return
     if isinstance(module, (nn.Linear, nn.Embedding)):
         module.weight.data.normal_(0.0, config.initializer_range)
         if isinstance(module, nn.Linear) and module.bias is not None:

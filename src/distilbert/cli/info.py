@@ -1,0 +1,59 @@
+"""``distilbert info``: what a model folder holds, or what this machine has."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from .failures import OK, UsageError
+
+EXAMPLE = "distilbert info models/minilm --tensors"
+
+
+def command(
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[MODEL]", help="A folder, or a name on the hub. Default: the environment.", show_default=False
+        ),
+    ] = None,
+    tensors: Annotated[bool, typer.Option("--tensors", help="List every tensor with its shape and type.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> int:
+    """Show a model's configuration, sizes and tokenizer; without a model, versions, devices and extras."""
+    if model is None and tensors:
+        raise UsageError("--tensors goes with a model: distilbert info MODEL --tensors.")
+    if model is None:
+        from .environment import describe
+    else:
+        from .model_info import describe_model
+
+    found = describe() if model is None else describe_model(model, tensors)
+    if json:
+        from json import dumps
+
+        print(dumps(found, indent=2, ensure_ascii=False))
+    else:
+        print("\n".join(_lines(found)))
+    return OK
+
+
+def _lines(values: dict[str, Any], indent: str = "") -> list[str]:
+    """Lay nested values out as lines of names and values."""
+    lines: list[str] = []
+    width = max((len(str(name)) for name, value in values.items() if not isinstance(value, dict)), default=0)
+    for name, value in values.items():
+        if isinstance(value, dict):
+            lines += [f"{indent}{name}:", *_lines(value, indent + "  ")]
+        else:
+            lines.append(f"{indent}{name:<{width}}  {_text(value)}")
+    return lines
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return f"{value:,}" if isinstance(value, int) else "-" if value is None else str(value)

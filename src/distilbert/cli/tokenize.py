@@ -1,0 +1,115 @@
+"""``distilbert tokenize``: what a model sees of a text."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from ..core.errors import InputError
+from .failures import OK, UsageError
+
+EXAMPLE = "distilbert tokenize 'Hello, world!' --model models/minilm"
+
+
+class Format(StrEnum):
+    """Values of ``--format``."""
+
+    table = "table"
+    json = "json"
+
+
+def command(
+    texts: Annotated[
+        list[str] | None, typer.Argument(metavar="[TEXT...]", help="Texts. Default: lines of standard input.")
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Folder of the tokenizer, or a name on the hub.", show_default=False)
+    ] = None,
+    vocab: Annotated[str | None, typer.Option(help="A vocab.txt instead of a model.", show_default=False)] = None,
+    pair: Annotated[
+        bool, typer.Option("--pair", help="Two texts are one input; on a line, a tab separates them.")
+    ] = False,
+    slow: Annotated[bool, typer.Option("--slow", help="The tokenizer in plain Python instead of Rust.")] = False,
+    format: Annotated[
+        Format | None,
+        typer.Option(help="table (default on a terminal), or json: an object a line.", show_default=False),
+    ] = None,
+) -> int:
+    """Show the tokens of texts: ids, entries of the vocabulary, and the characters each one stands for."""
+    import sys
+
+    tokenizer = _load(model, vocab, slow)
+    table = format is Format.table or (format is None and sys.stdout.isatty())
+    for first, second in _inputs(texts or [], pair):
+        encoding = tokenizer(first, second, return_offsets_mapping=True, verbose=False)
+        tokens = tokenizer.convert_ids_to_tokens(encoding["input_ids"])
+        if table:
+            _print_table(first, second, encoding, tokens)
+            continue
+        from .records import encode_lines
+
+        text = {"text": first} if second is None else {"text": first, "text_pair": second}
+        offsets = [list(span) for span in encoding["offset_mapping"]]
+        record = {**text, "ids": list(encoding["input_ids"]), "tokens": tokens, "offsets": offsets}
+        sys.stdout.buffer.write(encode_lines([record]))
+        sys.stdout.buffer.flush()
+    return OK
+
+
+def _load(model: str | None, vocab: str | None, slow: bool) -> Any:
+    if (model is None) == (vocab is None):
+        raise UsageError("Give one of --model FOLDER and --vocab vocab.txt.")
+    if model is not None:
+        from ..models.auto import AutoTokenizer
+
+        return AutoTokenizer.from_pretrained(model, use_fast=not slow)
+    if slow:
+        from ..text.tokenizer import DistilBertTokenizer
+
+        return DistilBertTokenizer(vocab)
+    from ..text.fast import DistilBertTokenizerFast
+
+    return DistilBertTokenizerFast(vocab)
+
+
+def _inputs(texts: list[str], pair: bool) -> Any:
+    """Yield (text, second text or None)."""
+    if texts and pair:
+        if len(texts) % 2:
+            raise UsageError(f"--pair takes texts two by two, got {len(texts)}.")
+        yield from zip(texts[::2], texts[1::2], strict=True)
+    elif texts:
+        yield from ((text, None) for text in texts)
+    else:
+        import sys
+
+        from .stdin import LineSource
+
+        for number, line in enumerate(LineSource(sys.stdin.fileno()), 1):
+            first, tab, second = line.rstrip("\r\n").partition("\t") if pair else (line.rstrip("\r\n"), "", "")
+            if pair and not tab:
+                raise InputError(f"standard input:{number}: a tab between two texts is expected (--pair).")
+            yield first, second if pair else None
+
+
+def _print_table(first: str, second: str | None, encoding: Any, tokens: list[str]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from .show import clean
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for name, side in (("id", "right"), ("token", "left"), ("characters", "right"), ("text", "left")):
+        table.add_column(name, justify="right" if side == "right" else "left")
+    sequences = encoding.sequence_ids()
+    for index, (token, (start, stop)) in enumerate(zip(tokens, encoding["offset_mapping"], strict=True)):
+        which = sequences[index]
+        text = "" if which is None else (second or "" if which else first)[start:stop]
+        span = "" if which is None else f"{start}-{stop}"
+        table.add_row(str(encoding["input_ids"][index]), Text(clean(token)), span, Text(clean(text)))
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.print(table)
+    console.print(f"{len(tokens)} tokens")

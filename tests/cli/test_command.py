@@ -1,0 +1,125 @@
+"""The command itself: help, usage, exit codes, and nothing heavy loaded for nothing."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from distilbert.cli import main
+
+from . import fake
+from .helpers import ROOT, Command, finish, start
+
+HEAVY = ("torch", "numpy", "tokenizers", "pyarrow", "rich", "safetensors", "huggingface_hub", "transformers")
+
+
+@pytest.mark.parametrize(
+    "arguments", ["--help", "run --help", "convert --help", "tokenize -h", "info --help", "--version"]
+)
+def test_help_loads_nothing_heavy(arguments: str) -> None:
+    code = (
+        "import sys, distilbert.cli as cli\n"
+        f"code = cli.invoke({arguments.split()!r})\n"
+        f"print(code, [name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stderr == "0 []\n"
+
+
+@pytest.mark.parametrize("command", ["", "run", "convert", "tokenize", "info"])
+def test_help_ends_with_an_example(cli: Command, command: str) -> None:
+    done = cli(*command.split(), "--help")
+    assert done.code == 0
+    last = done.out.rstrip().rpartition("Example:\n")[2]
+    assert "distilbert " in last
+    assert len(last.splitlines()) <= 2
+
+
+def test_usage_errors_are_one_message_and_exit_2(cli: Command) -> None:
+    cli.write("in.txt", "x\n")
+    cli.write("in.unknown", "x\n")
+    for line, message in {
+        "": "",
+        "rn": "No such command 'rn'",
+        "run": "Name a model",
+        "run --model m --taks x": "--taks",
+        "run --model m --task sumarization": "There is no task 'sumarization'",
+        "run --model m --task text-clasification": "Did you mean 'text-classification'?",
+        "run --model m --format xml": "--format",
+        "run --model m --input gone.csv": "There is no file 'gone.csv'",
+        "run --model m --input .": "does not tell its format",
+        "run --model m --input in.unknown": "does not tell its format",
+        "run --model m --input in.txt --format pipe": "--format pipe reads standard input",
+        "run --model m --format parquet": "cannot be read from a pipe",
+        "run --model m --output o.xyz": "does not tell a format",
+        "run --model m --output o.parquet.gz": "compressed inside already",
+        "run --model m --overwrite": "--overwrite goes with --output",
+        "run --model m --param x": "NAME=VALUE",
+        "run --model m --param tpo_k=3": "unknown argument 'tpo_k'",
+        "run --model m --top-k 0": "top_k must be at least 1",
+        "run --model m --source s --task ner": "--source ranks",
+        "info --tensors": "--tensors goes with a model",
+        "tokenize": "Give one of --model",
+        "tokenize a --pair --vocab v": "v",
+        "convert a": "OUTPUT",
+        "convert a b --layers x": "numbers of blocks",
+    }.items():
+        done = cli(*shlex.split(line))
+        assert done.code == (1 if line.startswith("tokenize a") else 2), line
+        assert message in done.err, line
+        assert "Traceback" not in done.err
+        assert done.err.startswith("distilbert: ") or not line
+
+
+def test_the_options_reach_the_pipeline_and_the_task(cli: Command) -> None:
+    loading = "--config c --tokenizer t --device 1 --precision bf16 --batch-tokens 64"
+    params = "--top-k 2 --stride 8 --param pooling=mean"
+    assert cli.run(*loading.split(), *params.split(), stdin="one\n").code == 0
+    assert cli.task.options == {  # type: ignore[attr-defined]
+        "model": "m", "config": "c", "tokenizer": "t", "device": 1, "dtype": "bfloat16", "batch_tokens": 64
+    }  # fmt: skip
+    for given, device in (("-1", "cpu"), ("0", 0), ("cuda:1", "cuda:1"), ("mps", "mps")):
+        assert cli.run("--device", given).code == 0
+        assert cli.task.options["device"] == device  # type: ignore[attr-defined]
+
+
+def test_the_question_answering_stride_goes_by_its_own_name(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fake, "PARAMS", ("doc_stride",))
+    assert cli.run("--task", "question-answering", "--stride", "8").code == 0
+
+
+def test_main_leaves_with_the_code(cli: Command) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["--version"])
+    assert left.value.code == 0
+    with pytest.raises(SystemExit) as left:
+        main(["nonsense"])
+    assert left.value.code == 2
+
+
+def test_debug_shows_the_traceback(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISTILBERT_DEBUG", "1")
+    done = cli.run("--input", "gone.csv")
+    assert done.code == 2
+    assert "Traceback" in done.err
+
+
+def test_errors_of_the_system_are_one_message(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied", "secret")
+
+    monkeypatch.setattr("distilbert.cli.job.load", refuse)
+    done = cli.run()
+    assert (done.code, done.err) == (1, "distilbert: secret: Permission denied\n")
+
+
+def test_the_module_is_the_command(tmp_path: Path) -> None:
+    done = finish(start("--version", cwd=tmp_path, module="distilbert"))
+    assert (done.code, done.err) == (0, "")
+    assert done.out.startswith("distilbert ")

@@ -1,0 +1,183 @@
+"""Output that appears only when complete, and work that goes on after an interruption."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from .helpers import Command, Done, finish, start
+
+RUN = ("run", "--model", "m", "--input", "in.txt", "--output", "out.jsonl")
+
+
+def rows(count: int) -> str:
+    return "".join(f"{'x' * (index % 50)} row {index}\n" for index in range(count))
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.name != ".stdin")
+
+
+def killed(folder: Path, *arguments: str, row: int = 200) -> Done:
+    done = finish(start(*RUN, *arguments, cwd=folder, FAKE_KILL=str(row)))
+    assert done.code == -signal.SIGKILL
+    return done
+
+
+def test_resume_after_a_kill_equals_an_uninterrupted_run(cli: Command) -> None:
+    cli.write("in.txt", rows(500))
+    assert cli(*RUN).code == 0
+    whole = cli.read("out.jsonl")
+    windows = cli.task.windows
+    (cli.folder / "out.jsonl").unlink()
+    killed(cli.folder)
+    assert files(cli.folder) == ["in.txt", "out.jsonl.part", "out.jsonl.part.json"]
+    part = cli.read("out.jsonl.part")
+    assert 0 < len(part) < len(whole)
+    assert whole.startswith(part)
+    done = cli(*RUN, "--resume")
+    assert (done.code, done.err) == (0, "")
+    assert cli.read("out.jsonl") == whole
+    assert files(cli.folder) == ["in.txt", "out.jsonl"]
+    assert cli.task.windows == windows[-len(cli.task.windows) :], "the same rows are batched together"
+    assert len(cli.task.windows) < len(windows)
+
+
+@pytest.mark.parametrize("torn", [b'{"label": "L', b'{"label": "L4", "score": 0.25}\n{"lab'])
+def test_a_torn_last_line_is_dropped(cli: Command, torn: bytes) -> None:
+    cli.write("in.txt", rows(500))
+    cli(*RUN)
+    whole = cli.read("out.jsonl")
+    (cli.folder / "out.jsonl").unlink()
+    killed(cli.folder)
+    with (cli.folder / "out.jsonl.part").open("ab") as file:
+        file.write(torn)
+    assert cli(*RUN, "--resume").code == 0
+    assert cli.read("out.jsonl") == whole
+
+
+@pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
+def test_resume_with_skipped_rows_in_every_format(cli: Command, kind: str) -> None:
+    text = rows(400).replace(" row 7\n", "\ta\tb\tc\n").replace("x row 151\n", "x\n")
+    lines = text.split("\n")
+    for index in (3, 40, 47, 48, 150, 300):
+        lines[index] = "refuse me"
+    cli.write("in.txt", "\n".join(lines))
+    arguments = ("--on-error", "skip", "--keep-input", "--output")
+    cli(*RUN, *arguments, f"whole.{kind}")
+    whole = (cli.folder / f"whole.{kind}").read_bytes()
+    killed(cli.folder, *arguments, f"out.{kind}")
+    assert cli(*RUN, *arguments, f"out.{kind}", "--resume").code == 0
+    assert (cli.folder / f"out.{kind}").read_bytes() == whole
+    assert "refuse" not in str(whole)
+
+
+def test_resume_needs_the_same_command(cli: Command) -> None:
+    cli.write("in.txt", rows(500))
+    killed(cli.folder)
+    part = cli.read("out.jsonl.part")
+    done = cli(*RUN, "--model", "other", "--task", "ner", "--resume")
+    assert done.code == 2
+    assert "task was None and is 'token-classification'" in done.err
+    assert "'other'" in done.err
+    with (cli.folder / "in.txt").open("a") as file:
+        file.write("more\n")
+    done = cli(*RUN, "--resume")
+    assert done.code == 2
+    assert "size was" in done.err
+    assert cli.read("out.jsonl.part") == part, "nothing is lost by asking"
+    (cli.folder / "out.jsonl.part.json").write_text("{")
+    assert "is missing or broken" in cli(*RUN, "--resume").err
+
+
+def test_unfinished_work_is_neither_lost_nor_reused_by_accident(cli: Command) -> None:
+    cli.write("in.txt", rows(500))
+    killed(cli.folder)
+    done = cli(*RUN)
+    assert done.code == 2
+    assert "--resume" in done.err
+    assert "--overwrite" in done.err
+    assert cli(*RUN, "--overwrite").code == 0
+    assert files(cli.folder) == ["in.txt", "out.jsonl"]
+
+
+def test_resume_without_unfinished_work_starts(cli: Command) -> None:
+    cli.write("in.txt", rows(50))
+    assert cli(*RUN, "--resume").code == 0
+    assert len(cli.read("out.jsonl").splitlines()) == 50
+
+
+def test_a_stop_can_be_resumed(cli: Command) -> None:
+    cli.write("in.txt", rows(100).replace(" row 90\n", "\ta\tb\tc\n"))
+    done = cli(*RUN)
+    assert done.code == 1
+    assert "in.txt:91: 4 fields" in done.err
+    assert "90 rows are done" in done.err
+    assert "--resume" in done.err
+    assert cli(*RUN, "--resume").code == 1
+    done = cli(*RUN, "--resume", "--on-error", "skip")
+    assert done.code == 0
+    assert len(cli.read("out.jsonl").splitlines()) == 99
+
+
+def test_a_refused_row_at_the_end_of_a_window_still_stops_after_resume(cli: Command) -> None:
+    lines = rows(100).split("\n")
+    lines[15] = "refuse me"
+    cli.write("in.txt", "\n".join(lines))
+    assert cli(*RUN).code == 1
+    assert "in.txt:16" in cli(*RUN, "--resume").err
+
+
+def test_an_existing_output_is_an_error_before_any_work(cli: Command) -> None:
+    cli.write("in.txt", rows(5))
+    cli.write("out.jsonl", "mine")
+    done = cli(*RUN)
+    assert done.code == 2
+    assert "out.jsonl is there already" in done.err
+    assert cli.read("out.jsonl") == "mine"
+    assert cli(*RUN, "--overwrite").code == 0
+    assert len(cli.read("out.jsonl").splitlines()) == 5
+    assert cli(*RUN, "--output", "nowhere/out.jsonl").code == 2
+    assert cli(*RUN, "--output", "in.txt.csv", "--input", "in.txt.csv").code == 2
+    assert cli("run", "--resume", "--input", "in.txt").code == 2
+
+
+def test_the_old_output_stays_until_the_new_one_is_complete(cli: Command) -> None:
+    cli.write("in.txt", rows(500))
+    cli.write("out.jsonl", "mine")
+    killed(cli.folder, "--overwrite")
+    assert cli.read("out.jsonl") == "mine"
+    assert cli(*RUN, "--overwrite", "--resume").code == 0
+    assert len(cli.read("out.jsonl").splitlines()) == 500
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text(rows(5000))
+    process = start(*RUN, cwd=tmp_path, FAKE_PAUSE="0.1")
+    part = tmp_path / "out.jsonl.part"
+    while not (part.exists() and part.stat().st_size):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    done = finish(process)
+    assert done.code == 130
+    assert "interrupted" in done.err
+    assert "--resume" in done.err
+    assert "Traceback" not in done.err
+    assert files(tmp_path) == ["in.txt", "out.jsonl.part", "out.jsonl.part.json"]
+    done = finish(start(*RUN, "--resume", cwd=tmp_path))
+    assert (done.code, done.err) == (0, "")
+    labels = [json.loads(line)["label"] for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert labels == [f"L{len(line)}" for line in rows(5000).splitlines()]
+
+
+def test_results_of_a_pipe_are_kept_too(cli: Command) -> None:
+    done = cli.run("--output", "out.json", stdin="one\ntwo\n")
+    assert done.code == 0
+    assert len(json.loads(cli.read("out.json"))) == 2
+    done = cli.run("--output", "other.json", stdin="one\na\tb\tc\n")
+    assert "The results of 1 rows are kept in other.json.part" in done.err

@@ -1,0 +1,179 @@
+"""Rows that cannot be used, and which column is which argument."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+
+from . import fake
+from .helpers import Command
+
+BAD = {
+    "in.csv": ("text,n\none,1\ntwo\nthree,3\n", "in.csv:3: 1 cells, but the header names 2"),
+    "quote.csv": ('text,n\n"a\nb",1\n"x"y,2\nthree,3\n', "quote.csv:4: broken CSV"),
+    "in.tsv": ("text\tn\none\t1\ntwo\t2\t3\nthree\t3\n", "in.tsv:3: 3 cells"),
+    "in.jsonl": ('{"text": "one"}\n\n{"text": oops}\n{"text": "three"}\n', "in.jsonl:3: not JSON: Expecting value"),
+    "kind.jsonl": ('{"text": "one"}\n7\n"three"\n', "kind.jsonl:2: an object or a text is expected, got 7"),
+    "null.jsonl": (
+        '{"text": "one"}\n{"text": null}\n{"text": "three"}\n',
+        "null.jsonl:2: 'text' must be text, got null",
+    ),
+    "gone.jsonl": ('{"text": "one"}\n{"txt": 1, "b": 2}\n{"text": "three"}\n', "gone.jsonl:2: Which column is text?"),
+    "in.json": ('["one", {"text": 3}, "three"]', "in.json, item 2: 'text' must be text, got 3 of type int"),
+    "in.txt": (b"one\n\xff\xfe\nthree\n", "in.txt:2: not valid UTF-8"),
+    "half.jsonl": ('{"text": "one"}\n{"text": "\\ud83d"}\n{"text": "three"}\n', "half.jsonl:2: not valid UTF-8"),
+    "task.txt": ("one\nrefuse me\nthree\n", "task.txt:2: the input is refused"),
+    "tabs.txt": ("one\na\tb\tc\nthree\n", "tabs.txt:2: 3 fields where a tab separates text, text_pair"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_row_stops_the_work_with_file_line_and_reason(cli: Command, name: str) -> None:
+    content, message = BAD[name]
+    done = cli.run("--input", cli.write(name, content))
+    assert done.code == 1
+    assert done.err.startswith(f"distilbert: {message}")
+    assert "--on-error skip" in done.err
+    assert len(done.err.splitlines()) == 1
+    assert len(done.answers) == 1, "the rows before it are answered"
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_row_is_skipped_and_reported(cli: Command, name: str) -> None:
+    content, message = BAD[name]
+    done = cli.run("--input", cli.write(name, content), "--on-error", "skip")
+    assert done.code == 0
+    first, last = done.err.splitlines()
+    assert first.startswith(f"distilbert: skipped {message}")
+    assert last == "distilbert: 1 row was skipped."
+    assert [answer["label"] for answer in done.answers] == ["L3", "L5"]
+
+
+def test_refused_rows_cost_no_answer_of_others(cli: Command) -> None:
+    texts = ["refuse me" if index in (3, 17, 18, 77) else f"{index:03}" for index in range(90)]
+    cli.write("in.txt", "\n".join(texts))
+    done = cli.run("--input", "in.txt", "--on-error", "skip", "--keep-input")
+    assert [answer["text"] for answer in done.answers] == [text for text in texts if text != "refuse me"]
+    assert done.err.count("skipped in.txt:") == 4
+    assert "4 rows were skipped" in done.err
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("in.json", '{"text": "x"}', "must hold an array"),
+        ("in.json", '{"text": "x"}\n{"text": "y"}', "--format jsonl"),
+        ("in.json", "", "is not JSON"),
+        ("in.csv", "", "in.csv:1: a header"),
+        ("in.csv", "a,a\n1,2\n", "'a' more than once"),
+        ("in.parquet", "nonsense", "is not a parquet file"),
+        ("in.txt.gz", "nonsense", "is broken as a .gz file"),
+        ("in.jsonl.gz", gzip.compress(b'"one"\n' * 99)[:-12], "is broken as a .gz file"),
+        ("in.json.gz", gzip.compress(b'["one"]')[:-9], "is not JSON"),
+    ],
+)
+def test_broken_files(cli: Command, name: str, content: str | bytes, message: str) -> None:
+    done = cli.run("--input", cli.write(name, content), "--on-error", "skip")
+    assert done.code == 1
+    assert message in done.err
+
+
+def test_unknown_columns_are_refused_with_those_found(cli: Command) -> None:
+    cli.write("in.csv", "review,stars\ngood,5\n")
+    for arguments, message in (
+        ([], "Which column is text? Say so: --column text=COLUMN. Columns found: review, stars."),
+        (["--column", "revue"], "There is no column 'revue'. Did you mean 'review'? Columns found: review, stars."),
+        (["--column", "txt=review"], "text-classification has no argument 'txt'. Did you mean 'text'?"),
+        (["--column", "review,stars,more"], "names 3 columns, but an input of text-classification has 2"),
+        (["--column", "review,"], "empty name"),
+    ):
+        done = cli.run("--task", "text-classification", "--input", "in.csv", *arguments)
+        assert done.code == 2
+        assert message in done.err
+    cli.write("in.jsonl", '{"review": "x", "stars": 1}\n')
+    assert cli.run("--input", "in.jsonl").code == 2
+
+
+@pytest.mark.parametrize(
+    ("task", "column", "row", "item"),
+    [
+        ("text-classification", None, {"text": "a"}, "a"),
+        ("text-classification", None, {"only": "a"}, "a"),
+        ("text-classification", None, {"sentence": "a", "label": "1"}, "a"),
+        ("text-classification", None, {"text": "a", "text_pair": "b"}, {"text": "a", "text_pair": "b"}),
+        ("text-classification", None, {"text": "a", "text_pair": ""}, "a"),
+        ("text-classification", "p,h", {"p": "a", "h": "b"}, {"text": "a", "text_pair": "b"}),
+        ("text-classification", "text_pair=p,text=h", {"p": "a", "h": "b"}, {"text": "b", "text_pair": "a"}),
+        ("text-classification", "inputs=p", {"p": "a", "h": "b"}, "a"),
+        ("question-answering", None, {"question": "a", "context": "b"}, {"question": "a", "context": "b"}),
+        (
+            "question-answering",
+            "context,question",
+            {"question": "a", "context": "b"},
+            {"question": "a", "context": "b"},
+        ),
+        ("question-answering", "q,c", {"q": "a", "c": "b"}, {"question": "a", "context": "b"}),
+        ("question-answering", "c,question=q", {"q": "a", "c": "b"}, {"question": "a", "context": "b"}),
+        ("sentence-similarity", None, {"text": "a", "text_pair": "b"}, {"text": "a", "text_pair": "b"}),
+        (
+            "sentence-similarity",
+            None,
+            {"source_sentence": "a", "sentences": ["b", "c"]},
+            {"source_sentence": "a", "sentences": ["b", "c"]},
+        ),
+        (
+            "multiple-choice",
+            None,
+            {"id": 1, "context": "", "question": "q", "choices": ["a", "b"]},
+            {"question": "q", "choices": ["a", "b"]},
+        ),
+        (
+            "multiple-choice",
+            "question=x,choices=A,choices=B",
+            {"x": "q", "A": "a", "B": "b"},
+            {"question": "q", "choices": ["a", "b"]},
+        ),
+        (
+            "multiple-choice",
+            "context=c,choices=all",
+            {"c": "x", "all": '["a", "b"]'},
+            {"context": "x", "choices": ["a", "b"]},
+        ),
+    ],
+)
+def test_columns_become_arguments(
+    cli: Command, task: str, column: str | None, row: dict[str, str], item: object
+) -> None:
+    cli.write("in.jsonl", json.dumps(row))
+    done = cli.run("--task", task, "--input", "in.jsonl", *(["--column", column] if column else []))
+    assert (done.code, done.err) == (0, "")
+    got = cli.task.windows[0][0]
+    assert got == item
+
+
+@pytest.mark.parametrize(
+    ("task", "line", "item"),
+    [
+        ("text-classification", "a\tb", {"text": "a", "text_pair": "b"}),
+        ("question-answering", "q\tc", {"question": "q", "context": "c"}),
+        ("fill-mask", "a\tb", "a\tb"),
+        ("multiple-choice", "c\tq\tx\ty\tz", {"context": "c", "question": "q", "choices": ["x", "y", "z"]}),
+        ("sentence-similarity", "a\tb", {"text": "a", "text_pair": "b"}),
+    ],
+)
+def test_a_tab_separates_the_arguments_of_a_line(cli: Command, task: str, line: str, item: object) -> None:
+    assert cli.run("--task", task, stdin=line + "\r\n\n").code == 0
+    assert cli.task.windows == [[item]]
+
+
+def test_lines_follow_the_order_of_column(cli: Command) -> None:
+    assert cli.run("--task", "question-answering", "--column", "context,question", stdin="c\tq\n").code == 0
+    assert cli.task.windows == [[{"context": "c", "question": "q"}]]
+
+
+def test_the_columns_of_a_header_are_checked_before_the_model_is_loaded(cli: Command) -> None:
+    cli.write("in.csv", "a,b\n1,2\n")
+    assert cli.run("--task", "text-classification", "--input", "in.csv").code == 2
+    assert fake.TASKS == []
