@@ -190,6 +190,8 @@ def _write(file: BinaryIO, value: Any) -> None:
 
 def _head(kind: str, length: int) -> bytes:
     """Return the shortest bytes that begin a value of this kind and length."""
+    if kind == "ext" and length in (1, 2, 4, 8, 16):
+        return bytes([FIRST_FIXED_EXT + length.bit_length() - 1])
     first, beyond = SHORT.get(kind, (0, 0))
     if length < beyond - first:
         return bytes([first + length])
