@@ -98,7 +98,7 @@ def test_config_and_tokenizer_from_elsewhere(model_folder: Folder, tmp_path: Pat
             "needs a DistilBertForMaskedLM.*can do: text-classification, zero-shot",
         ),
         ("ner", "encoder", {}, InputError, "is a DistilBertModel; the task 'token-classification' needs"),
-        ("ner", "entities", {"framework": "tf"}, InputError, "framework must be one of 'pt', got 'tf'"),
+        ("ner", "entities", {"framework": "onnx"}, InputError, "framework must be one of 'pt', 'tf', 'flax', got 'onnx'"),
         ("ner", "entities", {"device": "cpu", "device_map": "auto"}, InputError, "device and device_map were both"),
         ("ner", "entities", {"dtype": "float16", "torch_dtype": "float16"}, InputError, "dtype and torch_dtype were"),
         ("ner", "entities", {"tokeniser": "x"}, UnknownArgumentError, "unknown argument 'tokeniser'"),
