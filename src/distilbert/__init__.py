@@ -26,7 +26,8 @@ _MODULES = {
     "text.tokenizer": ["DistilBertTokenizer"],
     "text.fast": ["DistilBertTokenizerFast"],
     "models.auto": [
-        "AutoConfig", "AutoTokenizer", *[f"{prefix}AutoModel{head}" for prefix in ("", "TF", "Flax") for head in _HEADS],
+        "AutoConfig", "AutoTokenizer",
+        *[f"{prefix}AutoModel{head}" for prefix in ("", "TF", "Flax") for head in _HEADS],
     ],
     "models.convert": ["convert"],
     "tasks.pipeline": ["pipeline"],
