@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping
 from functools import reduce
 from typing import Any
@@ -103,7 +104,8 @@ def _register(output: type[ModelOutput]) -> None:
     def unflatten(names: tuple[str, ...], values: Any) -> ModelOutput:
         return output(**dict(zip(names, values, strict=True)))
 
-    jax.tree_util.register_pytree_with_keys(output, flatten, unflatten)
+    with contextlib.suppress(ValueError):  # Keras on JAX has registered it already
+        jax.tree_util.register_pytree_with_keys(output, flatten, unflatten)
     for derived in output.__subclasses__():
         _register(derived)
 
