@@ -10,6 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
+_HEADS = (
+    "", "ForMaskedLM", "ForMultipleChoice", "ForQuestionAnswering", "ForSequenceClassification",
+    "ForTokenClassification",
+)  # fmt: skip
 _MODULES = {
     "core.config": ["DistilBertConfig"],
     "core.errors": [
@@ -22,30 +26,30 @@ _MODULES = {
     "text.tokenizer": ["DistilBertTokenizer"],
     "text.fast": ["DistilBertTokenizerFast"],
     "models.auto": [
-        "AutoConfig", "AutoModel", "AutoModelForMaskedLM", "AutoModelForMultipleChoice",
-        "AutoModelForQuestionAnswering", "AutoModelForSequenceClassification", "AutoModelForTokenClassification",
-        "AutoTokenizer",
+        "AutoConfig", "AutoTokenizer",
+        *[f"{prefix}AutoModel{head}" for prefix in ("", "TF", "Flax") for head in _HEADS],
     ],
     "models.convert": ["convert"],
-    "models.pytorch": [
-        "DistilBertForMaskedLM", "DistilBertForMultipleChoice", "DistilBertForQuestionAnswering",
-        "DistilBertForSequenceClassification", "DistilBertForTokenClassification", "DistilBertModel",
-        "DistilBertPreTrainedModel",
-    ],
     "tasks.pipeline": ["pipeline"],
 }  # fmt: skip
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
+_ROOMS = {
+    f"{prefix}DistilBert{head or 'Model'}": framework
+    for framework, prefix in (("pt", ""), ("tf", "TF"), ("flax", "Flax"))
+    for head in (*_HEADS, "PreTrainedModel")
+}
 
-__all__ = ["__version__", *_HOMES]
+__all__ = ["__version__", *_HOMES, *_ROOMS]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name in _ROOMS:
+        frameworks = importlib.import_module("distilbert.models.frameworks").FRAMEWORKS
+        value = getattr(frameworks[_ROOMS[name]].module(), name)
+    elif name in _HOMES:
+        value = getattr(importlib.import_module(f"distilbert.{_HOMES[name]}"), name)
+    else:
         raise AttributeError(f"module 'distilbert' has no attribute {name!r}")
-    module = _HOMES[name]
-    if module == "models.pytorch":
-        importlib.import_module("distilbert.core.extras").require("torch", "torch")
-    value = getattr(importlib.import_module(f"distilbert.{module}"), name)
     globals()[name] = value
     return value
 
@@ -76,7 +80,33 @@ if TYPE_CHECKING:
     from .models.auto import AutoModelForSequenceClassification as AutoModelForSequenceClassification
     from .models.auto import AutoModelForTokenClassification as AutoModelForTokenClassification
     from .models.auto import AutoTokenizer as AutoTokenizer
+    from .models.auto import FlaxAutoModel as FlaxAutoModel
+    from .models.auto import FlaxAutoModelForMaskedLM as FlaxAutoModelForMaskedLM
+    from .models.auto import FlaxAutoModelForMultipleChoice as FlaxAutoModelForMultipleChoice
+    from .models.auto import FlaxAutoModelForQuestionAnswering as FlaxAutoModelForQuestionAnswering
+    from .models.auto import FlaxAutoModelForSequenceClassification as FlaxAutoModelForSequenceClassification
+    from .models.auto import FlaxAutoModelForTokenClassification as FlaxAutoModelForTokenClassification
+    from .models.auto import TFAutoModel as TFAutoModel
+    from .models.auto import TFAutoModelForMaskedLM as TFAutoModelForMaskedLM
+    from .models.auto import TFAutoModelForMultipleChoice as TFAutoModelForMultipleChoice
+    from .models.auto import TFAutoModelForQuestionAnswering as TFAutoModelForQuestionAnswering
+    from .models.auto import TFAutoModelForSequenceClassification as TFAutoModelForSequenceClassification
+    from .models.auto import TFAutoModelForTokenClassification as TFAutoModelForTokenClassification
     from .models.convert import convert as convert
+    from .models.flax import FlaxDistilBertForMaskedLM as FlaxDistilBertForMaskedLM
+    from .models.flax import FlaxDistilBertForMultipleChoice as FlaxDistilBertForMultipleChoice
+    from .models.flax import FlaxDistilBertForQuestionAnswering as FlaxDistilBertForQuestionAnswering
+    from .models.flax import FlaxDistilBertForSequenceClassification as FlaxDistilBertForSequenceClassification
+    from .models.flax import FlaxDistilBertForTokenClassification as FlaxDistilBertForTokenClassification
+    from .models.flax import FlaxDistilBertModel as FlaxDistilBertModel
+    from .models.flax import FlaxDistilBertPreTrainedModel as FlaxDistilBertPreTrainedModel
+    from .models.keras import TFDistilBertForMaskedLM as TFDistilBertForMaskedLM
+    from .models.keras import TFDistilBertForMultipleChoice as TFDistilBertForMultipleChoice
+    from .models.keras import TFDistilBertForQuestionAnswering as TFDistilBertForQuestionAnswering
+    from .models.keras import TFDistilBertForSequenceClassification as TFDistilBertForSequenceClassification
+    from .models.keras import TFDistilBertForTokenClassification as TFDistilBertForTokenClassification
+    from .models.keras import TFDistilBertModel as TFDistilBertModel
+    from .models.keras import TFDistilBertPreTrainedModel as TFDistilBertPreTrainedModel
     from .models.pytorch import DistilBertForMaskedLM as DistilBertForMaskedLM
     from .models.pytorch import DistilBertForMultipleChoice as DistilBertForMultipleChoice
     from .models.pytorch import DistilBertForQuestionAnswering as DistilBertForQuestionAnswering

@@ -21,6 +21,11 @@ ALLOWED = {
     "cli": {"core", "text", "weights", "models", "tasks"},
 }
 FRAMEWORKS = {"torch", "tensorflow", "keras", "jax", "flax"}
+ROOMS = {
+    "models/pytorch": {"torch"},
+    "models/keras": {"keras", "tensorflow", "jax"},  # JAX only where Keras itself runs on it
+    "models/flax": {"jax", "flax"},
+}
 # Borders where a framework is needed to make or read one of its own objects; only inside a function.
 BORDERS = {"text/tensors.py", "weights/tensors.py", "text/batch_encoding.py"}
 CORE_MAY_USE = {"numpy", *sys.stdlib_module_names}
@@ -57,9 +62,14 @@ def test_nothing_imports_to_its_right(file: str) -> None:
 
 @pytest.mark.parametrize("file", FILES)
 def test_frameworks_stay_in_their_rooms(file: str) -> None:
-    if file.startswith("models/pytorch/"):
+    room = "/".join(file.split("/")[:2])
+    if room in ROOMS:
         used = {name.split(".")[0] for name in imports(file)} & FRAMEWORKS
-        assert used <= {"torch"}
+        assert used <= ROOMS[room]
+        others = {f"distilbert.{other.replace('/', '.')}" for other in ROOMS if other != room}
+        assert not [name for name in imports(file) if name.startswith(tuple(others))], (
+            "siblings never import each other"
+        )
         return
     at_import = {name.split(".")[0] for name in imports(file, top_level_only=True)} & FRAMEWORKS
     assert not at_import, f"{file} imports {at_import} when it is imported"
@@ -86,12 +96,26 @@ def test_only_the_hub_may_open_a_connection() -> None:
     [
         "import distilbert",
         "from distilbert import DistilBertConfig, DistilBertTokenizer; DistilBertConfig()",
-        "from distilbert import DistilBertTokenizerFast, AutoTokenizer, AutoModel",
+        "from distilbert import DistilBertTokenizerFast, AutoTokenizer, AutoModel, TFAutoModel, FlaxAutoModel",
     ],
 )
 def test_no_framework_is_loaded_unasked(code: str) -> None:
     watched = FRAMEWORKS | {"transformers", "huggingface_hub"}
     script = f"{code}\nimport sys; print(*(set(sys.modules) & {watched!r}))"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "own"),
+    [
+        ("DistilBertModel", {"torch"}),
+        ("TFDistilBertModel", {"keras", "tensorflow", "jax"}),  # TensorFlow imports JAX where it is installed
+        ("FlaxDistilBertModel", {"jax", "flax"}),
+    ],
+)
+def test_a_framework_loads_no_other(name: str, own: set[str]) -> None:
+    script = f"from distilbert import {name}\nimport sys; print(*(set(sys.modules) & {FRAMEWORKS - own!r}))"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == ""
 

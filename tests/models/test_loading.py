@@ -101,7 +101,7 @@ def test_fields_can_be_overridden_and_typos_are_named(folder: Path) -> None:
     assert model.config.label2id["n4"] == 4
     with pytest.raises(UnknownArgumentError, match="Did you mean 'num_labels'"):
         AutoModelForSequenceClassification.from_pretrained(folder, num_label=3)
-    with pytest.raises(UnknownArgumentError, match="AutoModel.from_config"):
+    with pytest.raises(UnknownArgumentError, match="DistilBertModel.from_config"):
         AutoModel.from_config(DistilBertConfig(), device="cpu")
     with pytest.raises(TypeError, match=r"AutoModel\.from_pretrained"):
         AutoModel()
@@ -224,8 +224,9 @@ def test_loading_needs_little_more_memory_than_the_weights(tmp_path: Path) -> No
         "DistilBertForMaskedLM(DistilBertConfig(vocab_size=9, n_layers=1)).num_parameters()\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "model = DistilBertForMaskedLM.from_pretrained(sys.argv[1])\n"
+        "for parameter in model.parameters(): parameter.sum()\n"  # a mapped file takes memory once it is looked at
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)\n"
     )
     unit = 1 if sys.platform == "darwin" else 1024
     result = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
-    assert int(result.stdout) * unit <= 1.2 * weights
+    assert 0.8 * weights <= int(result.stdout) * unit <= 1.2 * weights

@@ -141,8 +141,11 @@ def test_pickles_that_are_broken_or_something_else(tmp_path: Path) -> None:
 
 
 def test_no_weights(tmp_path: Path) -> None:
-    (tmp_path / "tf_model.h5").touch()
-    with pytest.raises(ModelNotFoundError, match=r"found tf_model\.h5\. Weights of another framework"):
+    (tmp_path / "model.onnx").touch()
+    looked = (
+        r"looked for model\.safetensors, pytorch_model\.bin, tf_model\.h5, flax_model\.msgpack, .* found model\.onnx"
+    )
+    with pytest.raises(ModelNotFoundError, match=looked):
         open_tensors(tmp_path)
     with pytest.raises(ModelNotFoundError, match="found nothing"):
         open_tensors(tmp_path / "absent")

@@ -52,12 +52,13 @@ def test_offline_by_environment(hub: FakeHub, monkeypatch: pytest.MonkeyPatch, v
     assert hub.calls[0]["local_files_only"] is True
 
 
-def test_pickles_are_fetched_only_where_there_is_no_safetensors(hub: FakeHub) -> None:
+def test_older_formats_are_fetched_only_where_there_is_no_safetensors(hub: FakeHub) -> None:
     resolve("user/model")
     assert len(hub.calls) == 1
-    (hub.folder / "model.safetensors").unlink()
+    (hub.folder / "model.safetensors").rename(hub.folder / "tf_model.h5")
     resolve("user/model")
-    assert "pytorch_model*.bin" in hub.calls[2]["allow_patterns"]
+    asked = [call["allow_patterns"][1] for call in hub.calls[1:]]
+    assert asked == ["model*.safetensors", "pytorch_model*.bin", "tf_model*.h5"]
 
 
 def test_folders_never_ask_the_hub(hub: FakeHub, tmp_path: Path) -> None:

@@ -17,6 +17,8 @@ class To(StrEnum):
 
     safetensors = "safetensors"
     pytorch = "pytorch_model.bin"
+    tensorflow = "tf_model.h5"
+    flax = "flax_model.msgpack"
 
 
 class Head(StrEnum):

@@ -36,6 +36,14 @@ class Precision(StrEnum):
     fp16 = "fp16"
 
 
+class Framework(StrEnum):
+    """Values of ``--framework``."""
+
+    pt = "pt"
+    tf = "tf"
+    flax = "flax"
+
+
 class OnError(StrEnum):
     """Values of ``--on-error``."""
 
@@ -61,6 +69,7 @@ _CONFIG = _option("--config", "Where the configuration is, if not with the model
 _TOKENIZER = _option("--tokenizer", "Where the tokenizer is, if not with the model.")
 _DEVICE = _option("--device", "-1 or cpu, 0 or cuda:0, mps, ...")
 _PRECISION = _option("--precision", "Type that the model computes in.")
+_FRAMEWORK = _option("--framework", "What runs the model: pt (PyTorch), tf (Keras on TensorFlow), flax (JAX).")
 _BATCH_TOKENS = _option("--batch-tokens", "Tokens of a batch, padding included.")
 _OVERWRITE = _option("--overwrite", "Replace the output if it is there.")
 _RESUME = _option("--resume", "Go on after an interruption (OUTPUT.part).")
@@ -86,6 +95,7 @@ def command(
     tokenizer: Annotated[Text, _TOKENIZER] = None,
     device: Annotated[Text, _DEVICE] = None,
     precision: Annotated[Precision | None, _PRECISION] = None,
+    framework: Annotated[Framework | None, _FRAMEWORK] = None,
     batch_tokens: Annotated[int | None, _BATCH_TOKENS] = None,
     overwrite: Annotated[bool, _OVERWRITE] = False,
     resume: Annotated[bool, _RESUME] = False,
@@ -115,6 +125,7 @@ def command(
         "tokenizer": tokenizer,
         "device": _device(device),
         "dtype": DTYPES[precision] if precision else None,
+        "framework": framework.value if framework else None,
         "batch_tokens": batch_tokens,
     }
     job = Job(

@@ -6,9 +6,8 @@ import os
 from typing import Any
 
 from ..core.config import DistilBertConfig
-from ..core.errors import reject_unknown
-from ..core.extras import require
 from .checkpoint import HUB_ARGUMENTS, config_from_dict, open_checkpoint
+from .frameworks import FRAMEWORKS
 
 
 class AutoConfig:
@@ -50,63 +49,128 @@ class AutoTokenizer:
 
 
 class _AutoModel:
-    """Loads one PyTorch class; see its ``from_pretrained`` for the options."""
+    """Loads one class; see its ``from_pretrained`` for the options."""
 
-    model_class: str
+    head: str
+    framework = "pt"
 
     def __init__(self) -> None:
         raise TypeError(f"{type(self).__name__} is used through {type(self).__name__}.from_pretrained(folder).")
 
     @classmethod
-    def _class(cls) -> Any:
-        require("torch", "torch")
-        from . import pytorch
-
-        return getattr(pytorch, cls.model_class)
-
-    @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **options: Any) -> Any:
-        """Load a model; options as :meth:`DistilBertPreTrainedModel.from_pretrained` takes them."""
-        return cls._class().from_pretrained(pretrained_model_name_or_path, **options)
+        """Load a model; options as the class's own ``from_pretrained`` takes them."""
+        return FRAMEWORKS[cls.framework].model_class(cls.head).from_pretrained(pretrained_model_name_or_path, **options)
 
     @classmethod
     def from_config(cls, config: DistilBertConfig, **options: Any) -> Any:
-        """Build a model with fresh weights; ``dtype``, ``torch_dtype`` and ``attn_implementation`` are the options."""
-        reject_unknown(options, ("dtype", "torch_dtype", "attn_implementation"), f"{cls.__name__}.from_config")
-        return cls._class().from_config(config, **options)
+        """Build a model with fresh weights; options as the class's own ``from_config`` takes them."""
+        return FRAMEWORKS[cls.framework].model_class(cls.head).from_config(config, **options)
 
 
 class AutoModel(_AutoModel):
     """The bare encoder."""
 
-    model_class = "DistilBertModel"
+    head = ""
 
 
 class AutoModelForMaskedLM(_AutoModel):
     """For predicting masked tokens."""
 
-    model_class = "DistilBertForMaskedLM"
+    head = "ForMaskedLM"
 
 
 class AutoModelForSequenceClassification(_AutoModel):
     """For labelling texts."""
 
-    model_class = "DistilBertForSequenceClassification"
+    head = "ForSequenceClassification"
 
 
 class AutoModelForMultipleChoice(_AutoModel):
     """For choosing one of several texts."""
 
-    model_class = "DistilBertForMultipleChoice"
+    head = "ForMultipleChoice"
 
 
 class AutoModelForTokenClassification(_AutoModel):
     """For labelling tokens."""
 
-    model_class = "DistilBertForTokenClassification"
+    head = "ForTokenClassification"
 
 
 class AutoModelForQuestionAnswering(_AutoModel):
     """For finding answers."""
 
-    model_class = "DistilBertForQuestionAnswering"
+    head = "ForQuestionAnswering"
+
+
+class TFAutoModel(AutoModel):
+    """The same in Keras."""
+
+    framework = "tf"
+
+
+class TFAutoModelForMaskedLM(AutoModelForMaskedLM):
+    """The same in Keras."""
+
+    framework = "tf"
+
+
+class TFAutoModelForSequenceClassification(AutoModelForSequenceClassification):
+    """The same in Keras."""
+
+    framework = "tf"
+
+
+class TFAutoModelForMultipleChoice(AutoModelForMultipleChoice):
+    """The same in Keras."""
+
+    framework = "tf"
+
+
+class TFAutoModelForTokenClassification(AutoModelForTokenClassification):
+    """The same in Keras."""
+
+    framework = "tf"
+
+
+class TFAutoModelForQuestionAnswering(AutoModelForQuestionAnswering):
+    """The same in Keras."""
+
+    framework = "tf"
+
+
+class FlaxAutoModel(AutoModel):
+    """The same in Flax."""
+
+    framework = "flax"
+
+
+class FlaxAutoModelForMaskedLM(AutoModelForMaskedLM):
+    """The same in Flax."""
+
+    framework = "flax"
+
+
+class FlaxAutoModelForSequenceClassification(AutoModelForSequenceClassification):
+    """The same in Flax."""
+
+    framework = "flax"
+
+
+class FlaxAutoModelForMultipleChoice(AutoModelForMultipleChoice):
+    """The same in Flax."""
+
+    framework = "flax"
+
+
+class FlaxAutoModelForTokenClassification(AutoModelForTokenClassification):
+    """The same in Flax."""
+
+    framework = "flax"
+
+
+class FlaxAutoModelForQuestionAnswering(AutoModelForQuestionAnswering):
+    """The same in Flax."""
+
+    framework = "flax"

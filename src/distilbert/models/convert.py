@@ -13,12 +13,13 @@ import numpy as np
 from ..core.errors import InputError, ModelNotFoundError, TokenizerError
 from ..core.files import output_folder
 from ..core.schema import HEADS, Head, head_of
-from ..weights.folder import save_tensors
+from ..weights.folder import FORMATS as FILES
+from ..weights.folder import H5, SAFETENSORS, remove_weights, save_as
 from ..weights.match import keep_layers, match
 from .auto import AutoTokenizer
 from .checkpoint import open_checkpoint
 
-FORMATS = ("safetensors", "pytorch_model.bin")
+FORMATS = {"safetensors": SAFETENSORS} | {name: name for name in FILES if name != SAFETENSORS}
 DTYPES = {
     "float32": np.dtype(np.float32),
     "float16": np.dtype(np.float16),
@@ -66,19 +67,23 @@ def convert(
         output: new folder.
         layers: blocks to keep, in this order; None for all.
         head: ``"none"`` for the encoder alone; None keeps the head that the source has.
-        dtype: ``"float32"``, ``"float16"`` or ``"bfloat16"``; None keeps that of the source.
-        to: ``"safetensors"`` or ``"pytorch_model.bin"``.
+        dtype: ``"float32"``, ``"float16"`` or ``"bfloat16"``; None keeps that of the source, but in ``tf_model.h5``,
+            which has no bfloat16, that becomes float32.
+        to: ``"safetensors"``, ``"pytorch_model.bin"``, ``"tf_model.h5"`` or ``"flax_model.msgpack"``.
         overwrite: write into a folder that already holds a model.
 
     Raises:
         InputError: an option that is none of these, or a model already stands at ``output``.
         UnsupportedArchitectureError: a head that has no exact twin.
+        MissingExtraError: the library that writes the format is not installed.
         WeightsMismatchError: the source's tensors are not those its configuration asks for.
     """
     if to not in FORMATS:
         raise InputError(f"to must be one of {', '.join(FORMATS)}, got {to!r}.")
     if dtype is not None and dtype not in DTYPES:
         raise InputError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}.")
+    if to == H5 and dtype == "bfloat16":
+        raise InputError(f"{H5} cannot hold bfloat16; choose float32 or float16, or another format.")
     if head not in (None, "auto", "none"):
         raise InputError(f"head must be 'none' or 'auto', got {head!r}.")
     if (Path(output) / "config.json").exists() and not overwrite:
@@ -100,11 +105,16 @@ def convert(
     arrays = {}
     for name, tensor in matched.tensors.items():
         array = tensor.read()
-        arrays[name] = array if kind is None else array.astype(kind, copy=False)
+        widen = to == H5 and array.dtype == DTYPES["bfloat16"]
+        arrays[name] = array.astype(kind or (np.float32 if widen else array.dtype), copy=False)
     config.architectures = [target.architecture]
     config.dtype = next(iter(arrays.values())).dtype.name
     folder = output_folder(output)
-    written = save_tensors(folder, arrays, safe=to == "safetensors")
+    written = save_as(folder, arrays, FORMATS[to], target)
+    if folder.resolve() != checkpoint.folder.resolve():  # weights of the model that stood here, in another format
+        for name in FILES:
+            if name != FORMATS[to]:
+                remove_weights(folder, name)
     config.save_pretrained(folder)
     tokenizer = _copy_tokenizer(checkpoint.folder, folder)
     return Converted(

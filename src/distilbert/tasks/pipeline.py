@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ from ..core.config import DistilBertConfig
 from ..core.errors import InputError, UnsupportedArchitectureError
 from ..core.runner import Runner
 from ..core.schema import Head, head_of
+from ..models.frameworks import FRAMEWORKS, Framework, framework_of
 from .base import Task
 from .batching import BATCH_TOKENS
 from .registry import find_task, tasks_for
@@ -45,7 +46,7 @@ def pipeline(
         model: a folder, a name on the hub, a loaded model, or a :class:`~distilbert.core.runner.Runner`.
         config: a configuration, or where to read it, instead of the model's own.
         tokenizer: a tokenizer, or where to read it; by default it is read from where the model is.
-        framework: what runs the model: ``"pt"``.
+        framework: what runs the model: ``"pt"`` (PyTorch), ``"tf"`` (Keras on TensorFlow) or ``"flax"`` (JAX).
         revision: branch, tag or commit on the hub.
         token: access token for the hub.
         cache_dir: where downloads are kept.
@@ -71,8 +72,8 @@ def pipeline(
     """
     if model is None:
         raise InputError("pipeline() has no default model: pass model=, a folder, a name on the hub or a loaded model.")
-    if framework not in LOADERS:
-        raise InputError(f"framework must be one of {', '.join(map(repr, LOADERS))}, got {framework!r}.")
+    if framework not in FRAMEWORKS:
+        raise InputError(f"framework must be one of {', '.join(map(repr, FRAMEWORKS))}, got {framework!r}.")
     for new, old, values in (
         ("dtype", "torch_dtype", (dtype, torch_dtype)),
         ("device", "device_map", (device, device_map)),
@@ -89,7 +90,8 @@ def pipeline(
         "attn_implementation": attn_implementation,
     } | dict(model_kwargs or {})
     if isinstance(model, (str, os.PathLike)):
-        loaded = LOADERS[framework](model, wanted, config, device, options, hub)
+        chosen_options = {name: value for name, value in options.items() if value is not None}
+        loaded = _load(model, FRAMEWORKS[framework], wanted, config, device, chosen_options, hub)
     else:
         given = [name for name, value in {"config": config, **options}.items() if value is not None]
         if given:
@@ -114,45 +116,38 @@ class Loaded:
     model: Any
 
 
-def _load_pytorch(
+def _load(
     name: str | os.PathLike[str],
+    framework: Framework,
     wanted: type[Task[Any]] | None,
     config: DistilBertConfig | str | os.PathLike[str] | None,
     device: Any,
     options: dict[str, Any],
     hub: dict[str, Any],
 ) -> Loaded:
-    from ..models import auto
-    from ..models.pytorch.runner import PytorchRunner
+    from ..models.auto import AutoConfig
 
     if not isinstance(config, DistilBertConfig):
-        config = auto.AutoConfig.from_pretrained(name if config is None else config, **hub)
-    head = _head(config, name, wanted)
-    model = getattr(auto, f"AutoModel{head}").from_pretrained(name, config=config, **options, **hub)
-    return Loaded(PytorchRunner(model, device), model)
-
-
-LOADERS: dict[str, Callable[..., Loaded]] = {"pt": _load_pytorch}
+        config = AutoConfig.from_pretrained(name if config is None else config, **hub)
+    model_class = framework.model_class(_head(config, name, wanted))
+    model = model_class.from_pretrained(name, config=config, **options, **hub)
+    return Loaded(framework.run(model, device), model)
 
 
 def _wrap(model: Any, wanted: type[Task[Any]] | None, device: Any) -> Loaded:
     """Put a loaded model behind a runner; a runner stays as it is."""
-    if not hasattr(model, "forward"):
+    if not hasattr(model, "head_spec") and not hasattr(model, "forward"):
         if not (callable(model) and hasattr(model, "head") and hasattr(model, "config")):
             raise InputError(f"model must be a folder, a name, a loaded model or a runner, got {model!r:.80}.")
         if device is not None:
             raise InputError("A runner stays on its device; leave device= out.")
         _check_fit(model.head, wanted, type(model).__name__)
         return Loaded(model, getattr(model, "model", None))
-    from ..models.pytorch import DistilBertPreTrainedModel
-    from ..models.pytorch.runner import PytorchRunner
-
-    if not isinstance(model, DistilBertPreTrainedModel):
-        raise InputError(f"model must be one of this package's models, got a {type(model).__module__} model.")
+    framework = framework_of(model)
     if wanted is not None and not wanted.head:
         model = model.base_model
     _check_fit(model.head_spec, wanted, f"the given {type(model).__name__}")
-    return Loaded(PytorchRunner(model, device), model)
+    return Loaded(framework.run(model, device), model)
 
 
 def _head(config: DistilBertConfig, name: Any, wanted: type[Task[Any]] | None) -> str:

@@ -4,48 +4,63 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from ..core.errors import InputError, ModelNotFoundError, WeightsError
 from ..core.files import output_folder, write_json
+from ..core.schema import Head
+from .h5 import open_h5, save_h5
+from .msgpack import open_msgpack, save_msgpack
 from .tensors import Tensors, open_safetensors, open_torch_files, save_safetensors, save_torch_file
 
 SAFETENSORS = "model.safetensors"
 TORCH = "pytorch_model.bin"
-OTHER_FORMATS = ("tf_model.h5", "flax_model.msgpack")
+H5 = "tf_model.h5"
+MSGPACK = "flax_model.msgpack"
+FORMATS = (SAFETENSORS, TORCH, H5, MSGPACK)  # in the order of preference
 UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
 def open_tensors(folder: Path, *, use_safetensors: bool | None = None) -> Tensors:
-    """Return the tensors of a model folder, by the names in its files.
+    """Return the tensors of a model folder, by their names in a checkpoint.
 
     Args:
-        folder: holds ``model.safetensors`` or ``pytorch_model.bin``, or the shards that an index names.
-        use_safetensors: True or False to allow only that format; None prefers safetensors.
+        folder: holds ``model.safetensors``, ``pytorch_model.bin``, ``tf_model.h5`` or ``flax_model.msgpack``, or the
+            shards that an index names; the first of these that is there is read.
+        use_safetensors: True or False to allow only that format or only the others; None prefers safetensors.
 
     Raises:
         ModelNotFoundError: there are no weights; the message says what is there.
         WeightsError: a file is missing, truncated or corrupt.
+        UnsupportedArchitectureError: a file of TensorFlow or Flax is of neither a DistilBERT nor a BERT.
+        MissingExtraError: the library that reads the format is not installed.
     """
-    for name in (SAFETENSORS, TORCH):
+    for name in FORMATS:
         if use_safetensors is not None and use_safetensors != (name == SAFETENSORS):
             continue
         paths = _files(folder, name)
-        if paths and name == SAFETENSORS:
-            return {name: tensor for path in paths for name, tensor in open_safetensors(path).items()}
         if paths:
-            return open_torch_files(paths)
+            return _OPEN[name](paths)
     there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    advice = ""
-    if set(there) & set(OTHER_FORMATS):
-        advice = " Weights of another framework are there, which this version does not read."
     raise ModelNotFoundError(
-        f"There are no weights in {folder}: looked for {SAFETENSORS} and {TORCH}, alone or as shards with an index; "
-        f"found {', '.join(there) or 'nothing'}.{advice}"
+        f"There are no weights in {folder}: looked for {', '.join(FORMATS)}, alone or as shards with an index; "
+        f"found {', '.join(there) or 'nothing'}."
     )
+
+
+def _open_safetensors_files(paths: list[Path]) -> Tensors:
+    return {name: tensor for path in paths for name, tensor in open_safetensors(path).items()}
+
+
+_OPEN: dict[str, Callable[[list[Path]], Tensors]] = {
+    SAFETENSORS: _open_safetensors_files,
+    TORCH: open_torch_files,
+    H5: open_h5,
+    MSGPACK: open_msgpack,
+}
 
 
 def _files(folder: Path, name: str) -> list[Path]:
@@ -95,11 +110,46 @@ def save_tensors(
         total = sum(array.nbytes for array in arrays.values())
         write_json(index, {"metadata": {"total_size": total}, "weight_map": where})
         names.append(index.name)
-    own = re.compile(rf"{re.escape(stem)}(-\d{{5}}-of-\d{{5}})?\.{suffix}(\.index\.json)?")
-    for path in folder.iterdir():  # files of an earlier save would be read instead of, or beside, the new ones
-        if own.fullmatch(path.name) and path.name not in names:
-            path.unlink()
+    remove_weights(folder, name, keep=names)
     return [folder / name for name in names]
+
+
+def save_as(folder: Path, arrays: Mapping[str, np.ndarray], to: str, head: Head) -> list[Path]:
+    """Write the weights of a model folder in any of the four formats; TensorFlow's and Flax's are single files.
+
+    Args:
+        folder: created if needed.
+        arrays: name -> array, in checkpoint names.
+        to: one of ``FORMATS``.
+        head: the head that the weights are for.
+
+    Returns:
+        The files written.
+
+    Raises:
+        InputError: there is no such format, or it cannot hold these weights.
+        MissingExtraError: the library that writes the format is not installed.
+    """
+    if to in (SAFETENSORS, TORCH):
+        return save_tensors(folder, arrays, safe=to == SAFETENSORS)
+    if to not in FORMATS:
+        raise InputError(f"to must be one of {', '.join(FORMATS)}, got {to!r}.")
+    path = output_folder(folder) / to
+    if to == H5:
+        save_h5(path, arrays, head)
+    else:
+        save_msgpack(path, arrays)
+    remove_weights(folder, to, keep=[to])
+    return [path]
+
+
+def remove_weights(folder: Path, name: str, keep: Collection[str] = ()) -> None:
+    """Remove files of an earlier save in the format of ``name``: they would be read instead of, or beside, new ones."""
+    stem, suffix = name.rsplit(".", 1)
+    own = re.compile(rf"{re.escape(stem)}(-\d{{5}}-of-\d{{5}})?\.{suffix}(\.index\.json)?")
+    for path in folder.iterdir():
+        if own.fullmatch(path.name) and path.name not in keep:
+            path.unlink()
 
 
 def _split(arrays: Mapping[str, np.ndarray], limit: int) -> list[dict[str, np.ndarray]]:

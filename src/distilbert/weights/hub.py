@@ -17,7 +17,11 @@ PATTERNS: dict[Kind, list[str]] = {
     "tokenizer": ["config.json", *TOKENIZER_FILES],
     "model": ["config.json", "model*.safetensors", "model.safetensors.index.json"],
 }
-PICKLES = ["config.json", "pytorch_model*.bin", "pytorch_model.bin.index.json"]
+OLDER_WEIGHTS = (  # fetched one after the other, until one is there
+    ["pytorch_model*.bin", "pytorch_model.bin.index.json"],
+    ["tf_model*.h5", "tf_model.h5.index.json"],
+    ["flax_model*.msgpack", "flax_model.msgpack.index.json"],
+)
 ONLINE_OFF = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 
@@ -67,7 +71,10 @@ def resolve(
     }
     root = _download(name, _inside(subfolder, PATTERNS[kind]), options)
     if kind == "model" and not any((root / subfolder).glob("model*.safetensors")):
-        root = _download(name, _inside(subfolder, PICKLES), options)
+        for patterns in OLDER_WEIGHTS:
+            root = _download(name, _inside(subfolder, ["config.json", *patterns]), options)
+            if any((root / subfolder).glob(patterns[0])):
+                break
     if not (root / subfolder).is_dir():
         raise ModelNotFoundError(f"{name} on the hub has no folder {subfolder!r} in it, or it is not in the cache.")
     return root / subfolder

@@ -56,6 +56,10 @@ class LazyTensor:
         """Number of elements."""
         return prod(self.shape)
 
+    def transposed(self) -> LazyTensor:
+        """Return the tensor with its axes in reverse order."""
+        return LazyTensor(self.shape[::-1], self.dtype, lambda: np.ascontiguousarray(self.read().T))
+
 
 Tensors = dict[str, LazyTensor]
 
@@ -93,11 +97,12 @@ def open_safetensors(path: Path) -> Tensors:
             raise WeightsError(f"{path} has a corrupt safetensors header: {name} does not fill bytes {begin} to {end}.")
         if start + end > size:
             raise WeightsError(f"{path} is truncated: {name} ends at byte {start + end}, the file at byte {size}.")
-        tensors[name] = LazyTensor(shape, dtype.name, _reader(path, dtype, shape, start + begin))
+        tensors[name] = LazyTensor(shape, dtype.name, raw_reader(path, dtype, shape, start + begin))
     return tensors
 
 
-def _reader(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int) -> Callable[[], np.ndarray]:
+def raw_reader(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int) -> Callable[[], np.ndarray]:
+    """Return a function that reads an array of plain numbers, which begin at a byte of a file."""
     count = prod(shape) * dtype.itemsize
 
     def read() -> np.ndarray:

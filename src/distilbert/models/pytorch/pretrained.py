@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core.config import DistilBertConfig
-from ...core.errors import ConfigError, InputError
+from ...core.errors import ConfigError, InputError, reject_unknown
 from ...core.schema import HEADS, Head, tied
 from ...weights.folder import save_tensors
 from ...weights.hub import push
@@ -52,20 +52,28 @@ class DistilBertPreTrainedModel(nn.Module):
     # Loading and saving ---------------------------------------------------------------------------------------------
 
     @classmethod
-    def from_config(cls, config: DistilBertConfig, **options: Any) -> Self:
+    def from_config(
+        cls,
+        config: DistilBertConfig,
+        *,
+        dtype: torch.dtype | str | None = None,
+        torch_dtype: torch.dtype | str | None = None,
+        attn_implementation: str | None = None,
+        **unknown: Any,
+    ) -> Self:
         """Build a model with fresh weights.
 
         Args:
             config: sizes and options.
-            **options: ``dtype`` or ``torch_dtype``, ``attn_implementation``.
+            dtype: floating type of the weights, fp32 by default.
+            torch_dtype: the older name of ``dtype``.
+            attn_implementation: ``"eager"``, ``"sdpa"`` or ``"flash_attention_2"``.
+            **unknown: anything else is an error that names the nearest argument.
         """
-        dtype = options.pop("dtype", None) or options.pop("torch_dtype", None)
-        attention = options.pop("attn_implementation", None)
-        if options:
-            raise ConfigError(f"from_config takes dtype and attn_implementation, got {', '.join(options)}.")
-        model = cls(config).to(pick_dtype(dtype, config))
-        if attention is not None:
-            model.set_attn_implementation(attention)
+        reject_unknown(unknown, ("dtype", "torch_dtype", "attn_implementation"), f"{cls.__name__}.from_config")
+        model = cls(config).to(pick_dtype(dtype if dtype is not None else torch_dtype, config))
+        if attn_implementation is not None:
+            model.set_attn_implementation(attn_implementation)
         return model
 
     _from_config = from_config

@@ -1,0 +1,114 @@
+"""JAX's arrays and the rest of the package: checkpoint names, plain trees, output classes inside JAX's tools."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from functools import reduce
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array
+
+from ...core.errors import WeightsMismatchError
+from ...core.outputs import ModelOutput
+from .layers import Weights
+
+# What a checkpoint calls ``weight`` has another name here in each kind of layer, and a linear map has it transposed.
+LEAVES: dict[type, tuple[str, bool]] = {
+    nnx.Linear: ("kernel", True),
+    nnx.Embed: ("embedding", False),
+    nnx.LayerNorm: ("scale", False),
+}
+
+Tree = dict[str, Any]
+
+
+def variable_of(model: nnx.Module, name: str) -> tuple[nnx.Variable[Any], bool]:
+    """Return the variable that a checkpoint calls ``name``, and whether it is the transpose of what is there."""
+    *path, leaf = name.split(".")
+    module: Any = model
+    module = reduce(lambda node, part: node[int(part)] if part.isdigit() else getattr(node, part), path, module)
+    attribute, transposed = (leaf, False) if leaf == "bias" else LEAVES[type(module)]
+    return getattr(module, attribute), transposed
+
+
+def to_jax(array: np.ndarray, dtype: Any, transposed: bool = False) -> Array:
+    """Return a checkpoint's array as a weight."""
+    return jnp.asarray(np.ascontiguousarray(array.T if transposed else array)).astype(dtype)
+
+
+def to_numpy(variable: nnx.Variable[Any], transposed: bool = False) -> np.ndarray:
+    """Return a weight as a checkpoint's array."""
+    array = np.asarray(variable.get_value())
+    return array.T if transposed else array
+
+
+def is_concrete(value: Any) -> bool:
+    """Tell whether numbers can be looked at: not while JAX traces."""
+    return not isinstance(value, jax.core.Tracer)
+
+
+def get_tree(model: nnx.Module) -> Tree:
+    """Return the weights as nested dictionaries of arrays: ``{"embeddings": {"word_embeddings": {"embedding": ...``."""
+    tree: Tree = {}
+    for path, variable in _weights(model):
+        node = tree
+        for part in path[:-1]:
+            node = node.setdefault(part, {})
+        node[path[-1]] = variable.get_value()
+    return tree
+
+
+def set_tree(model: nnx.Module, tree: Mapping[str, Any]) -> None:
+    """Put the arrays of ``tree``, as :func:`get_tree` returns them, in place of the weights.
+
+    Raises:
+        WeightsMismatchError: lists all missing, left-over and misshapen arrays at once; nothing has been changed.
+    """
+    given, there = dict(_leaves(tree)), dict(_weights(model))
+    faults = [f"  missing: {'/'.join(path)}" for path in there if path not in given]
+    faults += [f"  left over: {'/'.join(path)}" for path in given if path not in there]
+    for path, variable in there.items():
+        if path in given and np.shape(given[path]) != variable.get_value().shape:
+            faults.append(f"  {'/'.join(path)}: given {np.shape(given[path])}, needed {variable.get_value().shape}")
+    if faults:
+        raise WeightsMismatchError("\n".join(["These params do not fit the model:", *faults]))
+    for path, variable in there.items():
+        variable.set_value(jnp.asarray(given[path], variable.get_value().dtype))
+
+
+def _weights(model: nnx.Module) -> Iterator[tuple[tuple[str, ...], nnx.Variable[Any]]]:
+    for path, variable in nnx.iter_graph(model):
+        if isinstance(variable, Weights):
+            yield tuple(map(str, path)), variable
+
+
+def _leaves(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    if not isinstance(tree, Mapping):
+        yield path, tree
+        return
+    for name, node in tree.items():
+        yield from _leaves(node, (*path, str(name)))
+
+
+def _register(output: type[ModelOutput]) -> None:
+    """Let ``jit``, ``grad`` and ``jax.tree`` look into an output class."""
+
+    def flatten(value: ModelOutput) -> tuple[list[tuple[Any, Any]], tuple[str, ...]]:
+        return [(jax.tree_util.GetAttrKey(name), entry) for name, entry in value.items()], tuple(value.keys())
+
+    def unflatten(names: tuple[str, ...], values: Any) -> ModelOutput:
+        return output(**dict(zip(names, values, strict=True)))
+
+    with contextlib.suppress(ValueError):  # Keras on JAX has registered it already
+        jax.tree_util.register_pytree_with_keys(output, flatten, unflatten)
+    for derived in output.__subclasses__():
+        _register(derived)
+
+
+for _output in ModelOutput.__subclasses__():
+    _register(_output)

@@ -1,0 +1,93 @@
+"""The attention implementations: eager, and JAX's own.
+
+Legend: B batch, S sequence, N heads, H head dim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from ...core.errors import DeviceError, InputError
+
+
+def attend_eager(
+    q: Array, k: Array, v: Array, mask: Array | None, dropout: Callable[[Array], Array], head_mask: Array | None
+) -> tuple[Array, Array]:
+    """Attention written out, which alone can return its maps, scale heads or drop weights.
+
+    Args:
+        q: queries (B, S, N, H).
+        k: keys (B, S, N, H).
+        v: values (B, S, N, H).
+        mask: (B, 1 or N, 1 or S, S) bool, True where a key may be seen; None for all.
+        dropout: drops attention weights.
+        head_mask: factor for each head, broadcast to (B, N, S, S).
+
+    Returns:
+        Contexts (B, S, N, H) and attention maps (B, N, S, S); a row with nothing to see attends to all evenly.
+    """
+    q, k, v = (jnp.swapaxes(x, 1, 2) for x in (q, k, v))  # (B, N, S, H); an einsum over the other order is slower
+    scores = q @ jnp.swapaxes(k, -1, -2) * q.shape[-1] ** -0.5  # (B, N, S, S)
+    if mask is not None:
+        scores = scores + _bias(mask, scores.dtype)
+    weights = dropout(jax.nn.softmax(scores, axis=-1))
+    if head_mask is not None:
+        weights = weights * head_mask
+    return jnp.swapaxes(weights @ v, 1, 2), weights
+
+
+def attend_sdpa(q: Array, k: Array, v: Array, mask: Array | None) -> Array:
+    """JAX's attention; arguments as in :func:`attend_eager`. A row with nothing to see attends to all evenly."""
+    # Not mask=, which gives a row with nothing to see other gradients than the eager implementation does.
+    return jax.nn.dot_product_attention(q, k, v, bias=None if mask is None else _bias(mask, q.dtype))
+
+
+def _bias(mask: Array, dtype: Any) -> Array:
+    """Return what to add to scores: 0 where a key may be seen, else half of the lowest number.
+
+    A sum with the lowest itself may overflow to -inf in fp16, and a row of -inf becomes NaN.
+    """
+    return jnp.where(mask, 0.0, jnp.finfo(dtype).min / 2).astype(dtype)
+
+
+def require_implementation(name: str) -> None:
+    """Check that the attention implementation called ``name`` is there.
+
+    Raises:
+        DeviceError: it is FlashAttention, which only the PyTorch classes have.
+    """
+    if name == "flash_attention_2":
+        raise DeviceError(
+            "attn_implementation='flash_attention_2' belongs to the PyTorch classes; use 'sdpa', "
+            "which is as exact and runs everywhere."
+        )
+
+
+def extend_mask(attention_mask: Any, batch: int, length: int) -> Array | None:
+    """Turn an attention mask into a bool one that broadcasts to (B, N, S, S), True where a key may be seen.
+
+    Args:
+        attention_mask: (B, S) with 1 for tokens and 0 for padding, or (B, 1 or N, S, S) with 1 where the query of a row
+            sees the key of a column; None for no padding.
+        batch: B.
+        length: S.
+
+    Raises:
+        InputError: another shape.
+    """
+    if attention_mask is None:
+        return None
+    mask = jnp.asarray(attention_mask).astype(bool)
+    if mask.shape == (batch, length):
+        return mask[:, None, None, :]
+    if mask.ndim == 4 and mask.shape[0] == batch and mask.shape[2:] == (length, length):
+        return mask
+    raise InputError(
+        f"attention_mask must be ({batch}, {length}) or ({batch}, heads, {length}, {length}) to go with the input, "
+        f"got {mask.shape}."
+    )

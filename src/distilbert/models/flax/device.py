@@ -1,0 +1,61 @@
+"""Choosing a device and a floating type from what a caller writes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ...core.config import DistilBertConfig
+from ...core.errors import DeviceError, InputError
+from ...weights.tensors import Tensors
+
+
+def pick_device(device: Any) -> jax.Device:
+    """Return the device meant by ``device``.
+
+    Args:
+        device: a device of JAX; None or ``"auto"`` for its default one; -1 for the CPU; a number for that GPU; the name
+            of a platform, alone or with a number: ``"cpu"``, ``"cuda:1"``.
+
+    Raises:
+        DeviceError: no such device on this machine.
+    """
+    if isinstance(device, jax.Device):
+        return device
+    if device is None or device == "auto":
+        return jax.local_devices()[0]
+    name = ("cpu" if device < 0 else f"gpu:{device}") if isinstance(device, int) else str(device)
+    platform, _, number = name.partition(":")
+    try:
+        return jax.local_devices(backend=platform)[int(number or 0)]
+    except (RuntimeError, IndexError, ValueError):
+        there = ", ".join(map(str, jax.local_devices()))
+        raise DeviceError(f"device {device!r} is not there: JAX {jax.__version__} sees {there}.") from None
+
+
+def pick_dtype(dtype: Any, config: DistilBertConfig, tensors: Tensors | None = None) -> np.dtype[Any]:
+    """Return the floating type meant by ``dtype``: fp32 unless something else is asked for.
+
+    Args:
+        dtype: a floating type of JAX, NumPy or PyTorch, its name (``"bfloat16"``), or ``"auto"``.
+        config: its ``dtype`` is what ``"auto"`` means.
+        tensors: where the configuration names none, the type of the first floating tensor is taken.
+
+    Raises:
+        InputError: no floating type.
+    """
+    if dtype is None:
+        return jnp.dtype(jnp.float32)
+    if isinstance(dtype, str) and dtype == "auto":
+        dtype = config.dtype or next((t.dtype for t in (tensors or {}).values() if "float" in t.dtype), "float32")
+    named = str(dtype).removeprefix("torch.")
+    try:
+        chosen = jnp.dtype(named if isinstance(dtype, str) or named != str(dtype) else dtype)
+    except TypeError:
+        chosen = None
+    if chosen is None or not jnp.issubdtype(chosen, jnp.floating):
+        raise InputError(f"dtype must be a floating type such as jnp.bfloat16 or 'float16', got {dtype!r}.")
+    return chosen

@@ -1,0 +1,373 @@
+"""The five heads of DistilBERT in JAX.
+
+Legend: B batch, C choices, S sequence, D dim, V vocabulary, L labels. Every ``__call__`` takes what
+:meth:`FlaxDistilBertModel.__call__` takes, and labels; ``head`` is the part behind the encoder, for any leading shape.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array
+
+from ...core.config import DistilBertConfig
+from ...core.errors import ConfigError, InputError
+from ...core.outputs import (
+    BaseModelOutput,
+    MaskedLMOutput,
+    ModelOutput,
+    MultipleChoiceModelOutput,
+    QuestionAnsweringModelOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
+)
+from ...core.schema import HEADS, tied
+from .layers import Layers
+from .losses import choice_loss, sequence_classification_loss, span_loss, token_loss
+from .modeling import ACTIVATIONS, FlaxDistilBertModel
+from .pretrained import FlaxDistilBertPreTrainedModel
+
+
+class TiedProjection(nnx.Module):
+    """The map to the vocabulary by the table of the word embeddings: one parameter, in one place."""
+
+    def __init__(self, config: DistilBertConfig, make: Layers) -> None:
+        self.bias = nnx.Param(jnp.zeros(config.vocab_size, make.types["param_dtype"]))
+
+    def __call__(self, hidden: Array, embeddings: nnx.Embed) -> Array:
+        """(..., D) -> (..., V)."""
+        logits = embeddings.attend(hidden)
+        return logits + self.bias.get_value().astype(logits.dtype)
+
+
+class _WithEncoder(FlaxDistilBertPreTrainedModel):
+    """A model with an encoder called ``distilbert`` and a head."""
+
+    def _begin(
+        self, config: DistilBertConfig, rngs: nnx.Rngs | None, seed: int, dtype: Any, param_dtype: Any
+    ) -> Layers:
+        make = super()._begin(config, rngs, seed, dtype, param_dtype)
+        self.distilbert = FlaxDistilBertModel(config, rngs=make.rngs, **make.types)
+        return make
+
+    def _encode(
+        self,
+        input_ids: Any,
+        attention_mask: Any,
+        head_mask: Any,
+        inputs_embeds: Any,
+        output_attentions: bool | None,
+        output_hidden_states: bool | None,
+        position_ids: Any,
+        token_type_ids: Any,
+        deterministic: bool | None,
+        unknown: dict[str, Any],
+    ) -> BaseModelOutput:
+        encoded: Any = self.distilbert(
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            head_mask=head_mask,
+            inputs_embeds=inputs_embeds,
+            output_attentions=output_attentions,
+            output_hidden_states=output_hidden_states,
+            return_dict=True,
+            position_ids=position_ids,
+            token_type_ids=token_type_ids,
+            deterministic=deterministic,
+            **unknown,
+        )
+        return encoded
+
+    def _return(self, output: ModelOutput, return_dict: bool | None) -> Any:
+        return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
+
+
+class FlaxDistilBertForMaskedLM(_WithEncoder):
+    """Predicts masked tokens: the objective of pretraining."""
+
+    head_spec = HEADS["ForMaskedLM"]
+
+    def __init__(
+        self,
+        config: DistilBertConfig,
+        *,
+        rngs: nnx.Rngs | None = None,
+        seed: int = 0,
+        dtype: Any = jnp.float32,
+        param_dtype: Any = None,
+    ) -> None:
+        make = self._begin(config, rngs, seed, dtype, param_dtype)
+        self.activation = ACTIVATIONS[config.activation]
+        self.vocab_transform = make.linear(config.dim, config.dim)
+        self.vocab_layer_norm = make.norm(config.dim)
+        self.vocab_projector: nnx.Linear | TiedProjection
+        if tied(config, self.head_spec):
+            self.vocab_projector = TiedProjection(config, make)
+        else:
+            self.vocab_projector = make.linear(config.dim, config.vocab_size)
+
+    def set_output_embeddings(self, projector: nnx.Linear | TiedProjection) -> None:
+        """Replace the projection to the vocabulary."""
+        self.vocab_projector = projector
+
+    def head(self, hidden: Array, deterministic: bool | None = None) -> Array:
+        """(..., D) -> (..., V)."""
+        hidden = self.vocab_layer_norm(self.activation(self.vocab_transform(hidden)))
+        if isinstance(self.vocab_projector, TiedProjection):
+            return self.vocab_projector(hidden, self.get_input_embeddings())
+        return self.vocab_projector(hidden)
+
+    def __call__(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        head_mask: Any = None,
+        inputs_embeds: Any = None,
+        labels: Any = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        position_ids: Any = None,
+        token_type_ids: Any = None,
+        deterministic: bool | None = None,
+        **unknown: Any,
+    ) -> MaskedLMOutput:
+        """Score every word piece at every position; ``labels`` (B, S) are ids, or -100 where no loss is wanted."""
+        encoded = self._encode(
+            input_ids, attention_mask, head_mask, inputs_embeds,
+            output_attentions, output_hidden_states, position_ids, token_type_ids, deterministic, unknown,
+        )  # fmt: skip
+        logits = self.head(encoded.last_hidden_state, deterministic)  # (B, S, V)
+        loss = None if labels is None else token_loss(logits, jnp.asarray(labels))
+        output = MaskedLMOutput(loss, logits, encoded.hidden_states, encoded.attentions)
+        return self._return(output, return_dict)
+
+
+class FlaxDistilBertForSequenceClassification(_WithEncoder):
+    """Labels a text, or regresses on it."""
+
+    head_spec = HEADS["ForSequenceClassification"]
+
+    def __init__(
+        self,
+        config: DistilBertConfig,
+        *,
+        rngs: nnx.Rngs | None = None,
+        seed: int = 0,
+        dtype: Any = jnp.float32,
+        param_dtype: Any = None,
+    ) -> None:
+        make = self._begin(config, rngs, seed, dtype, param_dtype)
+        self.num_labels = config.num_labels
+        self.pre_classifier = make.linear(config.dim, config.dim)
+        self.classifier = make.linear(config.dim, config.num_labels)
+        self.dropout = make.dropout(config.seq_classif_dropout)
+
+    def head(self, hidden: Array, deterministic: bool | None = None) -> Array:
+        """First tokens (..., D) -> (..., L)."""
+        return self.classifier(self.dropout(jax.nn.relu(self.pre_classifier(hidden)), deterministic=deterministic))
+
+    def __call__(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        head_mask: Any = None,
+        inputs_embeds: Any = None,
+        labels: Any = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        position_ids: Any = None,
+        token_type_ids: Any = None,
+        deterministic: bool | None = None,
+        **unknown: Any,
+    ) -> SequenceClassifierOutput:
+        """Classify each sequence; ``labels`` as :func:`.losses.sequence_classification_loss` takes them."""
+        encoded = self._encode(
+            input_ids, attention_mask, head_mask, inputs_embeds,
+            output_attentions, output_hidden_states, position_ids, token_type_ids, deterministic, unknown,
+        )  # fmt: skip
+        logits = self.head(encoded.last_hidden_state[:, 0], deterministic)  # (B, L)
+        loss = (
+            None
+            if labels is None
+            else sequence_classification_loss(logits, jnp.asarray(labels), self.config.problem_type)
+        )
+        output = SequenceClassifierOutput(loss, logits, encoded.hidden_states, encoded.attentions)
+        return self._return(output, return_dict)
+
+
+class FlaxDistilBertForMultipleChoice(_WithEncoder):
+    """Chooses one of several texts."""
+
+    head_spec = HEADS["ForMultipleChoice"]
+
+    def __init__(
+        self,
+        config: DistilBertConfig,
+        *,
+        rngs: nnx.Rngs | None = None,
+        seed: int = 0,
+        dtype: Any = jnp.float32,
+        param_dtype: Any = None,
+    ) -> None:
+        make = self._begin(config, rngs, seed, dtype, param_dtype)
+        self.pre_classifier = make.linear(config.dim, config.dim)
+        self.classifier = make.linear(config.dim, 1)
+        self.dropout = make.dropout(config.seq_classif_dropout)
+
+    def head(self, hidden: Array, deterministic: bool | None = None) -> Array:
+        """First tokens (..., D) -> (..., 1)."""
+        return self.classifier(self.dropout(jax.nn.relu(self.pre_classifier(hidden)), deterministic=deterministic))
+
+    def __call__(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        head_mask: Any = None,
+        inputs_embeds: Any = None,
+        labels: Any = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        position_ids: Any = None,
+        token_type_ids: Any = None,
+        deterministic: bool | None = None,
+        **unknown: Any,
+    ) -> MultipleChoiceModelOutput:
+        """Score each choice: inputs (B, C, S), embeddings (B, C, S, D), ``labels`` (B,) index of the right one."""
+        source, rank = (input_ids, 3) if input_ids is not None else (inputs_embeds, 4)
+        if source is None or np.ndim(source) != rank:
+            shape = None if source is None else np.shape(source)
+            raise InputError(f"Multiple choice takes (batch, choices, sequence) inputs, got {shape}.")
+        choices = np.shape(source)[1]
+        if position_ids is not None and np.ndim(position_ids) == 3:
+            position_ids = _flat(position_ids)
+        encoded = self._encode(
+            None if input_ids is None else _flat(input_ids),
+            None if attention_mask is None else _flat(attention_mask),
+            head_mask,
+            None if inputs_embeds is None else _flat(inputs_embeds),
+            output_attentions,
+            output_hidden_states,
+            position_ids,
+            token_type_ids,
+            deterministic,
+            unknown,
+        )
+        logits = self.head(encoded.last_hidden_state[:, 0], deterministic).reshape(-1, choices)  # (B, C)
+        loss = None if labels is None else choice_loss(logits, jnp.asarray(labels))
+        output = MultipleChoiceModelOutput(loss, logits, encoded.hidden_states, encoded.attentions)
+        return self._return(output, return_dict)
+
+
+class FlaxDistilBertForTokenClassification(_WithEncoder):
+    """Labels every token."""
+
+    head_spec = HEADS["ForTokenClassification"]
+
+    def __init__(
+        self,
+        config: DistilBertConfig,
+        *,
+        rngs: nnx.Rngs | None = None,
+        seed: int = 0,
+        dtype: Any = jnp.float32,
+        param_dtype: Any = None,
+    ) -> None:
+        make = self._begin(config, rngs, seed, dtype, param_dtype)
+        self.num_labels = config.num_labels
+        self.dropout = make.dropout(config.dropout)
+        self.classifier = make.linear(config.dim, config.num_labels)
+
+    def head(self, hidden: Array, deterministic: bool | None = None) -> Array:
+        """(..., D) -> (..., L)."""
+        return self.classifier(self.dropout(hidden, deterministic=deterministic))
+
+    def __call__(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        head_mask: Any = None,
+        inputs_embeds: Any = None,
+        labels: Any = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        position_ids: Any = None,
+        token_type_ids: Any = None,
+        deterministic: bool | None = None,
+        **unknown: Any,
+    ) -> TokenClassifierOutput:
+        """Classify each token; ``labels`` (B, S), -100 where no loss is wanted."""
+        encoded = self._encode(
+            input_ids, attention_mask, head_mask, inputs_embeds,
+            output_attentions, output_hidden_states, position_ids, token_type_ids, deterministic, unknown,
+        )  # fmt: skip
+        logits = self.head(encoded.last_hidden_state, deterministic)  # (B, S, L)
+        loss = None if labels is None else token_loss(logits, jnp.asarray(labels))
+        output = TokenClassifierOutput(loss, logits, encoded.hidden_states, encoded.attentions)
+        return self._return(output, return_dict)
+
+
+class FlaxDistilBertForQuestionAnswering(_WithEncoder):
+    """Finds the span that answers a question."""
+
+    head_spec = HEADS["ForQuestionAnswering"]
+
+    def __init__(
+        self,
+        config: DistilBertConfig,
+        *,
+        rngs: nnx.Rngs | None = None,
+        seed: int = 0,
+        dtype: Any = jnp.float32,
+        param_dtype: Any = None,
+    ) -> None:
+        make = self._begin(config, rngs, seed, dtype, param_dtype)
+        if config.num_labels != 2:
+            raise ConfigError(f"Question answering has 2 labels, start and end; num_labels is {config.num_labels}.")
+        self.qa_outputs = make.linear(config.dim, config.num_labels)
+        self.dropout = make.dropout(config.qa_dropout)
+
+    def head(self, hidden: Array, deterministic: bool | None = None) -> Array:
+        """(..., D) -> (..., 2), start and end."""
+        return self.qa_outputs(self.dropout(hidden, deterministic=deterministic))
+
+    def __call__(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        head_mask: Any = None,
+        inputs_embeds: Any = None,
+        start_positions: Any = None,
+        end_positions: Any = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        position_ids: Any = None,
+        token_type_ids: Any = None,
+        deterministic: bool | None = None,
+        **unknown: Any,
+    ) -> QuestionAnsweringModelOutput:
+        """Score each token as start and end; positions (B,) as :func:`.losses.span_loss` takes them."""
+        encoded = self._encode(
+            input_ids, attention_mask, head_mask, inputs_embeds,
+            output_attentions, output_hidden_states, position_ids, token_type_ids, deterministic, unknown,
+        )  # fmt: skip
+        start, end = jnp.moveaxis(self.head(encoded.last_hidden_state, deterministic), -1, 0)  # (B, S) each
+        loss = None
+        if start_positions is not None and end_positions is not None:
+            loss = span_loss(start, end, jnp.asarray(start_positions), jnp.asarray(end_positions))
+        output = QuestionAnsweringModelOutput(loss, start, end, encoded.hidden_states, encoded.attentions)
+        return self._return(output, return_dict)
+
+
+def _flat(array: Any) -> Any:
+    """(B, C, ...) -> (B * C, ...)."""
+    array = array if hasattr(array, "reshape") else np.asarray(array)
+    return array.reshape(-1, *array.shape[2:])

@@ -1,0 +1,291 @@
+"""What all Flax models share: loading, saving, plain parameters, resizing, rematerialisation."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from flax import nnx
+
+from ...core.config import DistilBertConfig
+from ...core.errors import ConfigError, InputError
+from ...core.schema import HEADS, Head, tensor_shapes, tied
+from ...weights.folder import save_tensors
+from ...weights.hub import push
+from ..checkpoint import HUB_ARGUMENTS, open_checkpoint
+from . import surgery
+from .arrays import Tree, get_tree, set_tree, to_jax, to_numpy, variable_of
+from .attention import require_implementation
+from .device import pick_dtype
+from .layers import Layers, Weights
+from .settings import WithSettings
+
+
+class FlaxDistilBertPreTrainedModel(WithSettings):
+    """Base of the six Flax classes.
+
+    Args:
+        config: sizes and options. The model keeps this object, so changes made to it later are seen.
+        rngs: random numbers for fresh weights and for dropout.
+        seed: makes them where ``rngs`` is not given.
+        dtype: type that is computed in.
+        param_dtype: type of the weights; None for ``dtype``. ``dtype=jnp.bfloat16, param_dtype=jnp.float32`` trains in
+            mixed precision.
+    """
+
+    config_class = DistilBertConfig
+    base_model_prefix = "distilbert"
+    head_spec: ClassVar[Head] = HEADS[""]
+
+    def _begin(
+        self, config: DistilBertConfig, rngs: nnx.Rngs | None, seed: int, dtype: Any, param_dtype: Any
+    ) -> Layers:
+        """Check and keep the arguments of a constructor; return what makes its layers."""
+        if not isinstance(config, DistilBertConfig):
+            raise ConfigError(f"{type(self).__name__} takes a DistilBertConfig, got a {type(config).__name__}.")
+        self.config = config
+        self.dtype = pick_dtype(dtype, config)
+        self.param_dtype = pick_dtype(param_dtype, config) if param_dtype is not None else self.dtype
+        return Layers(config, nnx.Rngs(seed) if rngs is None else rngs, self.dtype, self.param_dtype)
+
+    # Loading and saving ---------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_config(cls, config: DistilBertConfig, **options: Any) -> Self:
+        """Build a model with fresh weights.
+
+        Args:
+            config: sizes and options.
+            **options: ``dtype`` or ``torch_dtype``, ``param_dtype``, ``rngs``, ``seed``, ``attn_implementation``.
+        """
+        dtype = options.pop("dtype", None) or options.pop("torch_dtype", None)
+        attention = options.pop("attn_implementation", None)
+        known = {name: options.pop(name) for name in ("param_dtype", "rngs", "seed") if name in options}
+        if options:
+            raise ConfigError(
+                f"from_config takes dtype, param_dtype, rngs, seed and attn_implementation, got {', '.join(options)}."
+            )
+        model = cls(config, dtype=dtype, **known)  # type: ignore[call-arg]
+        if attention is not None:
+            model.set_attn_implementation(attention)
+        return model
+
+    _from_config = from_config
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *,
+        config: DistilBertConfig | str | os.PathLike[str] | None = None,
+        dtype: Any = None,
+        torch_dtype: Any = None,
+        param_dtype: Any = None,
+        rngs: nnx.Rngs | None = None,
+        seed: int = 0,
+        attn_implementation: str | None = None,
+        ignore_mismatched_sizes: bool = False,
+        use_safetensors: bool | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        force_download: bool = False,
+        subfolder: str = "",
+        **overrides: Any,
+    ) -> Self:
+        """Load a model, in evaluation mode. A BERT is turned into its DistilBERT twin on the way.
+
+        Weights are read one tensor at a time, so loading needs hardly more memory than the weights themselves.
+
+        Args:
+            pretrained_model_name_or_path: a folder, or a name on the hub.
+            config: use this configuration instead of the folder's.
+            dtype: ``jnp.float32`` (the default), another floating type, its name, or ``"auto"`` for that of the file.
+            torch_dtype: the older name of ``dtype``.
+            param_dtype: type of the weights, if it is not the one computed in.
+            rngs: random numbers for dropout, and for a head that the folder lacks.
+            seed: makes them where ``rngs`` is not given.
+            attn_implementation: ``"eager"`` or ``"sdpa"`` (the default).
+            ignore_mismatched_sizes: start head tensors of another shape afresh instead of raising.
+            use_safetensors: True or False to allow only safetensors or only ``.bin``.
+            cache_dir: where downloads are kept.
+            revision: branch, tag or commit on the hub.
+            token: access token for the hub.
+            local_files_only: never open a connection.
+            force_download: fetch again what is in the cache.
+            subfolder: folder inside the model's folder.
+            **overrides: fields of the configuration, such as ``num_labels=3``.
+
+        Raises:
+            ModelNotFoundError: there is no such model, or no weights in it.
+            WeightsError: a file is truncated or corrupt.
+            WeightsMismatchError: tensors are missing, left over or of another shape.
+            UnsupportedArchitectureError: it is another kind of model.
+            UnknownArgumentError: an argument that is neither listed here nor a field of the configuration.
+            DeviceError: the attention implementation is not there.
+        """
+        given = locals()
+        hub_arguments = {name: given[name] for name in HUB_ARGUMENTS}
+        checkpoint = open_checkpoint(pretrained_model_name_or_path, config=config, overrides=overrides, **hub_arguments)
+        config = checkpoint.config
+        matched = checkpoint.match(
+            cls.head_spec, ignore_mismatched_sizes=ignore_mismatched_sizes, use_safetensors=use_safetensors
+        )
+        computed = pick_dtype(dtype if dtype is not None else torch_dtype, config, matched.tensors)
+        stored = pick_dtype(param_dtype, config, matched.tensors) if param_dtype is not None else computed
+        rngs = nnx.Rngs(seed) if rngs is None else rngs
+        model = surgery.without_weights(cls, config, rngs, dtype=computed, param_dtype=stored)
+        for name, tensor in matched.tensors.items():
+            variable, transposed = variable_of(model, name)
+            variable.set_value(to_jax(tensor.read(), stored, transposed))
+        for name in matched.fresh:
+            variable, _ = variable_of(model, name)
+            variable.set_value(surgery.fresh_weight(name, variable.get_value().shape, stored, config, rngs))
+        if attn_implementation is not None:
+            model.set_attn_implementation(attn_implementation)
+        model.eval()
+        return model
+
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike[str],
+        *,
+        params: Mapping[str, Any] | None = None,
+        max_shard_size: int | str = "5GB",
+        safe_serialization: bool = True,
+        push_to_hub: bool = False,
+        **hub_arguments: Any,
+    ) -> None:
+        """Write ``config.json`` and the weights into a folder that PyTorch's classes and transformers load, too.
+
+        Args:
+            save_directory: created if needed.
+            params: weights to write instead of the model's own, as :attr:`params`.
+            max_shard_size: bytes, or text such as ``"200MB"``; more than that is split into shards.
+            safe_serialization: safetensors; False writes ``pytorch_model.bin``, for which PyTorch has to be there.
+            push_to_hub: upload the folder afterwards.
+            **hub_arguments: those of :func:`distilbert.weights.hub.push`, for the upload.
+        """
+        if hub_arguments and not push_to_hub:
+            raise InputError(f"{', '.join(hub_arguments)} only make sense together with push_to_hub=True.")
+        model = self
+        if params is not None:
+            model = nnx.clone(self)
+            model.params = params
+        names = tensor_shapes(self.config, self.head_spec).keys() - tied(self.config, self.head_spec)
+        wanted = [name for name in tensor_shapes(self.config, self.head_spec) if name in names]
+        arrays: dict[str, np.ndarray] = {name: to_numpy(*variable_of(model, name)) for name in wanted}
+        self.config.architectures = [self.head_spec.architecture]
+        self.config.dtype = str(self.param_dtype)
+        save_tensors(Path(save_directory), arrays, max_shard_size=max_shard_size, safe=safe_serialization)
+        self.config.save_pretrained(save_directory)
+        if push_to_hub:
+            push(save_directory, hub_arguments.pop("repo_id", Path(save_directory).name), **hub_arguments)
+
+    def push_to_hub(self, repo_id: str, **hub_arguments: Any) -> str:
+        """Upload configuration and weights to the hub; arguments as :func:`distilbert.weights.hub.push`."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return push(folder, repo_id, **hub_arguments)
+
+    # Parts ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def params(self) -> Tree:
+        """The weights as a plain tree: nested dictionaries of arrays, under the names of the attributes.
+
+        It can be set, and is then checked as strictly as a file: the same names, the same shapes.
+        """
+        return get_tree(self)
+
+    @params.setter
+    def params(self, tree: Mapping[str, Any]) -> None:
+        set_tree(self, tree)
+
+    @property
+    def base_model(self) -> Any:
+        """The encoder: ``distilbert`` of a model with a head, else the model itself."""
+        return getattr(self, self.base_model_prefix, self)
+
+    @property
+    def attn_implementation(self) -> str:
+        """The attention implementation that runs."""
+        return self.config.attn_implementation or "sdpa"
+
+    def set_attn_implementation(self, name: str) -> None:
+        """Choose ``"eager"`` or ``"sdpa"``.
+
+        Raises:
+            ConfigError: another name.
+            DeviceError: FlashAttention, which only PyTorch's classes have.
+        """
+        previous, self.config.attn_implementation = self.config.attn_implementation, name
+        try:
+            self.config.validate()
+            require_implementation(name)
+        except Exception:
+            self.config.attn_implementation = previous
+            raise
+
+    def get_input_embeddings(self) -> nnx.Embed:
+        """Return the word embeddings."""
+        table: nnx.Embed = self.base_model.embeddings.word_embeddings
+        return table
+
+    def set_input_embeddings(self, embeddings: nnx.Embed) -> None:
+        """Replace the word embeddings."""
+        self.base_model.embeddings.word_embeddings = embeddings
+        self.config.vocab_size = embeddings.num_embeddings
+
+    def get_position_embeddings(self) -> nnx.Embed:
+        """Return the position embeddings."""
+        table: nnx.Embed = self.base_model.embeddings.position_embeddings
+        return table
+
+    def get_output_embeddings(self) -> Any:
+        """Return the masked-LM projection, where there is one."""
+        return getattr(self, "vocab_projector", None)
+
+    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
+        """Return the number of weights, shared ones once."""
+        kinds = nnx.Param if only_trainable else Weights
+
+        def count(module: nnx.Module) -> int:
+            weights = (variable for _, variable in nnx.iter_graph(module) if isinstance(variable, kinds))
+            return sum(int(np.prod(variable.get_value().shape)) for variable in weights)
+
+        return count(self) - (count(self.base_model.embeddings) if exclude_embeddings else 0)
+
+    def resize_token_embeddings(
+        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None
+    ) -> nnx.Embed:
+        """Change the size of the vocabulary; new rows start from random numbers. See :mod:`.surgery`."""
+        return surgery.resize_token_embeddings(self, new_num_tokens, pad_to_multiple_of)
+
+    def resize_position_embeddings(self, new_num_position_embeddings: int) -> None:
+        """Change the longest sequence; learned positions are kept, sinusoidal ones computed. See :mod:`.surgery`."""
+        surgery.resize_position_embeddings(self, new_num_position_embeddings)
+
+    def prune_heads(self, heads_to_prune: Mapping[int, list[int]]) -> None:
+        """Remove attention heads, ``{layer: [heads]}``, numbered as before any pruning. See :mod:`.surgery`."""
+        surgery.prune_heads(self, heads_to_prune)
+
+    # Training -------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_gradient_checkpointing(self) -> bool:
+        """Whether blocks are recomputed in the backward pass."""
+        return bool(self.base_model.transformer.gradient_checkpointing)
+
+    def gradient_checkpointing_enable(self) -> None:
+        """Recompute each block in the backward pass instead of keeping its activations (``nnx.remat``)."""
+        self.base_model.transformer.gradient_checkpointing = True
+
+    def gradient_checkpointing_disable(self) -> None:
+        """Keep activations, the default."""
+        self.base_model.transformer.gradient_checkpointing = False

@@ -1,0 +1,136 @@
+"""Changing the weights of a model in place: fresh ones, resizing, pruning heads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jax import Array
+
+from ...core.config import DistilBertConfig
+from ...core.errors import InputError
+from .layers import Layers, set_sinusoidal
+
+Model = TypeVar("Model", bound=nnx.Module)
+
+
+def without_weights(cls: type[Model], config: DistilBertConfig, rngs: nnx.Rngs, **types: Any) -> Model:
+    """Build a model that has the shapes of its weights only, and dropout that is ready to run."""
+    build: Any = cls
+    model: Model = nnx.eval_shape(lambda: build(config, rngs=nnx.Rngs(0), **types))
+    for _, module in nnx.iter_modules(model):
+        if isinstance(module, nnx.Dropout):
+            module.rngs = rngs["dropout"].fork()
+    return model
+
+
+def fresh_weight(name: str, shape: tuple[int, ...], dtype: Any, config: DistilBertConfig, rngs: nnx.Rngs) -> Array:
+    """Return what the head weight that a checkpoint calls ``name`` starts from; ``shape`` is that of the variable."""
+    if name.endswith("bias"):
+        return jnp.zeros(shape, dtype)
+    if "layer_norm" in name:
+        return jnp.ones(shape, dtype)
+    return jax.nn.initializers.normal(config.initializer_range)(rngs.params(), shape, dtype)
+
+
+def resize_token_embeddings(model: Any, new_num_tokens: int | None, pad_to_multiple_of: int | None) -> nnx.Embed:
+    """Change the number of word pieces of a model, and of its masked-LM head.
+
+    Args:
+        model: any of the Flax models.
+        new_num_tokens: new size V; None keeps it, for use with the next.
+        pad_to_multiple_of: round the size up to a multiple of this.
+
+    Returns:
+        The word embeddings. The first rows are the old ones; rows beyond start from random numbers.
+    """
+    old = model.get_input_embeddings()
+    size = old.num_embeddings if new_num_tokens is None else new_num_tokens
+    if pad_to_multiple_of is not None:
+        size = -(-size // pad_to_multiple_of) * pad_to_multiple_of
+    if size < 1:
+        raise InputError(f"A vocabulary needs at least one entry, got {size}.")
+    make = _layers(model, size)
+    tables = model.base_model.embeddings
+    tables.padding_idx = tables.padding_idx if tables.padding_idx is not None and tables.padding_idx < size else None
+    new = make.embedding(size, old.features)
+    _copy_rows(old.embedding, new.embedding)
+    model.set_input_embeddings(new)
+    projector = model.get_output_embeddings()
+    if projector is not None:
+        bias, projector.bias = projector.bias, nnx.Param(jnp.zeros(size, model.param_dtype))
+        _copy_rows(bias, projector.bias)
+        if isinstance(projector, nnx.Linear):
+            kernel, projector.kernel = projector.kernel, make.linear(old.features, size).kernel
+            projector.kernel.set_value(_joined(kernel.get_value().T, projector.kernel.get_value().T).T)
+            projector.out_features = size
+    return new
+
+
+def resize_position_embeddings(model: Any, positions: int) -> None:
+    """Change the number of positions of a model: learned ones are kept and extended at random, sinusoidal computed."""
+    if positions < 1:
+        raise InputError(f"A model needs at least one position, got {positions}.")
+    old = model.get_position_embeddings()
+    new = _layers(model, positions).embedding(positions, old.features)
+    if model.config.sinusoidal_pos_embds:
+        set_sinusoidal(new)
+    else:
+        _copy_rows(old.embedding, new.embedding)
+    model.base_model.embeddings.position_embeddings = new
+    model.config.max_position_embeddings = positions
+
+
+def prune_heads(model: Any, heads_to_prune: Mapping[int, list[int]]) -> None:
+    """Remove attention heads from a model for good; the configuration remembers them under ``pruned_heads``.
+
+    Args:
+        model: any of the Flax models.
+        heads_to_prune: layer -> heads, numbered as in the unpruned model; heads already gone are passed over.
+
+    Raises:
+        ConfigError: no such layer or head, or no head would be left.
+    """
+    config = model.config
+    before = config.pruned_heads
+    config.pruned_heads = {
+        layer: sorted({*before.get(layer, ()), *heads_to_prune.get(layer, ())})
+        for layer in sorted({*before, *heads_to_prune})
+    }
+    try:
+        config.validate()
+    except Exception:
+        config.pruned_heads = before
+        raise
+    for layer in heads_to_prune:
+        attention = model.base_model.transformer.layer[layer].attention
+        there = [head for head in range(config.n_heads) if head not in before.get(layer, ())]
+        kept = [place for place, head in enumerate(there) if head not in config.pruned_heads[layer]]
+        columns = np.arange(len(there) * attention.head_dim).reshape(len(there), -1)[kept].reshape(-1)
+        for name in ("q_lin", "k_lin", "v_lin"):
+            lin = getattr(attention, name)
+            lin.kernel.set_value(lin.kernel.get_value()[:, columns])
+            lin.bias.set_value(lin.bias.get_value()[columns])
+            lin.out_features = len(columns)
+        out = attention.out_lin
+        out.kernel.set_value(out.kernel.get_value()[columns])
+        out.in_features = len(columns)
+
+
+def _layers(model: Any, size: int) -> Layers:
+    """Return what makes layers like those of ``model``; the seed is the new size, so that resizing can be repeated."""
+    return Layers(model.config, nnx.Rngs(size), model.dtype, model.param_dtype)
+
+
+def _joined(old: Array, new: Array) -> Array:
+    """Return ``new`` with the first rows taken from ``old``."""
+    rows = min(len(old), len(new))
+    return jnp.concatenate([old[:rows].astype(new.dtype), new[rows:]])
+
+
+def _copy_rows(old: nnx.Variable[Any], new: nnx.Variable[Any]) -> None:
+    new.set_value(_joined(old.get_value(), new.get_value()))

@@ -1,0 +1,23 @@
+"""DistilBERT in Keras 3, on TensorFlow or any other backend of Keras."""
+
+from .export import to_tflite
+from .heads import (
+    TFDistilBertForMaskedLM,
+    TFDistilBertForMultipleChoice,
+    TFDistilBertForQuestionAnswering,
+    TFDistilBertForSequenceClassification,
+    TFDistilBertForTokenClassification,
+)
+from .modeling import TFDistilBertModel
+from .pretrained import TFDistilBertPreTrainedModel
+
+__all__ = [
+    "TFDistilBertForMaskedLM",
+    "TFDistilBertForMultipleChoice",
+    "TFDistilBertForQuestionAnswering",
+    "TFDistilBertForSequenceClassification",
+    "TFDistilBertForTokenClassification",
+    "TFDistilBertModel",
+    "TFDistilBertPreTrainedModel",
+    "to_tflite",
+]

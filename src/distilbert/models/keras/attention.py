@@ -1,0 +1,97 @@
+"""The attention implementations: eager, and Keras's own ``dot_product_attention`` under the name sdpa.
+
+Legend: B batch, S sequence, N heads, H head dim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ml_dtypes
+from keras import ops
+
+from ...core.errors import ConfigError, InputError
+
+IMPLEMENTATIONS = ("eager", "sdpa")
+
+
+def attend_eager(
+    q: Any, k: Any, v: Any, mask: Any | None, dropout: Callable[[Any], Any], head_mask: Any | None
+) -> tuple[Any, Any]:
+    """Attention written out, which alone can return its maps, scale heads or drop weights.
+
+    Args:
+        q: queries (B, N, S, H).
+        k: keys (B, N, S, H).
+        v: values (B, N, S, H).
+        mask: (B, 1 or N, 1 or S, S) bool, True where a key may be seen; None for all.
+        dropout: drops weights.
+        head_mask: factor for each head, broadcast to (B, N, S, S).
+
+    Returns:
+        Contexts (B, N, S, H) and attention maps (B, N, S, S); a row with nothing to see attends to all evenly.
+    """
+    scores = ops.matmul(q * q.shape[-1] ** -0.5, ops.transpose(k, (0, 1, 3, 2)))  # (B, N, S, S)
+    if mask is not None:
+        # Half of the lowest number: a sum with the lowest may overflow to -inf in fp16, and a row of -inf becomes NaN.
+        lowest = float(ml_dtypes.finfo(scores.dtype if isinstance(scores.dtype, str) else scores.dtype.name).min)
+        scores = scores + ops.cast(ops.where(mask, 0.0, lowest / 2), scores.dtype)
+    weights = dropout(ops.softmax(scores, axis=-1))
+    if head_mask is not None:
+        weights = weights * head_mask
+    return ops.matmul(weights, v), weights
+
+
+def attend_sdpa(q: Any, k: Any, v: Any, mask: Any | None) -> Any:
+    """Keras's attention, fused where the backend can; arguments as in :func:`attend_eager`.
+
+    Unlike PyTorch's, it gives the eager numbers in a row with nothing to see: all keys evenly.
+    """
+    q, k, v = (ops.transpose(x, (0, 2, 1, 3)) for x in (q, k, v))  # (B, S, N, H)
+    return ops.transpose(ops.dot_product_attention(q, k, v, mask=mask), (0, 2, 1, 3))
+
+
+def require_implementation(name: str) -> None:
+    """Check that ``name`` is an attention implementation of this room.
+
+    Raises:
+        ConfigError: it is another one's.
+    """
+    if name not in IMPLEMENTATIONS:
+        raise ConfigError(
+            f"attn_implementation={name!r} belongs to PyTorch; in Keras it is one of {', '.join(IMPLEMENTATIONS)}."
+        )
+
+
+def check_mask(shape: tuple[int | None, ...], batch: int | None, length: int | None) -> None:
+    """Check the shape of an attention mask: (B, S) or (B, 1 or N, S, S).
+
+    Raises:
+        InputError: another shape.
+    """
+    flat = len(shape) == 2 and _same(shape, (batch, length))
+    square = len(shape) == 4 and _same((shape[0], *shape[2:]), (batch, length, length))
+    if not flat and not square:
+        raise InputError(
+            f"attention_mask must be ({batch}, {length}) or ({batch}, heads, {length}, {length}) to go with the input, "
+            f"got {tuple(shape)}."
+        )
+
+
+def extend_mask(attention_mask: Any | None) -> Any | None:
+    """Turn an attention mask into a bool one that broadcasts to (B, N, S, S), True where a key may be seen.
+
+    Args:
+        attention_mask: (B, S) with 1 for tokens and 0 for padding, or (B, 1 or N, S, S) with 1 where the query of a row
+            sees the key of a column; None for no padding.
+    """
+    if attention_mask is None:
+        return None
+    seen = ops.not_equal(attention_mask, 0)
+    return ops.expand_dims(seen, (1, 2)) if len(seen.shape) == 2 else seen
+
+
+def _same(shape: tuple[int | None, ...], other: tuple[int | None, ...]) -> bool:
+    """Whether two shapes are equal as far as they are known."""
+    return all(a is None or b is None or a == b for a, b in zip(shape, other, strict=True))

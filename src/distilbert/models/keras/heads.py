@@ -1,0 +1,305 @@
+"""The five heads of DistilBERT in Keras.
+
+Legend: B batch, C choices, S sequence, D dim, V vocabulary, L labels. Every ``call`` takes what
+:meth:`TFDistilBertModel.call` takes, and labels; ``head`` is the part behind the encoder, for any leading shape.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import layers, ops
+
+from ...core.config import DistilBertConfig
+from ...core.errors import ConfigError, InputError
+from ...core.outputs import (
+    MaskedLMOutput,
+    MultipleChoiceModelOutput,
+    QuestionAnsweringModelOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
+)
+from ...core.schema import HEADS
+from .calling import Shape
+from .losses import choice_loss, sequence_classification_loss, span_loss, token_loss
+from .modeling import ACTIVATIONS, TFDistilBertModel, layer_norm, linear
+from .pretrained import TFDistilBertPreTrainedModel
+from .projector import VocabProjector
+
+serializable = keras.saving.register_keras_serializable(package="distilbert")
+
+
+class _WithEncoder(TFDistilBertPreTrainedModel):
+    """A model with an encoder called ``distilbert`` and a head."""
+
+    def __init__(self, config: DistilBertConfig, **options: Any) -> None:
+        super().__init__(config, **options)
+        self.distilbert = TFDistilBertModel(config, name="distilbert", dtype=self.dtype_policy)
+
+    def _linear(self, width: int, name: str) -> layers.Dense:
+        return linear(width, self.config, name, self.dtype_policy)
+
+    def _dropout(self, rate: float) -> layers.Dropout:
+        return layers.Dropout(rate, name="dropout", dtype=self.dtype_policy)
+
+
+@serializable
+class TFDistilBertForMaskedLM(_WithEncoder):
+    """Predicts masked tokens: the objective of pretraining."""
+
+    head_spec = HEADS["ForMaskedLM"]
+    label_names = ("labels",)
+
+    def __init__(self, config: DistilBertConfig, **options: Any) -> None:
+        super().__init__(config, **options)
+        self.activation = ACTIVATIONS[config.activation]
+        self.vocab_transform = self._linear(config.dim, "vocab_transform")
+        self.vocab_layer_norm = layer_norm("vocab_layer_norm", self.dtype_policy)
+        self.vocab_projector = VocabProjector(config, name="vocab_projector", dtype=self.dtype_policy)
+        self.post_init()
+
+    def head(self, hidden: Any) -> Any:
+        """(..., D) -> (..., V)."""
+        hidden = self.vocab_layer_norm(self.activation(self.vocab_transform(hidden)))
+        return self.vocab_projector(hidden, ops.convert_to_tensor(self.get_input_embeddings().embeddings))
+
+    def head_loss(self, output: Any, labels: Any) -> Any:
+        """Loss of an output; ``labels`` as in ``call``."""
+        return token_loss(output.logits, labels)
+
+    def call(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        head_mask: Any = None,
+        inputs_embeds: Any = None,
+        labels: Any = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        position_ids: Any = None,
+        token_type_ids: Any = None,
+        training: bool | None = None,
+    ) -> MaskedLMOutput:
+        """Score every word piece at every position; ``labels`` (B, S) are ids, or -100 where no loss is wanted."""
+        encoded = self.distilbert(
+            input_ids, attention_mask, head_mask, inputs_embeds,
+            output_attentions, output_hidden_states, position_ids, token_type_ids, training,
+        )  # fmt: skip
+        logits = self.head(encoded.last_hidden_state)  # (B, S, V)
+        output = MaskedLMOutput(None, logits, encoded.hidden_states, encoded.attentions)
+        output.loss = None if labels is None else self.head_loss(output, labels)
+        return output
+
+
+@serializable
+class TFDistilBertForSequenceClassification(_WithEncoder):
+    """Labels a text, or regresses on it."""
+
+    head_spec = HEADS["ForSequenceClassification"]
+    label_names = ("labels",)
+
+    def __init__(self, config: DistilBertConfig, **options: Any) -> None:
+        super().__init__(config, **options)
+        self.num_labels = config.num_labels
+        self.pre_classifier = self._linear(config.dim, "pre_classifier")
+        self.classifier = self._linear(config.num_labels, "classifier")
+        self.dropout = self._dropout(config.seq_classif_dropout)
+        self.post_init()
+
+    def head(self, hidden: Any, training: bool | None = None) -> Any:
+        """First tokens (..., D) -> (..., L)."""
+        return self.classifier(self.dropout(ops.relu(self.pre_classifier(hidden)), training=training))
+
+    def head_loss(self, output: Any, labels: Any) -> Any:
+        """Loss of an output; ``labels`` as in ``call``."""
+        return sequence_classification_loss(output.logits, labels, self.config.problem_type)
+
+    def call(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        head_mask: Any = None,
+        inputs_embeds: Any = None,
+        labels: Any = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        position_ids: Any = None,
+        token_type_ids: Any = None,
+        training: bool | None = None,
+    ) -> SequenceClassifierOutput:
+        """Classify each sequence; ``labels`` as :func:`.losses.sequence_classification_loss` takes them."""
+        encoded = self.distilbert(
+            input_ids, attention_mask, head_mask, inputs_embeds,
+            output_attentions, output_hidden_states, position_ids, token_type_ids, training,
+        )  # fmt: skip
+        logits = self.head(encoded.last_hidden_state[:, 0], training)  # (B, L)
+        output = SequenceClassifierOutput(None, logits, encoded.hidden_states, encoded.attentions)
+        output.loss = None if labels is None else self.head_loss(output, labels)
+        return output
+
+
+@serializable
+class TFDistilBertForMultipleChoice(_WithEncoder):
+    """Chooses one of several texts."""
+
+    head_spec = HEADS["ForMultipleChoice"]
+    label_names = ("labels",)
+
+    def __init__(self, config: DistilBertConfig, **options: Any) -> None:
+        super().__init__(config, **options)
+        self.pre_classifier = self._linear(config.dim, "pre_classifier")
+        self.classifier = self._linear(1, "classifier")
+        self.dropout = self._dropout(config.seq_classif_dropout)
+        self.post_init()
+
+    def head(self, hidden: Any, training: bool | None = None) -> Any:
+        """First tokens (..., D) -> (..., 1)."""
+        return self.classifier(self.dropout(ops.relu(self.pre_classifier(hidden)), training=training))
+
+    def head_loss(self, output: Any, labels: Any) -> Any:
+        """Loss of an output; ``labels`` as in ``call``."""
+        return choice_loss(output.logits, labels)
+
+    def call(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        head_mask: Any = None,
+        inputs_embeds: Any = None,
+        labels: Any = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        position_ids: Any = None,
+        token_type_ids: Any = None,
+        training: bool | None = None,
+    ) -> MultipleChoiceModelOutput:
+        """Score each choice: inputs (B, C, S), embeddings (B, C, S, D), ``labels`` (B,) index of the right one."""
+        choices = ops.shape(input_ids if input_ids is not None else inputs_embeds)[1]
+        input_ids, attention_mask, inputs_embeds = map(_flatten, (input_ids, attention_mask, inputs_embeds))
+        if position_ids is not None and len(position_ids.shape) == 3:
+            position_ids = _flatten(position_ids)
+        if token_type_ids is not None and len(token_type_ids.shape) == 3:
+            token_type_ids = _flatten(token_type_ids)
+        encoded = self.distilbert(
+            input_ids, attention_mask, head_mask, inputs_embeds,
+            output_attentions, output_hidden_states, position_ids, token_type_ids, training,
+        )  # fmt: skip
+        logits = ops.reshape(self.head(encoded.last_hidden_state[:, 0], training), (-1, choices))  # (B, C)
+        output = MultipleChoiceModelOutput(None, logits, encoded.hidden_states, encoded.attentions)
+        output.loss = None if labels is None else self.head_loss(output, labels)
+        return output
+
+    def _flat_shapes(self, shapes: dict[str, Shape]) -> dict[str, Shape]:
+        ids, embeds = shapes.get("input_ids"), shapes.get("inputs_embeds")
+        source, rank = (ids, 3) if ids is not None else (embeds, 4)
+        if source is None or len(source) != rank:
+            raise InputError(f"Multiple choice takes (batch, choices, sequence) inputs, got {source}.")
+        flat = ("input_ids", "attention_mask", "inputs_embeds")
+        return {name: _flat(shape) if name in flat else shape for name, shape in shapes.items()}
+
+
+@serializable
+class TFDistilBertForTokenClassification(_WithEncoder):
+    """Labels every token."""
+
+    head_spec = HEADS["ForTokenClassification"]
+    label_names = ("labels",)
+
+    def __init__(self, config: DistilBertConfig, **options: Any) -> None:
+        super().__init__(config, **options)
+        self.num_labels = config.num_labels
+        self.dropout = self._dropout(config.dropout)
+        self.classifier = self._linear(config.num_labels, "classifier")
+        self.post_init()
+
+    def head(self, hidden: Any, training: bool | None = None) -> Any:
+        """(..., D) -> (..., L)."""
+        return self.classifier(self.dropout(hidden, training=training))
+
+    def head_loss(self, output: Any, labels: Any) -> Any:
+        """Loss of an output; ``labels`` as in ``call``."""
+        return token_loss(output.logits, labels)
+
+    def call(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        head_mask: Any = None,
+        inputs_embeds: Any = None,
+        labels: Any = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        position_ids: Any = None,
+        token_type_ids: Any = None,
+        training: bool | None = None,
+    ) -> TokenClassifierOutput:
+        """Classify each token; ``labels`` (B, S), -100 where no loss is wanted."""
+        encoded = self.distilbert(
+            input_ids, attention_mask, head_mask, inputs_embeds,
+            output_attentions, output_hidden_states, position_ids, token_type_ids, training,
+        )  # fmt: skip
+        logits = self.head(encoded.last_hidden_state, training)  # (B, S, L)
+        output = TokenClassifierOutput(None, logits, encoded.hidden_states, encoded.attentions)
+        output.loss = None if labels is None else self.head_loss(output, labels)
+        return output
+
+
+@serializable
+class TFDistilBertForQuestionAnswering(_WithEncoder):
+    """Finds the span that answers a question."""
+
+    head_spec = HEADS["ForQuestionAnswering"]
+    label_names = ("start_positions", "end_positions")
+
+    def __init__(self, config: DistilBertConfig, **options: Any) -> None:
+        super().__init__(config, **options)
+        if config.num_labels != 2:
+            raise ConfigError(f"Question answering has 2 labels, start and end; num_labels is {config.num_labels}.")
+        self.qa_outputs = self._linear(config.num_labels, "qa_outputs")
+        self.dropout = self._dropout(config.qa_dropout)
+        self.post_init()
+
+    def head(self, hidden: Any, training: bool | None = None) -> Any:
+        """(..., D) -> (..., 2), start and end."""
+        return self.qa_outputs(self.dropout(hidden, training=training))
+
+    def head_loss(self, output: Any, start_positions: Any, end_positions: Any) -> Any:
+        """Loss of an output; positions as in ``call``."""
+        return span_loss(output.start_logits, output.end_logits, start_positions, end_positions)
+
+    def call(
+        self,
+        input_ids: Any = None,
+        attention_mask: Any = None,
+        head_mask: Any = None,
+        inputs_embeds: Any = None,
+        start_positions: Any = None,
+        end_positions: Any = None,
+        output_attentions: bool | None = None,
+        output_hidden_states: bool | None = None,
+        position_ids: Any = None,
+        token_type_ids: Any = None,
+        training: bool | None = None,
+    ) -> QuestionAnsweringModelOutput:
+        """Score each token as start and end; positions (B,) as :func:`.losses.span_loss` takes them."""
+        encoded = self.distilbert(
+            input_ids, attention_mask, head_mask, inputs_embeds,
+            output_attentions, output_hidden_states, position_ids, token_type_ids, training,
+        )  # fmt: skip
+        logits = self.head(encoded.last_hidden_state, training)  # (B, S, 2)
+        output = QuestionAnsweringModelOutput(
+            None, logits[..., 0], logits[..., 1], encoded.hidden_states, encoded.attentions
+        )
+        if start_positions is not None and end_positions is not None:
+            output.loss = self.head_loss(output, start_positions, end_positions)
+        return output
+
+
+def _flatten(x: Any) -> Any:
+    """(B, C, S, ...) -> (B * C, S, ...)."""
+    return None if x is None else ops.reshape(x, (-1, *ops.shape(x)[2:]))
+
+
+def _flat(shape: Shape) -> Shape:
+    return (None if None in shape[:2] else shape[0] * shape[1], *shape[2:])  # type: ignore[operator]

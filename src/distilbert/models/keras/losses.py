@@ -1,0 +1,72 @@
+"""The losses of the five heads.
+
+Legend: B batch, C choices, S sequence, V vocabulary, L labels. Each returns a float32 scalar, a mean over what counts.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+IGNORED = -100
+
+
+def sequence_classification_loss(logits: Any, labels: Any, problem_type: str | None) -> Any:
+    """Loss of a sequence classifier.
+
+    Args:
+        logits: (B, L).
+        labels: (B,) integers for one label a sequence, (B, L) floats for several, (B,) or (B, L) numbers to regress on.
+        problem_type: which of the three; None decides by the labels: one label is regression, integers are one label a
+            sequence, anything else is several.
+    """
+    width = logits.shape[-1]
+    if problem_type is None:
+        integers = "float" not in keras.backend.standardize_dtype(labels.dtype)
+        several = "single_label_classification" if integers else "multi_label_classification"
+        problem_type = "regression" if width == 1 else several
+    if problem_type == "single_label_classification":
+        return _cross_entropy(logits, labels)
+    logits, labels = ops.cast(logits, "float32"), ops.cast(labels, "float32")
+    if problem_type == "regression":
+        return ops.mean(ops.square(ops.reshape(logits, ops.shape(labels)) - labels))
+    return ops.mean(ops.binary_crossentropy(labels, logits, from_logits=True))
+
+
+def token_loss(logits: Any, labels: Any) -> Any:
+    """Cross-entropy of (B, S, L) or (B, S, V) logits against (B, S) labels; -100 is passed over."""
+    return _cross_entropy(ops.reshape(logits, (-1, logits.shape[-1])), labels, IGNORED)
+
+
+def choice_loss(logits: Any, labels: Any) -> Any:
+    """Cross-entropy of (B, C) logits against (B,) indices of the right choice."""
+    return _cross_entropy(logits, labels)
+
+
+def span_loss(start_logits: Any, end_logits: Any, start_positions: Any, end_positions: Any) -> Any:
+    """Mean of the cross-entropies of start and end.
+
+    Positions outside the window are moved to S and passed over.
+
+    Args:
+        start_logits: (B, S).
+        end_logits: (B, S).
+        start_positions: (B,) or (B, 1) index of the first token of the answer.
+        end_positions: (B,) or (B, 1) index of its last token.
+    """
+    length = ops.shape(start_logits)[1]
+    start, end = (ops.clip(ops.cast(p, "int32"), 0, length) for p in (start_positions, end_positions))
+    return (_cross_entropy(start_logits, start, length) + _cross_entropy(end_logits, end, length)) / 2
+
+
+def _cross_entropy(logits: Any, labels: Any, ignored: Any = IGNORED) -> Any:
+    """Mean over the rows of (B, L) whose label is not ``ignored``; NaN, as in PyTorch, if there is none."""
+    labels = ops.reshape(ops.cast(labels, "int32"), (-1,))  # (B,)
+    kept = ops.not_equal(labels, ignored)
+    each = ops.sparse_categorical_crossentropy(
+        ops.where(kept, labels, 0), ops.cast(logits, "float32"), from_logits=True
+    )
+    kept = ops.cast(kept, "float32")
+    return ops.sum(each * kept) / ops.sum(kept)

@@ -1,0 +1,247 @@
+"""What all Keras models share: fresh weights, loading, saving, ties, resizing."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import keras
+import numpy as np
+
+from ...core.config import DistilBertConfig
+from ...core.errors import ConfigError, InputError
+from ...core.schema import tensor_shapes, tied
+from ...weights.folder import save_tensors
+from ...weights.hub import push
+from ...weights.match import match, normalize
+from ...weights.tensors import in_memory
+from ..checkpoint import HUB_ARGUMENTS, open_checkpoint
+from . import surgery
+from .arrays import read_variable, to_numpy, write_variable
+from .attention import require_implementation
+from .fitting import TrainableModel
+
+
+class TFDistilBertPreTrainedModel(TrainableModel):
+    """Base of the six Keras classes.
+
+    Args:
+        config: sizes and options. The model keeps this object, so changes made to it later are seen.
+        name: of the model, in Keras's terms.
+        dtype: a type such as ``"bfloat16"``, or a policy such as ``"mixed_bfloat16"``; Keras's current one if None.
+        trainable: whether any weight is trained.
+    """
+
+    config_class = DistilBertConfig
+    base_model_prefix = "distilbert"
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the weights; a constructor does so."""
+        for layer in self.layers:
+            if not layer.built:
+                layer.build((None, None, self.config.dim))
+
+    def post_init(self) -> None:
+        """Make fresh weights; called at the end of each constructor."""
+        require_implementation(self.attn_implementation)
+        self.build()
+        padding = self.config.pad_token_id
+        if padding is not None and self.base_model is self:
+            table = self.get_input_embeddings().embeddings
+            rows = to_numpy(table.value).copy()
+            rows[padding] = 0
+            table.assign(rows)
+
+    # Loading and saving ---------------------------------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what a ``.keras`` file needs to build the model again."""
+        dtype = keras.dtype_policies.serialize(self.dtype_policy)
+        return {"config": self.config.to_dict(), "name": self.name, "dtype": dtype, "trainable": self.trainable}
+
+    @classmethod
+    def from_config(
+        cls, config: DistilBertConfig | Mapping[str, Any], custom_objects: Any = None, **options: Any
+    ) -> Self:
+        """Build a model with fresh weights.
+
+        Args:
+            config: sizes and options; or what :meth:`get_config` returned, as Keras passes it.
+            custom_objects: Keras's, not needed.
+            **options: ``dtype`` or ``torch_dtype``, ``attn_implementation``.
+        """
+        if isinstance(config, Mapping):
+            return cls(**dict(config) | {"config": DistilBertConfig.from_dict(config["config"])})
+        dtype = options.pop("dtype", None) or options.pop("torch_dtype", None)
+        attention = options.pop("attn_implementation", None)
+        if options:
+            raise ConfigError(f"from_config takes dtype and attn_implementation, got {', '.join(options)}.")
+        model = cls(config, dtype=surgery.pick_dtype(dtype, config))
+        if attention is not None:
+            model.set_attn_implementation(attention)
+        return model
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        pretrained_model_name_or_path: str | os.PathLike[str],
+        *,
+        config: DistilBertConfig | str | os.PathLike[str] | None = None,
+        dtype: Any = None,
+        attn_implementation: str | None = None,
+        ignore_mismatched_sizes: bool = False,
+        use_safetensors: bool | None = None,
+        cache_dir: str | os.PathLike[str] | None = None,
+        revision: str | None = None,
+        token: str | bool | None = None,
+        local_files_only: bool = False,
+        force_download: bool = False,
+        subfolder: str = "",
+        **overrides: Any,
+    ) -> Self:
+        """Load a model. A BERT is turned into its DistilBERT twin on the way.
+
+        Args:
+            pretrained_model_name_or_path: a folder, or a name on the hub.
+            config: use this configuration instead of the folder's.
+            dtype: a floating type such as ``"bfloat16"``, a policy such as ``"mixed_bfloat16"``, or ``"auto"`` for the
+                type of the file; Keras's current policy (float32) if None.
+            attn_implementation: ``"eager"`` (the default) or ``"sdpa"``.
+            ignore_mismatched_sizes: start head tensors of another shape afresh instead of raising.
+            use_safetensors: True or False to allow only safetensors or only ``.bin``.
+            cache_dir: where downloads are kept.
+            revision: branch, tag or commit on the hub.
+            token: access token for the hub.
+            local_files_only: never open a connection.
+            force_download: fetch again what is in the cache.
+            subfolder: folder inside the model's folder.
+            **overrides: fields of the configuration, such as ``num_labels=3``.
+
+        Raises:
+            ModelNotFoundError: there is no such model, or no weights in it.
+            WeightsError: a file is truncated or corrupt.
+            WeightsMismatchError: tensors are missing, left over or of another shape.
+            UnsupportedArchitectureError: it is another kind of model.
+            UnknownArgumentError: an argument that is neither listed here nor a field of the configuration.
+            ConfigError: an attention implementation of another framework.
+        """
+        given = locals()
+        hub_arguments = {name: given[name] for name in HUB_ARGUMENTS}
+        dtype = dtype if dtype is not None else overrides.pop("torch_dtype", None)
+        checkpoint = open_checkpoint(pretrained_model_name_or_path, config=config, overrides=overrides, **hub_arguments)
+        config = checkpoint.config
+        matched = checkpoint.match(
+            cls.head_spec, ignore_mismatched_sizes=ignore_mismatched_sizes, use_safetensors=use_safetensors
+        )
+        model = cls(config, dtype=surgery.pick_dtype(dtype, config, matched.tensors))
+        for name, tensor in matched.tensors.items():
+            write_variable(model, name, tensor.read())
+        if attn_implementation is not None:
+            model.set_attn_implementation(attn_implementation)
+        return model
+
+    def get_arrays(self) -> dict[str, np.ndarray]:
+        """Return the weights by their names in a checkpoint, without those that are tied to another."""
+        shared = tied(self.config, self.head_spec)
+        return {n: read_variable(self, n) for n in tensor_shapes(self.config, self.head_spec) if n not in shared}
+
+    def set_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Put arrays by their names in a checkpoint in place of the weights.
+
+        Raises:
+            WeightsMismatchError: some are missing, left over or of another shape; nothing has been changed.
+        """
+        tensors = normalize({name: in_memory(array) for name, array in arrays.items()})
+        matched = match(tensors, self.config, self.head_spec, where="set_arrays")
+        for name, tensor in matched.tensors.items():
+            write_variable(self, name, tensor.read())
+
+    def save_pretrained(
+        self,
+        save_directory: str | os.PathLike[str],
+        *,
+        max_shard_size: int | str = "5GB",
+        safe_serialization: bool = True,
+        push_to_hub: bool = False,
+        **hub_arguments: Any,
+    ) -> None:
+        """Write ``config.json`` and the weights into a folder that every framework of this package loads.
+
+        Args:
+            save_directory: created if needed.
+            max_shard_size: bytes, or text such as ``"200MB"``; more than that is split into shards.
+            safe_serialization: safetensors; False writes ``pytorch_model.bin``, which needs PyTorch.
+            push_to_hub: upload the folder afterwards.
+            **hub_arguments: those of :func:`distilbert.weights.hub.push`, for the upload.
+        """
+        if hub_arguments and not push_to_hub:
+            raise InputError(f"{', '.join(hub_arguments)} only make sense together with push_to_hub=True.")
+        arrays = self.get_arrays()
+        self.config.architectures = [self.head_spec.architecture]
+        self.config.dtype = self.dtype
+        save_tensors(Path(save_directory), arrays, max_shard_size=max_shard_size, safe=safe_serialization)
+        self.config.save_pretrained(save_directory)
+        if push_to_hub:
+            push(save_directory, hub_arguments.pop("repo_id", Path(save_directory).name), **hub_arguments)
+
+    def push_to_hub(self, repo_id: str, **hub_arguments: Any) -> str:
+        """Upload configuration and weights to the hub; arguments as :func:`distilbert.weights.hub.push`."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return push(folder, repo_id, **hub_arguments)
+
+    # Parts ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def base_model(self) -> Any:
+        """The encoder: ``distilbert`` of a model with a head, else the model itself."""
+        return getattr(self, self.base_model_prefix, self)
+
+    def __dir__(self) -> list[str]:
+        # Keras saves what it finds by name, and would find the encoder a second time, or itself without end.
+        return [name for name in super().__dir__() if name != "base_model"]
+
+    @property
+    def attn_implementation(self) -> str:
+        """The attention implementation that runs."""
+        return self.config.attn_implementation or "eager"
+
+    def set_attn_implementation(self, name: str) -> None:
+        """Choose ``"eager"`` or ``"sdpa"``; functions that were traced before keep what they had.
+
+        Raises:
+            ConfigError: another name.
+        """
+        require_implementation(name)
+        self.config.attn_implementation = name
+
+    def get_input_embeddings(self) -> keras.layers.Embedding:
+        """Return the word embeddings."""
+        return self.base_model.embeddings.word_embeddings
+
+    def get_position_embeddings(self) -> keras.layers.Embedding:
+        """Return the position embeddings."""
+        return self.base_model.embeddings.position_embeddings
+
+    def get_output_embeddings(self) -> Any:
+        """Return the masked-LM projection, where there is one."""
+        return getattr(self, "vocab_projector", None)
+
+    def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
+        """Return the number of weights, shared ones once."""
+        embeddings = {id(v) for v in self.base_model.embeddings.weights} if exclude_embeddings else set()
+        weights = self.trainable_weights if only_trainable else self.weights
+        return sum(int(np.prod(v.shape)) for v in weights if id(v) not in embeddings)
+
+    def resize_token_embeddings(
+        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None
+    ) -> keras.layers.Embedding:
+        """Change the size of the vocabulary; new rows start from random numbers. See :mod:`.surgery`."""
+        return surgery.resize_token_embeddings(self, new_num_tokens, pad_to_multiple_of)
+
+    def resize_position_embeddings(self, new_num_position_embeddings: int) -> None:
+        """Change the longest sequence; learned positions are kept, sinusoidal ones computed. See :mod:`.surgery`."""
+        surgery.resize_position_embeddings(self, new_num_position_embeddings)

@@ -1,0 +1,117 @@
+"""Keras behind the runner protocol: packed ids in, NumPy arrays out.
+
+Legend: B sequences, S longest of them, T packed tokens, R rows asked for, D dim, L labels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from ...core.config import DistilBertConfig
+from ...core.errors import InputError
+from ...core.runner import Batch
+from ...core.schema import Head
+from .pretrained import TFDistilBertPreTrainedModel
+
+MULTIPLE = 32
+
+
+class KerasRunner:
+    """Runs a model on packed batches through one compiled function.
+
+    Batches become rectangles whose sides are rounded up, so that few shapes are ever compiled: on TensorFlow one graph
+    serves them all, other backends compile one a shape.
+
+    Args:
+        model: any of the six classes.
+    """
+
+    def __init__(self, model: TFDistilBertPreTrainedModel) -> None:
+        self.model = model
+        self._rows = _Rows(model)
+        # XLA would compile for every shape; TensorFlow's plain graphs take any.
+        self._rows.compile(jit_compile=keras.backend.backend() != "tensorflow")
+
+    @property
+    def config(self) -> DistilBertConfig:
+        """Configuration of the model."""
+        return self.model.config
+
+    @property
+    def head(self) -> Head:
+        """Head of the model."""
+        return self.model.head_spec
+
+    def __call__(self, batch: Batch) -> dict[str, np.ndarray]:
+        """Run the model; see :class:`distilbert.core.runner.Runner`.
+
+        Raises:
+            InputError: an id outside the vocabulary, a sequence that is too long, or an empty one to classify.
+        """
+        ids, lengths, limit = batch.input_ids, batch.lengths, self.config.max_position_embeddings
+        if ids.size and (ids.min() < 0 or ids.max() >= self.config.vocab_size):
+            raise InputError(
+                f"Token ids run from {ids.min()} to {ids.max()}; this model takes 0 to {self.config.vocab_size - 1}. "
+                "Do the tokenizer and the model belong together?"
+            )
+        if lengths.max(initial=0) > limit:
+            raise InputError(
+                f"The input has {lengths.max()} tokens and the model knows {limit} positions: tokenize with "
+                "truncation=True, or with a stride into windows, or enlarge it with resize_position_embeddings()."
+            )
+        if not self.head.per_token and not lengths.all():
+            raise InputError("A sequence without tokens cannot be classified.")
+        padded, mask = _widen(*batch.padded(self.config.pad_token_id or 0), limit)
+        if self.head.per_token:
+            places = np.flatnonzero(mask)  # of the T packed tokens in the rectangle
+            places = places if batch.rows is None else places[batch.rows]
+        else:
+            places = np.arange(len(lengths)) * mask.shape[1]
+        count = len(places)
+        rows = np.zeros(_round(count), dtype=np.int32)
+        rows[:count] = places
+        result = self._rows.predict_on_batch({"ids": padded, "mask": mask, "rows": rows})
+        values = np.asarray(result, dtype=np.float32)[:count]  # (R, D) or (R, L)
+        if not self.head.name:
+            return {"last_hidden_state": values}
+        if self.head.name == "ForQuestionAnswering":
+            return {"start_logits": values[:, 0], "end_logits": values[:, 1]}
+        return {"logits": values}
+
+
+class _Rows(keras.Model):
+    """The head on the rows asked for alone: every other token costs it nothing."""
+
+    def __init__(self, model: TFDistilBertPreTrainedModel) -> None:
+        super().__init__(name="rows", dtype=model.dtype_policy)
+        self.model = model
+        self.built = True
+
+    def call(self, inputs: dict[str, Any], training: bool | None = None) -> Any:
+        """``ids`` and ``mask`` (B, S), ``rows`` (R,) places in the flattened rectangle: (R, D) or (R, L)."""
+        output = self.model.base_model(inputs["ids"], inputs["mask"], output_hidden_states=False,
+                                       output_attentions=False, return_dict=True)  # fmt: skip
+        hidden = ops.reshape(output.last_hidden_state, (-1, self.model.config.dim))  # (B * S, D)
+        hidden = ops.take(hidden, inputs["rows"], axis=0)  # (R, D)
+        return self.model.head(hidden) if self.model.head_spec.name else hidden
+
+
+def _widen(ids: np.ndarray, mask: np.ndarray, limit: int) -> tuple[np.ndarray, np.ndarray]:
+    """Round the sides of a rectangle up, with padding."""
+    batch, length = ids.shape
+    sides = (_round(batch), min(limit, -(-max(length, 1) // MULTIPLE) * MULTIPLE))
+    wide = np.zeros((2, *sides), dtype=np.int32)
+    wide[0, :batch, :length] = ids
+    wide[1, :batch, :length] = mask
+    return wide[0], wide[1]
+
+
+def _round(number: int) -> int:
+    """Round up to a power of two where each shape is compiled on its own."""
+    if keras.backend.backend() == "tensorflow":
+        return max(number, 1)
+    return 1 << max(number - 1, 0).bit_length()
