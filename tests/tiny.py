@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 import torch
 
 from distilbert import DistilBertConfig
@@ -19,6 +20,12 @@ SIZES: dict[str, Any] = {
 }
 HEAD_NAMES = tuple(HEADS)
 BATCH, LENGTH, CHOICES, LABELS = 4, 11, 3, 5
+
+
+def quick(heads: tuple[str, ...] | list[str]) -> list[Any]:
+    """Parameters of a test that compiles for seconds a head: one head in the normal run, the others in the slow one."""
+    kept = "ForSequenceClassification"
+    return [head if head == kept else pytest.param(head, marks=pytest.mark.slow) for head in heads]
 
 
 def tiny_config(head: str = "", **changes: Any) -> DistilBertConfig:
