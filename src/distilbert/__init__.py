@@ -31,6 +31,8 @@ _MODULES = {
     ],
     "models.convert": ["convert"],
     "tasks.pipeline": ["pipeline"],
+    "training.config": ["DistillConfig", "PretrainConfig"],
+    "training.distill": ["distill", "pretrain"],
 }  # fmt: skip
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 _ROOMS = {
@@ -119,3 +121,7 @@ if TYPE_CHECKING:
     from .text.batch_encoding import BatchEncoding as BatchEncoding
     from .text.fast import DistilBertTokenizerFast as DistilBertTokenizerFast
     from .text.tokenizer import DistilBertTokenizer as DistilBertTokenizer
+    from .training.config import DistillConfig as DistillConfig
+    from .training.config import PretrainConfig as PretrainConfig
+    from .training.distill import distill as distill
+    from .training.distill import pretrain as pretrain

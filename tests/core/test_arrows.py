@@ -18,7 +18,8 @@ ALLOWED = {
     "weights": {"core"},
     "models": {"core", "text", "weights"},
     "tasks": {"core", "text", "weights", "models"},
-    "cli": {"core", "text", "weights", "models", "tasks"},
+    "training": {"core", "text", "weights", "models", "tasks"},
+    "cli": {"core", "text", "weights", "models", "tasks", "training"},
 }
 FRAMEWORKS = {"torch", "tensorflow", "keras", "jax", "flax"}
 ROOMS = {
@@ -26,6 +27,13 @@ ROOMS = {
     "models/keras": {"keras", "tensorflow", "jax"},  # JAX only where Keras itself runs on it
     "models/flax": {"jax", "flax"},
 }
+# Training runs on PyTorch alone; its data part on no framework at all, so that reading a corpus loads none.
+FRAMEWORK_FREE = {
+    f"training/{name}.py"
+    for name in (
+        "corpus", "readers", "encoding", "cache", "draws", "packing", "sequences", "streaming", "masking", "__init__",
+    )
+}  # fmt: skip
 # Borders where a framework is needed to make or read one of its own objects; only inside a function.
 BORDERS = {"text/tensors.py", "weights/tensors.py", "text/batch_encoding.py"}
 CORE_MAY_USE = {"numpy", *sys.stdlib_module_names}
@@ -60,7 +68,21 @@ def test_nothing_imports_to_its_right(file: str) -> None:
             assert parts[1] == room or parts[1] in ALLOWED[room], f"{file} imports {name}"
 
 
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize("file", [f for f in FILES if f.startswith("training/")])
+def test_training_knows_no_framework_but_pytorch(file: str) -> None:
+    allowed = set() if file in FRAMEWORK_FREE else {"torch"}
+    used = {name.split(".")[0] for name in imports(file)} & FRAMEWORKS
+    assert used <= allowed, f"{file} imports {used - allowed}"
+    rooms = ("distilbert.models",) if file in FRAMEWORK_FREE else ("distilbert.models.keras", "distilbert.models.flax")
+    others = [name for name in imports(file) if name.startswith(rooms)]
+    assert not others, f"{file} imports {others}"
+
+
+def test_the_files_that_load_no_framework_are_there() -> None:
+    assert set(FILES) >= FRAMEWORK_FREE
+
+
+@pytest.mark.parametrize("file", [f for f in FILES if not f.startswith("training/")])
 def test_frameworks_stay_in_their_rooms(file: str) -> None:
     room = "/".join(file.split("/")[:2])
     if room in ROOMS:
@@ -97,6 +119,7 @@ def test_only_the_hub_may_open_a_connection() -> None:
         "import distilbert",
         "from distilbert import DistilBertConfig, DistilBertTokenizer; DistilBertConfig()",
         "from distilbert import DistilBertTokenizerFast, AutoTokenizer, AutoModel, TFAutoModel, FlaxAutoModel",
+        "from distilbert.training import cache, corpus, masking, sequences",
     ],
 )
 def test_no_framework_is_loaded_unasked(code: str) -> None:

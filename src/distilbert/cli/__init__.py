@@ -13,7 +13,7 @@ import typer
 
 from .. import __version__
 from ..core.errors import DistilBertError
-from . import convert, info, run, tokenize
+from . import convert, distill, info, pretrain, run, tokenize
 from .failures import BROKEN_PIPE, FAILED, INTERRUPTED, OK, USAGE, UsageError, explain, silence, warn
 
 DEBUG = "DISTILBERT_DEBUG"
@@ -42,7 +42,10 @@ def _deferred(command: Callable[..., int]) -> Callable[..., Callable[[], int]]:
     return take
 
 
-for name, room in (("run", run), ("convert", convert), ("tokenize", tokenize), ("info", info)):
+COMMANDS = {
+    "run": run, "distill": distill, "pretrain": pretrain, "convert": convert, "tokenize": tokenize, "info": info,
+}  # fmt: skip
+for name, room in COMMANDS.items():
     app.command(name, epilog=_epilog(room.EXAMPLE))(_deferred(room.command))
 
 
@@ -58,7 +61,7 @@ def root(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """DistilBERT: answers from texts, files and pipes; model folders converted and looked into."""
+    """DistilBERT: answers from texts, files and pipes; models distilled, trained, converted and looked into."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:

@@ -1,0 +1,24 @@
+"""``distilbert distill``: a teacher into a smaller student."""
+
+from __future__ import annotations
+
+from ..training.config import DistillConfig
+from .settings import with_settings
+
+EXAMPLE = r"""
+distilbert distill --teacher models/minilm-mlm --data text/*.txt --output models/student \
+  --layers 3 --terms ce=5,mlm=2,cos=1
+"""
+
+
+@with_settings(DistillConfig)
+def command(config: DistillConfig, resume: bool, overwrite: bool) -> int:
+    """Distil a BERT or DistilBERT masked LM into a smaller one (arXiv 1910.01108)."""
+    from ..core.extras import require
+
+    require("torch", "torch")
+    require("accelerate", "train")
+    from ..training.distill import distill
+    from .training import watched
+
+    return watched(distill, config, resume, overwrite)

@@ -1,0 +1,123 @@
+"""Command-line options made of a settings class: one for each field, so that file, Python and shell never differ."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, TypeVar, get_type_hints
+
+import typer
+
+from ..training.config import REQUIRED, TrainingConfig, read_toml
+from .failures import UsageError
+
+C = TypeVar("C", bound=TrainingConfig)
+PLAIN = (str, int, float, bool)
+RUN = {
+    "config": ("", "TOML file of settings; options given here win over it."),
+    "resume": (False, "Go on from the newest checkpoint in OUTPUT, with its settings."),
+    "overwrite": (False, "Start anew in a folder that holds a run."),
+}
+
+
+def with_settings(settings: type[C]) -> Callable[[Callable[[C, bool, bool], int]], Callable[..., int]]:
+    """Give a command an option for each field of ``settings``, and ``--config``, ``--resume``, ``--overwrite``.
+
+    The decorated function is called with the settings, and whether to resume or to overwrite.
+    """
+
+    def decorate(command: Callable[[C, bool, bool], int]) -> Callable[..., int]:
+        def take(**given: Any) -> int:
+            config, resume, overwrite = (given.pop(name) for name in RUN)
+            return command(_collect(settings, given, config, resume), resume, overwrite)
+
+        parameters = [_run_option(name) for name in RUN]
+        hints = get_type_hints(settings)
+        shared = {field.name for field in dataclasses.fields(TrainingConfig)}
+        own_first = sorted(dataclasses.fields(settings), key=lambda field: field.name in shared)
+        parameters += [_option(field, hints[field.name]) for field in own_first]
+        more = typer.Argument(metavar="[FILES]...", help="More of --data: --data a.txt b.txt.", show_default=False)
+        parameters.append(_parameter("more", Annotated[list[str] | None, more], None))
+        take.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        take.__doc__ = command.__doc__
+        return take
+
+    return decorate
+
+
+def _collect(settings: type[C], given: dict[str, Any], config: str, resume: bool) -> C:
+    """Merge, from weak to strong: the run to be resumed or the file, then what was given."""
+    given["data"] = [*(given.get("data") or []), *(given.pop("more", None) or [])] or None
+    given = {name: value for name, value in given.items() if value is not None}
+    base: dict[str, Any] = {}
+    if config:
+        base = read_toml(config)
+    elif resume and (file := Path(given.get("output", "")) / "config.toml").is_file():
+        base = read_toml(file)
+    hints = get_type_hints(settings)
+    values = base | {name: _parse(name, value, hints[name]) for name, value in given.items()}
+    missing = [f.name for f in dataclasses.fields(settings) if f.default is REQUIRED is f.default_factory]
+    missing = [f"--{name}" for name in missing if name not in values]
+    if missing:
+        raise UsageError(f"Missing option {', '.join(missing)}; give it here, or in a file for --config.")
+    return settings.from_dict(values, where=config)
+
+
+def _option(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
+    several = field.name == "data"
+    kind = list[str] if several else hint if hint in PLAIN else str
+    text = field.metadata["help"] + _default(field)
+    choices = field.metadata["choices"]
+    flag = f"--{field.name.replace('_', '-')}"
+    option = typer.Option(
+        f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
+        help=text,
+        show_default=False,
+        metavar="|".join(choices) if choices else None,
+    )
+    return _parameter(field.name, Annotated[kind | None, option], None)
+
+
+def _run_option(name: str) -> inspect.Parameter:
+    default, text = RUN[name]
+    option = typer.Option(f"--{name}", help=text, show_default=False)
+    return _parameter(name, Annotated[type(default), option], default)
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _default(field: dataclasses.Field[Any]) -> str:
+    if field.default is REQUIRED is field.default_factory:
+        return " Required."
+    value = field.default if field.default_factory is REQUIRED else field.default_factory()
+    if isinstance(value, bool) or value in ("", [], 0):
+        return ""
+    if isinstance(value, Mapping):
+        value = ",".join(f"{key}={number:g}" for key, number in value.items())
+    elif isinstance(value, list):
+        value = ",".join(map(str, value))
+    return f" [default: {value}]"
+
+
+def _parse(name: str, value: Any, hint: Any) -> Any:
+    """Turn the text of an option into the type of its field: ``a=1,b=2`` for a table, ``1,2`` for a list."""
+    if hint in PLAIN or name == "data":
+        return value
+    parts = [part.strip() for part in value.split(",") if part.strip()]
+    if hint.__origin__ is list:
+        return parts if hint.__args__[0] is str else [_number(name, part) for part in parts]
+    pairs = [part.partition("=") for part in parts]
+    if not all(sign for _, sign, _ in pairs):
+        raise UsageError(f"--{name} {value!r}: pairs such as ce=5,mlm=2 are expected.")
+    return {key.strip(): _number(name, number) for key, _, number in pairs}
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise UsageError(f"--{name.replace('_', '-')}: {text!r} is not a number.") from None

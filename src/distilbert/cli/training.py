@@ -1,0 +1,103 @@
+"""What a person sees of a training run: one line that moves on a terminal, a line a record elsewhere."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from .failures import OK, Interrupted
+
+Record = dict[str, Any]
+
+
+class Watch:
+    """Shows the records of a run on standard error.
+
+    Use as a context around the run; Ctrl-C then says how to go on.
+    """
+
+    def __init__(self) -> None:
+        self._live: Any = None
+        self._step = 0
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty() and os.environ.get("RANK", "0") == "0":
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+            text = TextColumn("{task.description}", markup=False)
+            self._live = Progress(BarColumn(20), TaskProgressColumn(), text, console=Console(stderr=True))
+            self._live.start()
+            self._live.add_task("starting ...", total=None)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+        if kind is KeyboardInterrupt:
+            raise Interrupted(
+                f"stopped after step {self._step}; the same command with --resume goes on from the newest checkpoint"
+            )
+
+    def tokenized(self, documents: int, tokens: int) -> None:
+        """Show how far tokenization is."""
+        self._say(f"tokenized {documents:,} documents, {tokens:,} tokens", keep=False)
+
+    def record(self, record: Record) -> None:
+        """Show a record of ``metrics.jsonl``."""
+        self._step = record["step"]
+        if record["kind"] == "evaluation":
+            self._say(describe_evaluation(record), keep=True)
+        else:
+            self._say(describe_step(record), keep=False, done=record["step"], total=record["steps"])
+
+    def _say(self, text: str, *, keep: bool, done: int | None = None, total: int | None = None) -> None:
+        if self._live is None:
+            print(text, file=sys.stderr, flush=True)
+        elif keep:
+            self._live.console.print(text, markup=False, highlight=False)
+        else:
+            self._live.update(self._live.task_ids[0], description=text, completed=done, total=total)
+
+
+def describe_step(record: Record) -> str:
+    """Return, for example, ``"step 40/366  loss 9.31  ce 0.84  mlm 2.4  1,210 tokens/s  4:12 left"``."""
+    terms = [f"{name} {value:.3g}" for name, value in record["terms"].items()]
+    loss = [f"loss {record['loss']:.4g}"] if len(terms) != 1 else []
+    rate = record["tokens_per_second"]
+    left = (record["steps"] - record["step"]) * record["tokens"] / record["step"] / max(rate, 1e-9)
+    return "  ".join(
+        [f"step {record['step']}/{record['steps']}", *loss, *terms, f"{rate:,.0f} tokens/s", f"{clock(left)} left"]
+    )
+
+
+def describe_evaluation(record: Record) -> str:
+    """Return, for example, ``"step 100: held-out perplexity 35.2 (teacher 28.1), KL 0.31, agreement 61.0 %"``."""
+    text = f"step {record['step']}: held-out perplexity {record['perplexity']:.4g}"
+    if "teacher_perplexity" in record:
+        text += (
+            f" (teacher {record['teacher_perplexity']:.4g}), KL {record['kl']:.3g}, agreement {record['agreement']:.1%}"
+        )
+    return text
+
+
+def clock(seconds: float) -> str:
+    """Return ``"4:07"`` or ``"1:04:07"``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def watched(run: Callable[..., Path], config: Any, resume: bool, overwrite: bool) -> int:
+    """Run a training function under a :class:`Watch` and say what it left."""
+    with Watch() as watch:
+        folder = run(config, resume=resume, overwrite=overwrite, on_record=watch.record, on_tokenized=watch.tokenized)
+    if os.environ.get("RANK", "0") == "0":
+        print(f"{folder}: model and tokenizer, report.html, README.md, metrics.jsonl, config.toml, checkpoints/")
+    return OK

@@ -1,0 +1,1 @@
+"""Distillation and masked-LM training: data, objective, student, loop, checkpoints and the report."""

@@ -1,0 +1,199 @@
+"""From settings to a trained model folder: distillation (arXiv 1910.01108, section 3) and masked-LM pretraining."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ..core.errors import ConfigError, InputError
+from ..core.files import output_folder
+from ..models.auto import AutoTokenizer
+from ..models.pytorch import DistilBertForMaskedLM
+from ..text.base import TokenizerBase
+from . import checkpoints
+from .batches import MaskedText, open_text
+from .card import is_ours, write_card
+from .config import DistillConfig, PretrainConfig, TrainingConfig
+from .loop import Job, Progress, make_accelerator, train
+from .objective import Objective, Plan
+from .optimizer import pick_precision
+from .report import write_report
+from .students import build_pretrained, build_student, load_teacher, make_plan
+from .summary import write_summary
+
+Record = dict[str, Any]
+CONFIG = "config.toml"
+
+
+def distill(
+    config: DistillConfig,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    on_record: Callable[[Record], None] | None = None,
+    on_tokenized: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Distil a teacher into a student and write its folder: model, tokenizer, report, card, metrics, checkpoints.
+
+    Args:
+        config: all settings.
+        resume: go on from the newest checkpoint in ``config.output``; start there if there is none.
+        overwrite: start anew in a folder that holds a run.
+        on_record: is shown every record of ``metrics.jsonl`` as it is written.
+        on_tokenized: is called with the documents and tokens of the corpus done so far.
+
+    Returns:
+        The folder.
+
+    Raises:
+        ConfigError: settings that do not fit each other, the teacher or an earlier run.
+        DataError: text that cannot be read, or too little of it.
+        TrainingError: the loss is no longer a number.
+        CheckpointError: the disk is full.
+    """
+    folder, checkpoint = _open_run(config, resume, overwrite)
+    teacher = load_teacher(config.teacher)
+    student = build_student(config, teacher)
+    plan = make_plan(config, student.config, teacher.config)
+    objective = Objective(student, plan, teacher)
+    return _run(config, folder, checkpoint, objective, config.teacher, on_record, on_tokenized)
+
+
+def pretrain(
+    config: PretrainConfig,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    on_record: Callable[[Record], None] | None = None,
+    on_tokenized: Callable[[int, int], None] | None = None,
+) -> Path:
+    """Train the masked-LM objective alone: a missing head, a model on new text, or one from scratch.
+
+    Arguments, result and errors are those of :func:`distill`.
+    """
+    folder, checkpoint = _open_run(config, resume, overwrite)
+    objective = Objective(build_pretrained(config), Plan(chunk=config.chunk))
+    return _run(config, folder, checkpoint, objective, config.model, on_record, on_tokenized)
+
+
+def _open_run(config: TrainingConfig, resume: bool, overwrite: bool) -> tuple[Path, checkpoints.Checkpoint | None]:
+    """Look at what is in the output folder; returns it and the checkpoint to go on from."""
+    folder = output_folder(config.output)
+    if resume and overwrite:
+        raise InputError("resume goes on with a run and overwrite starts it anew: choose one.")
+    if not (folder / CONFIG).is_file():
+        if any((folder / name).exists() for name in ("config.json", "model.safetensors")) and not overwrite:
+            raise InputError(f"{folder} holds a model; name another folder, or overwrite it.")
+        return folder, None
+    if resume:
+        changed = config.differences(type(config).load(folder / CONFIG))
+        if changed:
+            raise ConfigError(
+                f"{folder} holds a run with other settings, so it cannot be resumed with these. Before -> now:\n"
+                + "\n".join(f"  {line}" for line in changed)
+            )
+        return folder, checkpoints.newest(folder / "checkpoints")
+    if not overwrite:
+        raise InputError(f"{folder} holds a run; go on with it (resume), start it anew (overwrite), or name another.")
+    return folder, None
+
+
+def _run(
+    config: TrainingConfig,
+    folder: Path,
+    checkpoint: checkpoints.Checkpoint | None,
+    objective: Objective,
+    base: str,
+    on_record: Callable[[Record], None] | None,
+    on_tokenized: Callable[[int, int], None] | None,
+) -> Path:
+    student = objective.student
+    longest = student.config.max_position_embeddings
+    if config.sequence_length > longest:
+        raise ConfigError(f"sequence_length {config.sequence_length} is more than the model's {longest} positions.")
+    accelerator = make_accelerator(config, all_used=bool({"ce", "mlm", "mse"} & set(objective.plan.terms)))
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    if len(tokenizer) > student.config.vocab_size:
+        raise ConfigError(
+            f"The tokenizer of {base} has {len(tokenizer)} tokens and the model {student.config.vocab_size}: they do "
+            "not belong together."
+        )
+    with accelerator.main_process_first():
+        text = open_text(config, tokenizer, on_tokenized)
+    if accelerator.is_main_process:
+        if checkpoint is None:
+            checkpoints.clear(folder / "checkpoints")
+        config.save(folder / CONFIG)
+    accelerator.wait_for_everyone()
+    if config.gradient_checkpointing:
+        student.gradient_checkpointing_enable()
+    objective.place_teacher(accelerator.device, pick_precision(config.precision, accelerator.device) == "bf16")
+
+    def save_model(path: Path, state: dict[str, Tensor]) -> None:
+        mine = {name.removeprefix("student."): t for name, t in state.items() if name.startswith("student.")}
+        student.save_pretrained(path, state_dict=mine)
+        tokenizer.save_pretrained(path)
+
+    def load_model(path: Path) -> None:
+        student.load_state_dict(DistilBertForMaskedLM.from_pretrained(path).state_dict())
+
+    job = Job(
+        config=config,
+        objective=objective,
+        batches=text,
+        steps=text.steps(),
+        judge=judge if objective.teacher is not None else judge_alone,
+        save_model=save_model,
+        load_model=load_model,
+        on_record=on_record or (lambda record: None),
+    )
+    progress = train(job, accelerator, checkpoint)
+    if accelerator.is_main_process:
+        _finish(config, folder, objective, text, tokenizer, progress, base)
+    accelerator.wait_for_everyone()
+    return folder
+
+
+def _finish(
+    config: TrainingConfig,
+    folder: Path,
+    objective: Objective,
+    text: MaskedText,
+    tokenizer: TokenizerBase,
+    progress: Progress,
+    base: str,
+) -> None:
+    """Write the model, what was measured, the report and the card."""
+    last = checkpoints.newest(folder / "checkpoints")
+    assert last is not None
+    student = DistilBertForMaskedLM.from_pretrained(last.folder / checkpoints.MODEL)
+    student.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    teacher = None if objective.teacher is None else DistilBertForMaskedLM.from_pretrained(base)
+    write_summary(config, folder, student, teacher, text, progress)
+    write_report(folder)
+    card = folder / "README.md"
+    if not card.exists() or is_ours(card):
+        write_card(folder, base=base)
+
+
+def judge(sums: np.ndarray) -> Record:
+    """Turn the sums of :func:`.vocabulary.held_out_terms` and the number of tokens, (5,), into figures a token."""
+    loss, wise, divergence, agreed, count = (float(value) for value in sums)
+    return {
+        "loss": loss / count,
+        "perplexity": math.exp(loss / count),
+        "kl": divergence / count,
+        "agreement": agreed / count,
+        "teacher_perplexity": math.exp(wise / count),
+    }
+
+
+def judge_alone(sums: np.ndarray) -> Record:
+    """Do the same where there is no teacher."""
+    return {name: value for name, value in judge(sums).items() if name in ("loss", "perplexity")}

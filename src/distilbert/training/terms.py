@@ -1,0 +1,59 @@
+"""The terms over hidden vectors: last states, mapped layers, and relations between queries, keys and values.
+
+Each returns the part of a step's mean that the tokens given make up: ``count`` is the number of tokens of the whole
+step, so that the sum over passes and processes is the mean. The terms over the vocabulary are in ``vocabulary.py``.
+
+Legend: B batch, S sequence, D width, N relation heads, H width of a relation head.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def cosine_term(student: Tensor, teacher: Tensor, count: int) -> Tensor:
+    """``mean of 1 - cos(h_s, h_t)`` over tokens (arXiv 1910.01108, section 3).
+
+    Args:
+        student: last hidden states (B, S, D).
+        teacher: the teacher's (B, S, D).
+        count: tokens of the step.
+    """
+    return (1 - F.cosine_similarity(_exact(student), _exact(teacher), dim=-1)).sum() / count
+
+
+def hidden_term(student: Tensor, teacher: Tensor, count: int) -> Tensor:
+    """``mean of (h_s - h_t)^2`` over tokens and width: hidden states of one pair of layers (arXiv 1909.10351, eq. 8).
+
+    Args:
+        student: hidden states (B, S, D), projected to the teacher's width where widths differ.
+        teacher: the teacher's (B, S, D).
+        count: tokens of the step.
+    """
+    return (_exact(student) - _exact(teacher)).square().mean(dim=-1).sum() / count
+
+
+def relation_term(student: Tensor, teacher: Tensor, heads: int, count: int) -> Tensor:
+    """``mean of KL(R_t || R_s)`` over heads and tokens, ``R = softmax(X X^T / sqrt(H))`` (arXiv 2012.15828, sec. 3.1).
+
+    Args:
+        student: queries, keys or values (B, S, D) of one layer.
+        teacher: the teacher's, (B, S, any width).
+        heads: N; divides both widths, which may differ.
+        count: tokens of the step.
+    """
+    log_r, log_wanted = _relations(student, heads), _relations(teacher, heads)  # (B, N, S, S)
+    return F.kl_div(log_r, log_wanted, reduction="sum", log_target=True) / (heads * count)
+
+
+def _relations(x: Tensor, heads: int) -> Tensor:
+    x = x.unflatten(-1, (heads, -1)).transpose(1, 2)  # (B, N, S, H)
+    scores = x @ x.transpose(-1, -2) * x.shape[-1] ** -0.5  # (B, N, S, S)
+    return _exact(scores).log_softmax(dim=-1)
+
+
+def _exact(x: Tensor) -> Tensor:
+    """Sums of half-precision numbers are taken in fp32."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
