@@ -18,8 +18,12 @@ HEAVY = ("torch", "numpy", "tokenizers", "pyarrow", "rich", "safetensors", "hugg
 
 
 @pytest.mark.parametrize(
-    "arguments", ["--help", "run --help", "convert --help", "tokenize -h", "info --help", "--version"]
-)
+    "arguments",
+    [
+        "--help", "run --help", "distill --help", "pretrain -h", "convert --help", "tokenize -h", "info --help",
+        "--version",
+    ],
+)  # fmt: skip
 def test_help_loads_nothing_heavy(arguments: str) -> None:
     code = (
         "import sys, distilbert.cli as cli\n"
@@ -32,7 +36,7 @@ def test_help_loads_nothing_heavy(arguments: str) -> None:
     assert done.stderr == "0 []\n"
 
 
-@pytest.mark.parametrize("command", ["", "run", "convert", "tokenize", "info"])
+@pytest.mark.parametrize("command", ["", "run", "distill", "pretrain", "convert", "tokenize", "info"])
 def test_help_ends_with_an_example(cli: Command, command: str) -> None:
     done = cli(*command.split(), "--help")
     assert done.code == 0

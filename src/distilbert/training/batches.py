@@ -8,6 +8,7 @@ Legend: B sequences of a pass, S sequence.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +25,9 @@ from .packing import PackedSequences
 from .sequences import split
 from .streaming import StreamedSequences
 
+logger = logging.getLogger("distilbert")
+
+FEW_STEPS = 100
 HELD_OUT_SEED = 0  # the same masks in every run, so that perplexities can be compared
 
 
@@ -106,20 +110,30 @@ class MaskedText:
         if self.config.max_steps:
             return self.config.max_steps
         assert isinstance(self.training, PackedSequences)
-        return max(1, round(self.config.epochs * len(self.training) / self.config.sequences_per_step))
+        steps = max(1, round(self.config.epochs * len(self.training) / self.config.sequences_per_step))
+        if steps < FEW_STEPS:
+            logger.warning(
+                "%g epochs of %d sequences make %d step%s of %d: a lower tokens_per_step learns more from them.",
+                self.config.epochs,
+                len(self.training),
+                steps,
+                "" if steps == 1 else "s",
+                self.config.sequences_per_step,
+            )
+        return steps
+
+    def check(self, processes: int) -> None:
+        """Raise :class:`ConfigError` where a step has fewer passes than there are processes."""
+        if processes > self.passes:
+            most = self.config.tokens_per_step // processes
+            raise ConfigError(
+                f"A step has {self.passes} {'pass' if self.passes == 1 else 'passes'} for {processes} processes: raise "
+                f"tokens_per_step or lower micro_tokens to at most {most}."
+            )
 
     def step(self, number: int, process: int, processes: int) -> Step:
-        """See :class:`Batches`.
-
-        Raises:
-            ConfigError: a step has fewer passes than there are processes.
-        """
+        """See :class:`Batches`; there is a pass for each process, which :meth:`check` made sure of."""
         size, each = self.config.sequences_per_step, self.config.sequences_per_pass
-        if processes > self.passes:
-            raise ConfigError(
-                f"A step has {self.passes} passes for {processes} processes: raise tokens_per_step or lower "
-                f"micro_tokens to at most {self.config.tokens_per_step // processes}."
-            )
         first = number * size
         ids = self.training.take(first, size)
         passes = [

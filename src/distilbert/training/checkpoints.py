@@ -24,7 +24,7 @@ from torch import Tensor
 from ..core.errors import DistilBertError, WeightsError
 from ..core.files import write_json
 
-NAME = re.compile(r"step-(\d+)")
+NAME, LEFT = re.compile(r"step-(\d+)"), re.compile(r"\.step-\d+\..+")  # complete, and what a crash leaves
 MODEL, TENSORS, STATE = "model", "training.safetensors", "state.json"
 
 
@@ -87,29 +87,34 @@ def save(
         write_json(making / STATE, {"step": step, **state})
         for path in [*making.rglob("*"), making]:
             _to_disk(path)
-        if target.exists():
-            shutil.rmtree(target)
+        _remove(target)
         making.rename(target)
         _to_disk(folder)
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(making, ignore_errors=True)
+        shutil.rmtree(making, ignore_errors=True)  # first of all: it may be what fills the disk
         full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
         before = newest(folder)
         raise CheckpointError(
             f"The checkpoint of step {step} could not be written to {folder}: "
             f"{'the disk is full' if full else error}. "
-            + (f"--resume goes on from step {before.step}." if before else "There is none before it.")
+            + (f"Make room and resume: the run goes on from step {before.step}." if before else "None is before it.")
         ) from error
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
     return Checkpoint(target, step, dict(state))
 
 
 def load_all(folder: Path) -> list[Checkpoint]:
-    """Return the complete checkpoints, oldest first; what a crash left half written is passed over."""
+    """Return the complete checkpoints, oldest first; what a crash left half written is passed over.
+
+    Raises:
+        WeightsError: the ``state.json`` of one is damaged.
+    """
     found = []
     for path in folder.iterdir() if folder.is_dir() else ():
         match = NAME.fullmatch(path.name)
         if match and (path / STATE).is_file():
-            found.append(Checkpoint(path, int(match[1]), json.loads((path / STATE).read_text(encoding="utf-8"))))
+            found.append(Checkpoint(path, int(match[1]), _read_state(path)))
     return sorted(found, key=lambda checkpoint: checkpoint.step)
 
 
@@ -123,13 +128,32 @@ def tidy(folder: Path, keep: int, best: int | None) -> None:
     """Remove all but the newest ``keep`` checkpoints and the one of step ``best``."""
     for checkpoint in load_all(folder)[:-keep]:
         if checkpoint.step != best:
-            shutil.rmtree(checkpoint.folder)
+            _remove(checkpoint.folder)
 
 
 def clear(folder: Path) -> None:
-    """Remove all checkpoints, before a run starts anew."""
-    for checkpoint in load_all(folder):
-        shutil.rmtree(checkpoint.folder)
+    """Remove all checkpoints, whole or not, before a run starts anew."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if NAME.fullmatch(path.name) or LEFT.fullmatch(path.name):
+            _remove(path)
+
+
+def _read_state(folder: Path) -> dict[str, Any]:
+    path = folder / STATE
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise WeightsError(f"{path} cannot be read: {error}. Remove {folder} to go on before it.") from None
+    return dict(state)
+
+
+def _remove(folder: Path) -> None:
+    """Remove a checkpoint. It loses its name first, so that a crash leaves no half of it that looks whole."""
+    if folder.exists():
+        doomed = folder.with_name(f".{folder.name.lstrip('.')}.old")
+        shutil.rmtree(doomed, ignore_errors=True)
+        folder.rename(doomed)
+        shutil.rmtree(doomed)
 
 
 def _to_disk(path: Path) -> None:

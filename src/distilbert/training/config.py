@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self, get_type_hints
+from typing import Any, Self, get_args, get_origin, get_type_hints
 
 from ..core.errors import ConfigError, reject_unknown
 from ..core.extras import require
@@ -98,6 +98,9 @@ class TrainingConfig:
         hints = get_type_hints(type(self))
         for item in dataclasses.fields(self):
             value = _converted(item.name, getattr(self, item.name), hints[item.name])
+            numbers = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+            if not all(math.isfinite(number) for number in numbers if isinstance(number, float)):
+                raise ConfigError(f"{item.name} must be finite; got {value!r}.")
             choices = item.metadata["choices"]
             if choices and value not in choices:
                 raise ConfigError(f"{item.name} must be one of {', '.join(choices)}; got {value!r}.")
@@ -113,6 +116,7 @@ class TrainingConfig:
         for name in ("log_every", "evaluate_every", "checkpoint_every"):
             self._demand(getattr(self, name) >= 1, name, "at least 1")
         self._demand(self.sequence_length >= 4, "sequence_length", "at least 4")
+        self._demand(self.seed < 2**63, "seed", "below 2 ** 63")
         for name in ("max_steps", "weight_decay", "clip", "mask_smoothing", "seed"):
             self._demand(getattr(self, name) >= 0, name, "0 or more")
         for name in ("learning_rate", "epsilon", "epochs"):
@@ -227,7 +231,8 @@ class DistillConfig(TrainingConfig):
             self._demand(getattr(self, name) >= 0, name, "0 or more")
         sized = bool(self.dim or self.n_heads or self.hidden_dim)
         self._demand(not sized or self.init == "random", "init", "'random' where sizes are given")
-        self._demand(not (self.student and sized), "student", "left out where sizes are given")
+        picked = sized or self.layers != "half" or self.init == "random"
+        self._demand(not (self.student and picked), "student", "left out where layers, sizes or init say what it is")
 
 
 def read_toml(path: str | Path) -> dict[str, Any]:
@@ -250,14 +255,21 @@ def _is_required(item: dataclasses.Field[Any]) -> bool:
 
 def _converted(name: str, value: Any, kind: Any) -> Any:
     """Return ``value`` as the type of its field, where that loses nothing."""
+    try:
+        return _fitted(value, kind)
+    except TypeError:
+        wanted = getattr(kind, "__name__", "") if isinstance(kind, type) and not get_args(kind) else str(kind)
+        raise ConfigError(f"{name} must be of type {wanted}; got {value!r}.") from None
+
+
+def _fitted(value: Any, kind: Any) -> Any:
+    origin = get_origin(kind) or kind
+    if origin is list and isinstance(value, (list, tuple)):
+        return [_fitted(entry, get_args(kind)[0]) for entry in value]
+    if origin is dict and isinstance(value, Mapping):
+        return {str(key): _fitted(entry, get_args(kind)[1]) for key, entry in value.items()}
     if kind is float and type(value) is int:
         return float(value)
-    origin = getattr(kind, "__origin__", kind)
-    if origin is list and isinstance(value, (list, tuple)):
-        return [_converted(name, entry, kind.__args__[0]) for entry in value]
-    if origin is dict and isinstance(value, Mapping):
-        return {str(key): _converted(name, entry, kind.__args__[1]) for key, entry in value.items()}
-    if type(value) is origin and origin not in (list, dict):
-        return value
-    wanted = getattr(kind, "__name__", str(kind)) if origin is kind else str(kind)
-    raise ConfigError(f"{name} must be of type {wanted}; got {value!r}.")
+    if type(value) is not kind:
+        raise TypeError
+    return value

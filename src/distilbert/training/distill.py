@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..core.errors import ConfigError, InputError
+from ..core.errors import ConfigError, InputError, UnknownArgumentError
 from ..core.files import output_folder
 from ..models.auto import AutoTokenizer
 from ..models.pytorch import DistilBertForMaskedLM
@@ -56,7 +56,7 @@ def distill(
         TrainingError: the loss is no longer a number.
         CheckpointError: the disk is full.
     """
-    folder, checkpoint = _open_run(config, resume, overwrite)
+    folder, checkpoint = _open_run(config, config.teacher, resume, overwrite)
     teacher = load_teacher(config.teacher)
     student = build_student(config, teacher)
     plan = make_plan(config, student.config, teacher.config)
@@ -76,26 +76,37 @@ def pretrain(
 
     Arguments, result and errors are those of :func:`distill`.
     """
-    folder, checkpoint = _open_run(config, resume, overwrite)
+    folder, checkpoint = _open_run(config, config.model, resume, overwrite)
     objective = Objective(build_pretrained(config), Plan(chunk=config.chunk))
     return _run(config, folder, checkpoint, objective, config.model, on_record, on_tokenized)
 
 
-def _open_run(config: TrainingConfig, resume: bool, overwrite: bool) -> tuple[Path, checkpoints.Checkpoint | None]:
+def _open_run(
+    config: TrainingConfig, base: str, resume: bool, overwrite: bool
+) -> tuple[Path, checkpoints.Checkpoint | None]:
     """Look at what is in the output folder; returns it and the checkpoint to go on from."""
-    folder = output_folder(config.output)
     if resume and overwrite:
         raise InputError("resume goes on with a run and overwrite starts it anew: choose one.")
+    if Path(config.output).resolve() == Path(base).resolve():
+        raise InputError(f"output must be another folder than that of the model, {base}, which the run would replace.")
+    folder = output_folder(config.output)
     if not (folder / CONFIG).is_file():
         if any((folder / name).exists() for name in ("config.json", "model.safetensors")) and not overwrite:
             raise InputError(f"{folder} holds a model; name another folder, or overwrite it.")
         return folder, None
     if resume:
-        changed = config.differences(type(config).load(folder / CONFIG))
+        try:
+            earlier = type(config).load(folder / CONFIG)
+        except (ConfigError, UnknownArgumentError) as error:
+            raise ConfigError(
+                f"{folder} holds no run that can be resumed so; is it another command's, or another version's? {error}"
+            ) from None
+        changed = config.differences(earlier)
         if changed:
             raise ConfigError(
                 f"{folder} holds a run with other settings, so it cannot be resumed with these. Before -> now:\n"
                 + "\n".join(f"  {line}" for line in changed)
+                + "\nResume with the settings of then, or start anew (overwrite) or in another folder."
             )
         return folder, checkpoints.newest(folder / "checkpoints")
     if not overwrite:
@@ -125,9 +136,12 @@ def _run(
         )
     with accelerator.main_process_first():
         text = open_text(config, tokenizer, on_tokenized)
+    text.check(accelerator.num_processes)
     if accelerator.is_main_process:
         if checkpoint is None:
             checkpoints.clear(folder / "checkpoints")
+            for events in (folder / "tensorboard").glob("events.out.*"):
+                events.unlink()
         config.save(folder / CONFIG)
     accelerator.wait_for_everyone()
     if config.gradient_checkpointing:
@@ -187,11 +201,15 @@ def judge(sums: np.ndarray) -> Record:
     loss, wise, divergence, agreed, count = (float(value) for value in sums)
     return {
         "loss": loss / count,
-        "perplexity": math.exp(loss / count),
+        "perplexity": _perplexity(loss / count),
         "kl": divergence / count,
         "agreement": agreed / count,
-        "teacher_perplexity": math.exp(wise / count),
+        "teacher_perplexity": _perplexity(wise / count),
     }
+
+
+def _perplexity(loss: float) -> float:
+    return math.exp(min(loss, 700.0))  # beyond that it would be no number any more
 
 
 def judge_alone(sums: np.ndarray) -> Record:

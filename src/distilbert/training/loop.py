@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,10 @@ from torch.distributed.checkpoint.state_dict import (
     get_optimizer_state_dict,
     set_optimizer_state_dict,
 )
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.tensor import DTensor
+from torch.optim import Optimizer
 
 from ..core.errors import DistilBertError
 from . import checkpoints
@@ -36,7 +41,8 @@ from .optimizer import learning_rate, make_optimizer, pick_precision
 
 State = dict[str, Tensor]
 Record = dict[str, Any]
-FULL = StateDictOptions(full_state_dict=True, cpu_offload=True, flatten_optimizer_state_dict=True)
+FULL = StateDictOptions(full_state_dict=True, cpu_offload=True)
+REMEMBERED = "optimizer.state."
 
 
 class TrainingError(DistilBertError, ArithmeticError):
@@ -96,18 +102,12 @@ def make_accelerator(config: TrainingConfig, all_used: bool = True) -> Accelerat
     """Find the device and the other processes.
 
     Args:
-        config: ``device`` and ``fsdp``.
+        config: ``device``.
         all_used: every trained weight takes part in every pass.
     """
-    plugin = None
-    if config.fsdp:
-        from accelerate import FullyShardedDataParallelPlugin
-
-        plugin = FullyShardedDataParallelPlugin(fsdp_version=2, auto_wrap_policy="no_wrap")
     return Accelerator(
         cpu=config.device == "cpu" or not torch.cuda.is_available(),
-        fsdp_plugin=plugin,
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=not all_used, broadcast_buffers=False)],
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=not all_used)],
     )
 
 
@@ -125,7 +125,6 @@ def train(job: Job, accelerator: Accelerator, resume: checkpoints.Checkpoint | N
     """
     config, folder = job.config, Path(job.config.output)
     rank, world = accelerator.process_index, accelerator.num_processes
-    optimizer = make_optimizer(job.objective, config)
     progress = Progress()
     saved: State = {}
     if resume is not None:
@@ -134,8 +133,7 @@ def train(job: Job, accelerator: Accelerator, resume: checkpoints.Checkpoint | N
         saved = resume.tensors()
         _load_rest(job.objective, saved)
         job.batches.restore(progress.data)
-    module, prepared = accelerator.prepare(job.objective, optimizer)
-    optimizer = prepared.optimizer
+    module, optimizer = _spread(job.objective, config, accelerator)
     if saved:
         _load_optimizer(module, optimizer, saved)
     low = pick_precision(config.precision, accelerator.device) == "bf16"
@@ -147,7 +145,7 @@ def train(job: Job, accelerator: Accelerator, resume: checkpoints.Checkpoint | N
 
         def evaluate() -> None:
             module.eval()
-            with autocast, torch.no_grad():
+            with autocast, torch.no_grad(), _gathered(module):
                 sums = torch.zeros(5, dtype=torch.float64, device=accelerator.device)
                 for one in held_out:
                     arrays = _on_device(one, accelerator.device)
@@ -155,6 +153,8 @@ def train(job: Job, accelerator: Accelerator, resume: checkpoints.Checkpoint | N
                     sums[4] += (arrays["labels"] != IGNORED).sum()
             module.train()
             figures = job.judge(accelerator.reduce(sums).cpu().numpy())
+            if not math.isfinite(figures["loss"]):
+                raise _no_number(progress.step, f"the held-out loss became {figures['loss']}")
             progress.last = {"step": progress.step, "tokens": progress.tokens, "seconds": round(progress.seconds, 3)}
             progress.last |= figures
             if progress.best is None or figures["perplexity"] < progress.best:
@@ -189,8 +189,7 @@ def train(job: Job, accelerator: Accelerator, resume: checkpoints.Checkpoint | N
                 if progress.step + 1 < job.steps:
                     ahead = pool.submit(job.batches.step, progress.step + 1, rank, world)
                 rate = learning_rate(progress.step, job.steps, config)
-                with autocast:
-                    terms, norm = _update(module, optimizer, step, rate, progress.step, config, accelerator)
+                terms, norm = _update(module, optimizer, step, rate, progress.step, config, accelerator, autocast)
                 progress.step += 1
                 progress.tokens += step.tokens
                 progress.data = step.state
@@ -225,12 +224,13 @@ def train(job: Job, accelerator: Accelerator, resume: checkpoints.Checkpoint | N
 
 def _update(
     module: nn.Module,
-    optimizer: torch.optim.Optimizer,
+    optimizer: Optimizer,
     step: Step,
     rate: float,
     number: int,
     config: TrainingConfig,
     accelerator: Accelerator,
+    autocast: torch.autocast,
 ) -> tuple[dict[str, float], float]:
     """Take one optimizer step; returns the terms with the loss, and the norm of the gradient before clipping."""
     names = sorted(step.counts)
@@ -239,12 +239,9 @@ def _update(
     sums: dict[str, Tensor] = {}
     for index, one in enumerate(step.passes):
         torch.manual_seed(_seed(config.seed, number, one.number))  # dropout
-        if index + 1 < len(step.passes):
-            with accelerator.no_sync(module):
+        with _adding_up(module, accelerator, last=index + 1 == len(step.passes)):
+            with autocast:
                 loss, terms = module(**_on_device(one, accelerator.device), counts=totals)
-                accelerator.backward(loss * accelerator.num_processes)
-        else:
-            loss, terms = module(**_on_device(one, accelerator.device), counts=totals)
             accelerator.backward(loss * accelerator.num_processes)
         for name, value in {"loss": loss.detach(), **terms}.items():
             sums[name] = sums.get(name, 0.0) + value
@@ -253,21 +250,63 @@ def _update(
     figures: dict[str, float] = dict(zip(names, values, strict=True))
     broken = [name for name, value in figures.items() if not math.isfinite(value)]
     if broken:
-        raise TrainingError(
-            f"Step {number + 1}: {', '.join(broken)} became {figures[broken[-1]]}. The checkpoints before it are "
-            "untouched; lower learning_rate, raise warmup, or use precision fp32."
-        )
-    norm = float(accelerator.clip_grad_norm_(module.parameters(), config.clip or math.inf))
+        raise _no_number(number + 1, f"{', '.join(broken)} became {figures[broken[-1]]}")
+    clipped = accelerator.clip_grad_norm_(module.parameters(), config.clip or math.inf)
+    norm = float(clipped.full_tensor() if isinstance(clipped, DTensor) else clipped)
     if not math.isfinite(norm):
-        raise TrainingError(
-            f"Step {number + 1}: the gradient's norm became {norm} at a loss of {figures['loss']:.4g}. The checkpoints "
-            "before it are untouched; lower learning_rate, raise warmup, or use precision fp32."
-        )
+        raise _no_number(number + 1, f"the gradient's norm became {norm} at a loss of {figures['loss']:.4g}")
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return figures, norm
+
+
+def _no_number(step: int, what: str) -> TrainingError:
+    return TrainingError(
+        f"Step {step}: {what}. The checkpoints before it are untouched. Start anew with a lower learning_rate, a "
+        "longer warmup or precision fp32; to start from a checkpoint, name its folder 'model' as the model."
+    )
+
+
+def _spread(objective: nn.Module, config: TrainingConfig, accelerator: Accelerator) -> tuple[nn.Module, Optimizer]:
+    """Put the objective on the device and join the processes: copies with one gradient, or shards (``fsdp``).
+
+    Accelerate's own FSDP is passed over in silence on CPUs; that of PyTorch is not. The objective is one unit, as the
+    terms reach into layers from outside: what is at rest is sharded, and gathered once a step.
+    """
+    if config.fsdp and accelerator.num_processes > 1:
+        device = accelerator.device.type
+        mesh = init_device_mesh(device, (accelerator.num_processes,))
+        fully_shard(objective.to(accelerator.device), mesh=mesh, reshard_after_forward=False)
+        return objective, make_optimizer(objective, config)
+    module, prepared = accelerator.prepare(objective, make_optimizer(objective, config))
+    return module, prepared.optimizer
+
+
+@contextmanager
+def _gathered(module: nn.Module) -> Iterator[None]:
+    """Keep all weights on every process, so that these may make different numbers of passes, or none."""
+    if not isinstance(module, FSDPModule):
+        yield
+        return
+    module.unshard()
+    yield
+    module.reshard()
+
+
+@contextmanager
+def _adding_up(module: nn.Module, accelerator: Accelerator, last: bool) -> Iterator[None]:
+    """Let the processes share gradients in the last of their passes only, however many each has."""
+    if isinstance(module, FSDPModule):
+        module.set_requires_gradient_sync(last)
+        module.set_reshard_after_backward(last)
+        yield
+    elif last:
+        yield
+    else:
+        with accelerator.no_sync(module):
+            yield
 
 
 def _seed(*numbers: int) -> int:
@@ -278,15 +317,24 @@ def _on_device(one: Pass, device: torch.device) -> State:
     return {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in one.arrays.items()}
 
 
-def _optimizer_tensors(module: nn.Module, optimizer: torch.optim.Optimizer) -> State:
-    state: Mapping[str, Any] = get_optimizer_state_dict(module, optimizer, options=FULL)
-    return {f"optimizer.{name}": value for name, value in state.items() if isinstance(value, Tensor)}
+def _optimizer_tensors(module: nn.Module, optimizer: Optimizer) -> State:
+    """Return ``optimizer.state.PARAMETER.KEY`` of everything that the optimizer remembers; all of it, unsharded."""
+    state: Any = get_optimizer_state_dict(module, optimizer, options=FULL).get("state", {})
+    return {f"{REMEMBERED}{name}.{key}": value for name, values in state.items() for key, value in values.items()}
 
 
-def _load_optimizer(module: nn.Module, optimizer: torch.optim.Optimizer, saved: State) -> None:
-    state: dict[str, Any] = dict(get_optimizer_state_dict(module, optimizer, options=FULL))
-    state |= {name.removeprefix("optimizer."): t for name, t in saved.items() if name.startswith("optimizer.")}
-    set_optimizer_state_dict(module, optimizer, state, options=FULL)
+def _load_optimizer(module: nn.Module, optimizer: Optimizer, saved: State) -> None:
+    state: dict[str, State] = {}
+    for name, tensor in saved.items():
+        if name.startswith(REMEMBERED):
+            parameter, _, key = name.removeprefix(REMEMBERED).rpartition(".")
+            state.setdefault(parameter, {})[key] = tensor
+    groups = get_optimizer_state_dict(module, optimizer)["param_groups"]
+    whole: Any = {"state": state, "param_groups": groups}
+    set_optimizer_state_dict(module, optimizer, whole, options=replace(FULL, strict=False))
+    for name, weight in module.named_parameters():
+        if name.removeprefix("module.") not in state and weight in optimizer.state:
+            del optimizer.state[weight]  # no term reaches it, so it never had a state
 
 
 def _load_rest(module: nn.Module, saved: State) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 
 import torch
 
@@ -80,8 +79,8 @@ def pick_layers(layers: str, n_layers: int) -> list[int]:
     """Return the teacher's layers that a student is made of.
 
     Args:
-        layers: numbers from 0 (``"0,2,4,7,9,11"``), a count to spread evenly from first to last (``"6"``), or
-            ``"half"``.
+        layers: numbers from 0 (``"0,2,4,7,9,11"``; one alone is ``"3,"``), a count to spread evenly from first to
+            last (``"6"``), or ``"half"``.
         n_layers: layers of the teacher.
 
     Raises:
@@ -90,7 +89,7 @@ def pick_layers(layers: str, n_layers: int) -> list[int]:
     text = layers.strip()
     if text == "half":
         text = str(max(1, n_layers // 2))
-    parts = [part.strip() for part in text.split(",")]
+    parts = [part.strip() for part in text.removesuffix(",").split(",")]
     if not all(part.isdecimal() for part in parts):
         raise ConfigError(f"layers must be numbers such as 0,2,4, a count such as 3, or half; got {layers!r}.")
     numbers = [int(part) for part in parts]
@@ -120,13 +119,15 @@ def make_plan(config: DistillConfig, student: DistilBertConfig, teacher: DistilB
         if not all(len(part) == 2 and all(number.isdecimal() for number in part) for part in parts):
             raise ConfigError(f"hidden_pairs must be pairs such as 1:2, student first; got {config.hidden_pairs!r}.")
         pairs = [(int(mine), int(theirs)) for mine, theirs in parts]
-    layer = config.relation_layer
+    layer, most = config.relation_layer, teacher.n_layers
+    if "relation" in config.terms and not -most <= layer < most:
+        raise ConfigError(f"relation_layer must be from {-most} to {most - 1}, as the teacher has {most}; got {layer}.")
     return Plan(
         terms=config.terms,
         temperature=config.temperature,
         ce_tokens=config.ce_tokens,
         hidden_pairs=tuple(pairs),
-        relation_layer=layer + teacher.n_layers if layer < 0 else layer,
+        relation_layer=layer + most if layer < 0 else layer,
         relation_heads=config.relation_heads or teacher.n_heads,
         chunk=config.chunk,
     )
@@ -146,8 +147,6 @@ def build_pretrained(config: PretrainConfig) -> DistilBertForMaskedLM:
 
 
 def _same_vocabulary(student: DistilBertForMaskedLM, config: DistillConfig) -> DistilBertForMaskedLM:
-    if not Path(config.student).is_dir():
-        return student
     mine, theirs = (AutoTokenizer.from_pretrained(name).get_vocab() for name in (config.student, config.teacher))
     if mine != theirs:
         differing = next(token for token in sorted(set(mine) | set(theirs)) if mine.get(token) != theirs.get(token))

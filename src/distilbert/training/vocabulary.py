@@ -168,9 +168,9 @@ def _chunk(
             values[2] += difference.square().sum() / terms.tokens
         if terms.ce:
             # KL = sum of p_t (t - s) / T, minus the difference of the two log-normalisers.
-            log_z = s.div_(T).logsumexp(dim=-1) - t.div_(T).logsumexp(dim=-1)  # (C,)
-            p_s, p_t = torch.softmax(s, dim=-1, out=s), torch.softmax(t, dim=-1, out=t)
-            divergence = torch.linalg.vecdot(p_t, difference) / T + log_z
+            p_s, log_z_s = _softmax(s.div_(T))
+            p_t, log_z_t = _softmax(t.div_(T))
+            divergence = torch.linalg.vecdot(p_t, difference) / T + log_z_s - log_z_t  # (C,)
             values[0] += T**2 * divergence.sum() / terms.tokens
             gradient = p_s.sub_(p_t).mul_(terms.ce * T / terms.tokens)
         else:
@@ -180,6 +180,16 @@ def _chunk(
     if masked is not None and masked_gradient is not None:
         gradient.index_add_(0, masked, masked_gradient)
     return gradient
+
+
+def _softmax(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Turn scores (C, V) in place into probabilities; returns these and the log-normalisers (C,).
+
+    The likeliest id tells the normaliser: ``log p = x - log z``, and its p is at least 1 / V.
+    """
+    top = x.amax(dim=-1)
+    p = torch.softmax(x, dim=-1, out=x)
+    return p, top - p.amax(dim=-1).log()
 
 
 @torch.no_grad()

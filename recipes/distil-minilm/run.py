@@ -1,0 +1,111 @@
+"""The recipe: a teacher with a masked-LM head, then students at equal budget, one term left out at a time.
+
+    python recipes/distil-minilm/run.py [--only NAME ...]
+
+Needs `make run` before it (models/minilm) and the text that ``teacher.toml`` names. Each run resumes where it was
+interrupted and is skipped where it is done. Writes results.json and the table in README.md beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from distilbert import DistillConfig, PretrainConfig, distill, pretrain
+from distilbert.cli.training import Watch
+
+HERE = Path(__file__).parent
+TRIPLE = {"ce": 5.0, "mlm": 2.0, "cos": 1.0}
+ATTEMPTS: dict[str, dict[str, Any]] = {
+    "triple": {},
+    "without-ce": {"terms": {name: weight for name, weight in TRIPLE.items() if name != "ce"}},
+    "without-cos": {"terms": {name: weight for name, weight in TRIPLE.items() if name != "cos"}},
+    "without-mlm": {"terms": {name: weight for name, weight in TRIPLE.items() if name != "mlm"}},
+    "random": {"init": "random"},
+    "relation": {"terms": TRIPLE | {"relation": 1.0}},
+}
+WHAT = {
+    "triple": "triple loss, from the teacher's layers 0, 3, 5",
+    "without-ce": "without ce",
+    "without-cos": "without cos",
+    "without-mlm": "without mlm",
+    "random": "triple loss, random initialisation",
+    "relation": "triple loss and relation",
+}
+START, END = "<!-- table -->\n", "<!-- end of table -->"
+
+
+def settings(name: str) -> DistillConfig:
+    """Return the settings of an attempt."""
+    return DistillConfig.load(HERE / "student.toml", output=f"models/distil-minilm/{name}", **ATTEMPTS[name])
+
+
+def run(function: Any, config: Any) -> dict[str, Any]:
+    """Run or finish a training run and return its summary."""
+    summary = Path(config.output) / "summary.json"
+    if not summary.is_file():
+        with Watch() as watch:
+            function(config, resume=True, on_record=watch.record, on_tokenized=watch.tokenized)
+    return dict(json.loads(summary.read_text(encoding="utf-8")))
+
+
+def row(name: str, summary: dict[str, Any]) -> dict[str, Any]:
+    """Return what the table shows of an attempt."""
+    student, teacher = summary["models"]["student"], summary["models"]["teacher"]
+    return {
+        "attempt": name,
+        "perplexity": round(student["perplexity"], 1),
+        "over_teacher": round(student["perplexity"] / teacher["perplexity"] - 1, 3),
+        "kl": round(student["kl"], 3),
+        "agreement": round(student["agreement"], 3),
+        "seconds": round(summary["seconds"]),
+    }
+
+
+def table(rows: list[dict[str, Any]], teacher: dict[str, Any]) -> str:
+    """Return the results as Markdown."""
+    lines = ["| student | held-out perplexity | against the teacher | KL, nats | agreement |", "|---|---|---|---|---|"]
+    lines.append(f"| (teacher) | {teacher['perplexity']:.1f} | | | |")
+    for one in rows:
+        over = f"{one['over_teacher']:+.1%}"
+        lines.append(
+            f"| {WHAT[one['attempt']]} | {one['perplexity']} | {over} | {one['kl']} | {one['agreement']:.1%} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Run what is not done yet and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=list(ATTEMPTS), default=list(ATTEMPTS))
+    names = parser.parse_args().only
+    print("teacher")
+    run(pretrain, PretrainConfig.load(HERE / "teacher.toml"))
+    summaries = {}
+    for name in names:
+        print(name)
+        summaries[name] = run(distill, settings(name))
+    first = next(iter(summaries.values()))
+    rows = [row(name, summary) for name, summary in summaries.items()]
+    teacher, student = (first["models"][role] for role in ("teacher", "student"))
+    results = {
+        "created": first["created"],
+        "machine": first["machine"],
+        "data": first["data"],
+        "steps": first["steps"],
+        "tokens": first["tokens"],
+        "teacher": teacher,
+        "student": {name: student[name] for name in ("parameters", "bytes", "layers", "dim", "tokens_per_second")},
+        "attempts": rows,
+    }
+    (HERE / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    readme = HERE / "README.md"
+    before, _, rest = readme.read_text(encoding="utf-8").partition(START)
+    readme.write_text(before + START + table(rows, teacher) + END + rest.partition(END)[2], encoding="utf-8")
+    print(table(rows, teacher))
+
+
+if __name__ == "__main__":
+    main()

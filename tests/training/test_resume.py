@@ -1,0 +1,62 @@
+"""``kill -9`` at any step, then ``--resume``: nothing at the end tells that it happened, bit for bit."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from .tiny_run import Record, assert_equal, options, read_metrics, read_tensors, run, settings, start, write_model
+
+STEPS = 20
+
+
+def kill_at(step: int, process: psutil.Popen, metrics: Path) -> None:
+    """Kill a command and all its children as soon as its metrics have come to ``step``."""
+    end = time.monotonic() + 100
+    while not metrics.is_file() or f'"step": {step}, "steps"' not in metrics.read_text(encoding="utf-8"):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.001)
+    family = [process, *psutil.Process(process.pid).children(recursive=True)]
+    for one in family:
+        one.send_signal(signal.SIGSTOP)  # so that none sees another die
+    for one in family:
+        one.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+@pytest.mark.parametrize(
+    ("precision", "processes"),
+    [
+        ("fp32", 1),
+        pytest.param("bf16", 1, marks=pytest.mark.slow),
+        pytest.param("fp32", 2, marks=pytest.mark.slow),
+        pytest.param("bf16", 2, marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal there")
+def test_a_run_that_is_killed_and_resumed_is_the_same_run(tmp_path: Path, precision: str, processes: int) -> None:
+    values: Record = settings(
+        tmp_path, teacher=write_model(tmp_path / "teacher"), precision=precision, max_steps=STEPS, checkpoint_every=4,
+        evaluate_every=5, weight_decay=0.01,
+    )  # fmt: skip
+    code, _, err = run(["distill", *options(values | {"output": str(tmp_path / "plain")})], processes)
+    assert code == 0, err
+    killed = tmp_path / "killed"
+    arguments = ["distill", *options(values | {"output": str(killed)})]
+    at = random.randrange(1, 14)
+    kill_at(at, start(arguments, processes), killed / "metrics.jsonl")
+    assert not (killed / "summary.json").exists(), f"it was over before it was killed at step {at}"
+    code, out, err = run(["distill", "--resume", "--output", str(killed)], processes)
+    assert code == 0, err
+    assert out.startswith(f"{killed}: model")
+    if at > 4:
+        assert "step 1/" not in err
+    assert read_metrics(killed) == read_metrics(tmp_path / "plain"), f"killed at step {at}"
+    assert_equal(read_tensors(killed, STEPS), read_tensors(tmp_path / "plain", STEPS))
+    assert not [path for path in (killed / "checkpoints").iterdir() if path.name.startswith(".")]

@@ -1,0 +1,121 @@
+"""What a training run of milliseconds needs: model folders, a corpus and settings, all of them tiny."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from tests.tiny import tiny_model
+
+from .corpora import LETTERS, tokenizer, write_text
+
+ROOT = Path(__file__).parents[2]
+SPEEDS = ("seconds", "tokens_per_second")
+Record = dict[str, Any]
+
+
+def write_model(folder: Path, head: str = "ForMaskedLM", seed: int = 0, **changes: Any) -> str:
+    """A folder with a tiny model and the tokenizer of letters; more layers than the tests' usual two, to pick from."""
+    tiny_model(head, seed, **{"n_layers": 3, **changes}).save_pretrained(folder)
+    tokenizer().save_pretrained(folder)
+    return str(folder)
+
+
+def write_corpus(path: Path, documents: int = 60, seed: int = 0) -> str:
+    """Documents in which a letter depends on the one before, so that there is something to learn."""
+    draw = random.Random(seed)
+    made = []
+    for _ in range(documents):
+        place, letters = draw.randrange(26), []
+        for _ in range(draw.randrange(5, 60)):
+            place = (place + draw.choice((1, 1, 1, 3))) % 26
+            letters.append(LETTERS[place])
+        made.append([" ".join(letters)])
+    return str(write_text(path, made))
+
+
+def settings(folder: Path, **changes: Any) -> Record:
+    """Settings of both classes; four steps of eight sequences, in passes of two, and an evaluation every second."""
+    text = folder / "text.txt"
+    if "data" not in changes and not text.exists():
+        write_corpus(text)
+    return {
+        "data": [str(text)],
+        "output": str(folder / "run"),
+        "sequence_length": 12,
+        "tokens_per_step": 96,
+        "micro_tokens": 24,
+        "max_steps": 4,
+        "max_held_out": 6,
+        "held_out": 0.1,
+        "learning_rate": 0.01,
+        "evaluate_every": 2,
+        "checkpoint_every": 2,
+        "log_every": 1,
+        "precision": "fp32",
+        "device": "cpu",
+        "chunk": 7,
+        **changes,
+    }
+
+
+def read_metrics(folder: str | Path) -> list[Record]:
+    """The records of a run without what no two runs have alike."""
+    lines = (Path(folder) / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [{key: value for key, value in json.loads(line).items() if key not in SPEEDS} for line in lines]
+
+
+def read_tensors(folder: str | Path, step: int) -> dict[str, torch.Tensor]:
+    """The weights at the end of a run, and what its last checkpoint holds besides."""
+    checkpoint = Path(folder) / "checkpoints" / f"step-{step}"
+    return load_file(Path(folder) / "model.safetensors") | load_file(checkpoint / "training.safetensors")
+
+
+def assert_equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
+    """Bit for bit."""
+    assert first.keys() == second.keys()
+    assert [name for name in first if not torch.equal(first[name], second[name])] == []
+
+
+def options(values: Record) -> list[str]:
+    """Settings as they are given to the command."""
+    made = []
+    for name, value in values.items():
+        flag = f"--{name.replace('_', '-')}"
+        if isinstance(value, bool):
+            made += [flag] if value else []
+        elif name == "data":
+            made += [flag, *value]
+        elif isinstance(value, dict):
+            made += [flag, ",".join(f"{key}={number}" for key, number in value.items())]
+        else:
+            made += [flag, str(value)]
+    return made
+
+
+def start(arguments: Sequence[str], processes: int = 1, **streams: Any) -> subprocess.Popen[str]:
+    """The command in a process of its own, or under PyTorch's launcher in several; a warning ends it."""
+    launch = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes)] if processes > 1 else []
+    paths = {"PYTHONPATH": str(ROOT / "src"), "PYTHONWARNINGS": "error", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    return subprocess.Popen(
+        [sys.executable, *launch, "-m", "distilbert", *arguments],
+        env={**os.environ, **paths},
+        text=True,
+        **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams},
+    )
+
+
+def run(arguments: Sequence[str], processes: int = 1) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of the command."""
+    process = start(arguments, processes)
+    out, err = process.communicate(timeout=200)
+    return process.returncode, out, err
