@@ -28,10 +28,11 @@ import torch
 from distilbert import DistilBertConfig, DistilBertTokenizerFast
 from distilbert.training.batches import MaskedText, open_text
 from distilbert.training.config import DistillConfig
-from distilbert.training.loop import _update, make_accelerator
+from distilbert.training.loop import update
 from distilbert.training.masking import IGNORED, token_weights
 from distilbert.training.objective import Objective, Plan
 from distilbert.training.optimizer import make_optimizer
+from distilbert.training.processes import make_accelerator
 
 from .common import best_and_median, data_folder, in_turn, write_result
 from .distil_reference import (
@@ -141,7 +142,7 @@ class Bench:
         accelerator, autocast = make_accelerator(config), torch.autocast("cpu", torch.bfloat16, enabled=low)
 
         def run() -> None:
-            _update(objective, self.fused, step, config.learning_rate, 0, config, accelerator, autocast)
+            update(objective, self.fused, step, config.learning_rate, 0, config, accelerator, autocast)
 
         self._add(name, step.tokens, run)
 

@@ -17,9 +17,9 @@ _HEADS = (
 _MODULES = {
     "core.config": ["DistilBertConfig"],
     "core.errors": [
-        "ConfigError", "DataError", "DeviceError", "DistilBertError", "InputError", "MissingExtraError",
-        "ModelNotFoundError", "TokenizerError", "UnknownArgumentError", "UnsupportedArchitectureError", "WeightsError",
-        "WeightsMismatchError",
+        "CheckpointError", "ConfigError", "DataError", "DeviceError", "DistilBertError", "InputError",
+        "MissingExtraError", "ModelNotFoundError", "TokenizerError", "TrainingError", "UnknownArgumentError",
+        "UnsupportedArchitectureError", "WeightsError", "WeightsMismatchError",
     ],
     "text.added_tokens": ["AddedToken"],
     "text.batch_encoding": ["BatchEncoding"],
@@ -62,6 +62,7 @@ def __dir__() -> list[str]:
 
 if TYPE_CHECKING:
     from .core.config import DistilBertConfig as DistilBertConfig
+    from .core.errors import CheckpointError as CheckpointError
     from .core.errors import ConfigError as ConfigError
     from .core.errors import DataError as DataError
     from .core.errors import DeviceError as DeviceError
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from .core.errors import MissingExtraError as MissingExtraError
     from .core.errors import ModelNotFoundError as ModelNotFoundError
     from .core.errors import TokenizerError as TokenizerError
+    from .core.errors import TrainingError as TrainingError
     from .core.errors import UnknownArgumentError as UnknownArgumentError
     from .core.errors import UnsupportedArchitectureError as UnsupportedArchitectureError
     from .core.errors import WeightsError as WeightsError

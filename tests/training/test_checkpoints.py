@@ -14,9 +14,10 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from distilbert import CheckpointError
 from distilbert.core.errors import WeightsError
 from distilbert.training import checkpoints
-from distilbert.training.checkpoints import CheckpointError, clear, load_all, newest, save, tidy
+from distilbert.training.checkpoints import clear, load_all, newest, save, tidy
 
 TENSORS = {"optimizer.a": torch.arange(6.0).reshape(2, 3), "rest.b": torch.tensor(3)}
 
@@ -114,7 +115,8 @@ def test_a_file_that_the_system_refuses_to_grow(tmp_path: Path) -> None:
     code = """
 import resource, sys, torch
 from pathlib import Path
-from distilbert.training.checkpoints import CheckpointError, save
+from distilbert import CheckpointError
+from distilbert.training.checkpoints import save
 folder = Path(sys.argv[1])
 model = lambda path: path.mkdir()
 save(folder, 1, {}, {"a": torch.zeros(100)}, model)

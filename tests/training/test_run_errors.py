@@ -9,12 +9,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from distilbert import TrainingError
 from distilbert.core.errors import ConfigError, UnknownArgumentError
 from distilbert.models.pytorch import DistilBertForMaskedLM
 from distilbert.text.fast import DistilBertTokenizerFast
 from distilbert.training.config import DistillConfig, PretrainConfig
 from distilbert.training.distill import distill, judge, pretrain
-from distilbert.training.loop import TrainingError
 from distilbert.training.students import pick_layers
 
 from .corpora import VOCAB

@@ -59,6 +59,14 @@ class DataError(DistilBertError, ValueError):
     """A data file has a line or a column that cannot be used."""
 
 
+class TrainingError(DistilBertError, ArithmeticError):
+    """The loss or the gradient is no longer a number."""
+
+
+class CheckpointError(DistilBertError, OSError):
+    """A checkpoint could not be written; those before it are untouched."""
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return ``" Did you mean 'x'?"`` for the known name nearest to ``name``, or an empty string."""
     near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)

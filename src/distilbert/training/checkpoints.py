@@ -21,15 +21,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..core.errors import DistilBertError, WeightsError
+from ..core.errors import CheckpointError, WeightsError
 from ..core.files import write_json
 
 NAME, LEFT = re.compile(r"step-(\d+)"), re.compile(r"\.step-\d+\..+")  # complete, and what a crash leaves
 MODEL, TENSORS, STATE = "model", "training.safetensors", "state.json"
-
-
-class CheckpointError(DistilBertError, OSError):
-    """A checkpoint could not be written; those before it are untouched."""
 
 
 @dataclass(frozen=True)

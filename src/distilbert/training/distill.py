@@ -19,9 +19,10 @@ from . import checkpoints
 from .batches import MaskedText, open_text
 from .card import is_ours, write_card
 from .config import DistillConfig, PretrainConfig, TrainingConfig
-from .loop import Job, Progress, make_accelerator, train
+from .loop import Job, Progress, train
 from .objective import Objective, Plan
 from .optimizer import pick_precision
+from .processes import make_accelerator
 from .report import write_report
 from .students import build_pretrained, build_student, load_teacher, make_plan
 from .summary import write_summary
