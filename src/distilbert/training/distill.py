@@ -169,13 +169,12 @@ def _run(
     )
     progress = train(job, accelerator, checkpoint)
     if accelerator.is_main_process:
-        _finish(config, folder, objective, text, tokenizer, progress, base)
+        _finish(folder, objective, text, tokenizer, progress, base)
     accelerator.wait_for_everyone()
     return folder
 
 
 def _finish(
-    config: TrainingConfig,
     folder: Path,
     objective: Objective,
     text: MaskedText,
@@ -190,7 +189,7 @@ def _finish(
     student.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     teacher = None if objective.teacher is None else DistilBertForMaskedLM.from_pretrained(base)
-    write_summary(config, folder, student, teacher, text, progress)
+    write_summary(folder, student, teacher, text, progress)
     write_report(folder)
     card = folder / "README.md"
     if not card.exists() or is_ours(card):

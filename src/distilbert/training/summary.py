@@ -17,14 +17,12 @@ from ..core.runner import Batch
 from ..models.pytorch import DistilBertForMaskedLM
 from ..models.pytorch.runner import PytorchRunner
 from .batches import MaskedText
-from .config import TrainingConfig
 from .loop import Progress
 
 PACKAGES = ("distilbert", "torch", "accelerate", "tokenizers", "numpy")
 
 
 def write_summary(
-    config: TrainingConfig,
     folder: Path,
     student: DistilBertForMaskedLM,
     teacher: DistilBertForMaskedLM | None,
