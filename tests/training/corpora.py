@@ -9,7 +9,7 @@ import numpy as np
 
 from distilbert.text.fast import DistilBertTokenizerFast
 from distilbert.text.tokenizer import DistilBertTokenizer
-from distilbert.training.sequences import PackedSequences, StreamedSequences
+from distilbert.training.data.sequences import PackedSequences, StreamedSequences
 
 PAD, UNK, CLS, SEP, MASK, A = 0, 1, 2, 3, 4, 5
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

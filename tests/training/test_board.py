@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from distilbert.core.errors import MissingExtraError
-from distilbert.training.board import Board
+from distilbert.training.reports.board import Board
 from tests.training.runs import evaluation_record, train_record
 
 WITHOUT_TENSORFLOW = """
 import sys
 from pathlib import Path
-from distilbert.training.board import Board
+from distilbert.training.reports.board import Board
 with Board(Path(sys.argv[1])) as board:
     board.log({"kind": "train", "step": 1, "loss": 2.0})
 assert "tensorflow" not in sys.modules

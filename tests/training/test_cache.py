@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 
 from distilbert.core.errors import DataError
 from distilbert.text.fast import DistilBertTokenizerFast
-from distilbert.training import cache as room
-from distilbert.training import encoding
-from distilbert.training.cache import TokenCache, fingerprint, open_cache, tokenize_corpus
+from distilbert.training.data import cache as room
+from distilbert.training.data import encoding
+from distilbert.training.data.cache import TokenCache, fingerprint, open_cache, tokenize_corpus
 from tests.real.data import FOLDER
 
 from .corpora import CLASSES, SEP, UNK, VOCAB, A, ids, stream, tokenizer, write_text

@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from distilbert.core.errors import DataError, InputError
-from distilbert.training.card import write_card
+from distilbert.training.reports.card import write_card
 from tests.training.runs import SUMMARY, make_run, pretraining
 
 DISTILLED = """

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from distilbert.core.errors import DataError
-from distilbert.training import corpus, readers
-from distilbert.training.corpus import describe, documents
+from distilbert.training.data import corpus, readers
+from distilbert.training.data.corpus import describe, documents
 
 WANTED = [["a b", "c"], ["d"], ["e f"]]
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distilbert.core.errors import ConfigError
-from distilbert.training.masking import Masked, mask_tokens, token_weights
+from distilbert.training.data.masking import Masked, mask_tokens, token_weights
 
 from .corpora import CLS, MASK, SEP, SPECIAL
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distilbert.core.errors import DataError
-from distilbert.training.charts import MOST_POINTS, thin
-from distilbert.training.figures import change, count, duration, number, percent, ratio, result, size
-from distilbert.training.report import write_report
+from distilbert.training.reports.charts import MOST_POINTS, thin
+from distilbert.training.reports.figures import change, count, duration, number, percent, ratio, result, size
+from distilbert.training.reports.report import write_report
 from tests.training.runs import CONFIG, SUMMARY, evaluation_record, make_run, pretraining, records, train_record
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}

@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from distilbert.core.errors import ConfigError, DataError, InputError
 from distilbert.models.pytorch import DistilBertForMaskedLM
 from distilbert.training.config import DistillConfig, PretrainConfig
+from distilbert.training.data.streaming import StreamedSequences
 from distilbert.training.distill import distill, pretrain
-from distilbert.training.streaming import StreamedSequences
 
 from .tiny_run import Record, read_metrics, settings, write_corpus, write_model
 

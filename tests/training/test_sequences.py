@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distilbert.core.errors import ConfigError, DataError
-from distilbert.training import sequences
-from distilbert.training.cache import TokenCache
-from distilbert.training.sequences import PackedSequences, Split, split
+from distilbert.training.data import sequences
+from distilbert.training.data.cache import TokenCache
+from distilbert.training.data.sequences import PackedSequences, Split, split
 
 from .corpora import CLS, SEP, VOCAB, Documents, contents, ids, stream, windows
 

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distilbert.core.errors import ConfigError, DataError
-from distilbert.training import encoding
-from distilbert.training.sequences import StreamedSequences
+from distilbert.training.data import encoding
+from distilbert.training.data.sequences import StreamedSequences
 
 from .corpora import CLASSES, SEP, VOCAB, contents, ids, stream, tokenizer, windows, write_text
 

@@ -16,14 +16,14 @@ from ..models.auto import AutoTokenizer
 from ..models.pytorch import DistilBertForMaskedLM
 from ..text.base import TokenizerBase
 from . import checkpoints
-from .batches import MaskedText, open_text
-from .card import is_ours, write_card
 from .config import DistillConfig, PretrainConfig, TrainingConfig
+from .data.batches import MaskedText, open_text
 from .loop import Job, Progress, train
 from .objective import Objective, Plan
 from .optimizer import pick_precision
 from .processes import make_accelerator
-from .report import write_report
+from .reports.card import is_ours, write_card
+from .reports.report import write_report
 from .students import build_pretrained, build_student, load_teacher, make_plan
 from .summary import write_summary
 

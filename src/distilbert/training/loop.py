@@ -23,11 +23,9 @@ from torch.optim import Optimizer
 
 from ..core.errors import TrainingError
 from . import checkpoints
-from .batches import Batches, Pass, Step
-from .board import Board
 from .config import TrainingConfig
-from .masking import IGNORED
-from .metrics import Metrics
+from .data.batches import Batches, Pass, Step
+from .data.masking import IGNORED
 from .optimizer import learning_rate, pick_precision
 from .processes import (
     REST,
@@ -40,6 +38,8 @@ from .processes import (
     optimizer_tensors,
     spread,
 )
+from .reports.board import Board
+from .reports.metrics import Metrics
 
 Record = dict[str, Any]
 

@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from ..core.files import write_text
+from ...core.files import write_text
 from .curves import Panel, panels, thinning
 from .figures import ABSENT, Comparison, comparison, count, duration, encodable, finite, number, result, speed, whole
 from .run_record import Record, RunRecord, part, read_run
@@ -38,7 +38,7 @@ def write_report(folder: Path) -> Path:
 def page(run: RunRecord) -> str:
     """Return the page as HTML."""
     title = said(run.summary.get("title") or "Training run")
-    style = files("distilbert.training").joinpath("report.css").read_text(encoding="utf-8")
+    style = files("distilbert.training.reports").joinpath("report.css").read_text(encoding="utf-8")
     command = run.summary.get("command")
     return "\n".join(
         [

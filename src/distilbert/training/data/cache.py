@@ -19,8 +19,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from ..core.errors import DataError
-from ..text.base import TokenizerBase
+from ...core.errors import DataError
+from ...text.base import TokenizerBase
 from .corpus import Sources, describe, documents, name_sources
 from .encoding import encode_documents, id_type
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ..core.files import write_text
+from ...core.files import write_text
 from .run_record import read_metrics
 
 NAME = "metrics.jsonl"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..core.errors import DataError
+from ...core.errors import DataError
 from .readers import read_jsonl, read_named, read_parquet, read_saved, read_text
 
 Sources = Sequence[str | os.PathLike[str]]

@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from ..core.errors import ConfigError, DataError
+from ...core.errors import ConfigError, DataError
 from .cache import TokenCache
 from .packing import PackedSequences, check_length
 from .streaming import StreamedSequences

@@ -58,7 +58,7 @@ class _Curves:
             written: how to write a value in the legend.
             level: the teacher's value.
             keyed: name the lines and their last values below.
-            may_be_log, from_zero, tick: as in :func:`~distilbert.training.charts.draw`.
+            may_be_log, from_zero, tick: as in :func:`~distilbert.training.reports.charts.draw`.
         """
         lines, bad = [], 0
         for color, (name, points) in enumerate(named.items()):

@@ -16,10 +16,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..core.errors import ConfigError
-from ..text.base import TokenizerBase
+from ...core.errors import ConfigError
+from ...text.base import TokenizerBase
+from ..config import TrainingConfig
 from .cache import tokenize_corpus
-from .config import TrainingConfig
 from .masking import IGNORED, mask_tokens, token_weights
 from .packing import PackedSequences
 from .sequences import split

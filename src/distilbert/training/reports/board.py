@@ -8,7 +8,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
 
-from ..core.extras import require
+from ...core.extras import require
 
 NOT_SCALARS = ("kind", "step")
 WITHOUT_TENSORFLOW = "tensorboard.compat.notf"

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ..core.errors import ConfigError, DataError
-from ..text.base import TokenizerBase
+from ...core.errors import ConfigError, DataError
+from ...text.base import TokenizerBase
 from .corpus import Sources, describe, documents, name_sources
 from .draws import BLOCK, Draws
 from .encoding import encode_documents, id_type

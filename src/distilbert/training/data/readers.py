@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import IO, Any, cast
 
-from ..core.errors import DataError, DistilBertError
-from ..core.extras import require
+from ...core.errors import DataError, DistilBertError
+from ...core.extras import require
 
 DOCUMENT = 1 << 22  # characters; a longer document of a text file is passed on in parts, so that memory stays bounded
 BOM = "\ufeff"

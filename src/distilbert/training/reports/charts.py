@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..core.extras import require
+from ...core.extras import require
 from .figures import encodable
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import DataError, InputError
-from ..core.files import write_text
+from ...core.errors import DataError, InputError
+from ...core.files import write_text
 from .figures import comparison, count, duration, encodable, finite, listed, number, result, whole
 from .run_record import Record, RunRecord, part, read_summary
 

@@ -1,0 +1,1 @@
+"""Text as batches: readers, tokens on disk, packed sequences, masks. Needs no framework."""
