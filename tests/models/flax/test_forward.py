@@ -12,6 +12,8 @@ from flax import nnx
 
 from distilbert import ConfigError, DeviceError, DistilBertConfig, InputError, UnknownArgumentError
 from distilbert.models.flax import FlaxDistilBertModel
+from distilbert.models.flax.attention import fused, written_out
+from distilbert.models.flax.modeling import FFN
 from tests.models.flax.tiny import close, flax_model, inputs, labels
 from tests.tiny import HEAD_NAMES, LENGTH
 
@@ -39,6 +41,40 @@ def test_tuples_and_defaults_of_the_configuration(head: str) -> None:
     model.config.return_dict, model.config.output_hidden_states, model.config.output_attentions = False, True, True
     assert len(model(**arguments)) == len(output) + 2
     assert len(model(**arguments, output_hidden_states=False, output_attentions=False)) == len(output)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+def test_the_attention_of_a_cpu_equals_that_of_other_devices(masked: bool) -> None:
+    q, k, v = (jax.random.normal(jax.random.key(seed), (4, LENGTH, 3, 8)) for seed in range(3))
+    bias = jnp.where(inputs()["attention_mask"][:, None, None, :] == 0, jnp.finfo(q.dtype).min / 2, 0.0)
+
+    def run(attend: Any) -> Any:
+        return jax.value_and_grad(lambda *x: (attend(*x, bias if masked else None) ** 2).sum(), (0, 1, 2))(q, k, v)
+
+    for a, b in zip(jax.tree.leaves(run(written_out)), jax.tree.leaves(run(fused)), strict=True):
+        close(a, b, 1e-4)
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_the_last_block_may_answer_for_the_first_token_alone(attention: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = flax_model()
+    model.set_attn_implementation(attention)
+    square = np.tril(np.ones((4, 1, LENGTH, LENGTH)))
+    for options in (inputs(), inputs() | {"attention_mask": square}, inputs() | {"head_mask": np.array([1.0, 0.5, 2])}):
+        first = model(**options, first_token=True).last_hidden_state
+        assert first.shape == (4, 1, 24)
+        close(first, model(**options).last_hidden_state[:, :1])
+    assert model(**inputs(), first_token=True, output_attentions=True)[0].shape == (4, LENGTH, 24)
+    lengths: list[int] = []
+    original = FFN.__call__
+    monkeypatch.setattr(FFN, "__call__", lambda ffn, x, *rest: lengths.append(x.shape[1]) or original(ffn, x, *rest))
+    for head, wanted in (
+        ("ForSequenceClassification", 1),
+        ("ForMultipleChoice", 1),
+        ("ForTokenClassification", LENGTH),
+    ):
+        flax_model(head)(**inputs(head))
+        assert lengths[-2:] == [LENGTH, wanted]
 
 
 def test_head_mask_scales_heads() -> None:

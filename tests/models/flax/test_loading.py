@@ -91,7 +91,7 @@ def test_fields_can_be_overridden_and_typos_are_named(folder: Path) -> None:
         load(folder, attn_implementation="quick")
     with pytest.raises(DeviceError, match="use 'sdpa'"):
         load(folder, attn_implementation="flash_attention_2")
-    with pytest.raises(ConfigError, match="from_config takes .* got device"):
+    with pytest.raises(UnknownArgumentError, match="from_config got an unknown argument 'device'"):
         FlaxDistilBertModel.from_config(DistilBertConfig(), device="cpu")
     fresh = FlaxDistilBertModel.from_config(model.config, dtype="bfloat16", seed=3, attn_implementation="sdpa")
     assert (fresh.dtype, fresh.attn_implementation) == (jnp.bfloat16, "sdpa")
@@ -252,8 +252,18 @@ def test_devices() -> None:
     assert pick_device("cpu") == pick_device("cpu:0") == pick_device(-1) == pick_device(cpu) == cpu
     assert pick_device(None) == pick_device("auto") == jax.local_devices()[0]
     for wrong in ("cpu:99", "abacus", 4096):
-        with pytest.raises(DeviceError, match="is not there: JAX"):
+        with pytest.raises(DeviceError, match="is not there: JAX .*Use device='cpu'"):
             pick_device(wrong)
+    assert pick_device({"": "cpu"}) == cpu
+    with pytest.raises(DeviceError, match="whole model on one device"):
+        pick_device({"a": "cpu", "b": 0})
+
+
+def test_weights_are_loaded_onto_a_device(folder: Path) -> None:
+    model = FlaxDistilBertForSequenceClassification.from_pretrained(folder, device_map="cpu")
+    assert {array.device for array in jax.tree.leaves(model.params)} == {jax.local_devices(backend="cpu")[0]}
+    with pytest.raises(DeviceError, match="is not there"):
+        FlaxDistilBertForSequenceClassification.from_pretrained(folder, device_map="abacus:3")
 
 
 def test_the_room_loads_no_other_framework() -> None:

@@ -36,6 +36,19 @@ assert history[-1] < history[0], history
 with tempfile.TemporaryDirectory() as folder:
     twin.save_pretrained(folder)
     assert_same(keras_class(head).from_pretrained(folder)(given), twin(given))
+histories = []
+for checkpointing in (False, True):
+    keras.utils.set_random_seed(0)  # the same dropout, too
+    twin = twin_of(model := eager("ForSequenceClassification"))
+    twin.prune_heads({0: [1]})
+    model.prune_heads({0: [1]})
+    given = inputs() | labels("ForSequenceClassification")
+    assert_same(twin(given), model(**tiny_inputs(), **tiny_labels("ForSequenceClassification")))
+    if checkpointing:
+        twin.gradient_checkpointing_enable()
+    twin.compile(optimizer=keras.optimizers.SGD(1e-2))
+    histories.append(twin.fit(given, epochs=4, verbose=0).history["loss"])
+assert_close(*map(np.asarray, histories))
 print("done")
 """
 

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from distilbert import BatchEncoding, ConfigError, InputError, UnknownArgumentError
+from distilbert import BatchEncoding, ConfigError, DeviceError, InputError, UnknownArgumentError
+from distilbert.models.keras.modeling import FFN
 from tests.models.keras.twins import assert_close, assert_same, inputs, keras_class, labels, tiny_keras
 from tests.tiny import HEAD_NAMES, LENGTH, tiny_config
 
@@ -56,6 +57,28 @@ def test_attention_maps_are_real(attention: str) -> None:
         assert_close(tf.reduce_sum(layer, -1), np.ones((4, 3, LENGTH)))
         seen = np.broadcast_to(inputs()["attention_mask"][:3, None, None, :], (3, 3, LENGTH, LENGTH))
         assert not layer.numpy()[:3][seen == 0].any(), "padding is never looked at"
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_the_last_block_may_answer_for_the_first_token_alone(attention: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_keras()
+    model.set_attn_implementation(attention)
+    square = np.tril(np.ones((4, 1, LENGTH, LENGTH)))
+    for options in (inputs(), inputs() | {"attention_mask": square}, inputs() | {"head_mask": np.array([1.0, 0.5, 2])}):
+        first = model(options, first_token=True).last_hidden_state
+        assert first.shape == (4, 1, 24)
+        assert_close(first, model(options).last_hidden_state[:, :1])
+    assert model(inputs(), first_token=True, output_attentions=True)[0].shape == (4, LENGTH, 24)
+    lengths: list[int] = []
+    original = FFN.call
+    monkeypatch.setattr(FFN, "call", lambda ffn, x, **rest: lengths.append(x.shape[1]) or original(ffn, x, **rest))
+    for head, wanted in (
+        ("ForSequenceClassification", 1),
+        ("ForMultipleChoice", 1),
+        ("ForTokenClassification", LENGTH),
+    ):
+        tiny_keras(head)(inputs(head))
+        assert lengths[-2:] == [LENGTH, wanted]
 
 
 @pytest.mark.parametrize("head", ["", "ForMaskedLM", "ForMultipleChoice"])
@@ -113,6 +136,8 @@ def test_bad_inputs() -> None:
         (r"attention_mask must be \(4, 11\)", {"input_ids": ids, "attention_mask": np.ones((4, 5))}),
         (r"attention_mask must be \(4, 11\)", {"input_ids": ids, "attention_mask": np.ones((4, 11, 11))}),
         (r"head_mask must be \(3,\) or \(2, 3\)", {"input_ids": ids, "head_mask": np.ones(2)}),
+        ("input_ids must be integers, got float32", {"input_ids": np.ones((1, 2), np.float32)}),
+        ("position_ids must be integers", {"input_ids": ids, "position_ids": np.zeros(LENGTH)}),
         ("input_ids must be rectangular", {"input_ids": [[1, 2], [3]]}),
     ]
     for message, arguments in wrong:
@@ -129,7 +154,34 @@ def test_bad_configurations() -> None:
         keras_class("ForQuestionAnswering")(tiny_config(num_labels=3))
     with pytest.raises(ConfigError, match="TFDistilBertModel takes a DistilBertConfig, got a dict"):
         keras_class("")({})
-    with pytest.raises(ConfigError, match="'flash_attention_2' belongs to PyTorch; in Keras .* eager, sdpa"):
-        tiny_keras().set_attn_implementation("flash_attention_2")
-    with pytest.raises(ConfigError, match="'flash_attention_2' belongs to PyTorch"):
+    model = tiny_keras()
+    with pytest.raises(ConfigError, match="attn_implementation must be one of .*, got 'blurb'"):
+        model.set_attn_implementation("blurb")
+    with pytest.raises(DeviceError, match="'flash_attention_2' belongs to the PyTorch classes; use 'sdpa'"):
+        model.set_attn_implementation("flash_attention_2")
+    assert model.attn_implementation == "eager"
+    with pytest.raises(DeviceError, match="'flash_attention_2' belongs to the PyTorch classes"):
         keras_class("")(tiny_config(attn_implementation="flash_attention_2"))
+
+
+@pytest.mark.parametrize(
+    ("head", "wrong", "message"),
+    [
+        ("ForSequenceClassification", np.zeros(3, int), r"labels of shape \(3,\) do not go with logits"),
+        ("ForSequenceClassification", np.zeros(4), r"labels of shape \(4,\) do not go with logits of shape \(4, 5\)"),
+        ("ForTokenClassification", np.zeros((4, 3), int), r"labels of shape \(12,\) do not go"),
+        ("ForTokenClassification", np.zeros((4, LENGTH)), "must be integers, got float64"),
+        ("ForMultipleChoice", np.zeros(3, int), r"labels of shape \(3,\) do not go with logits of shape \(4, 3\)"),
+    ],
+)
+def test_labels_that_do_not_fit(head: str, wrong: np.ndarray, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        tiny_keras(head)(inputs(head), labels=wrong)
+
+
+def test_labels_to_regress_on_that_do_not_fit() -> None:
+    model = tiny_keras("ForSequenceClassification", problem_type="regression")
+    with pytest.raises(InputError, match=r"labels of shape \(4,\) do not go with logits of shape \(4, 5\)"):
+        model(inputs(), labels=np.zeros(4))
+    for each in (np.zeros(4), np.zeros((4, 1))):
+        assert tiny_keras("ForSequenceClassification", num_labels=1)(inputs(), labels=each).loss > 0

@@ -6,19 +6,23 @@ import json
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from distilbert import (
-    ConfigError,
+    DeviceError,
     DistilBertConfig,
     DistilBertError,
     InputError,
     ModelNotFoundError,
     UnknownArgumentError,
+    UnsupportedArchitectureError,
+    WeightsError,
     WeightsMismatchError,
+    convert,
 )
 from distilbert.models.keras import TFDistilBertForSequenceClassification, TFDistilBertModel, to_tflite
 from distilbert.models.keras.export import run_tflite
@@ -68,7 +72,7 @@ def test_a_fresh_head_and_faults(folder: Path) -> None:
         TFDistilBertModel.from_pretrained(folder, n_layers=3)
     with pytest.raises(UnknownArgumentError, match="Did you mean 'num_labels'"):
         TFDistilBertModel.from_pretrained(folder, num_label=3)
-    with pytest.raises(ConfigError, match="belongs to PyTorch"):
+    with pytest.raises(DeviceError, match="belongs to the PyTorch classes"):
         TFDistilBertModel.from_pretrained(folder, attn_implementation="flash_attention_2")
     with pytest.raises(ModelNotFoundError):
         TFDistilBertModel.from_pretrained(folder / "nothing")
@@ -76,6 +80,28 @@ def test_a_fresh_head_and_faults(folder: Path) -> None:
         model.set_arrays({})
     with pytest.raises(InputError, match="private only make sense together with push_to_hub=True"):
         model.save_pretrained(folder / "x", private=True)
+
+
+def test_h5_files_of_something_else(folder: Path, tmp_path: Path) -> None:
+    convert(folder, tmp_path / "h5", to="tf_model.h5")
+    config, weights = tmp_path / "h5" / "config.json", tmp_path / "h5" / "tf_model.h5"
+    load = TFDistilBertForSequenceClassification.from_pretrained
+    assert_same(load(tmp_path / "h5")(inputs()), load(folder)(inputs()), 0)
+    ours = config.read_text()
+    config.write_text(json.dumps(json.loads(ours) | {"model_type": "roberta"}))
+    with pytest.raises(UnsupportedArchitectureError, match="holds a 'roberta' model; this package runs 'distilbert'"):
+        load(tmp_path / "h5")
+    config.write_text(ours)
+    with h5py.File(weights, "w") as file:
+        group = file.create_group("roberta")
+        file.attrs["layer_names"] = [b"roberta"]
+        group.attrs["weight_names"] = [b"tf_roberta/roberta/pooler/dense/kernel:0"]
+        group["tf_roberta/roberta/pooler/dense/kernel:0"] = np.zeros((24, 24), np.float32)
+    with pytest.raises(UnsupportedArchitectureError, match="tf_model.h5 holds roberta, which is neither a DistilBERT"):
+        load(tmp_path / "h5")
+    weights.write_bytes(weights.read_bytes()[:100])
+    with pytest.raises(WeightsError, match="tf_model.h5 is truncated, corrupt or no HDF5 file"):
+        load(tmp_path / "h5")
 
 
 def test_a_model_that_is_built_and_called_takes_other_weights() -> None:
@@ -118,7 +144,7 @@ def test_from_config_and_fresh_weights() -> None:
         else:
             assert abs(array.std() - 0.05) < 0.003, name
     assert not model.get_input_embeddings().embeddings[0].numpy().any()
-    with pytest.raises(ConfigError, match="takes dtype and attn_implementation, got device"):
+    with pytest.raises(UnknownArgumentError, match="TFDistilBertModel.from_config got an unknown argument 'device'"):
         TFDistilBertModel.from_config(config, device="cpu")
 
 

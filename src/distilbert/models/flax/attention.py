@@ -31,20 +31,42 @@ def attend_eager(
     Returns:
         Contexts (B, S, N, H) and attention maps (B, N, S, S); a row with nothing to see attends to all evenly.
     """
-    q, k, v = (jnp.swapaxes(x, 1, 2) for x in (q, k, v))  # (B, N, S, H); an einsum over the other order is slower
-    scores = q @ jnp.swapaxes(k, -1, -2) * q.shape[-1] ** -0.5  # (B, N, S, S)
-    if mask is not None:
-        scores = scores + _bias(mask, scores.dtype)
-    weights = dropout(jax.nn.softmax(scores, axis=-1))
-    if head_mask is not None:
-        weights = weights * head_mask
-    return jnp.swapaxes(weights @ v, 1, 2), weights
+
+    def change(weights: Array) -> Array:
+        weights = dropout(weights)
+        return weights if head_mask is None else weights * head_mask
+
+    return _attend(q, k, v, None if mask is None else _bias(mask, q.dtype), change)
 
 
 def attend_sdpa(q: Array, k: Array, v: Array, mask: Array | None) -> Array:
-    """JAX's attention; arguments as in :func:`attend_eager`. A row with nothing to see attends to all evenly."""
+    """JAX's attention; arguments as in :func:`attend_eager`. A row with nothing to see attends to all evenly.
+
+    On a CPU and in fp32 the products of :func:`attend_eager` run instead, which XLA makes faster there than JAX's own.
+    """
+    bias = None if mask is None else _bias(mask, q.dtype)
+    if q.dtype != jnp.float32:  # in half precision JAX's rounds less
+        return fused(q, k, v, bias)
+    return jax.lax.platform_dependent(q, k, v, bias, cpu=written_out, default=fused)
+
+
+def fused(q: Array, k: Array, v: Array, bias: Array | None) -> Array:
+    """JAX's own attention, with a bias (B, 1 or N, 1 or S, S) that is added to scores."""
     # Not mask=, which gives a row with nothing to see other gradients than the eager implementation does.
-    return jax.nn.dot_product_attention(q, k, v, bias=None if mask is None else _bias(mask, q.dtype))
+    return jax.nn.dot_product_attention(q, k, v, bias=bias)
+
+
+def written_out(q: Array, k: Array, v: Array, bias: Array | None) -> Array:
+    """Its plain twin, which is faster on a CPU."""
+    return _attend(q, k, v, bias, lambda weights: weights)[0]
+
+
+def _attend(q: Array, k: Array, v: Array, bias: Array | None, change: Callable[[Array], Array]) -> tuple[Array, Array]:
+    """Return contexts (B, S, N, H) and the maps (B, N, S, S) as ``change`` left them."""
+    q, k, v = (jnp.swapaxes(x, 1, 2) for x in (q, k, v))  # (B, N, S, H); an einsum over the other order is slower
+    scores = (q * q.shape[-1] ** -0.5) @ jnp.swapaxes(k, -1, -2)  # (B, N, S, S)
+    weights = change(jax.nn.softmax(scores if bias is None else scores + bias, axis=-1))
+    return jnp.swapaxes(weights @ v, 1, 2), weights
 
 
 def _bias(mask: Array, dtype: Any) -> Array:

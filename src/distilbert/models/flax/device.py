@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -18,14 +19,20 @@ def pick_device(device: Any) -> jax.Device:
 
     Args:
         device: a device of JAX; None or ``"auto"`` for its default one; -1 for the CPU; a number for that GPU; the name
-            of a platform, alone or with a number: ``"cpu"``, ``"cuda:1"``.
+            of a platform, alone or with a number: ``"cpu"``, ``"cuda:1"``; ``{"": device}``, as maps for larger models
+            are written.
 
     Raises:
         DeviceError: no such device on this machine.
     """
     if isinstance(device, jax.Device):
         return device
-    if device is None or device == "auto":
+    if isinstance(device, Mapping):
+        places = set(map(str, device.values()))
+        if len(places) != 1:
+            raise DeviceError(f"device_map must put the whole model on one device, got {dict(device)!r}.")
+        return pick_device(next(iter(device.values())))
+    if device is None or device in ("auto", "balanced", "sequential"):
         return jax.local_devices()[0]
     name = ("cpu" if device < 0 else f"gpu:{device}") if isinstance(device, int) else str(device)
     platform, _, number = name.partition(":")
@@ -33,7 +40,10 @@ def pick_device(device: Any) -> jax.Device:
         return jax.local_devices(backend=platform)[int(number or 0)]
     except (RuntimeError, IndexError, ValueError):
         there = ", ".join(map(str, jax.local_devices()))
-        raise DeviceError(f"device {device!r} is not there: JAX {jax.__version__} sees {there}.") from None
+        raise DeviceError(
+            f"device {device!r} is not there: JAX {jax.__version__} sees {there}. "
+            "Use device='cpu', or 'auto' to take whatever there is."
+        ) from None
 
 
 def pick_dtype(dtype: Any, config: DistilBertConfig, tensors: Tensors | None = None) -> np.dtype[Any]:

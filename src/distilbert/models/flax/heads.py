@@ -66,6 +66,7 @@ class _WithEncoder(FlaxDistilBertPreTrainedModel):
         token_type_ids: Any,
         deterministic: bool | None,
         unknown: dict[str, Any],
+        first_token: bool = False,
     ) -> BaseModelOutput:
         encoded: Any = self.distilbert(
             input_ids=input_ids,
@@ -78,6 +79,7 @@ class _WithEncoder(FlaxDistilBertPreTrainedModel):
             position_ids=position_ids,
             token_type_ids=token_type_ids,
             deterministic=deterministic,
+            first_token=first_token,
             **unknown,
         )
         return encoded
@@ -190,6 +192,7 @@ class FlaxDistilBertForSequenceClassification(_WithEncoder):
         encoded = self._encode(
             input_ids, attention_mask, head_mask, inputs_embeds,
             output_attentions, output_hidden_states, position_ids, token_type_ids, deterministic, unknown,
+            first_token=True,
         )  # fmt: skip
         logits = self.head(encoded.last_hidden_state[:, 0], deterministic)  # (B, L)
         loss = (
@@ -258,6 +261,7 @@ class FlaxDistilBertForMultipleChoice(_WithEncoder):
             token_type_ids,
             deterministic,
             unknown,
+            first_token=True,
         )
         logits = self.head(encoded.last_hidden_state[:, 0], deterministic).reshape(-1, choices)  # (B, C)
         loss = None if labels is None else choice_loss(logits, jnp.asarray(labels))

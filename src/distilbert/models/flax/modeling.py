@@ -85,10 +85,15 @@ class DistilBertSelfAttention(nnx.Module):
         head_mask: Array | None,
         implementation: str,
         deterministic: bool | None = None,
+        first_token: bool = False,
     ) -> tuple[Array, Array | None]:
-        """Return (B, S, D), and from the eager implementation the maps (B, N, S, S)."""
+        """Return (B, S, D), or (B, 1, D) of the first token; from the eager implementation also maps (B, N, S, S)."""
+        asking = hidden[:, :1] if first_token else hidden
+        if first_token and mask is not None:
+            mask = mask[:, :, :1]
         q, k, v = (
-            lin(hidden).reshape(*hidden.shape[:-1], -1, self.head_dim) for lin in (self.q_lin, self.k_lin, self.v_lin)
+            lin(states).reshape(*states.shape[:-1], -1, self.head_dim)
+            for lin, states in ((self.q_lin, asking), (self.k_lin, hidden), (self.v_lin, hidden))
         )  # (B, S, N, H)
         quiet = self.dropout.deterministic if deterministic is None else deterministic
         weights = None
@@ -97,7 +102,7 @@ class DistilBertSelfAttention(nnx.Module):
             context, weights = attend_eager(q, k, v, mask, dropout, head_mask)
         else:
             context = attend_sdpa(q, k, v, mask)
-        return self.out_lin(context.reshape(*hidden.shape[:-1], -1)), weights
+        return self.out_lin(context.reshape(*asking.shape[:-1], -1)), weights
 
 
 class FFN(nnx.Module):
@@ -130,10 +135,11 @@ class TransformerBlock(nnx.Module):
         head_mask: Array | None = None,
         implementation: str = "sdpa",
         deterministic: bool | None = None,
+        first_token: bool = False,
     ) -> tuple[Array, Array | None]:
-        """Return hidden states of the shape given, and attention maps."""
-        context, weights = self.attention(hidden, mask, head_mask, implementation, deterministic)
-        hidden = self.sa_layer_norm(context + hidden)
+        """Return hidden states of the shape given, or (B, 1, D) of the first token, and attention maps."""
+        context, weights = self.attention(hidden, mask, head_mask, implementation, deterministic, first_token)
+        hidden = self.sa_layer_norm(context + (hidden[:, :1] if first_token else hidden))
         return self.output_layer_norm(self.ffn(hidden, deterministic) + hidden), weights
 
 
@@ -151,16 +157,21 @@ class Transformer(nnx.Module):
         head_mask: Array | None = None,
         implementation: str = "sdpa",
         deterministic: bool | None = None,
+        first_token: bool = False,
     ) -> tuple[list[Array], list[Array | None]]:
-        """Return n_layers + 1 hidden states, the input first, and n_layers attention maps (None unless eager)."""
+        """Return n_layers + 1 hidden states, the input first, and n_layers attention maps (None unless eager).
 
-        def run(block: TransformerBlock, hidden: Array, mask: Array | None, factor: Array | None) -> Any:
-            return block(hidden, mask, factor, implementation, deterministic)
+        With ``first_token`` the last block answers for the first token alone: (B, 1, D).
+        """
 
-        if self.gradient_checkpointing:
-            run = nnx.remat(run)
+        def run_block(first: bool, block: TransformerBlock, hidden: Array, mask: Any, factor: Array | None) -> Any:
+            return block(hidden, mask, factor, implementation, deterministic, first)
+
         states, maps = [hidden], []
         for number, block in enumerate(self.layer):
+            run: Any = partial(run_block, first_token and number == len(self.layer) - 1)
+            if self.gradient_checkpointing:
+                run = nnx.remat(run)
             state, weights = run(block, states[-1], mask, None if head_mask is None else head_mask[number])
             states.append(state)
             maps.append(weights)
@@ -197,6 +208,7 @@ class FlaxDistilBertModel(FlaxDistilBertPreTrainedModel):
         position_ids: Any = None,
         token_type_ids: Any = None,
         deterministic: bool | None = None,
+        first_token: bool = False,
         **unknown: Any,
     ) -> BaseModelOutput | tuple[Any, ...]:
         """Compute hidden states.
@@ -212,10 +224,12 @@ class FlaxDistilBertModel(FlaxDistilBertPreTrainedModel):
             position_ids: (B, S) or (S,); counted from 0 if not given.
             token_type_ids: accepted if all zero, since tokenizers made for BERT return them.
             deterministic: True without dropout, False with it; None as ``train()`` or ``eval()`` left it.
+            first_token: let the last block answer for the first token alone, which is all that a classifier of
+                sequences reads; not where hidden states or attention maps are returned.
             **unknown: anything else is an error that names the nearest argument.
 
         Returns:
-            ``last_hidden_state`` (B, S, D) and what was asked for.
+            ``last_hidden_state`` (B, S, D), or (B, 1, D) of the first token, and what was asked for.
 
         Raises:
             InputError: the input cannot be used; the message says why.
@@ -232,7 +246,8 @@ class FlaxDistilBertModel(FlaxDistilBertPreTrainedModel):
         mask = extend_mask(attention_mask, batch, length)
         implementation = "eager" if output_attentions or head_mask is not None else self.attn_implementation
         factors = head_factors(config, head_mask, self.dtype)
-        states, maps = self.transformer(hidden, mask, factors, implementation, deterministic)
+        first_token = first_token and not (output_attentions or output_hidden_states)
+        states, maps = self.transformer(hidden, mask, factors, implementation, deterministic, first_token)
         output = BaseModelOutput(
             last_hidden_state=states[-1],
             hidden_states=tuple(states) if output_hidden_states else None,

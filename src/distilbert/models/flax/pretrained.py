@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+import jax
 import numpy as np
 from flax import nnx
 
 from ...core.config import DistilBertConfig
-from ...core.errors import ConfigError, InputError
+from ...core.errors import ConfigError, InputError, reject_unknown
 from ...core.schema import HEADS, Head, tensor_shapes, tied
 from ...weights.folder import save_tensors
 from ...weights.hub import push
@@ -20,7 +21,7 @@ from ..checkpoint import HUB_ARGUMENTS, open_checkpoint
 from . import surgery
 from .arrays import Tree, get_tree, set_tree, to_jax, to_numpy, variable_of
 from .attention import require_implementation
-from .device import pick_dtype
+from .device import pick_device, pick_dtype
 from .layers import Layers, Weights
 from .settings import WithSettings
 
@@ -60,15 +61,14 @@ class FlaxDistilBertPreTrainedModel(WithSettings):
 
         Args:
             config: sizes and options.
-            **options: ``dtype`` or ``torch_dtype``, ``param_dtype``, ``rngs``, ``seed``, ``attn_implementation``.
+            **options: ``dtype`` or ``torch_dtype``, ``param_dtype``, ``rngs``, ``seed``, ``attn_implementation``;
+                anything else is an error that names the nearest argument.
         """
-        dtype = options.pop("dtype", None) or options.pop("torch_dtype", None)
-        attention = options.pop("attn_implementation", None)
-        known = {name: options.pop(name) for name in ("param_dtype", "rngs", "seed") if name in options}
-        if options:
-            raise ConfigError(
-                f"from_config takes dtype, param_dtype, rngs, seed and attn_implementation, got {', '.join(options)}."
-            )
+        own = ("param_dtype", "rngs", "seed")
+        reject_unknown(options, ("dtype", "torch_dtype", *own, "attn_implementation"), f"{cls.__name__}.from_config")
+        dtype = options.get("dtype") if options.get("dtype") is not None else options.get("torch_dtype")
+        attention = options.get("attn_implementation")
+        known = {name: options[name] for name in own if name in options}
         model = cls(config, dtype=dtype, **known)  # type: ignore[call-arg]
         if attention is not None:
             model.set_attn_implementation(attention)
@@ -87,6 +87,7 @@ class FlaxDistilBertPreTrainedModel(WithSettings):
         param_dtype: Any = None,
         rngs: nnx.Rngs | None = None,
         seed: int = 0,
+        device_map: Any = None,
         attn_implementation: str | None = None,
         ignore_mismatched_sizes: bool = False,
         use_safetensors: bool | None = None,
@@ -110,6 +111,7 @@ class FlaxDistilBertPreTrainedModel(WithSettings):
             param_dtype: type of the weights, if it is not the one computed in.
             rngs: random numbers for dropout, and for a head that the folder lacks.
             seed: makes them where ``rngs`` is not given.
+            device_map: where the weights are kept, as :func:`.device.pick_device` takes it; JAX's default if None.
             attn_implementation: ``"eager"`` or ``"sdpa"`` (the default).
             ignore_mismatched_sizes: start head tensors of another shape afresh instead of raising.
             use_safetensors: True or False to allow only safetensors or only ``.bin``.
@@ -127,12 +129,13 @@ class FlaxDistilBertPreTrainedModel(WithSettings):
             WeightsMismatchError: tensors are missing, left over or of another shape.
             UnsupportedArchitectureError: it is another kind of model.
             UnknownArgumentError: an argument that is neither listed here nor a field of the configuration.
-            DeviceError: the attention implementation is not there.
+            DeviceError: the device or attention implementation is not there.
         """
         given = locals()
         hub_arguments = {name: given[name] for name in HUB_ARGUMENTS}
         checkpoint = open_checkpoint(pretrained_model_name_or_path, config=config, overrides=overrides, **hub_arguments)
         config = checkpoint.config
+        device = None if device_map is None else pick_device(device_map)
         matched = checkpoint.match(
             cls.head_spec, ignore_mismatched_sizes=ignore_mismatched_sizes, use_safetensors=use_safetensors
         )
@@ -148,6 +151,8 @@ class FlaxDistilBertPreTrainedModel(WithSettings):
             variable.set_value(surgery.fresh_weight(name, variable.get_value().shape, stored, config, rngs))
         if attn_implementation is not None:
             model.set_attn_implementation(attn_implementation)
+        if device is not None:
+            nnx.update(model, jax.device_put(nnx.state(model), device))
         model.eval()
         return model
 

@@ -11,9 +11,7 @@ from typing import Any
 import ml_dtypes
 from keras import ops
 
-from ...core.errors import ConfigError, InputError
-
-IMPLEMENTATIONS = ("eager", "sdpa")
+from ...core.errors import DeviceError, InputError
 
 
 def attend_eager(
@@ -53,14 +51,15 @@ def attend_sdpa(q: Any, k: Any, v: Any, mask: Any | None) -> Any:
 
 
 def require_implementation(name: str) -> None:
-    """Check that ``name`` is an attention implementation of this room.
+    """Check that the attention implementation called ``name`` is there.
 
     Raises:
-        ConfigError: it is another one's.
+        DeviceError: it is FlashAttention, which only the PyTorch classes have.
     """
-    if name not in IMPLEMENTATIONS:
-        raise ConfigError(
-            f"attn_implementation={name!r} belongs to PyTorch; in Keras it is one of {', '.join(IMPLEMENTATIONS)}."
+    if name == "flash_attention_2":
+        raise DeviceError(
+            "attn_implementation='flash_attention_2' belongs to the PyTorch classes; use 'sdpa', "
+            "which is as exact and runs everywhere."
         )
 
 
@@ -70,8 +69,8 @@ def check_mask(shape: tuple[int | None, ...], batch: int | None, length: int | N
     Raises:
         InputError: another shape.
     """
-    flat = len(shape) == 2 and _same(shape, (batch, length))
-    square = len(shape) == 4 and _same((shape[0], *shape[2:]), (batch, length, length))
+    flat = len(shape) == 2 and same(shape, (batch, length))
+    square = len(shape) == 4 and same((shape[0], *shape[2:]), (batch, length, length))
     if not flat and not square:
         raise InputError(
             f"attention_mask must be ({batch}, {length}) or ({batch}, heads, {length}, {length}) to go with the input, "
@@ -92,6 +91,6 @@ def extend_mask(attention_mask: Any | None) -> Any | None:
     return ops.expand_dims(seen, (1, 2)) if len(seen.shape) == 2 else seen
 
 
-def _same(shape: tuple[int | None, ...], other: tuple[int | None, ...]) -> bool:
+def same(shape: tuple[int | None, ...], other: tuple[int | None, ...]) -> bool:
     """Whether two shapes are equal as far as they are known."""
-    return all(a is None or b is None or a == b for a, b in zip(shape, other, strict=True))
+    return len(shape) == len(other) and all(a is None or b is None or a == b for a, b in zip(shape, other, strict=True))

@@ -161,7 +161,7 @@ def check_values(config: DistilBertConfig, arguments: Mapping[str, Any]) -> None
     """Check the numbers, where there are any: a graph that is being traced trusts its input.
 
     Raises:
-        InputError: ids outside the vocabulary, unknown positions, or nonzero token types.
+        InputError: ids that are no integers or outside the vocabulary, unknown positions, or nonzero token types.
     """
     types = concrete(arguments.get("token_type_ids"))
     if types is not None and types.any():
@@ -171,6 +171,8 @@ def check_values(config: DistilBertConfig, arguments: Mapping[str, Any]) -> None
         )
     for name, size in (("input_ids", config.vocab_size), ("position_ids", config.max_position_embeddings)):
         ids = concrete(arguments.get(name))
+        if ids is not None and not np.issubdtype(ids.dtype, np.integer):
+            raise InputError(f"{name} must be integers, got {ids.dtype}.")
         if ids is not None and ids.size and (ids.min() < 0 or ids.max() >= size):
             raise InputError(
                 f"{name} holds ids from {int(ids.min())} to {int(ids.max())}; this model takes 0 to {size - 1}. "

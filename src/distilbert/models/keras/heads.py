@@ -132,6 +132,7 @@ class TFDistilBertForSequenceClassification(_WithEncoder):
         encoded = self.distilbert(
             input_ids, attention_mask, head_mask, inputs_embeds,
             output_attentions, output_hidden_states, position_ids, token_type_ids, training,
+            first_token=True,
         )  # fmt: skip
         logits = self.head(encoded.last_hidden_state[:, 0], training)  # (B, L)
         output = SequenceClassifierOutput(None, logits, encoded.hidden_states, encoded.attentions)
@@ -184,6 +185,7 @@ class TFDistilBertForMultipleChoice(_WithEncoder):
         encoded = self.distilbert(
             input_ids, attention_mask, head_mask, inputs_embeds,
             output_attentions, output_hidden_states, position_ids, token_type_ids, training,
+            first_token=True,
         )  # fmt: skip
         logits = ops.reshape(self.head(encoded.last_hidden_state[:, 0], training), (-1, choices))  # (B, C)
         output = MultipleChoiceModelOutput(None, logits, encoded.hidden_states, encoded.attentions)

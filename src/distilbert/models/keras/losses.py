@@ -5,10 +5,14 @@ Legend: B batch, C choices, S sequence, V vocabulary, L labels. Each returns a f
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import keras
 from keras import ops
+
+from ...core.errors import InputError
+from .attention import same
 
 IGNORED = -100
 
@@ -31,7 +35,9 @@ def sequence_classification_loss(logits: Any, labels: Any, problem_type: str | N
         return _cross_entropy(logits, labels)
     logits, labels = ops.cast(logits, "float32"), ops.cast(labels, "float32")
     if problem_type == "regression":
+        _check_fit(labels, logits, _size(labels) == _size(logits) or None in (_size(labels), _size(logits)))
         return ops.mean(ops.square(ops.reshape(logits, ops.shape(labels)) - labels))
+    _check_fit(labels, logits, same(tuple(labels.shape), tuple(logits.shape)))
     return ops.mean(ops.binary_crossentropy(labels, logits, from_logits=True))
 
 
@@ -57,16 +63,35 @@ def span_loss(start_logits: Any, end_logits: Any, start_positions: Any, end_posi
         end_positions: (B,) or (B, 1) index of its last token.
     """
     length = ops.shape(start_logits)[1]
-    start, end = (ops.clip(ops.cast(p, "int32"), 0, length) for p in (start_positions, end_positions))
+    start, end = (ops.clip(p, 0, length) for p in map(_classes, (start_positions, end_positions)))
     return (_cross_entropy(start_logits, start, length) + _cross_entropy(end_logits, end, length)) / 2
 
 
 def _cross_entropy(logits: Any, labels: Any, ignored: Any = IGNORED) -> Any:
-    """Mean over the rows of (B, L) whose label is not ``ignored``; NaN, as in PyTorch, if there is none."""
-    labels = ops.reshape(ops.cast(labels, "int32"), (-1,))  # (B,)
+    """Mean over the rows of (R, L) whose label is not ``ignored``; NaN, as in PyTorch, if there is none."""
+    labels = _classes(labels)  # (R,)
+    _check_fit(labels, logits, same(tuple(labels.shape), tuple(logits.shape[:1])))
     kept = ops.not_equal(labels, ignored)
     each = ops.sparse_categorical_crossentropy(
         ops.where(kept, labels, 0), ops.cast(logits, "float32"), from_logits=True
     )
     kept = ops.cast(kept, "float32")
     return ops.sum(each * kept) / ops.sum(kept)
+
+
+def _classes(labels: Any) -> Any:
+    """Flatten labels that name classes: (R,) int32."""
+    dtype = keras.backend.standardize_dtype(labels.dtype)
+    if "int" not in dtype:
+        raise InputError(f"labels that name a class must be integers, got {dtype}.")
+    return ops.reshape(ops.cast(labels, "int32"), (-1,))
+
+
+def _size(tensor: Any) -> int | None:
+    """Return the number of elements, if it is known."""
+    return None if None in tuple(tensor.shape) else math.prod(tensor.shape)
+
+
+def _check_fit(labels: Any, logits: Any, fits: bool) -> None:
+    if not fits:
+        raise InputError(f"labels of shape {tuple(labels.shape)} do not go with logits of shape {tuple(logits.shape)}.")

@@ -16,6 +16,7 @@ from ...core.outputs import BaseModelOutput
 from ...core.schema import HEADS, LAYER_NORM_EPS, attention_width
 from .attention import attend_eager, attend_sdpa, extend_mask
 from .pretrained import TFDistilBertPreTrainedModel
+from .recomputing import recomputed
 from .surgery import sinusoidal_positions
 
 ACTIVATIONS = {
@@ -109,12 +110,17 @@ class DistilBertSelfAttention(layers.Layer):
         head_mask: Any = None,
         implementation: str = "eager",
         training: bool | None = None,
+        first_token: bool = False,
     ) -> tuple[Any, Any]:
-        """Return (B, S, D), and from the eager implementation the maps (B, N, S, S)."""
-        batch, length = ops.shape(hidden)[0], ops.shape(hidden)[1]
-        heads = (batch, length, self.width // self.head_dim, self.head_dim)
+        """Return (B, S, D), or (B, 1, D) of the first token; from the eager implementation also maps (B, N, S, S)."""
+        asking = hidden[:, :1] if first_token else hidden
+        if first_token and attention_mask is not None:
+            attention_mask = attention_mask[:, :, :1]
+        batch, length = ops.shape(asking)[0], ops.shape(asking)[1]
+        heads = (batch, -1, self.width // self.head_dim, self.head_dim)
         q, k, v = (
-            ops.transpose(ops.reshape(lin(hidden), heads), (0, 2, 1, 3)) for lin in (self.q_lin, self.k_lin, self.v_lin)
+            ops.transpose(ops.reshape(lin(states), heads), (0, 2, 1, 3))
+            for lin, states in ((self.q_lin, asking), (self.k_lin, hidden), (self.v_lin, hidden))
         )  # (B, N, S, H)
         weights = None
         if implementation == "eager" or (training and self.dropout.rate):
@@ -175,12 +181,14 @@ class TransformerBlock(layers.Layer):
         head_mask: Any = None,
         implementation: str = "eager",
         training: bool | None = None,
+        first_token: bool = False,
     ) -> tuple[Any, Any]:
-        """Return hidden states of the shape given (B, S, D), and attention maps."""
+        """Return hidden states of the shape given (B, S, D), or (B, 1, D) of the first token, and attention maps."""
         context, weights = self.attention(
-            hidden, attention_mask, head_mask, implementation=implementation, training=training
-        )
-        hidden = self.sa_layer_norm(context + hidden)
+            hidden, attention_mask, head_mask,
+            implementation=implementation, training=training, first_token=first_token,
+        )  # fmt: skip
+        hidden = self.sa_layer_norm(context + (hidden[:, :1] if first_token else hidden))
         return self.output_layer_norm(self.ffn(hidden, training=training) + hidden), weights
 
 
@@ -193,6 +201,7 @@ class Transformer(layers.Layer):
             TransformerBlock(config, layer, name=f"layer_{layer}", dtype=self.dtype_policy)
             for layer in range(config.n_layers)
         ]
+        self.gradient_checkpointing = False
 
     def build(self, input_shape: Any = None) -> None:
         """Make the weights."""
@@ -206,14 +215,20 @@ class Transformer(layers.Layer):
         head_mask: Any = None,
         implementation: str = "eager",
         training: bool | None = None,
+        first_token: bool = False,
     ) -> tuple[list[Any], list[Any]]:
-        """Return n_layers + 1 hidden states, the input first, and n_layers attention maps (None unless eager)."""
+        """Return n_layers + 1 hidden states, the input first, and n_layers attention maps (None unless eager).
+
+        With ``first_token`` the last block answers for the first token alone: (B, 1, D).
+        """
         states, maps = [hidden], []
         for number, block in enumerate(self.layer):
             factors = None if head_mask is None else head_mask[number]
-            state, weights = block(
-                states[-1], attention_mask, factors, implementation=implementation, training=training
-            )
+            run = recomputed(block) if self.gradient_checkpointing and training else block
+            state, weights = run(
+                states[-1], attention_mask, factors, implementation=implementation, training=training,
+                first_token=first_token and number == len(self.layer) - 1,
+            )  # fmt: skip
             states.append(state)
             maps.append(weights)
         return states, maps
@@ -242,6 +257,7 @@ class TFDistilBertModel(TFDistilBertPreTrainedModel):
         position_ids: Any = None,
         token_type_ids: Any = None,
         training: bool | None = None,
+        first_token: bool = False,
     ) -> BaseModelOutput:
         """Compute hidden states. The first argument may also be a dictionary of these.
 
@@ -255,9 +271,11 @@ class TFDistilBertModel(TFDistilBertPreTrainedModel):
             position_ids: (B, S) or (S,); counted from 0 if not given.
             token_type_ids: accepted if all zero, since tokenizers made for BERT return them.
             training: apply dropout.
+            first_token: let the last block answer for the first token alone, which is all that a classifier of
+                sequences reads; not where hidden states or attention maps are returned.
 
         Returns:
-            ``last_hidden_state`` (B, S, D) and what was asked for.
+            ``last_hidden_state`` (B, S, D), or (B, 1, D) of the first token, and what was asked for.
         """
         config = self.config
         output_attentions = config.output_attentions if output_attentions is None else output_attentions
@@ -274,6 +292,7 @@ class TFDistilBertModel(TFDistilBertPreTrainedModel):
             self._head_factors(head_mask),
             implementation=implementation,
             training=training,
+            first_token=first_token and not (output_attentions or output_hidden_states),
         )
         return BaseModelOutput(
             last_hidden_state=states[-1],

@@ -1,7 +1,8 @@
-"""What all Keras models share: fresh weights, loading, saving, ties, resizing."""
+"""What all Keras models share: fresh weights, loading, saving, ties, resizing, gradient checkpointing."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tempfile
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ import keras
 import numpy as np
 
 from ...core.config import DistilBertConfig
-from ...core.errors import ConfigError, InputError
+from ...core.errors import InputError, reject_unknown
 from ...core.schema import tensor_shapes, tied
 from ...weights.folder import save_tensors
 from ...weights.hub import push
@@ -22,6 +23,7 @@ from ..checkpoint import HUB_ARGUMENTS, open_checkpoint
 from . import surgery
 from .arrays import read_variable, to_numpy, write_variable
 from .attention import require_implementation
+from .device import pick_device, pick_dtype
 from .fitting import TrainableModel
 
 
@@ -71,15 +73,15 @@ class TFDistilBertPreTrainedModel(TrainableModel):
         Args:
             config: sizes and options; or what :meth:`get_config` returned, as Keras passes it.
             custom_objects: Keras's, not needed.
-            **options: ``dtype`` or ``torch_dtype``, ``attn_implementation``.
+            **options: ``dtype`` or ``torch_dtype``, ``attn_implementation``; anything else is an error that names the
+                nearest argument.
         """
         if isinstance(config, Mapping):
             return cls(**dict(config) | {"config": DistilBertConfig.from_dict(config["config"])})
-        dtype = options.pop("dtype", None) or options.pop("torch_dtype", None)
-        attention = options.pop("attn_implementation", None)
-        if options:
-            raise ConfigError(f"from_config takes dtype and attn_implementation, got {', '.join(options)}.")
-        model = cls(config, dtype=surgery.pick_dtype(dtype, config))
+        reject_unknown(options, ("dtype", "torch_dtype", "attn_implementation"), f"{cls.__name__}.from_config")
+        dtype = options.get("dtype") if options.get("dtype") is not None else options.get("torch_dtype")
+        attention = options.get("attn_implementation")
+        model = cls(config, dtype=pick_dtype(dtype, config))
         if attention is not None:
             model.set_attn_implementation(attention)
         return model
@@ -91,6 +93,8 @@ class TFDistilBertPreTrainedModel(TrainableModel):
         *,
         config: DistilBertConfig | str | os.PathLike[str] | None = None,
         dtype: Any = None,
+        torch_dtype: Any = None,
+        device_map: Any = None,
         attn_implementation: str | None = None,
         ignore_mismatched_sizes: bool = False,
         use_safetensors: bool | None = None,
@@ -109,6 +113,8 @@ class TFDistilBertPreTrainedModel(TrainableModel):
             config: use this configuration instead of the folder's.
             dtype: a floating type such as ``"bfloat16"``, a policy such as ``"mixed_bfloat16"``, or ``"auto"`` for the
                 type of the file; Keras's current policy (float32) if None.
+            torch_dtype: the older name of ``dtype``.
+            device_map: where the weights are kept, as :func:`.device.pick_device` takes it; Keras's default if None.
             attn_implementation: ``"eager"`` (the default) or ``"sdpa"``.
             ignore_mismatched_sizes: start head tensors of another shape afresh instead of raising.
             use_safetensors: True or False to allow only safetensors or only ``.bin``.
@@ -126,19 +132,21 @@ class TFDistilBertPreTrainedModel(TrainableModel):
             WeightsMismatchError: tensors are missing, left over or of another shape.
             UnsupportedArchitectureError: it is another kind of model.
             UnknownArgumentError: an argument that is neither listed here nor a field of the configuration.
-            ConfigError: an attention implementation of another framework.
+            DeviceError: the device or attention implementation is not there.
         """
         given = locals()
         hub_arguments = {name: given[name] for name in HUB_ARGUMENTS}
-        dtype = dtype if dtype is not None else overrides.pop("torch_dtype", None)
         checkpoint = open_checkpoint(pretrained_model_name_or_path, config=config, overrides=overrides, **hub_arguments)
         config = checkpoint.config
+        place = contextlib.nullcontext() if device_map is None else keras.device(pick_device(device_map))
         matched = checkpoint.match(
             cls.head_spec, ignore_mismatched_sizes=ignore_mismatched_sizes, use_safetensors=use_safetensors
         )
-        model = cls(config, dtype=surgery.pick_dtype(dtype, config, matched.tensors))
-        for name, tensor in matched.tensors.items():
-            write_variable(model, name, tensor.read())
+        policy = pick_dtype(dtype if dtype is not None else torch_dtype, config, matched.tensors)
+        with place:
+            model = cls(config, dtype=policy)
+            for name, tensor in matched.tensors.items():
+                write_variable(model, name, tensor.read())
         if attn_implementation is not None:
             model.set_attn_implementation(attn_implementation)
         return model
@@ -214,9 +222,15 @@ class TFDistilBertPreTrainedModel(TrainableModel):
 
         Raises:
             ConfigError: another name.
+            DeviceError: FlashAttention, which only PyTorch's classes have.
         """
-        require_implementation(name)
-        self.config.attn_implementation = name
+        previous, self.config.attn_implementation = self.config.attn_implementation, name
+        try:
+            self.config.validate()
+            require_implementation(name)
+        except Exception:
+            self.config.attn_implementation = previous
+            raise
 
     def get_input_embeddings(self) -> keras.layers.Embedding:
         """Return the word embeddings."""
@@ -245,3 +259,25 @@ class TFDistilBertPreTrainedModel(TrainableModel):
     def resize_position_embeddings(self, new_num_position_embeddings: int) -> None:
         """Change the longest sequence; learned positions are kept, sinusoidal ones computed. See :mod:`.surgery`."""
         surgery.resize_position_embeddings(self, new_num_position_embeddings)
+
+    def prune_heads(self, heads_to_prune: Mapping[int, list[int]]) -> None:
+        """Remove attention heads, ``{layer: [heads]}``, numbered as before any pruning. See :mod:`.surgery`."""
+        surgery.prune_heads(self, heads_to_prune)
+
+    # Training -------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_gradient_checkpointing(self) -> bool:
+        """Whether blocks are recomputed in the backward pass."""
+        return bool(self.base_model.transformer.gradient_checkpointing)
+
+    def gradient_checkpointing_enable(self) -> None:
+        """Recompute each block in the backward pass instead of keeping its activations.
+
+        As with :meth:`gradient_checkpointing_disable`, functions that were traced before keep what they had.
+        """
+        self.base_model.transformer.gradient_checkpointing = True
+
+    def gradient_checkpointing_disable(self) -> None:
+        """Keep activations, the default."""
+        self.base_model.transformer.gradient_checkpointing = False

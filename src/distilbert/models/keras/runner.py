@@ -15,6 +15,7 @@ from ...core.config import DistilBertConfig
 from ...core.errors import InputError
 from ...core.runner import Batch
 from ...core.schema import Head
+from .device import copy_to, device_of, pick_device
 from .pretrained import TFDistilBertPreTrainedModel
 
 MULTIPLE = 32
@@ -28,11 +29,15 @@ class KerasRunner:
 
     Args:
         model: any of the six classes.
+        device: where to run, as :func:`.device.pick_device` takes it; None for where the weights are. On another
+            device than theirs, the runner has a copy of them, so one that goes on training needs a new runner.
     """
 
-    def __init__(self, model: TFDistilBertPreTrainedModel) -> None:
+    def __init__(self, model: TFDistilBertPreTrainedModel, device: Any = None) -> None:
         self.model = model
-        self._rows = _Rows(model)
+        there = device_of(model)
+        self.device = there if device is None else pick_device(device)
+        self._rows = _Rows(model if self.device == there else copy_to(model, self.device))
         # XLA would compile for every shape; TensorFlow's plain graphs take any.
         self._rows.compile(jit_compile=keras.backend.backend() != "tensorflow")
 
@@ -74,7 +79,8 @@ class KerasRunner:
         count = len(places)
         rows = np.zeros(_round(count), dtype=np.int32)
         rows[:count] = places
-        result = self._rows.predict_on_batch({"ids": padded, "mask": mask, "rows": rows})
+        with keras.device(self.device):
+            result = self._rows.predict_on_batch({"ids": padded, "mask": mask, "rows": rows})
         values = np.asarray(result, dtype=np.float32)[:count]  # (R, D) or (R, L)
         if not self.head.name:
             return {"last_hidden_state": values}

@@ -1,50 +1,17 @@
-"""Changing the weights of a model in place: sinusoidal positions, resizing.
+"""Changing the weights of a model in place: sinusoidal positions, resizing, pruning heads.
 
 Legend: V vocabulary, P positions, D dim.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-import keras
 import numpy as np
 
-from ...core.config import DistilBertConfig
 from ...core.errors import InputError
-from ...weights.tensors import Tensors
 from .arrays import to_numpy
-
-
-def pick_dtype(dtype: Any, config: DistilBertConfig, tensors: Tensors | None = None) -> Any:
-    """Return the dtype policy meant by ``dtype``: Keras's current one unless something else is asked for.
-
-    Args:
-        dtype: the name of a floating type (``"bfloat16"``) or of a policy (``"mixed_bfloat16"``), a policy, a NumPy or
-            TensorFlow type, or ``"auto"``.
-        config: its ``dtype`` is what ``"auto"`` means.
-        tensors: where the configuration names none, the type of the first floating tensor is taken.
-
-    Raises:
-        InputError: no floating type.
-    """
-    if dtype is None:
-        return keras.config.dtype_policy()
-    if dtype == "auto":
-        dtype = config.dtype or next((t.dtype for t in (tensors or {}).values() if "float" in t.dtype), "float32")
-    if isinstance(dtype, keras.dtype_policies.DTypePolicy):
-        return dtype
-    name = dtype if isinstance(dtype, str) else str(getattr(dtype, "name", getattr(dtype, "__name__", dtype)))
-    name = name.removeprefix("tf.").removeprefix("torch.")
-    try:
-        policy = keras.dtype_policies.get(name)
-    except ValueError:
-        policy = None
-    if policy is None or "float" not in (policy.compute_dtype or ""):
-        raise InputError(
-            f"dtype must be a floating type such as 'float16' or a policy such as 'mixed_bfloat16', got {dtype!r}."
-        )
-    return policy
 
 
 def sinusoidal_positions(positions: int, dim: int) -> np.ndarray:
@@ -99,6 +66,51 @@ def resize_embedding(embedding: Any, size: int) -> None:
     embedding.built = False
     embedding.build(None)
     copy_rows(rows, embedding.embeddings)
+
+
+def prune_heads(model: Any, heads_to_prune: Mapping[int, list[int]]) -> None:
+    """Remove attention heads from a model for good; the configuration remembers them under ``pruned_heads``.
+
+    Args:
+        model: any of the Keras models; one that was compiled must be compiled again.
+        heads_to_prune: layer -> heads, numbered as in the unpruned model; heads already gone are passed over.
+
+    Raises:
+        ConfigError: no such layer or head, or no head would be left.
+    """
+    config = model.config
+    before = config.pruned_heads
+    config.pruned_heads = {
+        layer: sorted({*before.get(layer, ()), *heads_to_prune.get(layer, ())})
+        for layer in sorted({*before, *heads_to_prune})
+    }
+    try:
+        config.validate()
+    except Exception:
+        config.pruned_heads = before
+        raise
+    for layer in heads_to_prune:
+        attention = model.base_model.transformer.layer[layer].attention
+        there = [head for head in range(config.n_heads) if head not in before.get(layer, ())]
+        kept = [place for place, head in enumerate(there) if head not in config.pruned_heads[layer]]
+        columns = np.arange(len(there) * attention.head_dim).reshape(len(there), -1)[kept].flatten()
+        for lin in (attention.q_lin, attention.k_lin, attention.v_lin):
+            _replace_linear(lin, to_numpy(lin.kernel.value)[:, columns], to_numpy(lin.bias.value)[columns])
+        out = attention.out_lin
+        _replace_linear(out, to_numpy(out.kernel.value)[columns], to_numpy(out.bias.value))
+        attention.width = len(columns)
+
+
+def _replace_linear(lin: Any, kernel: np.ndarray, bias: np.ndarray) -> None:
+    """Give a linear map other weights: a kernel (in, out) and a bias (out,)."""
+    trained = lin.kernel.trainable, lin.bias.trainable
+    unlock(lin, lin.kernel, lin.bias)
+    lin.units = len(bias)
+    lin.built = False
+    lin.build((None, None, len(kernel)))
+    lin.kernel.assign(kernel)
+    lin.bias.assign(bias)
+    lin.kernel.trainable, lin.bias.trainable = trained
 
 
 def unlock(layer: Any, *variables: Any) -> None:
