@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import pickle
+import sys
 from typing import Any
 
 import numpy as np
@@ -91,15 +92,28 @@ def test_tensors(tokenizer: Any) -> None:
     assert tuple(empty.input_ids.shape) == (1, 0)
 
 
-def test_tensors_that_cannot_be_made(tokenizer: Any) -> None:
+def test_tensors_that_cannot_be_made(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match=r"'input_ids' have different lengths \(3 to 5\).*padding=True"):
         tokenizer(["a", "the cafés"], return_tensors="np")
     with pytest.raises(InputError, match="return_tensors='pd' is not known"):
         tokenizer("a", return_tensors="pd")
     with pytest.raises(InputError, match="list, which cannot move to 'cuda'"):
         tokenizer("a").to("cuda")
+    monkeypatch.setitem(sys.modules, "tensorflow", None)  # as if it were not installed
     with pytest.raises(MissingExtraError, match=r"distilbert\[keras\]"):
         tokenizer("a", return_tensors="tf")
+
+
+@pytest.mark.parametrize(("kind", "module"), [("tf", "tensorflow"), ("jax", "jax")])
+def test_tensors_of_the_siblings(tokenizer: Any, kind: str, module: str) -> None:
+    pytest.importorskip(module)
+    texts = ["a", "the cafés"]
+    wanted = tokenizer(texts, padding=True, return_tensors="np")
+    made = tokenizer(texts, padding=True, return_tensors=kind)
+    for name, array in wanted.items():
+        assert not isinstance(made[name], np.ndarray)
+        assert module in type(made[name]).__module__ + str(type(made[name]).__mro__)
+        np.testing.assert_array_equal(np.asarray(made[name]), array)
 
 
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
