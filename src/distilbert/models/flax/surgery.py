@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax import Array
 
 from ...core.config import DistilBertConfig
 from ...core.errors import InputError
+from ...core.pruning import prune
 from .layers import Layers, set_sinusoidal
 
 Model = TypeVar("Model", bound=nnx.Module)
@@ -95,22 +95,8 @@ def prune_heads(model: Any, heads_to_prune: Mapping[int, list[int]]) -> None:
     Raises:
         ConfigError: no such layer or head, or no head would be left.
     """
-    config = model.config
-    before = config.pruned_heads
-    config.pruned_heads = {
-        layer: sorted({*before.get(layer, ()), *heads_to_prune.get(layer, ())})
-        for layer in sorted({*before, *heads_to_prune})
-    }
-    try:
-        config.validate()
-    except Exception:
-        config.pruned_heads = before
-        raise
-    for layer in heads_to_prune:
+    for layer, columns in prune(model.config, heads_to_prune).items():
         attention = model.base_model.transformer.layer[layer].attention
-        there = [head for head in range(config.n_heads) if head not in before.get(layer, ())]
-        kept = [place for place, head in enumerate(there) if head not in config.pruned_heads[layer]]
-        columns = np.arange(len(there) * attention.head_dim).reshape(len(there), -1)[kept].reshape(-1)
         for name in ("q_lin", "k_lin", "v_lin"):
             lin = getattr(attention, name)
             lin.kernel.set_value(lin.kernel.get_value()[:, columns])

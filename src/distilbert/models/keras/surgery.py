@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import InputError
+from ...core.pruning import prune
 from .arrays import to_numpy
 
 
@@ -78,22 +79,8 @@ def prune_heads(model: Any, heads_to_prune: Mapping[int, list[int]]) -> None:
     Raises:
         ConfigError: no such layer or head, or no head would be left.
     """
-    config = model.config
-    before = config.pruned_heads
-    config.pruned_heads = {
-        layer: sorted({*before.get(layer, ()), *heads_to_prune.get(layer, ())})
-        for layer in sorted({*before, *heads_to_prune})
-    }
-    try:
-        config.validate()
-    except Exception:
-        config.pruned_heads = before
-        raise
-    for layer in heads_to_prune:
+    for layer, columns in prune(model.config, heads_to_prune).items():
         attention = model.base_model.transformer.layer[layer].attention
-        there = [head for head in range(config.n_heads) if head not in before.get(layer, ())]
-        kept = [place for place, head in enumerate(there) if head not in config.pruned_heads[layer]]
-        columns = np.arange(len(there) * attention.head_dim).reshape(len(there), -1)[kept].flatten()
         for lin in (attention.q_lin, attention.k_lin, attention.v_lin):
             _replace_linear(lin, to_numpy(lin.kernel.value)[:, columns], to_numpy(lin.bias.value)[columns])
         out = attention.out_lin

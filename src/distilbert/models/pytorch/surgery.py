@@ -13,6 +13,7 @@ from torch.overrides import TorchFunctionMode
 
 from ...core.config import DistilBertConfig
 from ...core.errors import InputError
+from ...core.pruning import prune
 
 
 @contextmanager
@@ -135,22 +136,9 @@ def prune_heads(model: Any, heads_to_prune: Mapping[int, list[int]]) -> None:
     Raises:
         ConfigError: no such layer or head, or no head would be left.
     """
-    config = model.config
-    before = config.pruned_heads
-    config.pruned_heads = {
-        layer: sorted({*before.get(layer, ()), *heads_to_prune.get(layer, ())})
-        for layer in sorted({*before, *heads_to_prune})
-    }
-    try:
-        config.validate()
-    except Exception:
-        config.pruned_heads = before
-        raise
-    for layer in heads_to_prune:
+    for layer, channels in prune(model.config, heads_to_prune).items():
         attention = model.base_model.transformer.layer[layer].attention
-        there = [head for head in range(config.n_heads) if head not in before.get(layer, ())]
-        kept = [place for place, head in enumerate(there) if head not in config.pruned_heads[layer]]
-        rows = torch.arange(len(there) * attention.head_dim).view(len(there), -1)[kept].flatten()
+        rows = torch.from_numpy(channels)
         for name in ("q_lin", "k_lin", "v_lin"):
             lin = getattr(attention, name)
             _replace_linear(lin, lin.weight[rows], lin.bias[rows])
