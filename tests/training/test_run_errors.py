@@ -13,25 +13,17 @@ from distilbert import TrainingError
 from distilbert.core.errors import ConfigError, UnknownArgumentError
 from distilbert.models.pytorch import DistilBertForMaskedLM
 from distilbert.text.fast import DistilBertTokenizerFast
-from distilbert.training.config import DistillConfig, PretrainConfig
+from distilbert.training.config import PretrainConfig
 from distilbert.training.distill import distill, judge, pretrain
 from distilbert.training.students import pick_layers
 
 from .corpora import VOCAB
-from .tiny_run import read_metrics, settings, write_model
+from .tiny_run import config_of, read_metrics, settings, weights, write_model
 
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_model(tmp_path_factory.mktemp("teacher"))
-
-
-def config_of(folder: Path, teacher: str, **changes: Any) -> DistillConfig:
-    return DistillConfig(**settings(folder, **{"teacher": teacher, **changes}))
-
-
-def weights(folder: Path | str) -> dict[str, torch.Tensor]:
-    return load_file(Path(folder) / "model.safetensors")
 
 
 @pytest.mark.parametrize(

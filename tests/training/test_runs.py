@@ -17,20 +17,12 @@ from distilbert.training.config import DistillConfig, PretrainConfig
 from distilbert.training.data.streaming import StreamedSequences
 from distilbert.training.distill import distill, pretrain
 
-from .tiny_run import Record, read_metrics, settings, write_corpus, write_model
+from .tiny_run import Record, config_of, read_metrics, settings, weights, write_corpus, write_model
 
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_model(tmp_path_factory.mktemp("teacher"))
-
-
-def config_of(folder: Path, teacher: str, **changes: Any) -> DistillConfig:
-    return DistillConfig(**settings(folder, **{"teacher": teacher, **changes}))
-
-
-def weights(folder: Path | str) -> dict[str, torch.Tensor]:
-    return load_file(Path(folder) / "model.safetensors")
 
 
 def same(first: Path | str, second: Path | str) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
+from distilbert.training.config import DistillConfig
 from tests.tiny import tiny_model
 
 from .corpora import LETTERS, tokenizer, write_text
@@ -119,3 +120,11 @@ def run(arguments: Sequence[str], processes: int = 1) -> tuple[int, str, str]:
     process = start(arguments, processes)
     out, err = process.communicate(timeout=200)
     return process.returncode, out, err
+
+
+def config_of(folder: Path, teacher: str, **changes: Any) -> DistillConfig:
+    return DistillConfig(**settings(folder, **{"teacher": teacher, **changes}))
+
+
+def weights(folder: Path | str) -> dict[str, torch.Tensor]:
+    return load_file(Path(folder) / "model.safetensors")
