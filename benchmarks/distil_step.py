@@ -26,6 +26,7 @@ import numpy as np
 import torch
 
 from distilbert import DistilBertConfig, DistilBertTokenizerFast
+from distilbert.models.pytorch.device import bf16_is_faster
 from distilbert.training.config import DistillConfig
 from distilbert.training.data.batches import MaskedText, open_text
 from distilbert.training.data.masking import IGNORED, token_weights
@@ -194,6 +195,7 @@ def main() -> None:
             "threads": torch.get_num_threads(),
             "load_before": load,
             "matrix_units_for_bf16": torch.cpu._is_amx_tile_supported(),
+            "bf16_is_faster": bf16_is_faster(),
             "rounds": arguments.rounds,
             "layers": {"teacher": teacher, "student": student},
             "tokens": bench.tokens,

@@ -76,13 +76,13 @@ def test_a_file_in_the_present_folder_is_not_taken_unasked(cli: Command, seen: S
     DistillConfig(teacher="t", output="o", data=["a"]).save(cli.folder / "config.toml")
     done = cli("distill", "--resume")
     assert done.code == 2
-    assert "Missing option --data, --output, --teacher" in done.err
+    assert "Missing option --output, --data, --teacher" in done.err
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("", "Missing option --data, --output, --teacher; give it here, or in a file for --config."),
+        ("", "Missing option --output, --data, --teacher; give it here, or in a file for --config."),
         ("--teacher t --data a", "Missing option --output;"),
         ("{} --terms ce=5,mlm", "--terms 'ce=5,mlm': pairs such as ce=5,mlm=2 are expected."),
         ("{} --terms ce=much", "--terms: 'much' is not a number."),

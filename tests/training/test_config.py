@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distilbert.core.errors import ConfigError, UnknownArgumentError
-from distilbert.training.config import REQUIRED, TERMS, DistillConfig, PretrainConfig, TrainingConfig, read_toml
+from distilbert.training.config import TERMS, DistillConfig, PretrainConfig, TextConfig
+from distilbert.training.settings import REQUIRED, read_toml
 
 CLASSES = (DistillConfig, PretrainConfig)
 NEEDED: dict[type, dict[str, Any]] = {
@@ -74,7 +75,7 @@ def test_a_file_gives_back_what_was_written(
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_changes_win_over_the_file(tmp_path: Path, kind: type[TrainingConfig]) -> None:
+def test_changes_win_over_the_file(tmp_path: Path, kind: type[TextConfig]) -> None:
     file = tmp_path / "c.toml"
     kind(**NEEDED[kind], seed=3, clip=1).save(file)
     assert set(read_toml(file)) == {field.name for field in dataclasses.fields(kind)}
@@ -91,7 +92,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=r"c\.toml is not valid TOML"):
             DistillConfig.load(file)
     file.write_text("seed = 1\n")
-    with pytest.raises(ConfigError, match=r"c\.toml needs data, output, teacher\."):
+    with pytest.raises(ConfigError, match=r"c\.toml needs output, data, teacher\."):
         DistillConfig.load(file)
     file.write_text("learning_rat = 1.0\n")
     with pytest.raises(UnknownArgumentError, match=r"c\.toml got an unknown .*'learning_rat'.*mean 'learning_rate'"):
@@ -151,7 +152,7 @@ def other(field: dataclasses.Field[Any], value: Any) -> Any:
     special = {
         "mask_split": [0.5, 0.25, 0.25], "betas": [0.5, 0.5], "terms": {"mlm": 1.0}, "hidden_pairs": ["1:1"],
         "held_out": 0.25, "mask_probability": 0.25, "warmup": 0.25, "dim": 0, "n_heads": 0, "hidden_dim": 0,
-        "student": "", "data": ["b.txt"], "relation_layer": 1, "max_steps": 7,
+        "student": "", "data": ["b.txt"], "relation_layer": 1, "max_steps": 7, "layer_decay": 0.5,
     }  # fmt: skip
     if field.metadata["choices"]:
         return next(choice for choice in field.metadata["choices"] if choice != value)
@@ -161,7 +162,7 @@ def other(field: dataclasses.Field[Any], value: Any) -> Any:
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_differences_are_those_that_decide_the_result(kind: type[TrainingConfig]) -> None:
+def test_differences_are_those_that_decide_the_result(kind: type[TextConfig]) -> None:
     first = kind(**NEEDED[kind], max_steps=3)
     free = set()
     for field in dataclasses.fields(kind):
@@ -178,7 +179,7 @@ def test_differences_are_those_that_decide_the_result(kind: type[TrainingConfig]
 
 
 @pytest.mark.parametrize("kind", CLASSES)
-def test_every_field_says_what_it_is_and_takes_its_choices(kind: type[TrainingConfig]) -> None:
+def test_every_field_says_what_it_is_and_takes_its_choices(kind: type[TextConfig]) -> None:
     for field in dataclasses.fields(kind):
         assert len(field.metadata["help"]) > 12, field.name
         assert field.metadata["help"].endswith("."), field.name

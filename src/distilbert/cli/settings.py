@@ -11,7 +11,8 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import typer
 
 from ..core.errors import ConfigError, UnknownArgumentError
-from ..training.config import REQUIRED, TrainingConfig, read_toml
+from ..training.config import TrainingConfig
+from ..training.settings import REQUIRED, read_toml
 from .failures import UsageError
 
 C = TypeVar("C", bound=TrainingConfig)

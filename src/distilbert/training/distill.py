@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from ..core.errors import ConfigError, InputError, UnknownArgumentError
 from ..core.files import output_folder
@@ -16,12 +17,12 @@ from ..models.auto import AutoTokenizer
 from ..models.pytorch import DistilBertForMaskedLM
 from ..text.base import TokenizerBase
 from . import checkpoints
-from .config import DistillConfig, PretrainConfig, TrainingConfig
-from .data.batches import MaskedText, open_text
-from .loop import Job, Progress, train
+from .config import DistillConfig, PretrainConfig, TextConfig
+from .data.batches import MaskedText, Pass, open_text
+from .data.masking import IGNORED
+from .loop import Job, Progress, on_device, train
 from .objective import Objective, Plan
-from .optimizer import pick_precision
-from .processes import make_accelerator
+from .processes import agree_on_precision, make_accelerator
 from .reports.card import is_ours, write_card
 from .reports.report import write_report
 from .students import build_pretrained, build_student, load_teacher, make_plan
@@ -83,7 +84,7 @@ def pretrain(
 
 
 def _open_run(
-    config: TrainingConfig, base: str, resume: bool, overwrite: bool
+    config: TextConfig, base: str, resume: bool, overwrite: bool
 ) -> tuple[Path, checkpoints.Checkpoint | None]:
     """Look at what is in the output folder; returns it and the checkpoint to go on from."""
     if resume and overwrite:
@@ -116,7 +117,7 @@ def _open_run(
 
 
 def _run(
-    config: TrainingConfig,
+    config: TextConfig,
     folder: Path,
     checkpoint: checkpoints.Checkpoint | None,
     objective: Objective,
@@ -147,7 +148,8 @@ def _run(
     accelerator.wait_for_everyone()
     if config.gradient_checkpointing:
         student.gradient_checkpointing_enable()
-    objective.place_teacher(accelerator.device, pick_precision(config.precision, accelerator.device) == "bf16")
+    precision = checkpoint.state["precision"] if checkpoint else agree_on_precision(config.precision, accelerator)
+    objective.place_teacher(accelerator.device, precision == "bf16")
 
     def save_model(path: Path, state: dict[str, Tensor]) -> None:
         mine = {name.removeprefix("student."): t for name, t in state.items() if name.startswith("student.")}
@@ -159,10 +161,11 @@ def _run(
 
     job = Job(
         config=config,
+        precision=precision,
         objective=objective,
         batches=text,
         steps=text.steps(),
-        judge=judge if objective.teacher is not None else judge_alone,
+        judge=HeldOutText(text, objective.teacher is not None),
         save_model=save_model,
         load_model=load_model,
         on_record=on_record or (lambda record: None),
@@ -196,22 +199,36 @@ def _finish(
         write_card(folder, base=base)
 
 
-def judge(sums: np.ndarray) -> Record:
-    """Turn the sums of :func:`.vocabulary.held_out_terms` and the number of tokens, (5,), into figures a token."""
-    loss, wise, divergence, agreed, count = (float(value) for value in sums)
-    return {
-        "loss": loss / count,
-        "perplexity": _perplexity(loss / count),
-        "kl": divergence / count,
-        "agreement": agreed / count,
-        "teacher_perplexity": _perplexity(wise / count),
-    }
+class HeldOutText:
+    """Judges a masked LM on held-out text; see :class:`.loop.Judge`."""
+
+    best, higher, at_start = "perplexity", False, True
+
+    def __init__(self, text: MaskedText, teacher: bool) -> None:
+        self._text, self._teacher = text, teacher
+        self._passes: list[Pass] = []
+
+    def share(self, module: nn.Module, process: int, processes: int, device: torch.device) -> list[Any]:
+        """Return for each pass its number, the sums of :func:`.vocabulary.held_out_terms`, and its masked tokens."""
+        self._passes = self._passes or self._text.held_out(process, processes)
+        shares = []
+        for one in self._passes:
+            sums = module(**on_device(one, device))[0].tolist()
+            shares.append((one.number, [*sums, int((one.arrays["labels"] != IGNORED).sum())]))
+        return shares
+
+    def figures(self, shares: list[Any]) -> Record:
+        """Return figures a token, summed in one order however many processes there are."""
+        loss, wise, divergence, agreed, count = np.array([sums for _, sums in sorted(shares)]).sum(axis=0).tolist()
+        figures = {"loss": loss / count, "perplexity": _perplexity(loss / count)}
+        if self._teacher:
+            figures |= {
+                "kl": divergence / count,
+                "agreement": agreed / count,
+                "teacher_perplexity": _perplexity(wise / count),
+            }
+        return figures
 
 
 def _perplexity(loss: float) -> float:
     return math.exp(min(loss, 700.0))  # beyond that it would be no number any more
-
-
-def judge_alone(sums: np.ndarray) -> Record:
-    """Do the same where there is no teacher."""
-    return {name: value for name, value in judge(sums).items() if name in ("loss", "perplexity")}

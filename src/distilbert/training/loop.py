@@ -12,11 +12,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
@@ -25,8 +26,7 @@ from ..core.errors import TrainingError
 from . import checkpoints
 from .config import TrainingConfig
 from .data.batches import Batches, Pass, Step
-from .data.masking import IGNORED
-from .optimizer import learning_rate, pick_precision
+from .optimizer import learning_rate
 from .processes import (
     REST,
     State,
@@ -52,10 +52,12 @@ class Progress:
         step: steps done.
         tokens: tokens seen.
         seconds: time spent, over all resumes.
-        best_step: step of the lowest held-out perplexity.
-        best: that perplexity.
+        best_step: step of the best evaluation.
+        best: the figure that decided so.
+        waited: evaluations since then.
         last: the newest evaluation.
         data: where the data stand.
+        precision: ``"fp32"`` or ``"bf16"``; a resumed run keeps it, whatever is faster by then.
     """
 
     step: int = 0
@@ -63,8 +65,30 @@ class Progress:
     seconds: float = 0.0
     best_step: int | None = None
     best: float | None = None
+    waited: int = 0
     last: Record = field(default_factory=dict)
     data: Record = field(default_factory=dict)
+    precision: str = ""
+
+
+class Judge(Protocol):
+    """How a model is evaluated.
+
+    Attributes:
+        best: the figure that decides which checkpoint is best.
+        higher: whether more of it is better.
+        at_start: evaluate before the first step as well.
+    """
+
+    best: str
+    higher: bool
+    at_start: bool
+
+    def share(self, module: nn.Module, process: int, processes: int, device: torch.device) -> list[Any]:
+        """Return what one of the processes adds to the evaluation, in any order; it must pickle."""
+
+    def figures(self, shares: list[Any]) -> Record:
+        """Turn what all processes added into figures."""
 
 
 @dataclass
@@ -73,28 +97,32 @@ class Job:
 
     Attributes:
         config: settings.
+        precision: ``"fp32"`` or ``"bf16"``, of the matrix products.
         objective: module whose call ``(**arrays, counts=...)`` gives the loss and the terms, as parts of means over
-            the step, and without ``counts`` the sums of an evaluation.
+            the step. What is saved as a model is called ``student`` in it.
         batches: where the steps come from.
         steps: how many steps to train.
-        judge: turns the summed evaluation into figures; ``"perplexity"`` decides which checkpoint is best.
+        judge: evaluates; None where there is nothing to evaluate on.
         save_model: writes a model folder, given the state of ``objective``.
         load_model: takes the weights of a folder that ``save_model`` wrote.
         on_record: is shown every record of the metrics.
+        patience: stop after so many evaluations without a better one; 0 for never.
     """
 
     config: TrainingConfig
+    precision: str
     objective: nn.Module
     batches: Batches
     steps: int
-    judge: Callable[[np.ndarray], Record]
+    judge: Judge | None
     save_model: Callable[[Path, State], None]
     load_model: Callable[[Path], None]
     on_record: Callable[[Record], None]
+    patience: int = 0
 
 
 def train(job: Job, accelerator: Accelerator, resume: checkpoints.Checkpoint | None = None) -> Progress:
-    """Train ``job.objective`` until ``job.steps`` steps are done.
+    """Train ``job.objective`` until ``job.steps`` steps are done, or it no longer gets better.
 
     Args:
         job: everything else.
@@ -105,7 +133,7 @@ def train(job: Job, accelerator: Accelerator, resume: checkpoints.Checkpoint | N
         TrainingError: the loss or the gradient is not finite; the checkpoints so far are untouched.
         CheckpointError: a checkpoint could not be written; those before it are untouched.
     """
-    progress, saved = Progress(), {}
+    progress, saved = Progress(precision=job.precision), {}
     if resume is not None:
         progress = Progress(**{name: resume.state[name] for name in asdict(progress)})
         job.load_model(resume.folder / checkpoints.MODEL)
@@ -135,25 +163,27 @@ class _Run:
 
     def __post_init__(self) -> None:
         device = self.accelerator.device
-        low = pick_precision(self.job.config.precision, device) == "bf16"
-        self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=low)
-        self.held_out = self.job.batches.held_out(*self._place)
+        self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=self.progress.precision == "bf16")
 
     @property
     def _place(self) -> tuple[int, int]:
         return self.accelerator.process_index, self.accelerator.num_processes
 
+    @property
+    def _stopping(self) -> bool:
+        return 0 < self.job.patience <= self.progress.waited
+
     def train(self) -> None:
         """Take the steps that are left; log, evaluate and save where it is time to."""
         job, config, progress = self.job, self.job.config, self.progress
         self.module.train()
-        if progress.step == 0:
+        if progress.step == 0 and job.judge is not None and job.judge.at_start:
             self.evaluate()
         # One step ahead, so that reading, packing and masking cost no time.
         with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
             ahead = pool.submit(job.batches.step, progress.step, *self._place)
             tokens, seconds = 0, 0.0  # since the last line of progress
-            while progress.step < job.steps:
+            while progress.step < job.steps and not self._stopping:
                 start = time.perf_counter()
                 step = ahead.result()
                 if progress.step + 1 < job.steps:
@@ -188,27 +218,29 @@ class _Run:
                 keeping = progress.step % config.checkpoint_every == 0 or last
                 if progress.step % config.evaluate_every == 0 or keeping:
                     self.evaluate()
-                if keeping:
+                if keeping or self._stopping:
                     self.save()
 
     def evaluate(self) -> None:
-        """Judge the model on the held-out passes of all processes."""
-        start, progress, device = time.perf_counter(), self.progress, self.accelerator.device
+        """Judge the model; every process has its share of the work."""
+        start, progress, judge = time.perf_counter(), self.progress, self.job.judge
+        if judge is None:
+            return
         self.module.eval()
         with self.autocast, torch.no_grad(), gathered(self.module):
-            sums = torch.zeros(5, dtype=torch.float64, device=device)
-            for one in self.held_out:
-                arrays = _on_device(one, device)
-                sums[:4] += self.module(**arrays)[0].to(sums)
-                sums[4] += (arrays["labels"] != IGNORED).sum()
+            share = judge.share(self.module, *self._place, self.accelerator.device)
         self.module.train()
-        figures = self.job.judge(self.accelerator.reduce(sums).cpu().numpy())
-        if not math.isfinite(figures["loss"]):
-            raise _no_number(progress.step, f"the held-out loss became {figures['loss']}")
+        figures = judge.figures(gather_object(share))
+        broken = [name for name, value in figures.items() if not math.isfinite(value)]
+        if broken:
+            raise _no_number(progress.step, f"{broken[0]} of the evaluation became {figures[broken[0]]}")
         progress.last = {"step": progress.step, "tokens": progress.tokens, "seconds": round(progress.seconds, 3)}
         progress.last |= figures
-        if progress.best is None or figures["perplexity"] < progress.best:
-            progress.best, progress.best_step = figures["perplexity"], progress.step
+        value = figures[judge.best]
+        if progress.best is None or (value > progress.best if judge.higher else value < progress.best):
+            progress.best, progress.best_step, progress.waited = value, progress.step, 0
+        else:
+            progress.waited += 1
         self.metrics.write({"kind": "evaluation", **progress.last})
         progress.seconds += time.perf_counter() - start
 
@@ -241,14 +273,14 @@ def update(
 ) -> tuple[dict[str, float], float]:
     """Take one optimizer step; returns the terms with the loss, and the norm of the gradient before clipping."""
     names = sorted(step.counts)
-    counts = torch.tensor([step.counts[name] for name in names], device=accelerator.device)
-    totals = {name: int(count) for name, count in zip(names, accelerator.reduce(counts), strict=True)}
+    counts = torch.tensor([step.counts[name] for name in names], dtype=torch.float64, device=accelerator.device)
+    totals = {name: float(count) for name, count in zip(names, accelerator.reduce(counts), strict=True)}
     sums: dict[str, Tensor] = {}
     for index, one in enumerate(step.passes):
         torch.manual_seed(_seed(config.seed, number, one.number))  # dropout
         with adding_up(module, accelerator, last=index + 1 == len(step.passes)):
             with autocast:
-                loss, terms = module(**_on_device(one, accelerator.device), counts=totals)
+                loss, terms = module(**on_device(one, accelerator.device), counts=totals)
             accelerator.backward(loss * accelerator.num_processes)
         for name, value in {"loss": loss.detach(), **terms}.items():
             sums[name] = sums.get(name, 0.0) + value
@@ -263,7 +295,7 @@ def update(
     if not math.isfinite(norm):
         raise _no_number(number + 1, f"the gradient's norm became {norm} at a loss of {figures['loss']:.4g}")
     for group in optimizer.param_groups:
-        group["lr"] = rate
+        group["lr"] = rate * group["scale"]
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return figures, norm
@@ -280,5 +312,6 @@ def _seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def _on_device(one: Pass, device: torch.device) -> State:
+def on_device(one: Pass, device: torch.device) -> State:
+    """Return the arrays of a pass as tensors on the device."""
     return {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in one.arrays.items()}

@@ -87,7 +87,7 @@ class Objective(nn.Module):
             self._teacher = (cast(DistilBertForMaskedLM, prepack(placed)),)
 
     def forward(
-        self, input_ids: Tensor, labels: Tensor, counts: Mapping[str, int] | None = None
+        self, input_ids: Tensor, labels: Tensor, counts: Mapping[str, float] | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the loss, or what an evaluation sums.
 
@@ -131,7 +131,7 @@ class Objective(nn.Module):
         return loss, {name: values[name].detach() for name in plan.terms}
 
     def _vocabulary(
-        self, hidden: Tensor, wise: Tensor | None, labels: Tensor, counts: Mapping[str, int]
+        self, hidden: Tensor, wise: Tensor | None, labels: Tensor, counts: Mapping[str, float]
     ) -> tuple[Tensor, dict[str, Tensor]]:
         plan, labels = self.plan, labels.flatten()
         hidden = hidden.flatten(0, 1)  # (B * S, D)
@@ -160,7 +160,7 @@ class Objective(nn.Module):
             None if teacher is None else teacher.vocab_projector,
         )
 
-    def _relation(self, states: Layers, wise: Layers, tokens: int) -> Tensor:
+    def _relation(self, states: Layers, wise: Layers, tokens: float) -> Tensor:
         """Sum of the relations between queries, between keys and between values."""
         assert self.teacher is not None
         mine = self.student.distilbert.transformer.layer[-1].attention

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -20,6 +21,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.optim import Optimizer
 
+from ..models.pytorch.device import bf16_is_faster
 from .config import TrainingConfig
 from .optimizer import make_optimizer
 
@@ -39,6 +41,14 @@ def make_accelerator(config: TrainingConfig, all_used: bool = True) -> Accelerat
         cpu=config.device == "cpu" or not torch.cuda.is_available(),
         kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=not all_used)],
     )
+
+
+def agree_on_precision(asked: str, accelerator: Accelerator) -> str:
+    """Return ``"fp32"`` or ``"bf16"``, the same on all processes: ``"auto"`` is what is faster on the first one."""
+    if asked != "auto":
+        return asked
+    decided = ["bf16" if bf16_is_faster(accelerator.device.type) else "fp32"]
+    return str(broadcast_object_list(decided)[0])
 
 
 def spread(objective: nn.Module, config: TrainingConfig, accelerator: Accelerator) -> tuple[nn.Module, Optimizer]:

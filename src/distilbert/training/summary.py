@@ -59,6 +59,7 @@ def write_summary(
             "command": shlex.join(["distilbert", *sys.argv[1:]]) if _from_shell() else "",
             "machine": machine(),
             "data": text.facts,
+            "precision": progress.precision,
             "steps": progress.step,
             "tokens": progress.tokens,
             "seconds": round(progress.seconds, 1),

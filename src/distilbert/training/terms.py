@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-def cosine_term(student: Tensor, teacher: Tensor, count: int) -> Tensor:
+def cosine_term(student: Tensor, teacher: Tensor, count: float) -> Tensor:
     """``mean of 1 - cos(h_s, h_t)`` over tokens (arXiv 1910.01108, section 3).
 
     Args:
@@ -24,7 +24,7 @@ def cosine_term(student: Tensor, teacher: Tensor, count: int) -> Tensor:
     return (1 - F.cosine_similarity(_exact(student), _exact(teacher), dim=-1)).sum() / count
 
 
-def hidden_term(student: Tensor, teacher: Tensor, count: int) -> Tensor:
+def hidden_term(student: Tensor, teacher: Tensor, count: float) -> Tensor:
     """``mean of (h_s - h_t)^2`` over tokens and width: hidden states of one pair of layers (arXiv 1909.10351, eq. 8).
 
     Args:
@@ -35,7 +35,7 @@ def hidden_term(student: Tensor, teacher: Tensor, count: int) -> Tensor:
     return (_exact(student) - _exact(teacher)).square().mean(dim=-1).sum() / count
 
 
-def relation_term(student: Tensor, teacher: Tensor, heads: int, count: int) -> Tensor:
+def relation_term(student: Tensor, teacher: Tensor, heads: int, count: float) -> Tensor:
     """``mean of KL(R_t || R_s)`` over heads and tokens, ``R = softmax(X X^T / sqrt(H))`` (arXiv 2012.15828, sec. 3.1).
 
     Args:

@@ -36,8 +36,8 @@ class VocabularyTerms:
     mlm: float = 0.0
     mse: float = 0.0
     temperature: float = 1.0
-    tokens: int = 1
-    masked: int = 1
+    tokens: float = 1
+    masked: float = 1
     chunk: int = 256
 
 

@@ -18,7 +18,7 @@ import numpy as np
 
 from ...core.errors import ConfigError
 from ...text.base import TokenizerBase
-from ..config import TrainingConfig
+from ..config import TextConfig
 from .cache import tokenize_corpus
 from .masking import IGNORED, mask_tokens, token_weights
 from .packing import PackedSequences
@@ -37,7 +37,7 @@ class Pass:
 
     Attributes:
         number: of the pass within the step, over all processes.
-        arrays: arguments of the objective, (B, S) each.
+        arrays: arguments of the objective; of text (B, S) each.
     """
 
     number: int
@@ -56,7 +56,7 @@ class Step:
     """
 
     passes: list[Pass]
-    counts: dict[str, int]
+    counts: dict[str, float]
     tokens: int
     state: dict[str, Any]
 
@@ -66,9 +66,6 @@ class Batches(Protocol):
 
     def step(self, number: int, process: int, processes: int) -> Step:
         """Return step ``number`` (from 0) for one of the processes; called in order."""
-
-    def held_out(self, process: int, processes: int) -> list[Pass]:
-        """Return the held-out passes of one of the processes."""
 
     def restore(self, state: dict[str, Any]) -> None:
         """Go to where a step left the data."""
@@ -88,7 +85,7 @@ class MaskedText:
 
     def __init__(
         self,
-        config: TrainingConfig,
+        config: TextConfig,
         training: PackedSequences | StreamedSequences,
         held_out: PackedSequences,
         counts: np.ndarray,
@@ -146,7 +143,7 @@ class MaskedText:
         return Step(passes, {"tokens": tokens, "masked": masked}, ids.size, state)
 
     def held_out(self, process: int, processes: int) -> list[Pass]:
-        """See :class:`Batches`; masks are the same in every run."""
+        """Return the held-out passes of one of the processes; masks are the same in every run."""
         each, count = self.config.sequences_per_pass, len(self._held_out)
         return [
             self._pass(index, self._held_out.take(start, min(each, count - start)), HELD_OUT_SEED, start)
@@ -175,7 +172,7 @@ class MaskedText:
 
 
 def open_text(
-    config: TrainingConfig, tokenizer: TokenizerBase, progress: Callable[[int, int], None] | None = None
+    config: TextConfig, tokenizer: TokenizerBase, progress: Callable[[int, int], None] | None = None
 ) -> MaskedText:
     """Tokenize, or find tokenized, what ``config.data`` names.
 

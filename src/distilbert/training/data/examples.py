@@ -1,0 +1,131 @@
+"""Labelled examples: what the rows of a file become, whatever its format, and what a label is for each task."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+FINETUNE_TASKS = (
+    "text-classification",
+    "token-classification",
+    "question-answering",
+    "multiple-choice",
+    "fill-mask",
+)
+SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
+
+
+@dataclass(frozen=True)
+class TextExample:
+    """A text or a pair of texts; also a text for fill-mask, which has no label.
+
+    Attributes:
+        place: where it stands, for messages: ``train.tsv:12``.
+        text: first text.
+        text_pair: second text.
+        label: name of its label, names of all its labels (multi-label), a number (regression), or None.
+    """
+
+    place: str
+    text: str
+    text_pair: str | None = None
+    label: str | tuple[str, ...] | float | None = None
+
+
+@dataclass(frozen=True)
+class TaggedExample:
+    """A sentence of words, each with its tag; None where it is not labelled."""
+
+    place: str
+    words: tuple[str, ...]
+    tags: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer, and the first of its characters in the context."""
+
+    text: str
+    start: int
+
+
+@dataclass(frozen=True)
+class QuestionExample:
+    """A question about a context.
+
+    Attributes:
+        place: where it stands, for messages.
+        key: its id in SQuAD files, else its number.
+        question: the question.
+        context: where the answer stands.
+        answers: all that count as right; the first is trained on. Empty: the context does not answer it (SQuAD 2.0).
+        labelled: False where nothing is known of the answer.
+    """
+
+    place: str
+    key: str
+    question: str
+    context: str
+    answers: tuple[Answer, ...] = ()
+    labelled: bool = True
+
+
+@dataclass(frozen=True)
+class ChoiceExample:
+    """Several endings or answers; ``label`` is the index of the right one, None where it is not known."""
+
+    place: str
+    context: str
+    question: str
+    choices: tuple[str, ...]
+    label: int | None = None
+
+
+Example = TextExample | TaggedExample | QuestionExample | ChoiceExample
+
+
+@dataclass(frozen=True)
+class Labels:
+    """The labels of a model.
+
+    Attributes:
+        names: as the model shows them, in the order of its outputs; one for a regression; empty for
+            question-answering, multiple-choice and fill-mask.
+        problem: ``SINGLE``, ``MULTI`` or ``REGRESSION`` for text-classification, else empty.
+        values: as files write them, where that differs: ``("0", "1")`` for ``("negative", "positive")``.
+    """
+
+    names: tuple[str, ...] = ()
+    problem: str = ""
+    values: tuple[str, ...] = ()
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Output of each label, by its value in files and by its name."""
+        return {key: number for keys in (self.names, self.values) for number, key in enumerate(keys)}
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """What a training step draws as a whole: a sequence, or the sequences of all choices of a question.
+
+    Attributes:
+        sequences: ids of each, special tokens included; one but for multiple-choice.
+        example: index of the example that it was made of; windows of one long text share it.
+        target: None where nothing is known, and for fill-mask; otherwise an array of
+
+            - text-classification: () int64, the label; (L,) float32 of zeros and ones (multi-label); () float32
+              (regression)
+            - token-classification: (S,) int64, a label for the first token of each word, -100 elsewhere
+            - question-answering: (2,) int64, first and last token of the answer; 0, 0 where this window has none
+            - multiple-choice: () int64, the choice
+
+        allowed: question-answering: (S,) bool, the tokens of the context; else None.
+    """
+
+    sequences: tuple[np.ndarray, ...]
+    example: int
+    target: np.ndarray | None = None
+    allowed: np.ndarray | None = None

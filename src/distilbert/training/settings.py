@@ -1,0 +1,141 @@
+"""Settings as data: one field a setting, in Python, in TOML and on the command line."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self, get_args, get_origin, get_type_hints
+
+from ..core.errors import ConfigError, reject_unknown
+from ..core.extras import require
+from ..core.files import write_text
+
+
+def setting(default: Any, help: str, *, choices: tuple[str, ...] = (), free: bool = False, factory: Any = None) -> Any:
+    """Describe a field.
+
+    Args:
+        default: its default; ``dataclasses.MISSING`` for a field that must be given.
+        help: what it means, with its unit.
+        choices: the values that it takes; empty for any.
+        free: it changes what is seen of a run, not its result, so a resumed run may differ in it.
+        factory: makes the default instead.
+    """
+    metadata = {"help": help, "choices": choices, "free": free}
+    if factory is not None:
+        return field(default_factory=factory, metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+REQUIRED = dataclasses.MISSING
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Base of all settings: types are checked and converted, then :meth:`validate` checks the values."""
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(type(self))
+        for item in dataclasses.fields(self):
+            value = _converted(item.name, getattr(self, item.name), hints[item.name])
+            numbers = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
+            if not all(math.isfinite(number) for number in numbers if isinstance(number, float)):
+                raise ConfigError(f"{item.name} must be finite; got {value!r}.")
+            choices = item.metadata["choices"]
+            if choices and value not in choices:
+                raise ConfigError(f"{item.name} must be one of {', '.join(choices)}; got {value!r}.")
+            object.__setattr__(self, item.name, value)
+        self.validate()
+
+    def validate(self) -> None:
+        """Check the values; the error names the field."""
+
+    def _demand(self, holds: bool, name: str, wanted: str) -> None:
+        if not holds:
+            raise ConfigError(f"{name} must be {wanted}; got {getattr(self, name)!r}.")
+
+    # As a file ------------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], where: str = "") -> Self:
+        """Build from plain values, such as those of a TOML file.
+
+        Raises:
+            UnknownArgumentError: a name that is no setting.
+            ConfigError: a value that cannot be.
+        """
+        reject_unknown(values, [item.name for item in dataclasses.fields(cls)], where or cls.__name__)
+        missing = [f.name for f in dataclasses.fields(cls) if _is_required(f) and f.name not in values]
+        if missing:
+            raise ConfigError(f"{where or cls.__name__} needs {', '.join(missing)}.")
+        return cls(**values)
+
+    @classmethod
+    def load(cls, path: str | Path, **changes: Any) -> Self:
+        """Read a TOML file; ``changes`` win over it.
+
+        Raises:
+            ConfigError: there is no such file, or it is not TOML.
+        """
+        return cls.from_dict(read_toml(path) | changes, where=str(path))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all settings as plain values."""
+        return dataclasses.asdict(self)
+
+    def save(self, path: str | Path) -> None:
+        """Write all settings as TOML, atomically; :meth:`load` reads them back."""
+        write_text(Path(path), require("tomli_w", "train").dumps(self.to_dict()))
+
+    def differences(self, other: Settings) -> list[str]:
+        """Return a line for each setting that decides the result and is not the same in ``other``."""
+        lines = []
+        for item in dataclasses.fields(self):
+            mine, theirs = getattr(self, item.name), getattr(other, item.name, None)
+            if not item.metadata["free"] and mine != theirs:
+                lines.append(f"{item.name}: {theirs!r} -> {mine!r}")
+        return lines
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """Return the content of a TOML file.
+
+    Raises:
+        ConfigError: there is no such file, or it is not TOML.
+    """
+    try:
+        return tomllib.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"There is no configuration at {path}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+
+
+def _is_required(item: dataclasses.Field[Any]) -> bool:
+    return item.default is REQUIRED and item.default_factory is REQUIRED
+
+
+def _converted(name: str, value: Any, kind: Any) -> Any:
+    """Return ``value`` as the type of its field, where that loses nothing."""
+    try:
+        return _fitted(value, kind)
+    except TypeError:
+        wanted = getattr(kind, "__name__", "") if isinstance(kind, type) and not get_args(kind) else str(kind)
+        raise ConfigError(f"{name} must be of type {wanted}; got {value!r}.") from None
+
+
+def _fitted(value: Any, kind: Any) -> Any:
+    origin = get_origin(kind) or kind
+    if origin is list and isinstance(value, (list, tuple)):
+        return [_fitted(entry, get_args(kind)[0]) for entry in value]
+    if origin is dict and isinstance(value, Mapping):
+        return {str(key): _fitted(entry, get_args(kind)[1]) for key, entry in value.items()}
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise TypeError
+    return value
