@@ -40,8 +40,9 @@ def with_settings(settings: type[C]) -> Callable[[Callable[[C, bool, bool], int]
         shared = {field.name for field in dataclasses.fields(TrainingConfig)}
         own_first = sorted(dataclasses.fields(settings), key=lambda field: field.name in shared)
         parameters += [_option(field, hints[field.name]) for field in own_first]
-        more = typer.Argument(metavar="[FILES]...", help="More of --data: --data a.txt b.txt.", show_default=False)
-        parameters.append(_parameter("more", Annotated[list[str] | None, more], None))
+        if "data" in hints:
+            more = typer.Argument(metavar="[FILES]...", help="More of --data: --data a.txt b.txt.", show_default=False)
+            parameters.append(_parameter("more", Annotated[list[str] | None, more], None))
         take.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         take.__doc__ = command.__doc__
         return take
@@ -55,7 +56,8 @@ def _collect(settings: type[C], given: dict[str, Any], config: str, resume: bool
     Raises:
         UsageError: a setting is missing, unknown or cannot be.
     """
-    given["data"] = [*(given.get("data") or []), *(given.pop("more", None) or [])] or None
+    if more := given.pop("more", None):
+        given["data"] = [*(given.get("data") or []), *more]
     given = {name: value for name, value in given.items() if value is not None}
     if not config and resume and "output" in given and (file := Path(given["output"]) / "config.toml").is_file():
         config = str(file)
@@ -64,7 +66,7 @@ def _collect(settings: type[C], given: dict[str, Any], config: str, resume: bool
     try:
         values = read_toml(config) | values if config else values
         missing = [f.name for f in dataclasses.fields(settings) if f.default is REQUIRED is f.default_factory]
-        missing = [f"--{name}" for name in missing if name not in values]
+        missing = [f"--{name.replace('_', '-')}" for name in missing if name not in values]
         if missing:
             raise UsageError(f"Missing option {', '.join(missing)}; give it here, or in a file for --config.")
         return settings.from_dict(values, where=config)
@@ -73,8 +75,7 @@ def _collect(settings: type[C], given: dict[str, Any], config: str, resume: bool
 
 
 def _option(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
-    several = field.name == "data"
-    kind = list[str] if several else hint if hint in PLAIN else str
+    kind = list[str] if _names_files(field.name) else hint if hint in PLAIN else str
     text = field.metadata["help"] + _default(field)
     choices = field.metadata["choices"]
     flag = f"--{field.name.replace('_', '-')}"
@@ -112,15 +113,22 @@ def _default(field: dataclasses.Field[Any]) -> str:
 
 def _parse(name: str, value: Any, hint: Any) -> Any:
     """Turn the text of an option into the type of its field: ``a=1,b=2`` for a table, ``1,2`` for a list."""
-    if hint in PLAIN or name == "data":
+    if hint in PLAIN or _names_files(name):
         return value
     parts = [part.strip() for part in value.split(",") if part.strip()]
     if hint.__origin__ is list:
         return parts if hint.__args__[0] is str else [_number(name, part) for part in parts]
     pairs = [part.partition("=") for part in parts]
+    words = hint.__args__[1] is str
     if not all(sign for _, sign, _ in pairs):
-        raise UsageError(f"--{name.replace('_', '-')} {value!r}: pairs such as ce=5,mlm=2 are expected.")
-    return {key.strip(): _number(name, number) for key, _, number in pairs}
+        example = "text=review,label=stars" if words else "ce=5,mlm=2"
+        raise UsageError(f"--{name.replace('_', '-')} {value!r}: pairs such as {example} are expected.")
+    return {key.strip(): other.strip() if words else _number(name, other) for key, _, other in pairs}
+
+
+def _names_files(name: str) -> bool:
+    """Say whether an option may be given several times, each with a name that may hold any character."""
+    return name == "data" or name.endswith("_data")
 
 
 def _number(name: str, text: str) -> float:

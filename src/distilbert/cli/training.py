@@ -13,6 +13,7 @@ from ..core.errors import DistilBertError
 from .failures import OK, Interrupted
 
 Record = dict[str, Any]
+ABOUT = ("kind", "step", "tokens", "seconds")  # in every record of an evaluation
 
 
 class LostProcessError(DistilBertError, RuntimeError):
@@ -54,6 +55,10 @@ class Watch:
         """Show how far tokenization is."""
         self._say(f"tokenized {documents:,} documents, {tokens:,} tokens", keep=False)
 
+    def data(self, line: str) -> None:
+        """Show what was found in the data."""
+        self._say(line, keep=True)
+
     def record(self, record: Record) -> None:
         """Show a record of ``metrics.jsonl``."""
         self._step = record["step"]
@@ -86,7 +91,13 @@ def describe_step(record: Record) -> str:
 
 
 def describe_evaluation(record: Record) -> str:
-    """Return, for example, ``"step 100: held-out perplexity 35.2 (teacher 28.1), KL 0.31, agreement 61.0 %"``."""
+    """Return, for example, ``"step 100: held-out perplexity 35.2 (teacher 28.1), KL 0.31, agreement 61.0 %"``.
+
+    Of a labelled evaluation it tells all metrics: ``"step 100: accuracy 0.893, f1 0.897"``.
+    """
+    if "loss" not in record:
+        metrics = [f"{name} {value:.4g}" for name, value in record.items() if name not in ABOUT]
+        return f"step {record['step']}: {', '.join(metrics)}"
     text = f"step {record['step']}: held-out perplexity {record['perplexity']:.4g}"
     if "teacher_perplexity" in record:
         text += f" (teacher {record['teacher_perplexity']:.4g}), KL {record['kl']:.3g}"
@@ -101,8 +112,8 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
-def watched(run: Callable[..., Path], config: Any, resume: bool, overwrite: bool) -> int:
-    """Run a training function under a :class:`Watch` and say what it left.
+def watched(run: Callable[..., Path], config: Any, resume: bool, overwrite: bool, *, labelled: bool = False) -> int:
+    """Run a training function, of text or of labelled data, under a :class:`Watch` and say what it left.
 
     Raises:
         LostProcessError: another of several processes ended; it has said why.
@@ -110,8 +121,8 @@ def watched(run: Callable[..., Path], config: Any, resume: bool, overwrite: bool
     rank, together = os.environ.get("RANK", "0"), int(os.environ.get("WORLD_SIZE", "1")) > 1
     try:
         with Watch() as watch:
-            shown = {"on_record": watch.record, "on_tokenized": watch.tokenized}
-            folder = run(config, resume=resume, overwrite=overwrite, **shown)
+            about = {"on_data": watch.data} if labelled else {"on_tokenized": watch.tokenized}
+            folder = run(config, resume=resume, overwrite=overwrite, on_record=watch.record, **about)
     except RuntimeError as error:
         if together and "onnection" in str(error):  # closed by peer, reset
             raise LostProcessError(f"process {rank} stops, because another one did: see its message.") from error

@@ -9,10 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from ..core.errors import ConfigError, InputError, UnknownArgumentError
-from ..core.files import output_folder
+from ..core.errors import ConfigError
 from ..models.auto import AutoTokenizer
 from ..models.pytorch import DistilBertForMaskedLM
 from ..text.base import TokenizerBase
@@ -25,11 +24,11 @@ from .objective import Objective, Plan
 from .processes import agree_on_precision, make_accelerator
 from .reports.card import is_ours, write_card
 from .reports.report import write_report
+from .runs import ModelFiles, begin, open_run
 from .students import build_pretrained, build_student, load_teacher, make_plan
 from .summary import write_summary
 
 Record = dict[str, Any]
-CONFIG = "config.toml"
 
 
 def distill(
@@ -58,7 +57,7 @@ def distill(
         TrainingError: the loss is no longer a number.
         CheckpointError: the disk is full.
     """
-    folder, checkpoint = _open_run(config, config.teacher, resume, overwrite)
+    folder, checkpoint = open_run(config, config.teacher, resume, overwrite)
     teacher = load_teacher(config.teacher)
     student = build_student(config, teacher)
     plan = make_plan(config, student.config, teacher.config)
@@ -78,42 +77,9 @@ def pretrain(
 
     Arguments, result and errors are those of :func:`distill`.
     """
-    folder, checkpoint = _open_run(config, config.model, resume, overwrite)
+    folder, checkpoint = open_run(config, config.model, resume, overwrite)
     objective = Objective(build_pretrained(config), Plan(chunk=config.chunk))
     return _run(config, folder, checkpoint, objective, config.model, on_record, on_tokenized)
-
-
-def _open_run(
-    config: TextConfig, base: str, resume: bool, overwrite: bool
-) -> tuple[Path, checkpoints.Checkpoint | None]:
-    """Look at what is in the output folder; returns it and the checkpoint to go on from."""
-    if resume and overwrite:
-        raise InputError("resume goes on with a run and overwrite starts it anew: choose one.")
-    if Path(config.output).resolve() == Path(base).resolve():
-        raise InputError(f"output must be another folder than that of the model, {base}, which the run would replace.")
-    folder = output_folder(config.output)
-    if not (folder / CONFIG).is_file():
-        if any((folder / name).exists() for name in ("config.json", "model.safetensors")) and not overwrite:
-            raise InputError(f"{folder} holds a model; name another folder, or overwrite it.")
-        return folder, None
-    if resume:
-        try:
-            earlier = type(config).load(folder / CONFIG)
-        except (ConfigError, UnknownArgumentError) as error:
-            raise ConfigError(
-                f"{folder} holds no run that can be resumed so; is it another command's, or another version's? {error}"
-            ) from None
-        changed = config.differences(earlier)
-        if changed:
-            raise ConfigError(
-                f"{folder} holds a run with other settings, so it cannot be resumed with these. Before -> now:\n"
-                + "\n".join(f"  {line}" for line in changed)
-                + "\nResume with the settings of then, or start anew (overwrite) or in another folder."
-            )
-        return folder, checkpoints.newest(folder / "checkpoints")
-    if not overwrite:
-        raise InputError(f"{folder} holds a run; go on with it (resume), start it anew (overwrite), or name another.")
-    return folder, None
 
 
 def _run(
@@ -139,26 +105,13 @@ def _run(
     with accelerator.main_process_first():
         text = open_text(config, tokenizer, on_tokenized)
     text.check(accelerator.num_processes)
-    if accelerator.is_main_process:
-        if checkpoint is None:
-            checkpoints.clear(folder / "checkpoints")
-            for events in (folder / "tensorboard").glob("events.out.*"):
-                events.unlink()
-        config.save(folder / CONFIG)
-    accelerator.wait_for_everyone()
+    begin(config, folder, checkpoint, accelerator)
     if config.gradient_checkpointing:
         student.gradient_checkpointing_enable()
     precision = checkpoint.state["precision"] if checkpoint else agree_on_precision(config.precision, accelerator)
     objective.place_teacher(accelerator.device, precision == "bf16")
 
-    def save_model(path: Path, state: dict[str, Tensor]) -> None:
-        mine = {name.removeprefix("student."): t for name, t in state.items() if name.startswith("student.")}
-        student.save_pretrained(path, state_dict=mine)
-        tokenizer.save_pretrained(path)
-
-    def load_model(path: Path) -> None:
-        student.load_state_dict(DistilBertForMaskedLM.from_pretrained(path).state_dict())
-
+    files = ModelFiles(student, tokenizer)
     job = Job(
         config=config,
         precision=precision,
@@ -166,8 +119,8 @@ def _run(
         batches=text,
         steps=text.steps(),
         judge=HeldOutText(text, objective.teacher is not None),
-        save_model=save_model,
-        load_model=load_model,
+        save_model=files.save,
+        load_model=files.load,
         on_record=on_record or (lambda record: None),
     )
     progress = train(job, accelerator, checkpoint)

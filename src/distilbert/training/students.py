@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import TypeVar
 
 import torch
 
@@ -11,11 +12,12 @@ from ..core.errors import ConfigError
 from ..core.schema import HEADS
 from ..models.auto import AutoTokenizer
 from ..models.checkpoint import open_checkpoint
-from ..models.pytorch import DistilBertForMaskedLM
+from ..models.pytorch import DistilBertForMaskedLM, DistilBertPreTrainedModel
 from .config import DistillConfig, PretrainConfig
 from .objective import Plan
 
 HEAD = HEADS["ForMaskedLM"]
+M = TypeVar("M", bound=DistilBertPreTrainedModel)
 
 
 def load_teacher(name: str) -> DistilBertForMaskedLM:
@@ -54,16 +56,23 @@ def build_student(config: DistillConfig, teacher: DistilBertForMaskedLM) -> Dist
         sizes.hidden_dim = config.hidden_dim or (4 * sizes.dim if config.dim else sizes.hidden_dim)
         sizes.validate()
         return DistilBertForMaskedLM(sizes)
+    return with_layers(teacher, picks)
+
+
+def with_layers(model: M, picks: list[int]) -> M:
+    """Return a model of the same class made of some blocks of ``model``, its embeddings and its head."""
+    sizes = copy.deepcopy(model.config)
+    sizes.n_layers = len(picks)
     sizes.pruned_heads = {
-        new: teacher.config.pruned_heads[old] for new, old in enumerate(picks) if old in teacher.config.pruned_heads
+        new: model.config.pruned_heads[old] for new, old in enumerate(picks) if old in model.config.pruned_heads
     }
-    student = DistilBertForMaskedLM(sizes)
-    copy_layers(teacher, student, picks)
-    return student
+    smaller = type(model)(sizes)
+    copy_layers(model, smaller, picks)
+    return smaller
 
 
-def copy_layers(teacher: DistilBertForMaskedLM, student: DistilBertForMaskedLM, picks: list[int]) -> None:
-    """Copy embeddings, the picked blocks in their order, and the masked-LM head."""
+def copy_layers(teacher: DistilBertPreTrainedModel, student: DistilBertPreTrainedModel, picks: list[int]) -> None:
+    """Copy embeddings, the picked blocks in their order, and the head."""
     state = {}
     for name, tensor in teacher.state_dict().items():
         parts = name.split(".")

@@ -51,22 +51,23 @@ def write_summary(
             "teacher": figures["teacher"] | {"perplexity": last["teacher_perplexity"]},
             "student": figures["student"],
         }
-    write_json(
-        folder / "summary.json",
-        {
-            "title": folder.resolve().name,
-            "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            "command": shlex.join(["distilbert", *sys.argv[1:]]) if _from_shell() else "",
-            "machine": machine(),
-            "data": text.facts,
-            "precision": progress.precision,
-            "steps": progress.step,
-            "tokens": progress.tokens,
-            "seconds": round(progress.seconds, 1),
-            "best_step": progress.best_step,
-            "models": figures,
-        },
-    )
+    write_json(folder / "summary.json", about_run(folder, text.facts, progress) | {"models": figures})
+
+
+def about_run(folder: Path, data: dict[str, Any], progress: Progress) -> dict[str, Any]:
+    """Return what every summary says: when, how and where the run was made, and on what data."""
+    return {
+        "title": folder.resolve().name,
+        "created": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(["distilbert", *sys.argv[1:]]) if _from_shell() else "",
+        "machine": machine(),
+        "data": data,
+        "precision": progress.precision,
+        "steps": progress.step,
+        "tokens": progress.tokens,
+        "seconds": round(progress.seconds, 1),
+        "best_step": progress.best_step,
+    }
 
 
 def encoder_speeds(models: dict[str, DistilBertForMaskedLM], text: MaskedText, rounds: int = 3) -> dict[str, float]:

@@ -1,0 +1,109 @@
+"""Everything that decides a fine-tuning run, as data; the defaults are those that BERT is usually fine-tuned with."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+from ..config import TrainingConfig
+from ..data.examples import FINETUNE_TASKS, MULTI, REGRESSION, SINGLE
+from ..settings import REQUIRED, setting
+
+
+def _shared(name: str, default: Any) -> Any:
+    """Return a setting of every run with another default."""
+    field = next(field for field in dataclasses.fields(TrainingConfig) if field.name == name)
+    given = {"factory": default} if callable(default) else {}
+    return setting(
+        None if given else default,
+        field.metadata["help"],
+        choices=field.metadata["choices"],
+        free=field.metadata["free"],
+        **given,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinetuneConfig(TrainingConfig):
+    """Fine-tuning a model on labelled data (arXiv 1810.04805, section 4), from a teacher too if there is one."""
+
+    task: str = setting(REQUIRED, "What the model is to do.", choices=FINETUNE_TASKS)
+    model: str = setting(REQUIRED, "DistilBERT or BERT to start from: a folder, or the name of a model.")
+    train_data: list[str] = setting(
+        REQUIRED, "Labelled files: .csv, .tsv, .jsonl, .parquet, .conll, SQuAD's .json, or names of `datasets`."
+    )
+    eval_data: list[str] = setting(None, "Labelled files to evaluate on.", factory=list)
+    unlabelled_data: list[str] = setting(
+        None, "More texts of the same kind, from which the student learns what the teacher says.", factory=list
+    )
+    columns: dict[str, str] = setting(
+        None, "Which column is what, such as text=review,label=stars; guessed where not given.", factory=dict
+    )
+    delimiter: str = setting("", "What separates columns, where it is not what the file's name says.")
+    split: str = setting("train", "Split of a `datasets` name to train on.")
+    eval_split: str = setting("validation", "Split of a `datasets` name to evaluate on.")
+    problem: str = setting(
+        "", "Kind of text-classification; guessed where not given.", choices=("", SINGLE, MULTI, REGRESSION)
+    )
+    label_names: list[str] = setting(
+        None, "Names for the labels, in the order of the sorted labels of the file.", factory=list
+    )
+    layers: str = setting("", "Start from these blocks of the model only: numbers 0,2,4 or a count to spread evenly.")
+    fresh_head: bool = setting(False, "Start the head from random numbers, whatever head the model has.")
+    freeze: str = setting("none", "Do not train: embeddings; embeddings and that many blocks, such as 2; or encoder.")
+    max_length: int = setting(0, "Tokens a sequence at most. Default: the model's, 384 for question-answering.")
+    stride: int = setting(128, "Tokens that two windows of a long text share.")
+    long_texts: str = setting("window", "Texts above max_length: windows, or cut.", choices=("window", "cut"))
+    class_weights: str = setting(
+        "none", "balanced weighs each label by the inverse of its frequency.", choices=("none", "balanced")
+    )
+    teacher: str = setting("", "Model for the same task, whose scores are learned as well.")
+    temperature: float = setting(2.0, "Temperature of the teacher's and the student's scores.")
+    teacher_weight: float = setting(0.5, "Part of the teacher in the loss; the labels have the rest.")
+    batch_size: int = setting(32, "Examples a step, over all processes.")
+    patience: int = setting(0, "Stop after so many evaluations without a better one; 0 for never.")
+    select: str = setting("last", "Which checkpoint becomes the model.", choices=("last", "best"))
+    seeds: int = setting(1, "Train so many times, with seeds counted up; the median becomes the model.")
+    learning_rates: list[float] = setting(None, "Train with each of these; the best becomes the model.", factory=list)
+    epochs: float = _shared("epochs", 3.0)
+    learning_rate: float = _shared("learning_rate", 5e-5)
+    betas: list[float] = _shared("betas", lambda: [0.9, 0.999])
+    epsilon: float = _shared("epsilon", 1e-8)
+    warmup: float = _shared("warmup", 0.1)
+    clip: float = _shared("clip", 1.0)
+    seed: int = _shared("seed", 42)
+    evaluate_every: int = setting(0, "Steps between evaluations; 0 for once an epoch.")
+    checkpoint_every: int = setting(0, "Steps between checkpoints; 0 for once an epoch.", free=True)
+    keep: int = _shared("keep", 1)
+
+    def validate(self) -> None:
+        """Check the values; the error names the field."""
+        super().validate()
+        self._demand(bool(self.train_data), "train_data", "at least one file")
+        self._demand(bool(self.model), "model", "a folder or a name")
+        for name in ("batch_size", "seeds"):
+            self._demand(getattr(self, name) >= 1, name, "at least 1")
+        for name in ("patience", "stride"):
+            self._demand(getattr(self, name) >= 0, name, "0 or more")
+        self._demand(self.max_length == 0 or self.max_length >= 8, "max_length", "0 or at least 8")
+        self._demand(self.temperature > 0, "temperature", "more than 0")
+        self._demand(0 < self.teacher_weight <= 1, "teacher_weight", "more than 0 and at most 1")
+        self._demand(
+            self.freeze in ("none", "embeddings", "encoder") or self.freeze.isdecimal(),
+            "freeze",
+            "none, embeddings, a number of blocks, or encoder",
+        )
+        classifies = self.task == "text-classification"
+        self._demand(not self.problem or classifies, "problem", "left out for tasks other than text-classification")
+        self._demand(
+            self.class_weights == "none" or (self.task in FINETUNE_TASKS[:2] and self.problem != REGRESSION),
+            "class_weights",
+            "none where there are no classes",
+        )
+        self._demand(bool(self.teacher) or not self.unlabelled_data, "teacher", "given with unlabelled_data")
+        for name in ("patience", "learning_rates"):
+            self._demand(bool(self.eval_data) or not getattr(self, name), name, "left out where eval_data is not given")
+        self._demand(bool(self.eval_data) or self.select == "last", "select", "last where eval_data is not given")
+        self._demand(bool(self.eval_data) or self.seeds == 1, "seeds", "1 where eval_data is not given")
+        self._demand(all(rate > 0 for rate in self.learning_rates), "learning_rates", "above 0")

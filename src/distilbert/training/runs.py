@@ -1,0 +1,96 @@
+"""The folder of a run: what is in it before, what is put there first, and the model in its checkpoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+from ..core.errors import ConfigError, InputError, UnknownArgumentError
+from ..core.files import output_folder
+from ..text.base import TokenizerBase
+from . import checkpoints
+from .config import TrainingConfig
+from .processes import State
+
+CONFIG = "config.toml"
+
+
+def open_run(
+    config: TrainingConfig, base: str, resume: bool, overwrite: bool
+) -> tuple[Path, checkpoints.Checkpoint | None]:
+    """Look at what is in the output folder of a run.
+
+    Args:
+        config: settings.
+        base: the model that the run starts from, which it must not replace.
+        resume: go on with the run that is there.
+        overwrite: start it anew.
+
+    Returns:
+        The folder, and the checkpoint to go on from.
+
+    Raises:
+        InputError: the folder holds a model, or a run that is neither to be resumed nor overwritten.
+        ConfigError: the run that is there had other settings.
+    """
+    if resume and overwrite:
+        raise InputError("resume goes on with a run and overwrite starts it anew: choose one.")
+    if Path(config.output).resolve() == Path(base).resolve():
+        raise InputError(f"output must be another folder than that of the model, {base}, which the run would replace.")
+    folder = output_folder(config.output)
+    if not (folder / CONFIG).is_file():
+        if any((folder / name).exists() for name in ("config.json", "model.safetensors")) and not overwrite:
+            raise InputError(f"{folder} holds a model; name another folder, or overwrite it.")
+        return folder, None
+    if resume:
+        try:
+            earlier = type(config).load(folder / CONFIG)
+        except (ConfigError, UnknownArgumentError) as error:
+            raise ConfigError(
+                f"{folder} holds no run that can be resumed so; is it another command's, or another version's? {error}"
+            ) from None
+        changed = config.differences(earlier)
+        if changed:
+            raise ConfigError(
+                f"{folder} holds a run with other settings, so it cannot be resumed with these. Before -> now:\n"
+                + "\n".join(f"  {line}" for line in changed)
+                + "\nResume with the settings of then, or start anew (overwrite) or in another folder."
+            )
+        return folder, checkpoints.newest(folder / "checkpoints")
+    if not overwrite:
+        raise InputError(f"{folder} holds a run; go on with it (resume), start it anew (overwrite), or name another.")
+    return folder, None
+
+
+def begin(
+    config: TrainingConfig, folder: Path, checkpoint: checkpoints.Checkpoint | None, accelerator: Accelerator
+) -> None:
+    """Write the settings into the folder, and where a run starts anew remove what an earlier one left."""
+    if accelerator.is_main_process:
+        if checkpoint is None:
+            checkpoints.clear(folder / "checkpoints")
+            for events in (folder / "tensorboard").glob("events.out.*"):
+                events.unlink()
+        config.save(folder / CONFIG)
+    accelerator.wait_for_everyone()
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """Writes and reads the student of an objective as a model folder."""
+
+    student: Any
+    tokenizer: TokenizerBase
+
+    def save(self, path: Path, state: State) -> None:
+        """Write a model folder, given the state of the objective."""
+        mine = {name.removeprefix("student."): t for name, t in state.items() if name.startswith("student.")}
+        self.student.save_pretrained(path, state_dict=mine)
+        self.tokenizer.save_pretrained(path)
+
+    def load(self, path: Path) -> None:
+        """Take the weights of a folder that :meth:`save` wrote."""
+        self.student.load_state_dict(type(self.student).from_pretrained(path).state_dict())
