@@ -30,8 +30,12 @@ _MODULES = {
         *[f"{prefix}AutoModel{head}" for prefix in ("", "TF", "Flax") for head in _HEADS],
     ],
     "models.convert": ["convert"],
+    "models.packaging.package": ["package"],
     "tasks.pipeline": ["pipeline"],
+    "weights.installed": ["installed_models"],
     "training.config": ["DistillConfig", "PretrainConfig"],
+    "training.finetuning.config": ["FinetuneConfig"],
+    "training.finetuning.run": ["finetune"],
     "training.distill": ["distill", "pretrain"],
 }  # fmt: skip
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
@@ -111,6 +115,7 @@ if TYPE_CHECKING:
     from .models.keras import TFDistilBertForTokenClassification as TFDistilBertForTokenClassification
     from .models.keras import TFDistilBertModel as TFDistilBertModel
     from .models.keras import TFDistilBertPreTrainedModel as TFDistilBertPreTrainedModel
+    from .models.packaging.package import package as package
     from .models.pytorch import DistilBertForMaskedLM as DistilBertForMaskedLM
     from .models.pytorch import DistilBertForMultipleChoice as DistilBertForMultipleChoice
     from .models.pytorch import DistilBertForQuestionAnswering as DistilBertForQuestionAnswering
@@ -127,3 +132,6 @@ if TYPE_CHECKING:
     from .training.config import PretrainConfig as PretrainConfig
     from .training.distill import distill as distill
     from .training.distill import pretrain as pretrain
+    from .training.finetuning.config import FinetuneConfig as FinetuneConfig
+    from .training.finetuning.run import finetune as finetune
+    from .weights.installed import installed_models as installed_models

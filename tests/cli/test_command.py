@@ -20,7 +20,8 @@ HEAVY = ("torch", "numpy", "tokenizers", "pyarrow", "rich", "safetensors", "hugg
 @pytest.mark.parametrize(
     "arguments",
     [
-        "--help", "run --help", "distill --help", "pretrain -h", "convert --help", "tokenize -h", "info --help",
+        "--help", "run --help", "finetune --help", "evaluate --help", "distill --help", "pretrain -h", "convert --help",
+        "package --help", "tokenize -h", "info --help",
         "--version",
     ],
 )  # fmt: skip
@@ -36,7 +37,10 @@ def test_help_loads_nothing_heavy(arguments: str) -> None:
     assert done.stderr == "0 []\n"
 
 
-@pytest.mark.parametrize("command", ["", "run", "distill", "pretrain", "convert", "tokenize", "info"])
+@pytest.mark.parametrize(
+    "command",
+    ["", "run", "finetune", "evaluate", "distill", "pretrain", "convert", "package", "tokenize", "info"],
+)
 def test_help_ends_with_an_example(cli: Command, command: str) -> None:
     done = cli(*command.split(), "--help")
     assert done.code == 0

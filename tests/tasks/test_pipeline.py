@@ -17,6 +17,8 @@ import distilbert
 from distilbert.core.errors import InputError, ModelNotFoundError, UnknownArgumentError
 from distilbert.models.auto import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 from distilbert.tasks import TASKS, pipeline
+from distilbert.tasks.defaults import DEFAULT_MODELS
+from tests.packages import installed
 
 Folder = Callable[[str], Path]
 TEXT = "I love this movie"
@@ -88,7 +90,15 @@ def test_config_and_tokenizer_from_elsewhere(model_folder: Folder, tmp_path: Pat
 @pytest.mark.parametrize(
     ("task", "model", "options", "error", "message"),
     [
-        ("fill-mask", None, {}, InputError, "no default model: pass model="),
+        (
+            "fill-mask",
+            None,
+            {},
+            InputError,
+            "'fill-mask' has no default model .*: pass model=",
+        ),
+        (None, None, {}, InputError, "needs a task or a model: pass model="),
+        ("fil-mask", None, {}, InputError, "no task 'fil-mask'"),
         ("fil-mask", "labels", {}, InputError, "no task 'fil-mask'. Did you mean 'fill-mask'.*multiple-choice"),
         (
             "fill-mask",
@@ -121,6 +131,21 @@ def test_config_and_tokenizer_from_elsewhere(model_folder: Folder, tmp_path: Pat
 def test_messages(model_folder: Folder, task: Any, model: Any, options: Any, error: Any, message: str) -> None:
     with pytest.raises(error, match=message):
         pipeline(task, model and model_folder(model), **options)
+
+
+@pytest.mark.parametrize("task", ["text-classification", "sentiment-analysis"])
+def test_a_task_without_a_model_takes_its_default(
+    model_folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
+) -> None:
+    monkeypatch.setitem(DEFAULT_MODELS, "text-classification", "tiny-default")
+    with pytest.raises(InputError, match="tiny-default, is not installed: pip install tiny-default, or `make run`"):
+        pipeline(task)
+    monkeypatch.syspath_prepend(installed(tmp_path, "tiny-default"))
+    (answer,), (expected,) = pipeline(task)(TEXT), pipeline(task, model_folder("labels"))(TEXT)
+    assert answer["label"] == expected["label"]
+    assert answer["score"] == pytest.approx(expected["score"], abs=0.02)
+    with pytest.raises(InputError, match="'fill-mask' has no default model"):
+        pipeline("fill-mask")
 
 
 def test_messages_about_loaded_models(model_folder: Folder) -> None:

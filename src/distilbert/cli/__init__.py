@@ -13,7 +13,7 @@ import typer
 
 from .. import __version__
 from ..core.errors import DistilBertError
-from . import convert, distill, info, pretrain, run, tokenize
+from . import convert, distill, evaluate, finetune, info, package, pretrain, run, tokenize
 from .failures import BROKEN_PIPE, FAILED, INTERRUPTED, OK, USAGE, UsageError, explain, silence, warn
 
 DEBUG = "DISTILBERT_DEBUG"
@@ -43,7 +43,8 @@ def _deferred(command: Callable[..., int]) -> Callable[..., Callable[[], int]]:
 
 
 COMMANDS = {
-    "run": run, "distill": distill, "pretrain": pretrain, "convert": convert, "tokenize": tokenize, "info": info,
+    "run": run, "finetune": finetune, "evaluate": evaluate, "distill": distill, "pretrain": pretrain,
+    "convert": convert, "package": package, "tokenize": tokenize, "info": info,
 }  # fmt: skip
 for name, room in COMMANDS.items():
     app.command(name, epilog=_epilog(room.EXAMPLE))(_deferred(room.command))

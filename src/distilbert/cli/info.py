@@ -15,13 +15,15 @@ def command(
     model: Annotated[
         str | None,
         typer.Argument(
-            metavar="[MODEL]", help="A folder, or a name on the hub. Default: the environment.", show_default=False
+            metavar="[MODEL]",
+            help="A folder, or a name. Default: the environment.",
+            show_default=False,
         ),
     ] = None,
     tensors: Annotated[bool, typer.Option("--tensors", help="List every tensor with its shape and type.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> int:
-    """Show a model's configuration, sizes and tokenizer; without a model, versions, devices and extras."""
+    """Show a model's configuration, sizes and tokenizer; without a model, versions, devices, extras and models."""
     if model is None and tensors:
         raise UsageError("--tensors goes with a model: distilbert info MODEL --tensors.")
     if model is None:
@@ -30,6 +32,10 @@ def command(
         from .model_info import describe_model
 
     found = describe() if model is None else describe_model(model, tensors)
+    if model is None:
+        from ..weights.installed import installed_models
+
+        found["models"] = {name: str(folder) for name, folder in installed_models().items()}
     if json:
         from json import dumps
 
@@ -44,7 +50,7 @@ def _lines(values: dict[str, Any], indent: str = "") -> list[str]:
     lines: list[str] = []
     width = max((len(str(name)) for name, value in values.items() if not isinstance(value, dict)), default=0)
     for name, value in values.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and value:
             lines += [f"{indent}{name}:", *_lines(value, indent + "  ")]
         else:
             lines.append(f"{indent}{name:<{width}}  {_text(value)}")
@@ -54,6 +60,6 @@ def _lines(values: dict[str, Any], indent: str = "") -> list[str]:
 def _text(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, list):
+    if isinstance(value, (list, dict)):
         return ", ".join(map(str, value)) or "none"
     return f"{value:,}" if isinstance(value, int) else "-" if value is None else str(value)

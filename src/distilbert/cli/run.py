@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .failures import UsageError
+from ..core.errors import InputError
+from .failures import UsageError, warn
 
 EXAMPLE = r"""
 printf 'a red car\ta crimson automobile\n' | \
@@ -60,7 +61,7 @@ def _option(name: str, text: str) -> Any:
 
 
 _TASK = _option("--task", "What to do, such as text-classification; default: what the model is for.")
-_MODEL = _option("--model", "Folder of the model, or its name on the hub.")
+_MODEL = _option("--model", "Folder of the model, or its name: installed or on the hub. Default: that of the task.")
 _INPUT = _option("--input", "File to read: .json .jsonl .csv .tsv .txt (also .gz), .parquet.")
 _OUTPUT = _option("--output", "File to write: .json .jsonl .csv .tsv (also .gz), .parquet.")
 _COLUMN = _option("--column", "Columns to use: a,b in the task's order, or argument=column,...")
@@ -150,7 +151,21 @@ def command(
         "doc_stride" if job.task == "question-answering" else "stride": stride,
     }
     job.params.update({name: value for name, value in values.items() if value is not None} | _params(param or []))
+    if model is None and job.task is not None:
+        loading["model"] = _default_model(job.task)
     return run(job)
+
+
+def _default_model(task: str) -> str:
+    """Return the folder of the default model of a task, and say which one it is."""
+    from ..tasks.defaults import default_model
+
+    try:
+        name, folder = default_model(task, "--model")
+    except InputError as error:
+        raise UsageError(str(error)) from None
+    warn(f"no --model, so the default of {task} is used: {name}")
+    return str(folder)
 
 
 def _device(name: str | None) -> str | int | None:

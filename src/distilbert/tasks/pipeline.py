@@ -14,6 +14,7 @@ from ..core.schema import Head, head_of
 from ..models.frameworks import FRAMEWORKS, Framework, framework_of
 from .base import Task
 from .batching import BATCH_TOKENS
+from .defaults import default_model
 from .registry import find_task, tasks_for
 
 
@@ -43,7 +44,8 @@ def pipeline(
 
     Args:
         task: its name, such as ``"text-classification"``; None: what the model was made for.
-        model: a folder, a name on the hub, a loaded model, or a :class:`~distilbert.core.runner.Runner`.
+        model: a folder, the name of an installed model or of one on the hub, a loaded model, or a
+            :class:`~distilbert.core.runner.Runner`; None: the default model of the task, where it is installed.
         config: a configuration, or where to read it, instead of the model's own.
         tokenizer: a tokenizer, or where to read it; by default it is read from where the model is.
         framework: what runs the model: ``"pt"`` (PyTorch), ``"tf"`` (Keras on TensorFlow) or ``"flax"`` (JAX).
@@ -66,12 +68,12 @@ def pipeline(
         The task; call it with inputs. It has ``.model``, ``.tokenizer``, ``.task``, ``.runner`` and ``.device``.
 
     Raises:
-        InputError: no model, an unknown task or framework, or a model made for another task.
+        InputError: no model and no default, an unknown task or framework, or a model made for another task.
         UnknownArgumentError: an argument that neither this function nor the task has.
         ModelNotFoundError: there is no such model.
     """
-    if model is None:
-        raise InputError("pipeline() has no default model: pass model=, a folder, a name on the hub or a loaded model.")
+    if model is None and task is None:
+        raise InputError("pipeline() needs a task or a model: pass model=, or a task that has a default model.")
     if framework not in FRAMEWORKS:
         raise InputError(f"framework must be one of {', '.join(map(repr, FRAMEWORKS))}, got {framework!r}.")
     for new, old, values in (
@@ -81,6 +83,8 @@ def pipeline(
         if None not in values:
             raise InputError(f"{new} and {old} were both given; choose one.")
     wanted = None if task is None else find_task(task)
+    if model is None and wanted is not None:
+        model = default_model(wanted.task)[1]
     hub = {"revision": revision, "token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
     if tokenizer is None and not isinstance(model, (str, os.PathLike)):
         raise InputError("A loaded model does not know its tokenizer: pass tokenizer=, one or the folder of one.")

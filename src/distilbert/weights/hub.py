@@ -1,4 +1,4 @@
-"""Names to folders: a local folder as it is, else through the hub's cache. The only file that may go online."""
+"""Names to folders: a local folder as it is, an installed model, else the hub. The only file that may go online."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..core.errors import ModelNotFoundError
+from . import installed
 
 Kind = Literal["model", "config", "tokenizer"]
 TOKENIZER_FILES = (
@@ -38,8 +39,10 @@ def resolve(
 ) -> Path:
     """Return the folder that holds a model, after fetching what is not in the cache.
 
+    A folder of that path comes first, then a model that is installed as a package, then the hub.
+
     Args:
-        name_or_path: a folder, or a name on the hub such as ``"user/model"``.
+        name_or_path: a folder, the name of an installed model, or a name on the hub such as ``"user/model"``.
         kind: which files are needed.
         cache_dir: where downloads are kept; the hub library's default otherwise.
         revision: branch, tag or commit.
@@ -49,16 +52,18 @@ def resolve(
         subfolder: folder inside the model's.
 
     Raises:
-        ModelNotFoundError: neither a folder nor a model that could be fetched; the message says what was tried.
+        ModelNotFoundError: neither a folder nor a model that is installed or could be fetched; the message says what
+            was tried.
     """
     name = os.fspath(name_or_path)
     folder = Path(name).expanduser()
-    if folder.is_dir():
-        if not (folder / subfolder).is_dir():
-            raise ModelNotFoundError(f"{folder} has no folder {subfolder!r} in it.")
-        return folder / subfolder
-    if folder.exists():
+    if folder.exists() and not folder.is_dir():
         raise ModelNotFoundError(f"{folder} is a file; a model is a folder with config.json and weights in it.")
+    found = folder if folder.is_dir() else installed.find_installed(name)
+    if found is not None:
+        if not (found / subfolder).is_dir():
+            raise ModelNotFoundError(f"{found} has no folder {subfolder!r} in it.")
+        return found / subfolder
     if not _could_be_hub_name(name):
         raise ModelNotFoundError(f"There is no folder {folder}{_nearby(folder)}.")
     offline = local_files_only or any(os.environ.get(v, "").upper() in ("1", "TRUE", "YES", "ON") for v in ONLINE_OFF)
@@ -119,7 +124,8 @@ def _download(name: str, patterns: list[str], options: dict[str, Any]) -> Path:
         looked = f"the hub's cache{where} (offline)" if options["local_files_only"] else f"the hub and its cache{where}"
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelNotFoundError(
-            f"There is no model {name!r}: no folder of that name in {Path.cwd()}, and {looked} gave: {reason}"
+            f"There is no model {name!r}: no folder of that name in {Path.cwd()}, no installed model, and {looked} "
+            f"gave: {reason}{installed.nearby(name)}"
         ) from error
 
 

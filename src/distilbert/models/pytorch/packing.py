@@ -5,13 +5,14 @@ Legend: B batch, S padded length, T tokens of all sequences together, N heads, H
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import groupby
+from functools import cached_property
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+FEW_SCORES, MANY_SCORES = 1 << 13, 1 << 22  # of one head, in an attention call
 
 
 @dataclass(frozen=True)
@@ -60,19 +61,75 @@ class Packing:
         starts = self.offsets[:-1].long().repeat_interleave(lengths)
         return torch.arange(sum(self.lengths), device=device) - starts
 
-    def runs(self) -> Iterator[tuple[int, int, int]]:
-        """Yield (first token, number of sequences, length) of each run of neighbours of equal length."""
-        start = 0
-        for length, group in groupby(self.lengths):
-            count = len(list(group))
-            yield start, count, length
-            start += count * length
+    @cached_property
+    def groups(self) -> list[Group]:
+        """Neighbours whose attention is computed in one call; made once for all layers.
+
+        A group is padded to its longest sequence where that computes less than twice the scores, or few anyway: short
+        calls cost more than what they compute.
+        """
+        groups: list[Group] = []
+        count = longest = area = 0
+        for number, length in enumerate(self.lengths):
+            wider = max(longest, length)
+            scores = (count + 1) * wider**2
+            if count and scores > FEW_SCORES and (scores > 2 * (area + length**2) or scores > MANY_SCORES):
+                groups.append(Group.of(self.lengths[number - count : number], self.offsets.device))
+                count = longest = area = 0
+                wider = length
+            count, longest, area = count + 1, wider, area + length**2
+        if count:
+            groups.append(Group.of(self.lengths[len(self.lengths) - count :], self.offsets.device))
+        return groups
+
+
+@dataclass(frozen=True)
+class Group:
+    """Neighbouring sequences in a rectangle of C sequences and L positions, L the longest.
+
+    Attributes:
+        count: C.
+        length: L.
+        tokens: of all of them.
+        places: (tokens,) where each lies in the flattened rectangle; None where all lengths are equal.
+        sources: (C * L,) which of the group's tokens lies where; any for padding.
+        mask: (C, 1, 1, L) True for tokens.
+    """
+
+    count: int
+    length: int
+    tokens: int
+    places: Tensor | None = None
+    sources: Tensor | None = None
+    mask: Tensor | None = None
+
+    @classmethod
+    def of(cls, lengths: list[int], device: torch.device) -> Group:
+        """Lay out sequences of the given lengths."""
+        count, longest, tokens = len(lengths), max(lengths), sum(lengths)
+        if min(lengths) == longest or not tokens:
+            return cls(count, longest, tokens)
+        mask = torch.arange(longest) < torch.tensor(lengths)[:, None]  # (C, L)
+        places = mask.flatten().nonzero().flatten()
+        sources = torch.zeros(count * longest, dtype=torch.long)
+        sources[places] = torch.arange(tokens)
+        return cls(count, longest, tokens, places.to(device), sources.to(device), mask[:, None, None].to(device))
+
+    def spread(self, x: Tensor) -> Tensor:
+        """(tokens, N, H) -> (C, N, L, H)."""
+        laid = x if self.sources is None else x.index_select(0, self.sources)
+        return laid.view(self.count, self.length, *x.shape[1:]).transpose(1, 2)
+
+    def gather(self, x: Tensor) -> Tensor:
+        """(C, N, L, H) -> (tokens, N, H)."""
+        flat = x.transpose(1, 2).flatten(0, 1)
+        return flat if self.places is None else flat.index_select(0, self.places)
 
 
 def attend_packed(q: Tensor, k: Tensor, v: Tensor, packing: Packing, dropout: float = 0.0) -> Tensor:
     """Attention within each sequence: the plain twin of the FlashAttention kernels, on any device and type.
 
-    Neighbours of equal length go through one call, so batches sorted by length need few.
+    Neighbours of similar length go through one call, so batches sorted by length need few.
 
     Args:
         q: queries (T, N, H).
@@ -84,12 +141,11 @@ def attend_packed(q: Tensor, k: Tensor, v: Tensor, packing: Packing, dropout: fl
     Returns:
         Contexts (T, N, H).
     """
+    sizes = [group.tokens for group in packing.groups]
     contexts = []
-    for start, count, length in packing.runs():
-        if length == 0:
-            continue
-        part = slice(start, start + count * length)
-        a, b, c = (x[part].view(count, length, *x.shape[1:]).transpose(1, 2) for x in (q, k, v))
-        context = F.scaled_dot_product_attention(a, b, c, dropout_p=dropout)  # (count, N, length, H)
-        contexts.append(context.transpose(1, 2).reshape(count * length, *q.shape[1:]))
+    for group, *parts in zip(packing.groups, q.split(sizes), k.split(sizes), v.split(sizes), strict=True):
+        if group.tokens:
+            queries, keys, values = map(group.spread, parts)
+            context = F.scaled_dot_product_attention(queries, keys, values, attn_mask=group.mask, dropout_p=dropout)
+            contexts.append(group.gather(context))
     return torch.cat(contexts) if contexts else torch.empty_like(q)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:  # settings name the tasks, and help must not wait for NumPy
+    import numpy as np
 
 FINETUNE_TASKS = (
     "text-classification",

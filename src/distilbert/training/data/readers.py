@@ -30,7 +30,7 @@ def read_text(path: Path, packed: bool = False) -> Iterator[list[str]]:
     """
     paragraphs: list[str] = []
     size = 0
-    for _, line in _lines(path, packed):
+    for _, line in read_lines(path, packed):
         paragraph = line.strip()
         if paragraph:
             paragraphs.append(paragraph)
@@ -53,7 +53,7 @@ def read_jsonl(path: Path, column: str, packed: bool = False) -> Iterator[list[s
     Raises:
         DataError: a line is no JSON object, lacks the column, holds no text there, or is not UTF-8.
     """
-    for number, line in _lines(path, packed):
+    for number, line in read_lines(path, packed):
         if not line.strip():
             continue
         place = f"{path}:{number}"
@@ -62,7 +62,7 @@ def read_jsonl(path: Path, column: str, packed: bool = False) -> Iterator[list[s
         except (ValueError, RecursionError) as error:
             raise DataError(f"{place} is not JSON: {error}. A .jsonl file holds one object a line.") from None
         if not isinstance(row, dict):
-            raise DataError(f"{place} must hold a JSON object with a text under {column!r}, got a {_kind(row)}.")
+            raise DataError(f"{place} must hold a JSON object with a text under {column!r}, got a {kind_of(row)}.")
         if column not in row:
             raise no_column(place, column, row)
         yield split_paragraphs(row[column], place, column)
@@ -75,13 +75,7 @@ def read_parquet(path: Path, column: str, rows: int = 256) -> Iterator[list[str]
         DataError: the file is no parquet file, lacks the column, or a row holds no text there.
         MissingExtraError: pyarrow is not installed.
     """
-    parquet = require("pyarrow.parquet", "parquet")
-    arrow = require("pyarrow", "parquet")
-    try:
-        table = parquet.ParquetFile(path)
-    except arrow.ArrowInvalid as error:
-        raise DataError(f"{path} is not a parquet file: {error}") from None
-    with table:
+    with open_parquet(path) as table:
         if column not in table.schema_arrow.names:
             raise no_column(str(path), column, table.schema_arrow.names)
         number = 0
@@ -91,6 +85,21 @@ def read_parquet(path: Path, column: str, rows: int = 256) -> Iterator[list[str]
                 yield split_paragraphs(text, f"{path}, row {number}", column)
 
 
+def open_parquet(path: Path) -> Any:
+    """Open a parquet file: a ``pyarrow.parquet.ParquetFile``, to be closed by the caller.
+
+    Raises:
+        DataError: the file is no parquet file.
+        MissingExtraError: pyarrow is not installed.
+    """
+    parquet = require("pyarrow.parquet", "parquet")
+    arrow = require("pyarrow", "parquet")
+    try:
+        return parquet.ParquetFile(path)
+    except arrow.ArrowInvalid as error:
+        raise DataError(f"{path} is not a parquet file: {error}") from None
+
+
 def read_saved(folder: Path, column: str) -> Iterator[list[str]]:
     """Yield a document a row of a folder that ``datasets.save_to_disk`` wrote; of several splits, ``train``.
 
@@ -98,12 +107,7 @@ def read_saved(folder: Path, column: str) -> Iterator[list[str]]:
         DataError: there is no split ``train``, no such column, or a row holds no text there.
         MissingExtraError: datasets is not installed.
     """
-    rows = require("datasets", "train").load_from_disk(str(folder))
-    if isinstance(rows, dict):
-        if "train" not in rows:
-            raise DataError(f"{folder} has the splits {_listed(rows)}, but no 'train'. Name the folder of one of them.")
-        rows = rows["train"]
-    yield from _read_rows(rows, str(folder), column)
+    yield from _read_rows(load_saved(folder), str(folder), column)
 
 
 def read_named(name: str, column: str) -> Iterator[list[str]]:
@@ -116,6 +120,35 @@ def read_named(name: str, column: str) -> Iterator[list[str]]:
     Raises:
         DataError: there is neither a file nor a data set of that name, no such column, or a row holds no text.
     """
+    yield from _read_rows(load_named(name, "train", streaming=True), name, column)
+
+
+def load_saved(folder: Path, split: str = "train") -> Any:
+    """Load a folder that ``datasets.save_to_disk`` wrote; of several splits, ``split``.
+
+    Raises:
+        DataError: there are splits, but not this one.
+        MissingExtraError: datasets is not installed.
+    """
+    rows = require("datasets", "train").load_from_disk(str(folder))
+    if not isinstance(rows, dict):
+        return rows
+    if split not in rows:
+        raise DataError(f"{folder} has the splits {listed(rows)}, but no {split!r}. Name the folder of one of them.")
+    return rows[split]
+
+
+def load_named(name: str, split: str, *, streaming: bool) -> Any:
+    """Load a split of a data set on the hub.
+
+    Args:
+        name: ``NAME`` or ``NAME:CONFIG``.
+        split: such as ``train``.
+        streaming: read rows as they are asked for, instead of fetching all of them first.
+
+    Raises:
+        DataError: there is neither a file nor a data set of that name, or it has no such split.
+    """
     nothing = f"There is no file or folder {name!r} (looked in {Path.cwd()})"
     try:
         datasets = require("datasets", "train")
@@ -123,10 +156,9 @@ def read_named(name: str, column: str) -> Iterator[list[str]]:
         raise DataError(f"{nothing}. If it is the name of a data set on the hub: {error}") from None
     data_set, _, config = name.partition(":")
     try:
-        rows = datasets.load_dataset(data_set, config or None, split="train", streaming=True)
+        return datasets.load_dataset(data_set, config or None, split=split, streaming=streaming)
     except Exception as error:  # that library raises errors of many kinds, by version and by file system
         raise DataError(f"{nothing}, and 'datasets' cannot load a data set of that name: {error}") from error
-    yield from _read_rows(rows, name, column)
 
 
 def split_paragraphs(text: object, place: str, column: str) -> list[str]:
@@ -136,13 +168,13 @@ def split_paragraphs(text: object, place: str, column: str) -> list[str]:
         DataError: ``text`` is no string; the message names its ``place``.
     """
     if not isinstance(text, str):
-        raise DataError(f"{place} must hold a text under {column!r}, got {repr(text)[:60]} of type {_kind(text)}.")
+        raise DataError(f"{place} must hold a text under {column!r}, got {repr(text)[:60]} of type {kind_of(text)}.")
     return [paragraph for line in text.split("\n") if (paragraph := line.strip())]
 
 
 def no_column(place: str, column: str, known: Iterable[str]) -> DataError:
     """Return the error for a column that is not there; it names those that are."""
-    return DataError(f"{place} has no column {column!r}, but {_listed(known)}. Name the column that holds the text.")
+    return DataError(f"{place} has no column {column!r}, but {listed(known)}. Name the column that holds the text.")
 
 
 def _read_rows(rows: Iterable[dict[str, Any]], name: str, column: str) -> Iterator[list[str]]:
@@ -152,8 +184,12 @@ def _read_rows(rows: Iterable[dict[str, Any]], name: str, column: str) -> Iterat
         yield split_paragraphs(row[column], f"{name}, row {number}", column)
 
 
-def _lines(path: Path, packed: bool) -> Iterator[tuple[int, str]]:
-    """Yield the lines of a file with their numbers, from 1."""
+def read_lines(path: Path, packed: bool = False) -> Iterator[tuple[int, str]]:
+    """Yield the lines of a file, their ends included, with their numbers, from 1; a byte order mark is dropped.
+
+    Raises:
+        DataError: a line is not UTF-8, or the compression is broken.
+    """
     offset = 0  # bytes before the line
     with path.open("rb") as raw:
         file = cast(IO[bytes], gzip.GzipFile(fileobj=raw, mode="rb")) if packed else raw
@@ -178,9 +214,11 @@ def _undecodable(path: Path, packed: bool, number: int, offset: int, byte: int) 
     return DataError(f"{path}:{number}: byte 0x{byte:02x} at {where} is not UTF-8. {advice}")
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
+    """Return names as a message shows them: quoted, a comma between."""
     return ", ".join(map(repr, names)) or "none at all"
 
 
-def _kind(value: object) -> str:
+def kind_of(value: object) -> str:
+    """Return the name of a value's type."""
     return type(value).__name__

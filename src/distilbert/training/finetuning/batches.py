@@ -65,6 +65,8 @@ class LabelledBatches:
         self.config, self.units, self._wise, self._masking = config, units, wise, masking
         self._class_weights = class_weights
         self._sizes = np.array([sum(map(len, unit.sequences)) for unit in units])
+        known = (unit.target for unit in units if unit.target is not None)
+        self._blank = np.zeros_like(next(known, np.zeros((), np.int64)))  # stands for the label of an unlabelled unit
         self._order = (-1, np.zeros(0, np.int64))
 
     @property
@@ -134,9 +136,7 @@ class LabelledBatches:
             arrays["labels"] = np.concatenate(labels)
             known = arrays["labels"] != IGNORED
         else:
-            example = next((unit.target for unit in units if unit.target is not None), np.zeros((), np.int64))
-            blank = np.zeros_like(example)
-            arrays["labels"] = np.stack([blank if unit.target is None else unit.target for unit in units])
+            arrays["labels"] = np.stack([self._blank if unit.target is None else unit.target for unit in units])
             known = np.array([unit.target is not None for unit in units])
         if task == "multiple-choice":
             arrays["sizes"] = np.array([len(unit.sequences) for unit in units])

@@ -20,6 +20,7 @@ from ...models.pytorch import DistilBertModel
 from ...models.pytorch.runner import PytorchRunner
 from ...tasks.registry import TASKS
 from ..data.examples import Labels, Unit
+from ..data.labels import labels_of_config
 from ..students import HEAD as MASKED_LM
 from ..students import load_teacher, pick_layers, with_layers
 from .batches import labelled_rows
@@ -55,8 +56,14 @@ def build_model(config: FinetuneConfig, labels: Labels) -> Any:
     return model
 
 
-def label_order(config: DistilBertConfig, labels: Labels, who: str) -> list[int] | None:
+def label_order(config: DistilBertConfig, labels: Labels, who: str, guess: bool = True) -> list[int] | None:
     """Return which output of a model stands for each of ``labels``; None where there are no names to go by.
+
+    Args:
+        config: of the model.
+        labels: of the data.
+        who: the model, for messages.
+        guess: outputs without names are in the order of ``labels``, also where these are more than numbers.
 
     Raises:
         ConfigError: the model has other labels.
@@ -67,7 +74,10 @@ def label_order(config: DistilBertConfig, labels: Labels, who: str) -> list[int]
     if set(index) == set(labels.names):
         return [index[name] for name in labels.names]
     unnamed = {f"LABEL_{number}" for number in range(len(labels.names))}
-    if set(index) == unnamed or set(index) == set(labels.values):
+    numbers = tuple(map(str, range(len(labels.names))))
+    if set(index) == set(labels.values) or (
+        set(index) == unnamed and (guess or numbers in (labels.names, labels.values))
+    ):
         return list(range(len(labels.names)))
     raise ConfigError(
         f"{who} has the labels {', '.join(map(repr, config.id2label.values()))}; the data have "
@@ -90,14 +100,23 @@ class Teacher:
     def __init__(self, config: FinetuneConfig, labels: Labels, low: bool) -> None:
         self.task = config.task
         head = HEADS[TASKS[config.task].head]
-        source = open_checkpoint(config.teacher).config
+        checkpoint = open_checkpoint(config.teacher)
+        source = checkpoint.config
         theirs = head_of(source.architectures)
-        if theirs is not None and theirs != head:
+        tensors = checkpoint.tensors(head)
+        if theirs not in (None, head) or any(f"{module}.bias" not in tensors for module in head.modules):
+            what = "has no such head" if theirs in (None, head) else f"is a {theirs.architecture}"
             raise ConfigError(
-                f"The teacher {config.teacher} is a {theirs.architecture}; {config.task} needs a {head.architecture}. "
+                f"{config.task} needs a {head.architecture} as its teacher; {config.teacher} {what}. "
                 f"Fine-tune one first: distilbert finetune --task {config.task} --model {config.teacher} ..."
             )
-        self._order = label_order(source, labels, f"The teacher {config.teacher}")
+        self._order = label_order(source, labels, f"The teacher {config.teacher}", guess=False)
+        theirs_labels = labels_of_config(source, config.task)
+        if labels.names and (len(theirs_labels.names), theirs_labels.problem) != (len(labels.names), labels.problem):
+            raise ConfigError(
+                f"The teacher {config.teacher} is a model for {_described(theirs_labels)}, and the data have "
+                f"{_described(labels)}. problem says what kind of labels the data have."
+            )
         mine, others = (AutoTokenizer.from_pretrained(name).get_vocab() for name in (config.model, config.teacher))
         if mine != others:
             raise ConfigError(
@@ -128,6 +147,11 @@ class Teacher:
             for number, answer in zip(numbers, np.split(scores, np.cumsum(sizes)[:-1]), strict=True):
                 answers[number] = answer
         return answers
+
+
+def _described(labels: Labels) -> str:
+    count = f"{len(labels.names)} label{'s' if len(labels.names) != 1 else ''}"
+    return f"{count} ({labels.problem.replace('_', ' ')})" if labels.problem else count
 
 
 def _batches(order: Sequence[int], units: Sequence[Unit]) -> list[list[int]]:

@@ -9,7 +9,8 @@ from ...core.files import write_json
 from ...models.checkpoint import open_checkpoint
 from ..data.examples import Labels
 from ..evaluation.config import EvaluateConfig
-from ..evaluation.evaluate import Evaluation, evaluate
+from ..evaluation.evaluate import evaluate
+from ..evaluation.result import Evaluation
 from ..loop import Progress
 from ..reports.card import is_ours, write_card
 from ..reports.report import write_report

@@ -15,7 +15,14 @@ from ...core.errors import ConfigError, DataError
 from ...models.auto import AutoTokenizer
 from ...text.base import TokenizerBase
 from .. import checkpoints
-from ..data.examples import Example, Labels, Unit
+from ..data.examples import (
+    REGRESSION,
+    Example,
+    Labels,
+    QuestionExample,
+    TaggedExample,
+    Unit,
+)
 from ..data.labelled import Reading, read_examples
 from ..data.labels import check_labels, class_counts, collect_labels
 from ..data.masking import token_weights
@@ -66,12 +73,17 @@ def finetune(
     if config.seeds > 1 or config.learning_rates:
         return finetune_several(config, resume=resume, overwrite=overwrite, on_record=on_record, on_data=on_data)
     folder, checkpoint = open_run(config, config.model, resume, overwrite)
-    say = on_data or (lambda line: None)
-    data = read_data(config, say)
     accelerator = make_accelerator(config)
+    say = on_data if on_data is not None and accelerator.is_main_process else lambda line: None
+    data = read_data(config, say)
     precision = checkpoint.state["precision"] if checkpoint else agree_on_precision(config.precision, accelerator)
     student = build_model(config, data.labels)
     tokenizer = AutoTokenizer.from_pretrained(config.model)
+    if len(tokenizer) > student.config.vocab_size:
+        raise ConfigError(
+            f"The tokenizer of {config.model} has {len(tokenizer)} tokens and the model {student.config.vocab_size}: "
+            "they do not belong together."
+        )
     if config.gradient_checkpointing:
         student.gradient_checkpointing_enable()
     teacher = Teacher(config, data.labels, precision == "bf16") if config.teacher else None
@@ -81,12 +93,11 @@ def finetune(
     asked = teacher.model.to(accelerator.device).eval() if teacher is not None and masked else None
     files = ModelFiles(student, tokenizer)
     every = batches.steps_per_epoch
+    evaluate_every = config.evaluate_every or every
+    # Where the best counts, every evaluation needs a checkpoint, for it may be the best.
+    checkpoint_every = evaluate_every if _wants_best(config) else config.checkpoint_every or every
     job = Job(
-        config=replace(
-            config,
-            evaluate_every=config.evaluate_every or every,
-            checkpoint_every=config.checkpoint_every or every,
-        ),
+        config=replace(config, evaluate_every=evaluate_every, checkpoint_every=checkpoint_every),
         precision=precision,
         objective=FinetuneObjective(student, config, data.labels.problem, asked),
         batches=batches,
@@ -143,6 +154,15 @@ def read_data(config: FinetuneConfig, say: Callable[[str], None]) -> Data:
     labels = collect_labels(config.task, training.examples, problem=config.problem, names=config.label_names)
     said = ", ".join(f"{role} = {column}" for role, column in training.columns.items())
     say(f"{len(training.examples):,} examples to train on{f' ({said})' if said else ''}")
+    if config.class_weights != "none" and labels.problem == REGRESSION:
+        raise ConfigError("class_weights must be none: the labels are numbers, so that there are no classes.")
+    numbers = tuple(map(str, range(len(labels.names))))
+    if config.eval_data and labels.values and labels.values not in (numbers, labels.names):
+        raise ConfigError(
+            f"label_names: the files have the labels {', '.join(map(repr, labels.values))}, under which a model with "
+            f"the labels {', '.join(map(repr, labels.names))} cannot be evaluated. Rename them in the files; only "
+            "numbers from 0 can be renamed here."
+        )
     if labels.names:
         shown = ", ".join(labels.names[:12]) + (", ..." if len(labels.names) > 12 else "")
         say(f"{labels.problem.replace('_', ' ') or config.task}, {len(labels.names)} labels: {shown}")
@@ -151,7 +171,8 @@ def read_data(config: FinetuneConfig, say: Callable[[str], None]) -> Data:
         evaluation = read(config.eval_data, config.eval_split, marked).examples
         check_labels(evaluation, labels, "the evaluation data")
         say(f"{len(evaluation):,} examples to evaluate on")
-    more = read(config.unlabelled_data, config.split, False).examples if config.unlabelled_data else []
+    found = read(config.unlabelled_data, config.split, False).examples if config.unlabelled_data else []
+    more = [_unlabelled(example) for example in found]
     if more:
         say(f"{len(more):,} examples that the teacher labels")
     facts = {
@@ -167,6 +188,15 @@ def read_data(config: FinetuneConfig, say: Callable[[str], None]) -> Data:
     return Data(training.examples, more, evaluation, labels, facts)
 
 
+def _unlabelled(example: Example) -> Example:
+    """Return an example without the label that it may have, be it known or not."""
+    if isinstance(example, TaggedExample):
+        return replace(example, tags=None)
+    if isinstance(example, QuestionExample):
+        return replace(example, answers=(), labelled=False)
+    return replace(example, label=None)
+
+
 def _batches(
     config: FinetuneConfig,
     data: Data,
@@ -180,8 +210,7 @@ def _batches(
     length = config.max_length or min(positions, QA_LENGTH if config.task == "question-answering" else positions)
     options: Record = {"max_length": length, "stride": min(config.stride, length // 4), "long_texts": config.long_texts}
     units = encode_examples(config.task, data.training, data.labels, tokenizer, **options)
-    more = encode_examples(config.task, data.unlabelled, data.labels, tokenizer, **options)
-    units += [replace(unit, target=None) for unit in more]
+    units += encode_examples(config.task, data.unlabelled, data.labels, tokenizer, **options)
     masking = None
     if config.task == "fill-mask":
         counts = np.bincount(np.concatenate([unit.sequences[0] for unit in units]), minlength=len(tokenizer))
@@ -205,10 +234,13 @@ def _taught(teacher: Teacher, units: list[Unit], accelerator: Accelerator) -> li
     return [scores for _, scores in sorted(shares, key=lambda share: share[0])]
 
 
+def _wants_best(config: FinetuneConfig) -> bool:
+    return config.select == "best" or config.patience > 0
+
+
 def _keep(config: FinetuneConfig, folder: Path, kind: Any, tokenizer: TokenizerBase, progress: Progress) -> None:
     """Copy the model of the checkpoint that is wanted into the folder of the run."""
     found = checkpoints.load_all(folder / "checkpoints")
-    best = config.select == "best" or config.patience
-    wanted = next((one for one in found if one.step == progress.best_step), found[-1]) if best else found[-1]
+    wanted = next(one for one in found if one.step == progress.best_step) if _wants_best(config) else found[-1]
     kind.from_pretrained(wanted.folder / checkpoints.MODEL).save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -10,10 +10,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ...core.errors import ConfigError, InputError
-from ...core.files import output_folder, write_json
+from ...core.files import write_json
 from ..evaluation.metrics import is_better_high
-from ..runs import CONFIG
+from ..processes import make_accelerator
+from ..runs import CONFIG, open_run
 from .config import FinetuneConfig
 
 Record = dict[str, Any]
@@ -55,14 +55,10 @@ def finetune_several(
     """
     from .run import finetune
 
-    folder = output_folder(config.output)
-    if (folder / CONFIG).is_file() and not (resume or overwrite):
-        raise InputError(f"{folder} holds a run; go on with it (resume), start it anew (overwrite), or name another.")
-    if resume and (folder / CONFIG).is_file():
-        changed = config.differences(FinetuneConfig.load(folder / CONFIG))
-        if changed:
-            raise ConfigError(f"{folder} holds runs with other settings. Before -> now:\n  " + "\n  ".join(changed))
-    config.save(folder / CONFIG)
+    folder, _ = open_run(config, config.model, resume, overwrite)
+    accelerator = make_accelerator(config)  # waits for all processes, so that each has looked before one writes
+    if accelerator.is_main_process:
+        config.save(folder / CONFIG)
     runs, main = [], ""
     for rate in config.learning_rates or [config.learning_rate]:
         for seed in range(config.seed, config.seed + config.seeds):
@@ -82,16 +78,18 @@ def finetune_several(
     pick = max if is_better_high(main) else min
     best = pick(table, key=lambda rate: table[rate]["median"])
     chosen = next(one for one in runs if one.folder == table[best]["run"])
-    write_json(
-        folder / "runs.json",
-        {
-            "main_metric": main,
-            "chosen": chosen.folder,
-            "learning_rates": [{"learning_rate": rate} | spread for rate, spread in table.items()],
-            "runs": [one.__dict__ for one in runs],
-        },
-    )
-    _copy(folder / chosen.folder, folder)
+    if accelerator.is_main_process:
+        write_json(
+            folder / "runs.json",
+            {
+                "main_metric": main,
+                "chosen": chosen.folder,
+                "learning_rates": [{"learning_rate": rate} | spread for rate, spread in table.items()],
+                "runs": [one.__dict__ for one in runs],
+            },
+        )
+        _copy(folder / chosen.folder, folder)
+    accelerator.wait_for_everyone()
     return folder
 
 

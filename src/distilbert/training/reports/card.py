@@ -14,9 +14,32 @@ from typing import Any
 
 from ...core.errors import DataError, InputError
 from ...core.files import write_text
-from .figures import comparison, count, duration, encodable, finite, listed, number, result, whole
+from .figures import comparison, count, duration, encodable, finite, judged, listed, number, result, whole
 from .run_record import Record, RunRecord, part, read_summary
 
+MOST_LABELS = 20
+KINDS = {
+    "fill-mask": "Masked language model",
+    "text-classification": "Text classifier",
+    "token-classification": "Token classifier",
+    "question-answering": "Question answering",
+    "multiple-choice": "Multiple choice",
+}
+CODE = {
+    "fill-mask": """fill = pipeline("fill-mask", model="path/to/this/folder")
+for answer in fill(f"The capital of France is {fill.tokenizer.mask_token}."):
+    print(f"{answer['score']:.3f}  {answer['sequence']}")""",
+    "text-classification": """classify = pipeline("text-classification", model="path/to/this/folder")
+for text in ["The first text.", "The second text."]:
+    print(classify(text))""",
+    "token-classification": """tag = pipeline("ner", model="path/to/this/folder", aggregation_strategy="first")
+for entity in tag("Ada Lovelace was born in London."):
+    print(f"{entity['score']:.3f}  {entity['entity_group']}  {entity['word']}")""",
+    "question-answering": """ask = pipeline("question-answering", model="path/to/this/folder")
+print(ask(question="Where was Ada Lovelace born?", context="Ada Lovelace was born in London."))""",
+    "multiple-choice": """choose = pipeline("multiple-choice", model="path/to/this/folder")
+print(choose({"context": "She opened the umbrella because", "choices": ["it rained.", "it was Monday."]}))""",
+}
 MARK = "# Written by distilbert. Without this line, the next run leaves the file alone."
 
 
@@ -57,11 +80,12 @@ def card(run: RunRecord, *, base: str, license: str | None) -> str:
     """Return the card as Markdown."""
     summary = run.summary
     distilled = "teacher" in run.models
+    task = str(summary.get("task") or "fill-mask")
     sections = [
-        _front_matter(base, license, distilled),
-        f"# {prose(summary.get('title') or 'Masked language model')}",
+        _front_matter(base, license, distilled, task),
+        f"# {prose(summary.get('title') or KINDS[task])}",
         _what_it_is(run, base, distilled),
-        "## How to use it\n\n" + _use("distilbert") + "\n\nThe same with transformers:\n\n" + _use("transformers"),
+        "## How to use it\n\n" + _uses(task),
         "## How it was trained\n\n" + "\n\n".join(_training(run)),
         "## Held-out figures\n\n" + _figures(run),
         "## Limits\n\n" + _limits(run, distilled),
@@ -90,33 +114,49 @@ def hub_name(base: str) -> str | None:
     return base if named and not Path(base).exists() else None
 
 
-def _front_matter(base: str, license: str | None, distilled: bool) -> str:
+def _front_matter(base: str, license: str | None, distilled: bool, task: str) -> str:
     # The folder loads in transformers as it is: with this name, the hub shows how, counts downloads and runs it.
-    lines = ["---", MARK, "library_name: transformers", "pipeline_tag: fill-mask"]
+    lines = ["---", MARK, "library_name: transformers", f"pipeline_tag: {task}"]
     if license:
         lines.append(f"license: {json.dumps(license)}")
     if hub_name(base):
         lines.append(f"base_model: {json.dumps(base)}")
-    tags = ["distilbert", "masked-lm", *(["knowledge-distillation"] if distilled else [])]
+    tag = "masked-lm" if task == "fill-mask" else task
+    tags = ["distilbert", tag, *(["knowledge-distillation"] if distilled else [])]
     return "\n".join([*lines, "tags:", *(f"- {tag}" for tag in tags), "---"])
 
 
 def _what_it_is(run: RunRecord, base: str, distilled: bool) -> str:
     name = prose(hub_name(base) or Path(base).name)
-    if distilled:
-        kind = f"A DistilBERT masked language model, distilled from {name or 'a teacher'}."
+    task = str(run.summary.get("task") or "")
+    what = f"A DistilBERT {'masked language model' if not task else f'model for {task}'}"
+    if distilled and not task:
+        kind = f"{what}, distilled from {name or 'a teacher'}."
+    elif distilled:
+        kind = f"{what}, {'trained from ' + name + ' and ' if name else ''}taught by a larger model for the same task."
     else:
-        kind = f"A DistilBERT masked language model{', trained from ' + name if name else ''}."
-    return f"{kind} {prose(result(run.models, where='on the machine that trained it'))}"
+        kind = f"{what}{', trained from ' + name if name else ''}."
+    labels = part(run.summary, "data").get("labels")
+    if isinstance(labels, list) and labels:
+        shown = [f"`{prose(label)}`" for label in labels[:MOST_LABELS]]
+        kind += f" It knows {len(labels)} labels: {', '.join(shown)}{', ...' if len(labels) > MOST_LABELS else ''}."
+    result_ = result(run.models, where="on the machine that trained it", **judged(run.summary))
+    return f"{kind} {prose(result_)}"
 
 
-def _use(library: str) -> str:
+def _uses(task: str) -> str:
+    if task == "multiple-choice":  # which transformers has no pipeline for
+        return _use("distilbert", task)
+    text = _use("distilbert", task) + "\n\nThe same with transformers"
+    text += " (up to version 4.57):\n\n" if task == "question-answering" else ":\n\n"
+    return text + _use("transformers", task)
+
+
+def _use(library: str, task: str) -> str:
     code = f"""
 from {library} import pipeline
 
-fill = pipeline("fill-mask", model="path/to/this/folder")
-for answer in fill(f"The capital of France is {{fill.tokenizer.mask_token}}."):
-    print(f"{{answer['score']:.3f}}  {{answer['sequence']}}")
+{CODE[task]}
 """
     return fenced(code.strip(), "python")
 
@@ -143,7 +183,10 @@ def _training(run: RunRecord) -> Iterator[str]:
             else "",
         ]
         amount = ", ".join(text for text in held if text)
-        yield f"Text: {', '.join(map(prose, sources))}{f' ({amount})' if amount else ''}."
+        if finite(data.get("examples")) is not None:
+            amount = f"{whole(data['examples'])} labelled examples"
+        kind = "Data" if "examples" in data else "Text"
+        yield f"{kind}: {', '.join(map(prose, sources))}{f' ({amount})' if amount else ''}."
     yield from _objective(settings)
     if summary.get("command"):
         yield "Command:\n\n" + fenced(str(summary["command"]), "sh")
@@ -177,7 +220,7 @@ def _settings(config: str) -> Record:
 
 
 def _figures(run: RunRecord) -> str:
-    table = comparison(run.models)
+    table = comparison(run.models, str(run.summary.get("task", "")))
     if not table.rows:
         return "Nothing was measured."
     header = [prose(name) for name in table.header]
@@ -189,9 +232,13 @@ def _limits(run: RunRecord, distilled: bool) -> str:
     held_out = part(run.summary, "data").get("held_out_sequences")
     machine = part(run.summary, "machine")
     of = f" on {whole(held_out)} held-out sequences" if finite(held_out) is not None else ""
+    data = part(run.summary, "data")
+    if data.get("evaluation_examples"):
+        of = f" on {whole(data['evaluation_examples'])} labelled examples"
     cpu = f" Speeds are of one machine ({prose(machine['cpu'])})." if machine.get("cpu") else ""
     heritage = " What the teacher gets wrong, its student may have learned." if distilled else ""
+    elsewhere = "other data" if "labels" in data else "downstream tasks and on text of other kinds"
     return (
-        f"The table above is all that was measured{of}, in one run.{cpu} Not measured: results on downstream tasks and "
-        f"on text of other kinds, and social biases in what the model predicts.{heritage}"
+        f"The table above is all that was measured{of}, in one run.{cpu} Not measured: results on {elsewhere}, and "
+        f"social biases in what the model predicts.{heritage}"
     )

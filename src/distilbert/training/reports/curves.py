@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .charts import Line, compact, draw, records_a_point
-from .figures import count, finite, number, percent, whole
+from .figures import METRICS, count, finite, metric_name, number, percent, whole
 from .run_record import Record, RunRecord, part
 
 
@@ -117,6 +117,7 @@ def panels(run: RunRecord) -> list[Panel]:
             "Agreement with the teacher", {student: _points(evaluations, "agreement")},
             unit="same first choice", written=percent, tick=lambda share: f"{100 * share:.4g} %",
         ),
+        *_labelled(curves, run, student),
         *curves.panel("Training loss", {"loss": _points(train, "loss")}, may_be_log=True),
         *(curves.panel("Training loss by term", by_term, may_be_log=True) if len(terms) > 1 else []),
         *curves.panel("Learning rate", {"learning rate": _points(train, "learning_rate")}, from_zero=True, keyed=False),
@@ -126,6 +127,22 @@ def panels(run: RunRecord) -> list[Panel]:
             from_zero=True,
         ),
     ]  # fmt: skip
+
+
+def _labelled(curves: _Curves, run: RunRecord, student: str) -> list[Panel]:
+    """Return a chart of each metric of labelled examples."""
+    task = str(run.summary.get("task", ""))
+    found = [key for key in METRICS if key != "perplexity" and any(key in record for record in run.evaluations)]
+    return [
+        panel
+        for key in found
+        for panel in curves.panel(
+            metric_name(key, task),
+            {student: _points(run.evaluations, key)},
+            level=run.models.get("teacher", {}).get(key),
+            may_be_log=key in ("log_loss", "mse"),
+        )
+    ]
 
 
 def thinning(run: RunRecord) -> str:

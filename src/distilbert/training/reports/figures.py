@@ -136,6 +136,24 @@ MEASURES = (
 )
 
 
+METRICS = {
+    "accuracy": "Accuracy", "f1_macro": "F1, mean over labels", "f1_micro": "F1, over all labels", "f1": "F1",
+    "matthews": "Matthews correlation", "log_loss": "Log loss", "subset_accuracy": "All labels right",
+    "pearson": "Pearson correlation", "spearman": "Spearman correlation", "mse": "Mean squared error",
+    "precision": "Precision", "recall": "Recall", "token_accuracy": "Accuracy of tags",
+    "exact_match": "Exact match (%)", "has_answer_exact_match": "Exact match with an answer (%)",
+    "has_answer_f1": "F1 with an answer (%)", "no_answer_exact_match": "Exact match without an answer (%)",
+    "no_answer_f1": "F1 without an answer (%)", "perplexity": "Perplexity of masked tokens",
+}  # fmt: skip
+
+
+def metric_name(key: str, task: str = "") -> str:
+    """Return a metric's name for people."""
+    if task == "question-answering" and key == "f1":
+        return "F1 (%)"
+    return "F1 of entities" if task == "token-classification" and key == "f1" else METRICS.get(key, key)
+
+
 @dataclass(frozen=True)
 class Comparison:
     """A table: ``header`` names its columns, each row begins with its label."""
@@ -144,7 +162,7 @@ class Comparison:
     rows: list[list[str]]
 
 
-def comparison(models: Mapping[str, Record]) -> Comparison:
+def comparison(models: Mapping[str, Record], task: str = "") -> Comparison:
     """Return a table with a column for each model and, beside a teacher and a student, how they compare.
 
     Rows that no model has a value for are left out.
@@ -155,7 +173,9 @@ def comparison(models: Mapping[str, Record]) -> Comparison:
     if paired:
         header.append("Compared")
     rows = []
-    for measure in MEASURES:
+    known = {measure.key for measure in MEASURES}
+    labelled = [key for key in METRICS if key not in known and any(key in model for model in models.values())]
+    for measure in (*MEASURES, *(Measure(key, metric_name(key, task), number, change) for key in labelled)):
         values = [model.get(measure.key) for model in models.values()]
         if all(finite(value) is None for value in values):
             continue
@@ -167,22 +187,26 @@ def comparison(models: Mapping[str, Record]) -> Comparison:
     return Comparison(header, rows)
 
 
-def result(models: Mapping[str, Record], *, where: str = "on this machine") -> str:
+def result(
+    models: Mapping[str, Record], *, metric: str = "perplexity", task: str = "", where: str = "on this machine"
+) -> str:
     """Return what came out, in one sentence; it says only what was measured.
 
     Args:
         models: the measurements of each model.
+        metric: the figure that counts.
+        task: what it is a figure of, where that is not text as such.
         where: which machine the speeds are of.
     """
     if "teacher" in models and "student" in models:
-        return _distilled(models["teacher"], models["student"], where)
+        return _distilled(models["teacher"], models["student"], metric, _figure_name(metric, task), where)
     said = []
     for name, model in models.items():
         parts = []
         if finite(model.get("parameters")) is not None:
             parts.append(f"has {count(model['parameters'])} parameters")
-        if finite(model.get("perplexity")) is not None:
-            parts.append(f"reaches a held-out perplexity of {number(model['perplexity'])}")
+        if finite(model.get(metric)) is not None:
+            parts.append(f"reaches {_figure_name(metric, task)} of {number(model[metric])}")
         if finite(model.get("tokens_per_second")) is not None:
             parts.append(f"runs at {speed(model['tokens_per_second'])} {where}")
         if parts:
@@ -190,17 +214,31 @@ def result(models: Mapping[str, Record], *, where: str = "on this machine") -> s
     return " ".join(said) or "Nothing was measured."
 
 
-def _distilled(teacher: Record, student: Record, where: str) -> str:
+def judged(summary: Record) -> dict[str, str]:
+    """Return the metric that counts in a run and its task, as :func:`result` takes them."""
+    return {"metric": str(summary.get("main_metric", "perplexity")), "task": str(summary.get("task", ""))}
+
+
+def _figure_name(metric: str, task: str) -> str:
+    """Return, for example, ``"a held-out perplexity"`` or ``"an accuracy"``."""
+    if not task:
+        return "a held-out perplexity"
+    name = metric_name(metric, task)
+    name = name if name[:2] == "F1" else name[0].lower() + name[1:]
+    return f"{'an' if name[0] in 'aeF' else 'a'} {name}"
+
+
+def _distilled(teacher: Record, student: Record, metric: str, named: str, where: str) -> str:
     parts = []
     if (times := ratio(student.get("parameters"), teacher.get("parameters"))) != ABSENT:
         parts.append(f"has {times} the parameters of its teacher")
     if (times := ratio(student.get("tokens_per_second"), teacher.get("tokens_per_second"))) != ABSENT:
         parts.append(f"runs {times} as fast {where}")
-    perplexity = number(student.get("perplexity"))
-    if perplexity != ABSENT:
-        against = change(student.get("perplexity"), teacher.get("perplexity"))
-        beside = "" if against == ABSENT else f" against {number(teacher.get('perplexity'))} ({against})"
-        parts.append(f"reaches a held-out perplexity of {perplexity}{beside}")
+    reached = number(student.get(metric))
+    if reached != ABSENT:
+        against = change(student.get(metric), teacher.get(metric))
+        beside = "" if against == ABSENT else f" against {number(teacher.get(metric))} ({against})"
+        parts.append(f"reaches {named} of {reached}{beside}")
     share = percent(student.get("agreement"))
     agreeing = f"the teacher's first choice on {share} of the masked tokens" if share != ABSENT else ""
     if not parts:

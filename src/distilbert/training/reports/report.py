@@ -12,7 +12,21 @@ from typing import Any
 
 from ...core.files import write_text
 from .curves import Panel, panels, thinning
-from .figures import ABSENT, Comparison, comparison, count, duration, encodable, finite, number, result, speed, whole
+from .figures import (
+    ABSENT,
+    Comparison,
+    comparison,
+    count,
+    duration,
+    encodable,
+    finite,
+    judged,
+    metric_name,
+    number,
+    result,
+    speed,
+    whole,
+)
 from .run_record import Record, RunRecord, part, read_run
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
@@ -56,10 +70,11 @@ def page(run: RunRecord) -> str:
             "<header>",
             f"<h1>{title}</h1>",
             f'<p class="soft">{" · ".join(_short(run.summary))}</p>',
-            f'<p class="result">{tied(said(result(run.models)))}</p>',
+            f'<p class="result">{tied(said(result(run.models, **judged(run.summary))))}</p>',
             "</header>",
             "<main>",
-            _compared(comparison(run.models)),
+            _compared(comparison(run.models, str(run.summary.get("task", "")))),
+            _evaluated(run.summary.get("evaluation")),
             _charts(panels(run), thinning(run)),
             '<div class="groups">',
             _facts("Run", _about_run(run)),
@@ -124,6 +139,10 @@ def _compared(table: Comparison) -> str:
     )
 
 
+def _evaluated(path: Any) -> str:
+    return f'<p><a href="{said(path)}">Errors, calibration and latency in the evaluation</a></p>' if path else ""
+
+
 def _charts(shown: Sequence[Panel], note: str) -> str:
     if not shown:
         return '<h2>Curves</h2>\n<p class="soft">No metrics were recorded.</p>'
@@ -157,8 +176,10 @@ def _facts(title: str, facts: Sequence[tuple[str, Any]]) -> str:
 def _about_run(run: RunRecord) -> list[tuple[str, Any]]:
     summary = run.summary
     tokens, seconds, best = finite(summary.get("tokens")), finite(summary.get("seconds")), summary.get("best_step")
-    of_best = [record.get("perplexity") for record in run.evaluations if record["step"] == best]
-    beside = f" (held-out perplexity {number(of_best[-1])})" if of_best else ""
+    metric = judged(summary)["metric"]
+    name = metric_name(metric, str(summary.get("task"))) if "task" in summary else "held-out perplexity"
+    of_best = [record.get(metric) for record in run.evaluations if record["step"] == best]
+    beside = f" ({name[0].lower()}{name[1:]} {number(of_best[-1])})" if of_best else ""
     return [
         ("Steps", whole(summary.get("steps"))),
         ("Tokens", count(tokens)),
@@ -171,12 +192,22 @@ def _about_run(run: RunRecord) -> list[tuple[str, Any]]:
 def _about_data(data: Record) -> list[tuple[str, Any]]:
     return [
         ("Sources", data.get("sources")),
+        ("Columns", _columns(part(data, "columns"))),
+        ("Examples", whole(data.get("examples"))),
+        ("Labels", data.get("labels")),
+        ("Examples without labels", whole(data["unlabelled_examples"]) if data.get("unlabelled_examples") else None),
+        ("Evaluated on", data.get("evaluation_sources")),
+        ("Examples evaluated on", whole(data["evaluation_examples"]) if data.get("evaluation_examples") else None),
         ("Tokens", count(data.get("tokens"))),
         ("Sequences", whole(data.get("sequences"))),
         ("Tokens a sequence", whole(data.get("sequence_length"))),
         ("Held-out sequences", whole(data.get("held_out_sequences"))),
         ("Tokens left out", whole(data.get("left_out_tokens"))),
     ]
+
+
+def _columns(columns: Record) -> str:
+    return ", ".join(f"{role} = {column}" for role, column in columns.items())
 
 
 def _about_machine(machine: Record) -> list[tuple[str, Any]]:

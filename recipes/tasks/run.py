@@ -1,0 +1,142 @@
+"""The recipe: a teacher and students of three layers for every task, in our own figures.
+
+    python recipes/tasks/run.py [TASK ...] [--data ../shared/data] [--only VARIANT ...]
+
+For each task of ``tasks.toml``: a teacher (all-MiniLM-L6-v2, six layers), then students of three layers, from plain
+layer picks and from general distillation (recipes/distil-minilm), each without and with the teacher. Runs resume where
+they were interrupted and are skipped where they are done. Writes results.json and the table in README.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from distilbert import FinetuneConfig, finetune
+from distilbert.cli.training import Watch
+
+HERE = Path(__file__).parent
+MODELS = Path("models/tasks")
+TEACHER = "models/minilm"
+DISTILLED = "models/distil-minilm/triple"
+VARIANTS = {
+    "teacher": "teacher, 6 layers",
+    "picks": "3 layers, picked",
+    "picks+teacher": "3 layers, picked, taught",
+    "distilled": "3 layers, distilled",
+    "distilled+teacher": "3 layers, distilled, taught",
+}
+START, END = "<!-- table -->\n", "<!-- end of table -->"
+Record = dict[str, Any]
+
+
+def settings(task: str, variant: str, plan: Record, data: Path) -> FinetuneConfig:
+    """Return the settings of a run."""
+    own = {name: value for name, value in plan[task].items() if name not in ("student", "metric")}
+    values = plan["common"] | own
+    for name in ("train_data", "eval_data", "unlabelled_data"):
+        if name in values:
+            values[name] = [str((MODELS if path.startswith("splits/") else data) / path) for path in values[name]]
+    values |= {"output": str(MODELS / task / variant), "model": TEACHER}
+    if variant == "teacher":
+        values.pop("unlabelled_data", None)
+        return FinetuneConfig(**values)
+    values |= plan["student"] | plan[task].get("student", {})
+    if variant.startswith("distilled"):
+        values |= {"model": DISTILLED, "layers": ""}
+    if variant.endswith("+teacher"):
+        values |= {"teacher": str(MODELS / task / "teacher")} | plan["taught"] | plan[task].get("taught", {})
+    else:
+        values.pop("unlabelled_data", None)
+    return FinetuneConfig(**values)
+
+
+def run(config: FinetuneConfig) -> Record:
+    """Run or finish a run and return its figures; of several seeds those of the median."""
+    folder = Path(config.output)
+    if not (folder / "summary.json").is_file():
+        with Watch() as watch:
+            finetune(config, resume=True, on_record=watch.record, on_data=watch.data)
+    summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+    models = summary["models"]
+    figures = dict(models.get("student") or models["model"])
+    several = folder / "runs.json"
+    if several.is_file():
+        figures["seeds"] = len(json.loads(several.read_text(encoding="utf-8"))["runs"])
+    return figures | {
+        "main_metric": summary["main_metric"], "machine": summary["machine"]["cpu"], "seconds": summary["seconds"]
+    }  # fmt: skip
+
+
+def make_splits(data: Path) -> None:
+    """Split what comes as one file: every fifth sentence or review is held out."""
+    target = MODELS / "splits"
+    target.mkdir(parents=True, exist_ok=True)
+    if not (target / "wikigold-dev.conll").is_file():
+        sentences = (data / "wikigold/wikigold.conll").read_text(encoding="utf-8").strip().split("\n\n")
+        _write(target, "wikigold", ".conll", [f"{sentence}\n\n" for sentence in sentences])
+    if not (target / "imdb-dev.jsonl").is_file():
+        import gzip
+
+        with gzip.open(data / "imdb/train-5000.jsonl.gz", "rt", encoding="utf-8") as file:
+            _write(target, "imdb", ".jsonl", list(file))
+
+
+def _write(target: Path, name: str, suffix: str, parts: list[str]) -> None:
+    train = [part for index, part in enumerate(parts) if index % 5]
+    (target / f"{name}-train{suffix}").write_text("".join(train), encoding="utf-8")
+    (target / f"{name}-dev{suffix}").write_text("".join(parts[::5]), encoding="utf-8")
+
+
+def table(results: Record, plan: Record) -> str:
+    """Return the results as Markdown: the metric of each variant, and what of the teacher's it keeps."""
+    lines = [
+        f"| task | metric | {' | '.join(VARIANTS.values())} | best kept |",
+        f"|---|---|{'---:|' * (len(VARIANTS) + 1)}",
+    ]
+    kept = []
+    for task in (name for name in plan if name in results):
+        found = results[task]
+        metric = plan[task].get("metric") or next(iter(found.values()))["main_metric"]
+        scale = 1 if found["teacher"]["main_metric"] == "f1" and found["teacher"]["f1"] > 1 else 100
+        scores = {name: found[name][metric] * scale for name in VARIANTS if name in found}
+        students = [score for name, score in scores.items() if name != "teacher"]
+        share = max(students) / scores["teacher"] if students and scores["teacher"] else None
+        kept += [share] if share is not None else []
+        cells = [f"{scores[name]:.1f}" if name in scores else "" for name in VARIANTS]
+        lines.append(f"| {task} | {metric} | {' | '.join(cells)} | {'' if share is None else f'{share:.1%}'} |")
+    if kept:
+        lines.append(f"| median | | {' | ' * len(VARIANTS)}{statistics.median(kept):.1%} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Run what is not done yet and write the results."""
+    plan = tomllib.loads((HERE / "tasks.toml").read_text(encoding="utf-8"))
+    tasks = [name for name in plan if name not in ("common", "student", "taught")]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("tasks", nargs="*", metavar="TASK", default=tasks, help=f"of {', '.join(tasks)}")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    parser.add_argument("--only", nargs="+", choices=list(VARIANTS), default=list(VARIANTS))
+    chosen = parser.parse_args()
+    make_splits(chosen.data)
+    path = HERE / "results.json"
+    results: Record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    for task in chosen.tasks:
+        for variant in VARIANTS:
+            if variant in chosen.only:
+                print(f"{task}: {variant}", flush=True)
+                results.setdefault(task, {})[variant] = run(settings(task, variant, plan, chosen.data))
+                path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    readme = HERE / "README.md"
+    before, _, rest = readme.read_text(encoding="utf-8").partition(START)
+    readme.write_text(before + START + table(results, plan) + END + rest.partition(END)[2], encoding="utf-8")
+    print(table(results, plan))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""``distilbert package``: a model folder as a Python package, which installs it under a name."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..core.errors import InputError
+from .failures import OK, UsageError
+
+EXAMPLE = "distilbert package models/minilm --name minilm-encoder --license Apache-2.0"
+
+
+class Dtype(StrEnum):
+    """Values of ``--dtype``."""
+
+    bfloat16 = "bfloat16"
+    float32 = "float32"
+    keep = "keep"
+
+
+def command(
+    folder: Annotated[
+        str, typer.Argument(metavar="FOLDER", help="A model folder with its tokenizer.", show_default=False)
+    ],
+    name: Annotated[
+        str | None,
+        typer.Option(help="Name of the package and the model. Default: that of the folder.", show_default=False),
+    ] = None,
+    version: Annotated[str, typer.Option(help="Version of the package.")] = "1.0.0",
+    license: Annotated[
+        str | None, typer.Option(help="Licence of the model, such as Apache-2.0 (SPDX).", show_default=False)
+    ] = None,
+    output: Annotated[str, typer.Option(help="Folder for the result.")] = "dist",
+    dtype: Annotated[Dtype, typer.Option(help="Type of the weights; keep leaves them as they are.")] = Dtype.bfloat16,
+    source: Annotated[bool, typer.Option("--source", help="Write a source tree, not a wheel.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the result if it is there.")] = False,
+) -> int:
+    """Make a Python package of a model: pip installs it, and its name loads it, with no hub.
+
+    The wheel, OUTPUT/NAME-VERSION-py3-none-any.whl, holds the model's own files: configuration, weights, tokenizer,
+    model card and licences. With --source it is the folder OUTPUT/NAME, for a repository.
+    """
+    from ..models.packaging.package import package
+
+    try:
+        made = package(
+            folder,
+            name=name,
+            version=version,
+            license=license,
+            output=output,
+            dtype=dtype.value,
+            source=source,
+            overwrite=overwrite,
+        )
+    except InputError as error:
+        raise UsageError(str(error)) from None
+    _report(made, Path(folder))
+    return OK
+
+
+def _report(made: Path, folder: Path) -> None:
+    """Print what was made, its size beside that of the folder's weights, and how to install it."""
+    import shlex
+    from zipfile import ZipFile
+
+    import numpy as np
+
+    from ..weights.folder import SAFETENSORS, open_tensors
+    from .model_info import size_text
+
+    if (folder / SAFETENSORS).is_file():
+        before = (folder / SAFETENSORS).stat().st_size
+    else:
+        before = sum(tensor.size * np.dtype(tensor.dtype).itemsize for tensor in open_tensors(folder).values())
+    if made.is_dir():
+        sizes = {file.name: file.stat().st_size for file in made.rglob("*") if file.is_file()}
+        total = sum(file.stat().st_size for file in made.rglob("*") if file.is_file())
+    else:
+        with ZipFile(made) as archive:
+            sizes = {Path(entry.filename).name: entry.file_size for entry in archive.infolist()}
+        total = made.stat().st_size
+    place = str(made) if len(made.parts) > 1 else f"./{made}"  # a bare name would be one to look for in an index
+    print(f"{made}: {size_text(total)}")
+    print(f"  weights: {size_text(sizes[SAFETENSORS])}, {size_text(before)} in {folder}")
+    print(f"  install: pip install {shlex.quote(place)}")

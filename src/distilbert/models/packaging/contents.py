@@ -1,0 +1,131 @@
+"""The files of a model folder that go into a package: checked, with the weights in the type asked for."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+
+from ...core.errors import InputError, TokenizerError, WeightsError, WeightsMismatchError
+from ...core.files import read_config_file, write_json
+from ...core.schema import HEADS, Head, head_of
+from ...text.files import load_spec
+from ...weights.folder import SAFETENSORS, open_tensors
+from ...weights.hub import TOKENIZER_FILES
+from ...weights.installed import CONFIG
+from ...weights.match import match
+from ...weights.tensors import save_safetensors
+from ..checkpoint import Checkpoint, open_checkpoint
+
+CARD = "README.md"
+LICENSE = re.compile(r"(LICEN[CS]E|NOTICE|COPYING)([.-][A-Za-z0-9._-]+)?", re.IGNORECASE)
+DTYPES = {"bfloat16": np.dtype(ml_dtypes.bfloat16), "float32": np.dtype(np.float32), "keep": None}
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A folder with exactly the files of a package's model.
+
+    Attributes:
+        folder: where they are.
+        card: text of the model card, or None.
+        licenses: names of the files with licences and notices.
+        summary: what the model is, in one line.
+    """
+
+    folder: Path
+    card: str | None
+    licenses: tuple[str, ...]
+    summary: str
+
+
+def collect(source: Path, target: Path, dtype: str) -> Contents:
+    """Write what a package holds of the model folder ``source`` into the new folder ``target``.
+
+    These are ``config.json``, ``model.safetensors``, the tokenizer's files, the model card, licences and notices;
+    whatever else is in the folder, such as checkpoints, stays behind.
+
+    Args:
+        source: a model folder, with weights in any format.
+        target: made here.
+        dtype: of the weights, a name of ``DTYPES``; ``"keep"`` is as they are.
+
+    Raises:
+        InputError: ``source`` is no folder.
+        ModelNotFoundError: there is no configuration or there are no weights.
+        UnsupportedArchitectureError: it is neither a DistilBERT nor a BERT with a twin.
+        WeightsMismatchError: the weights are not those of the configuration.
+        WeightsError: a weight is not a finite number.
+        TokenizerError: there is no tokenizer, or it has entries that the model does not know.
+    """
+    if not source.is_dir():
+        raise InputError(f"{source} is no folder: a package is made of a model folder.")
+    checkpoint = open_checkpoint(source)
+    head = _check_weights(checkpoint)
+    _check_tokenizer(source, checkpoint.config.vocab_size)
+    target.mkdir()
+    licenses = tuple(sorted(path.name for path in source.iterdir() if LICENSE.fullmatch(path.name) and path.is_file()))
+    card = source / CARD
+    for name in (*TOKENIZER_FILES, CARD, *licenses):
+        if (source / name).is_file():
+            shutil.copyfile(source / name, target / name)
+    _write_weights(source, target, DTYPES[dtype])
+    _write_config(source, target, None if dtype == "keep" else dtype)
+    return Contents(
+        target,
+        card.read_text(encoding="utf-8", errors="replace") if card.is_file() else None,
+        licenses,
+        f"{checkpoint.bert or head.architecture} of {checkpoint.config.n_layers} layers, loaded by its name",
+    )
+
+
+def _check_weights(checkpoint: Checkpoint) -> Head:
+    """Return the head that the weights are for."""
+    bert = checkpoint.bert
+    head = head_of(checkpoint.config.architectures) if bert is None else HEADS.get(bert.removeprefix("Bert"))
+    tensors = checkpoint.tensors(head)
+    if head is None:
+        head = HEADS["ForMaskedLM" if "vocab_transform.weight" in tensors else ""]
+    fresh = match(tensors, checkpoint.config, head, where=checkpoint.folder).fresh
+    if fresh:
+        raise WeightsMismatchError(
+            f"{checkpoint.folder} is a {head.architecture} without weights for {', '.join(fresh)}: train it first."
+        )
+    return head
+
+
+def _check_tokenizer(source: Path, vocab_size: int) -> None:
+    spec = load_spec(source)
+    largest = max((*spec.vocab.values(), *spec.added))
+    if largest >= vocab_size:
+        raise TokenizerError(
+            f"The tokenizer of {source} has an entry of id {largest}, the model only {vocab_size} entries: "
+            "they do not belong together."
+        )
+
+
+def _write_weights(source: Path, target: Path, dtype: np.dtype | None) -> None:
+    arrays = {}
+    for name, tensor in open_tensors(source).items():
+        array = tensor.read()
+        if np.issubdtype(array.dtype, np.floating) or array.dtype == DTYPES["bfloat16"]:
+            array = array if dtype is None else array.astype(dtype, copy=False)
+            if not np.isfinite(array).all():
+                raise WeightsError(f"{name} of {source} has numbers that are not finite in {array.dtype}.")
+        arrays[name] = array
+    save_safetensors(target / SAFETENSORS, arrays)
+
+
+def _write_config(source: Path, target: Path, dtype: str | None) -> None:
+    """Copy the configuration; a type takes the place of the one it names, under the name it goes by there."""
+    values = read_config_file(source / CONFIG)
+    if dtype is None:
+        shutil.copyfile(source / CONFIG, target / CONFIG)
+        return
+    for key in [key for key in ("dtype", "torch_dtype") if key in values] or ["dtype"]:
+        values[key] = dtype
+    write_json(target / CONFIG, values)

@@ -1,0 +1,40 @@
+"""Everything that decides an evaluation, as data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..settings import REQUIRED, Settings, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateConfig(Settings):
+    """Which model, on which examples, and what is measured and shown."""
+
+    model: str = setting(REQUIRED, "Model to evaluate: a folder, or a name on the hub.")
+    data: list[str] = setting(REQUIRED, "Labelled examples: files, or names of `datasets`.")
+    task: str = setting("", "Task. Default: what the model was made for.")
+    compare: str = setting("", "Another model to compare it with, on the same examples.")
+    columns: dict[str, str] = setting(
+        None, "Columns of the file, where they have other names: text=sentence,label=class.", factory=dict
+    )
+    delimiter: str = setting("", "What separates columns. Default: what the file's name says.")
+    split: str = setting("test", "Split of a data set that has several.")
+    output: str = setting("", "Folder for evaluation.json, report.html and predictions.jsonl.", free=True)
+    limit: int = setting(0, "At most so many examples, drawn with the seed; 0 for all.")
+    batch_tokens: int = setting(2048, "Tokens of a batch; bounds the memory.", free=True)
+    device: str = setting("auto", "cpu, cuda, cuda:1, ..., or auto for a GPU if there is one.", free=True)
+    seed: int = setting(0, "Seed of the resamples, and of the examples of a limit.")
+    samples: int = setting(1000, "Bootstrap resamples of the intervals; 0 for no intervals.")
+    worst: int = setting(20, "Errors to show.", free=True)
+    speed: bool = setting(True, "Measure latency and throughput on this machine.", free=True)
+    overwrite: bool = setting(False, "Replace an evaluation in OUTPUT.", free=True)
+
+    def validate(self) -> None:
+        """Check the values; the error names the field."""
+        self._demand(bool(self.model), "model", "a folder or a name")
+        self._demand(bool(self.data), "data", "at least one file")
+        self._demand(bool(self.device), "device", "the name of a device, or auto")
+        self._demand(self.batch_tokens >= 1, "batch_tokens", "at least 1")
+        for name in ("limit", "seed", "samples", "worst"):
+            self._demand(getattr(self, name) >= 0, name, "0 or more")

@@ -1,0 +1,105 @@
+"""What an evaluation found, as data and as files."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...core.files import output_folder, write_json, write_text
+from .bootstrap import Interval
+from .compare import Comparison
+from .rows import Row
+from .speed import Speed
+
+FILES = ("evaluation.json", "predictions.jsonl", "report.html")
+
+
+@dataclass(frozen=True)
+class ModelResult:
+    """What was measured of one model.
+
+    Attributes:
+        name: what to call it: the last part of its folder.
+        model: the folder or name that it was loaded from.
+        facts: parameters, bytes, layers and dim, as far as known.
+        metrics: by name; see :func:`~.metrics.figures`.
+        intervals: of each metric, from resampling the examples.
+        details: by class and type, confusion, calibration; see :func:`~.details.details`.
+        speed: latency and throughput; None if they were not measured.
+    """
+
+    name: str
+    model: str
+    facts: dict[str, int]
+    metrics: dict[str, float]
+    intervals: dict[str, Interval]
+    details: dict[str, Any]
+    speed: Speed | None
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of :func:`~.evaluate.evaluate`.
+
+    Attributes:
+        task: name of the task.
+        main_metric: the metric by which models are compared.
+        higher_is_better: whether more of it is better.
+        data: sources, columns, how many examples were read and evaluated, labels.
+        models: the model, and the one it is compared with if there is one.
+        comparison: of the two.
+        worst: rows of the examples that the first model is most confidently wrong about.
+        about: when and on what machine, and all settings.
+        predictions: a row for each example, of the first model; not part of :meth:`to_dict`.
+    """
+
+    task: str
+    main_metric: str
+    higher_is_better: bool
+    data: dict[str, Any]
+    models: list[ModelResult]
+    comparison: Comparison | None
+    worst: list[Row]
+    about: dict[str, Any]
+    predictions: list[Row] = field(repr=False)
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Metrics of the model."""
+        return self.models[0].metrics
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values, ready for JSON: the content of ``evaluation.json``."""
+        shown = {item.name: getattr(self, item.name) for item in dataclasses.fields(self) if item.name != "predictions"}
+        return {name: _plain(value) for name, value in shown.items()}
+
+    def save(self, folder: str | Path) -> Path:
+        """Write ``evaluation.json``, ``predictions.jsonl`` and ``report.html``, each of them atomically.
+
+        Raises:
+            InputError: a file stands where the folder should.
+            MissingExtraError: matplotlib is not installed.
+        """
+        from ..reports.evaluation import page
+
+        values, path = self.to_dict(), output_folder(folder)
+        text = page(values)  # before anything is written
+        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in self.predictions)
+        write_text(path / "predictions.jsonl", "".join(lines).encode("utf-8", "replace").decode("utf-8"))
+        write_text(path / "report.html", text)
+        write_json(path / "evaluation.json", values)
+        return path
+
+
+def _plain(value: Any) -> Any:
+    """Return dataclasses as dicts, wherever they are."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {item.name: _plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry) for entry in value]
+    return value
