@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --use-pep517 -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow check bench distil clean
+.PHONY: help run test test-slow check bench distil tasks clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F': *' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -34,9 +34,13 @@ bench: $(VENV)/.dev  ## Compare with transformers on this machine; writes benchm
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.distil_memory
 	$(BIN)/python -m benchmarks.distil_step
+	$(BIN)/python -m benchmarks.finetune_step
 
 distil: run $(VENV)/.dev  ## Run recipes/distil-minilm: a teacher and six students, an hour or two; goes on where it stopped
 	$(BIN)/python recipes/distil-minilm/run.py
+
+tasks: run $(VENV)/.dev  ## Run recipes/tasks: teachers and students of every task, hours; goes on where it stopped
+	$(BIN)/python recipes/tasks/run.py
 
 clean:  ## Remove the environment and everything that was made
 	rm -rf $(VENV) models build dist

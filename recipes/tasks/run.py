@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import statistics
 import tomllib
 from pathlib import Path
@@ -73,7 +74,7 @@ def run(config: FinetuneConfig) -> Record:
 
 
 def make_splits(data: Path) -> None:
-    """Split what comes as one file: every fifth sentence or review is held out."""
+    """Split what comes as one file, every fifth sentence or review held out; cut reviews into unlabelled sentences."""
     target = MODELS / "splits"
     target.mkdir(parents=True, exist_ok=True)
     if not (target / "wikigold-dev.conll").is_file():
@@ -84,6 +85,17 @@ def make_splits(data: Path) -> None:
 
         with gzip.open(data / "imdb/train-5000.jsonl.gz", "rt", encoding="utf-8") as file:
             _write(target, "imdb", ".jsonl", list(file))
+    if not (target / "imdb-sentences.jsonl").is_file():
+        reviews = (target / "imdb-train.jsonl").read_text(encoding="utf-8").rstrip("\n").split("\n")
+        sentences = [one for line in reviews for one in _sentences(json.loads(line)["text"])]
+        lines = [json.dumps({"text": sentence}) + "\n" for sentence in dict.fromkeys(sentences)]
+        (target / "imdb-sentences.jsonl").write_text("".join(lines), encoding="utf-8")
+
+
+def _sentences(review: str) -> list[str]:
+    """Return the sentences of a review, of 3 to 40 words, written as SST-2 writes them: in lower case."""
+    parts = re.split(r"(?<=[.!?])\s+|<br\s*/?>", review)
+    return [part.strip().lower() for part in parts if 3 <= len(part.split()) <= 40]
 
 
 def _write(target: Path, name: str, suffix: str, parts: list[str]) -> None:

@@ -24,6 +24,7 @@ from torch.optim import Optimizer
 
 from ..core.errors import TrainingError
 from . import checkpoints
+from .allocator import reusing_memory
 from .config import TrainingConfig
 from .data.batches import Batches, Pass, Step
 from .optimizer import learning_rate
@@ -145,7 +146,8 @@ def train(job: Job, accelerator: Accelerator, resume: checkpoints.Checkpoint | N
         load_optimizer(module, optimizer, saved)
     main, folder = accelerator.is_main_process, Path(job.config.output)
     board = Board(folder / "tensorboard" if job.config.tensorboard and main else None, progress.step)
-    with Metrics(folder if main else None, progress.step, [board.log, job.on_record], board.close) as metrics:
+    reused = reusing_memory(accelerator.device.type == "cpu")
+    with reused, Metrics(folder if main else None, progress.step, [board.log, job.on_record], board.close) as metrics:
         _Run(job, accelerator, progress, module, optimizer, metrics).train()
     return progress
 

@@ -90,7 +90,7 @@ def _word_tags(words: list[str], tokens: list[dict[str, Any]]) -> tuple[str, ...
     starts = list(accumulate((len(word) + 1 for word in words[:-1]), initial=0))
     tags: dict[int, str] = {}
     for token in tokens:
-        tags[bisect_right(starts, token["start"]) - 1] = token["entity"]
+        tags.setdefault(bisect_right(starts, token["start"]) - 1, token["entity"])
     return tuple(tags.get(index, OUTSIDE) for index in range(len(words)))
 
 

@@ -1,0 +1,173 @@
+"""A whole evaluation of tiny models: what it measures, what it writes, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distilbert.core.errors import ConfigError, DataError, InputError
+from distilbert.training.evaluation.config import EvaluateConfig
+from distilbert.training.evaluation.evaluate import evaluate
+from distilbert.training.evaluation.result import FILES, Evaluation
+from distilbert.training.reports.evaluation import page
+from tests.training.test_report import Page
+
+from .made import HEADS, TAGS, write_data, write_model
+
+BAD = '<script>alert("1")</script> & $x^2$ <b>'
+
+
+def run(folder: Path, task: str, /, **changes: Any) -> Evaluation:
+    names = {"id2label": dict(enumerate(TAGS))} if task == "token-classification" else {}
+    settings = {
+        "model": write_model(folder / "first", task, **names),
+        "data": [write_data(folder, task)],
+        "samples": 50,
+        "device": "cpu",
+        **changes,
+    }
+    return evaluate(EvaluateConfig(**settings))
+
+
+@pytest.mark.parametrize("task", HEADS)
+def test_every_task_from_file_to_files(tmp_path: Path, task: str) -> None:
+    result = run(tmp_path, task, output=str(tmp_path / "out"))
+    assert result.task == task
+    assert result.data["examples"] == 12
+    assert result.main_metric in result.metrics
+    for name, value in result.metrics.items():
+        interval = result.models[0].intervals[name]
+        assert interval.low <= interval.high, name
+        assert value == pytest.approx(result.to_dict()["models"][0]["metrics"][name])
+    facts = result.models[0].facts
+    assert (facts["layers"], facts["dim"], facts["bytes"]) == (2, 24, 4 * facts["parameters"])
+    written = json.loads((tmp_path / "out" / "evaluation.json").read_text(encoding="utf-8"))
+    assert written == json.loads(json.dumps(result.to_dict()))
+    lines = (tmp_path / "out" / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["place"] for line in lines] == [row["place"] for row in result.predictions]
+    assert len(lines) == 12
+    shown = Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
+    assert "script" not in shown.tags
+    assert shown.labels
+    assert all(re.fullmatch(r"[\w.:, ]+", row["place"].split("/")[-1]) for row in result.worst)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(FILES)
+
+
+@pytest.mark.parametrize("task", ["text-classification", "token-classification", "question-answering", "fill-mask"])
+def test_two_models_side_by_side(tmp_path: Path, task: str) -> None:
+    names = {"id2label": dict(enumerate(TAGS))} if task == "token-classification" else {}
+    other = write_model(tmp_path / "second", task, seed=7, n_layers=1, **names)
+    result = run(tmp_path, task, compare=other, output=str(tmp_path / "out"))
+    assert [model.name for model in result.models] == ["first", "second"]
+    comparison = result.comparison
+    assert comparison is not None
+    assert comparison.ratios["parameters"] > 1
+    assert {"speed", "latency"} <= comparison.ratios.keys()
+    for name, one in comparison.differences.items():
+        assert one.value == pytest.approx(result.models[0].metrics[name] - result.models[1].metrics[name], abs=1e-6)
+        assert one.low <= one.high
+    if task == "fill-mask":
+        assert (comparison.agreement, comparison.p_value, comparison.right) == (None, None, {})
+    else:
+        assert 0 <= (comparison.agreement or 0) <= 1
+        assert sum(comparison.right.values()) == 12
+    shown = Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
+    assert ["Measured", "first", "second", "Difference"] in shown.cells
+    assert ["Layers", "2", "1", ""] in shown.cells
+
+
+def test_the_same_seed_gives_the_same_evaluation(tmp_path: Path) -> None:
+    first, second = (run(tmp_path, "text-classification", speed=False, limit=7).to_dict() for _ in range(2))
+    assert first["data"] | {"read": 12, "examples": 7} == first["data"]
+    for values in (first, second):
+        values.pop("about")
+    assert first == second
+    third = run(tmp_path, "text-classification", speed=False, limit=7, seed=1)
+    assert third.predictions != second
+    assert third.models[0].speed is None
+
+
+def test_text_and_names_are_escaped_in_the_report(tmp_path: Path) -> None:
+    labels = {number: f"{BAD}{number}" for number in range(5)}
+    model = write_model(tmp_path / "first", "text-classification", id2label=labels)
+    rows = [{"text": f"a b {BAD} {n}", "text_pair": BAD, "label": labels[n % 5]} for n in range(10)]
+    data = tmp_path / "data.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    result = evaluate(EvaluateConfig(model=model, data=[str(data)], device="cpu", samples=10, speed=False))
+    html = page(result.to_dict())
+    shown = Page(html)
+    assert "script" not in shown.tags
+    assert shown.tags.count("b") == 2 * len(result.worst) > 0
+    assert "<script" not in html
+    assert shown.text.count(BAD) >= 2 * len(result.worst)
+    assert len(shown.ids) == len(set(shown.ids))
+    assert page(result.to_dict()) == html
+
+
+def test_many_labels_are_a_table_of_confusions_and_not_a_matrix(tmp_path: Path) -> None:
+    labels = {number: f"name{number}" for number in range(14)}
+    model = write_model(tmp_path / "first", "text-classification", id2label=labels)
+    data = tmp_path / "data.csv"
+    lines = [f"{'abcdefghijklmn'[n % 14]} {'zyxwv'[n % 5]},name{n % 14}\n" for n in range(42)]
+    data.write_text("text,label\n" + "".join(lines))
+    result = evaluate(EvaluateConfig(model=model, data=[str(data)], device="cpu", samples=10, speed=False))
+    shown = Page(page(result.to_dict()))
+    assert not [label for label in shown.labels if label.startswith("Confusion")]
+    assert ["Right", "Predicted", "Times"] in shown.cells
+    matrix = result.models[0].details["confusion"]
+    worst = max(n for r, row in enumerate(matrix) for c, n in enumerate(row) if r != c)
+    assert any(len(row) == 3 and row[2] == str(worst) for row in shown.cells)
+
+
+def test_an_evaluation_is_not_replaced_unasked(tmp_path: Path) -> None:
+    out = str(tmp_path / "out")
+    run(tmp_path, "multiple-choice", output=out, speed=False)
+    before = (tmp_path / "out" / "report.html").read_bytes()
+    with pytest.raises(InputError, match=r"holds an evaluation already \(evaluation.json"):
+        run(tmp_path, "multiple-choice", output=out, speed=False)
+    assert (tmp_path / "out" / "report.html").read_bytes() == before
+    run(tmp_path, "multiple-choice", output=out, speed=False, overwrite=True, worst=0)
+    assert (tmp_path / "out" / "report.html").read_bytes() != before
+
+
+def test_data_and_models_that_do_not_fit(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is a DistilBertForSequenceClassification; the task 'question-answering'"):
+        run(tmp_path, "text-classification", task="question-answering")
+    model = write_model(tmp_path / "nli", "text-classification", id2label={0: "entailment", 1: "contradiction"})
+    with pytest.raises(InputError, match="'zero-shot-classification' cannot be evaluated"):
+        run(tmp_path, "text-classification", model=model, task="zero-shot-classification")
+    unknown = tmp_path / "unknown.csv"
+    unknown.write_text("text,label\na b,LABEL_1\nc d,LABEL_9\n")
+    with pytest.raises(DataError, match=r"unknown.csv:3: the evaluation data has the label 'LABEL_9'"):
+        run(tmp_path, "text-classification", data=[str(unknown)])
+    bare = tmp_path / "bare.csv"
+    bare.write_text("text\na b\n")
+    with pytest.raises(DataError, match="label"):
+        run(tmp_path, "text-classification", data=[str(bare)])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data": []}, "data must be at least one file"),
+        ({"model": ""}, "model must be a folder or a name"),
+        ({"limit": -1}, "limit must be 0 or more"),
+        ({"batch_tokens": 0}, "batch_tokens must be at least 1"),
+        ({"samples": 1.5}, "samples must be of type int"),
+        ({"columns": {"text": 1}}, "columns must be of type"),
+    ],
+)
+def test_settings_that_cannot_be(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        EvaluateConfig(**{"model": "m", "data": ["d"], **changes})
+
+
+def test_progress_tells_what_is_done(tmp_path: Path) -> None:
+    seen: list[tuple[str, int, int]] = []
+    model, data = write_model(tmp_path / "m", "multiple-choice"), write_data(tmp_path, "multiple-choice")
+    evaluate(EvaluateConfig(model=model, data=[data], samples=5), on_progress=lambda *said: seen.append(said))
+    assert seen == [("evaluating m", 12, 12), ("measuring speed", 0, 1)]
