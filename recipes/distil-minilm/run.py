@@ -1,9 +1,10 @@
 """The recipe: a teacher with a masked-LM head, then students at equal budget, one term left out at a time.
 
-    python recipes/distil-minilm/run.py [--only NAME ...]
+    python recipes/distil-minilm/run.py [--only NAME ...] [--no-tasks]
 
-Needs `make run` before it (models/minilm) and the text that ``teacher.toml`` names. Each run resumes where it was
-interrupted and is skipped where it is done. Writes results.json and the table in README.md beside this file.
+Needs `make run` before it (models/minilm) and the text that ``teacher.toml`` names. Teacher and students are then
+fine-tuned on SST-2 and MRPC. Each run resumes where it was interrupted and is skipped where it is done. Writes
+results.json and the table in README.md beside this file.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from distilbert import DistillConfig, PretrainConfig, distill, pretrain
+from distilbert import DistillConfig, FinetuneConfig, PretrainConfig, distill, finetune, pretrain
 from distilbert.cli.training import Watch
 
 HERE = Path(__file__).parent
@@ -34,6 +35,10 @@ WHAT = {
     "random": "triple loss, random initialisation",
     "relation": "triple loss and relation",
 }
+TASKS: dict[str, dict[str, Any]] = {
+    "sst2": {"max_steps": 1000, "learning_rate": 1e-4},
+    "mrpc": {"epochs": 4.0, "learning_rate": 1e-4},
+}
 START, END = "<!-- table -->\n", "<!-- end of table -->"
 
 
@@ -47,8 +52,22 @@ def run(function: Any, config: Any) -> dict[str, Any]:
     summary = Path(config.output) / "summary.json"
     if not summary.is_file():
         with Watch() as watch:
-            function(config, resume=True, on_record=watch.record, on_tokenized=watch.tokenized)
+            told = {"on_data": watch.data} if function is finetune else {"on_tokenized": watch.tokenized}
+            function(config, resume=True, on_record=watch.record, **told)
     return dict(json.loads(summary.read_text(encoding="utf-8")))
+
+
+def score(model: str, task: str, data: Path) -> float:
+    """Fine-tune a model on a task, with the same few epochs for all, and return its accuracy."""
+    config = FinetuneConfig(
+        task="text-classification",
+        model=model,
+        train_data=[str(data / task / "train.tsv")],
+        eval_data=[str(data / task / "dev.tsv")],
+        output=f"{model}-{task}",
+        **TASKS[task],
+    )
+    return round(run(finetune, config)["models"]["model"]["accuracy"], 4)
 
 
 def row(name: str, summary: dict[str, Any]) -> dict[str, Any]:
@@ -66,38 +85,56 @@ def row(name: str, summary: dict[str, Any]) -> dict[str, Any]:
 
 def table(rows: list[dict[str, Any]], teacher: dict[str, Any]) -> str:
     """Return the results as Markdown."""
-    lines = ["| student | held-out perplexity | against the teacher | KL, nats | agreement |", "|---|---|---|---|---|"]
-    lines.append(f"| (teacher) | {teacher['perplexity']:.1f} | | | |")
+    lines = [
+        "| student | held-out perplexity | against the teacher | KL, nats | agreement | SST-2 | MRPC |",
+        "|---|---|---|---|---|---|---|",
+        f"| (teacher, 6 layers) | {teacher['perplexity']:.1f} | | | | {_shares(teacher)} |",
+    ]
     for one in rows:
         over = f"{one['over_teacher']:+.1%}"
         lines.append(
-            f"| {WHAT[one['attempt']]} | {one['perplexity']} | {over} | {one['kl']} | {one['agreement']:.1%} |"
+            f"| {WHAT[one['attempt']]} | {one['perplexity']} | {over} | {one['kl']} | {one['agreement']:.1%} | "
+            f"{_shares(one)} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def _shares(one: dict[str, Any]) -> str:
+    return " | ".join(f"{one[task]:.1%}" if task in one else "" for task in TASKS)
 
 
 def main() -> None:
     """Run what is not done yet and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=list(ATTEMPTS), default=list(ATTEMPTS))
-    names = parser.parse_args().only
-    print("teacher")
-    run(pretrain, PretrainConfig.load(HERE / "teacher.toml"))
-    summaries = {}
-    for name in names:
-        print(name)
-        summaries[name] = run(distill, settings(name))
+    parser.add_argument("--no-tasks", action="store_true", help="leave SST-2 and MRPC out")
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"), help="folder of sst2/ and mrpc/")
+    chosen = parser.parse_args()
+    print("teacher", flush=True)
+    base = PretrainConfig.load(HERE / "teacher.toml")
+    run(pretrain, base)
+    for name in chosen.only:
+        print(name, flush=True)
+        run(distill, settings(name))
+    done = [name for name in ATTEMPTS if (Path(settings(name).output) / "summary.json").is_file()]
+    summaries = {name: run(distill, settings(name)) for name in done}
     first = next(iter(summaries.values()))
     rows = [row(name, summary) for name, summary in summaries.items()]
     teacher, student = (first["models"][role] for role in ("teacher", "student"))
+    for task in () if chosen.no_tasks else TASKS:
+        for model, one in [(base.output, teacher), *((settings(one["attempt"]).output, one) for one in rows)]:
+            print(f"{model} on {task}", flush=True)
+            one[task] = score(model, task, chosen.data)
     results = {
         "created": first["created"],
         "machine": first["machine"],
+        "precision": first["precision"],
         "data": first["data"],
         "steps": first["steps"],
         "tokens": first["tokens"],
         "teacher": teacher,
         "student": {name: student[name] for name in ("parameters", "bytes", "layers", "dim", "tokens_per_second")},
+        "tasks": TASKS,
         "attempts": rows,
     }
     (HERE / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")

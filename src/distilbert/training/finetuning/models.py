@@ -71,13 +71,12 @@ def label_order(config: DistilBertConfig, labels: Labels, who: str, guess: bool 
     if not labels.names or len(labels.names) == 1:
         return None
     index = {name: number for number, name in config.id2label.items()}
-    if set(index) == set(labels.names):
-        return [index[name] for name in labels.names]
+    for known in (labels.names, labels.values):
+        if set(index) == set(known):
+            return [index[name] for name in known]
     unnamed = {f"LABEL_{number}" for number in range(len(labels.names))}
     numbers = tuple(map(str, range(len(labels.names))))
-    if set(index) == set(labels.values) or (
-        set(index) == unnamed and (guess or numbers in (labels.names, labels.values))
-    ):
+    if set(index) == unnamed and (guess or numbers in (labels.names, labels.values)):
         return list(range(len(labels.names)))
     raise ConfigError(
         f"{who} has the labels {', '.join(map(repr, config.id2label.values()))}; the data have "
