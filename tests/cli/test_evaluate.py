@@ -82,7 +82,7 @@ def test_settings_from_a_file_and_columns(real: Command) -> None:
         ("--data data.jsonl", 2, "Missing option --model;"),
         ("--model first", 2, "Missing option --data;"),
         ("--model first --data data.jsonl --limit -1", 2, "limit must be 0 or more"),
-        ("--model first --data data.jsonl --columns text", 2, "pairs such as text=sentence"),
+        ("--model first --data data.jsonl --columns text", 2, "pairs such as text=review"),
         ("--model first --data data.jsonl --sampels 3", 2, "No such option: --sampels"),
         ("--config gone.toml", 2, "There is no configuration at gone.toml."),
         ("--model first --data data.jsonl --task ner", 1, "is a DistilBertForSequenceClassification"),

@@ -12,30 +12,37 @@ import typer
 
 from ..core.errors import ConfigError, UnknownArgumentError
 from ..training.config import TrainingConfig
-from ..training.settings import REQUIRED, read_toml
+from ..training.settings import REQUIRED, Settings, read_toml
 from .failures import UsageError
 
-C = TypeVar("C", bound=TrainingConfig)
+C = TypeVar("C", bound=Settings)
 PLAIN = (str, int, float, bool)
-RUN = {
-    "config": ("", "TOML file of settings; options given here win over it."),
+FILE = {"config": ("", "TOML file of settings; options given here win over it.")}
+RUN = FILE | {
     "resume": (False, "Go on from the newest checkpoint in OUTPUT, with its settings."),
     "overwrite": (False, "Start anew in a folder that holds a run."),
 }
 
 
-def with_settings(settings: type[C]) -> Callable[[Callable[[C, bool, bool], int]], Callable[..., int]]:
-    """Give a command an option for each field of ``settings``, and ``--config``, ``--resume``, ``--overwrite``.
+def with_settings(
+    settings: type[C], options: Mapping[str, tuple[str | bool, str]] = RUN
+) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Give a command an option for each field of ``settings``.
 
-    The decorated function is called with the settings, and whether to resume or to overwrite.
+    Args:
+        settings: the class of the settings.
+        options: default and help of those that are no settings; ``"config"`` is a file of settings.
+
+    The decorated function is called with the settings, and by name with the other options but ``config``.
     """
 
-    def decorate(command: Callable[[C, bool, bool], int]) -> Callable[..., int]:
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
         def take(**given: Any) -> int:
-            config, resume, overwrite = (given.pop(name) for name in RUN)
-            return command(_collect(settings, given, config, resume), resume, overwrite)
+            others = {name: given.pop(name) for name in options}
+            config = others.pop("config")
+            return command(_collect(settings, given, config, others.get("resume", False)), **others)
 
-        parameters = [_run_option(name) for name in RUN]
+        parameters = [_plain_option(name, *options[name]) for name in options]
         hints = get_type_hints(settings)
         shared = {field.name for field in dataclasses.fields(TrainingConfig)}
         own_first = sorted(dataclasses.fields(settings), key=lambda field: field.name in shared)
@@ -88,8 +95,7 @@ def _option(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
     return _parameter(field.name, Annotated[kind | None, option], None)
 
 
-def _run_option(name: str) -> inspect.Parameter:
-    default, text = RUN[name]
+def _plain_option(name: str, default: str | bool, text: str) -> inspect.Parameter:
     option = typer.Option(f"--{name}", help=text, show_default=False)
     return _parameter(name, Annotated[type(default), option], default)
 

@@ -95,7 +95,7 @@ def describe_evaluation(record: Record) -> str:
 
     Of a labelled evaluation it tells all metrics: ``"step 100: accuracy 0.893, f1 0.897"``.
     """
-    if "loss" not in record:
+    if "perplexity" not in record or "accuracy" in record:
         metrics = [f"{name} {value:.4g}" for name, value in record.items() if name not in ABOUT]
         return f"step {record['step']}: {', '.join(metrics)}"
     text = f"step {record['step']}: held-out perplexity {record['perplexity']:.4g}"
