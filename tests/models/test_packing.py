@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from distilbert import DistilBertConfig, InputError
 from distilbert.core.runner import Batch
 from distilbert.models.pytorch import DistilBertModel, attention, modeling
-from distilbert.models.pytorch.packing import Packing, attend_packed
+from distilbert.models.pytorch.packing import FEW_SCORES, Packing, attend_packed
 from distilbert.models.pytorch.runner import PrepackedLinear, PytorchRunner, prepack
 from tests.tiny import HEAD_NAMES, tiny_inputs, tiny_labels, tiny_model
 
@@ -123,6 +123,48 @@ def test_packed_attention_stays_inside_each_sequence(lengths: list[int]) -> None
         scores = torch.einsum("snh,tnh->nst", q[part], k[part]) / 2.0
         torch.testing.assert_close(got[part], torch.einsum("nst,tnh->snh", scores.softmax(-1), v[part]))
         start += length
+
+
+@pytest.mark.parametrize(
+    "lengths", [[1, 200, 3, 180], [90] * 3 + [100] * 40, list(range(1, 150, 7)), [300, 1, 300], []]
+)
+def test_groups_of_neighbours_share_a_call_and_little_padding(lengths: list[int]) -> None:
+    packing = Packing.of_lengths(lengths, torch.device("cpu"))
+    assert sum(group.count for group in packing.groups) == len(lengths)
+    assert [group.tokens for group in packing.groups] == [
+        sum(lengths[start : start + group.count])
+        for group, start in zip(
+            packing.groups, np.cumsum([0] + [group.count for group in packing.groups]).tolist(), strict=False
+        )
+    ]
+    start = 0
+    for group in packing.groups:
+        own = lengths[start : start + group.count]
+        area = sum(length**2 for length in own)
+        assert group.length == max(own)
+        assert group.count * group.length**2 <= max(2 * area, FEW_SCORES, group.length**2)
+        start += group.count
+
+
+def test_gradients_through_groups_are_those_of_single_sequences() -> None:
+    lengths = [2, 2, 7, 7, 90, 120, 30, 1]
+    packing = Packing.of_lengths(lengths, torch.device("cpu"))
+    assert 1 < len(packing.groups) < len(lengths)
+    states = torch.randn(3, sum(lengths), 2, 4, dtype=torch.float64)
+    weights = torch.randn(sum(lengths), 2, 4, dtype=torch.float64)
+    gradients = []
+    for alone in (False, True):
+        inputs = [part.clone().requires_grad_() for part in states]
+        if alone:
+            parts = zip(*(part.split(lengths) for part in inputs), strict=True)
+            singles = [Packing.of_lengths([length], torch.device("cpu")) for length in lengths]
+            found = torch.cat([attend_packed(*part, one) for part, one in zip(parts, singles, strict=True)])
+        else:
+            found = attend_packed(*inputs, packing)
+        (found * weights).sum().backward()
+        gradients.append([part.grad for part in inputs])
+    for grouped, single in zip(*gradients, strict=True):
+        torch.testing.assert_close(grouped, single)
 
 
 @pytest.mark.parametrize("head", HEAD_NAMES)

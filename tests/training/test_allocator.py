@@ -20,10 +20,15 @@ def test_options_are_set_and_restored_even_after_an_error(monkeypatch: pytest.Mo
     calls: list[tuple[int, int]] = []
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(ctypes, "CDLL", recorded(calls))
-    with pytest.raises(KeyError), reusing_memory():
+
+    @reusing_memory()
+    def step() -> None:
         assert (MMAP_MAX, 0) in calls
         calls.clear()
         raise KeyError
+
+    with pytest.raises(KeyError):
+        step()
     assert dict(calls) == DEFAULTS
 
 

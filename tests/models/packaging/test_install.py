@@ -105,7 +105,7 @@ def test_logits_are_those_of_the_rounded_weights(folder: Path, tmp_path: Path, m
         assert (found(ids).logits - exact(ids).logits).abs().max() > 1e-4
 
 
-@pytest.mark.parametrize("framework", ["tf", "flax"])
+@pytest.mark.parametrize("framework", [pytest.param("tf", marks=pytest.mark.slow), "flax"])
 def test_the_siblings_load_it_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, framework: str) -> None:
     pytest.importorskip("tensorflow" if framework == "tf" else "flax")
     site = installed(tmp_path)
