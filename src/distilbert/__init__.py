@@ -34,6 +34,8 @@ _MODULES = {
     "tasks.pipeline": ["pipeline"],
     "weights.installed": ["installed_models"],
     "training.config": ["DistillConfig", "PretrainConfig"],
+    "training.evaluation.config": ["EvaluateConfig"],
+    "training.evaluation.evaluate": ["evaluate"],
     "training.finetuning.config": ["FinetuneConfig"],
     "training.finetuning.run": ["finetune"],
     "training.distill": ["distill", "pretrain"],
@@ -132,6 +134,8 @@ if TYPE_CHECKING:
     from .training.config import PretrainConfig as PretrainConfig
     from .training.distill import distill as distill
     from .training.distill import pretrain as pretrain
+    from .training.evaluation.config import EvaluateConfig as EvaluateConfig
+    from .training.evaluation.evaluate import evaluate as evaluate
     from .training.finetuning.config import FinetuneConfig as FinetuneConfig
     from .training.finetuning.run import finetune as finetune
     from .weights.installed import installed_models as installed_models

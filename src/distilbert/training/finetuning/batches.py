@@ -118,7 +118,10 @@ class LabelledBatches:
         arrays = self._text(units, part, epoch) if self._masking else self._labelled(units)
         if self._wise is not None:
             arrays["wise"] = np.concatenate([self._wise[index] for index in (part if not empty else [0])])
-        if empty:
+        if empty and self._masking:
+            for name in ("rows", "labels", "weights", "taught"):
+                arrays[name] = arrays[name][:0]
+        elif empty:
             arrays["weights"], arrays["taught"] = arrays["weights"] * 0, arrays["taught"] * 0
         return arrays
 

@@ -11,7 +11,7 @@ from torch import nn
 from ...models.pytorch.runner import PytorchRunner
 from ...tasks.registry import TASKS
 from ...text.base import TokenizerBase
-from ..data.examples import Example, Labels
+from ..data.examples import Example, Labels, QuestionExample, TextExample
 from ..evaluation.metrics import figures, main_metric
 from ..evaluation.predictions import predict
 
@@ -24,14 +24,22 @@ class Examples:
     def __init__(self, task: str, model: Any, tokenizer: TokenizerBase, examples: Sequence[Example], labels: Labels):
         self._task, self._model, self._tokenizer = task, model, tokenizer
         self._examples, self._labels = examples, labels
+        # Where a question has no answer, "no answer" may be one to all, and so to all shares.
+        questions = (one for one in examples if isinstance(one, QuestionExample))
+        self._unanswered: list[Example] = [one for one in questions if not one.answers][:1]
         self.best, self.higher = main_metric(task, labels)
 
     def share(self, module: nn.Module, process: int, processes: int, device: torch.device) -> list[Any]:
         """Return the number and the prediction of every example whose turn it is."""
+        turn = range(process, len(self._examples), processes)
         with torch.autocast(device.type, enabled=False):
             task = TASKS[self._task](PytorchRunner(self._model), self._tokenizer)
-            predictions = predict(task, self._examples[process::processes])
-        return [(process + processes * place, one) for place, one in enumerate(predictions)]
+            if self._task == "fill-mask":  # masks depend on the place among all texts, so those of others are blank
+                texts = [one if n in turn else TextExample("", "") for n, one in enumerate(self._examples)]
+                predictions = predict(task, texts)[process::processes]
+            else:
+                predictions = predict(task, [self._examples[number] for number in turn] + self._unanswered)
+        return list(zip(turn, predictions, strict=False))
 
     def figures(self, shares: list[Any]) -> dict[str, float]:
         """Return the metrics of all predictions."""

@@ -1,0 +1,227 @@
+"""The objective of fine-tuning on packed units against transformers on padded batches: losses and gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from distilbert.core.schema import HEADS
+from distilbert.tasks.registry import TASKS
+from distilbert.training.data.examples import MULTI, REGRESSION, SINGLE, Unit
+from distilbert.training.data.masking import IGNORED
+from distilbert.training.finetuning.batches import LabelledBatches, Masking
+from distilbert.training.finetuning.config import FinetuneConfig
+from distilbert.training.finetuning.objective import FinetuneObjective
+from distilbert.training.loop import on_device
+from tests.tiny import LABELS, tiny_model
+from tests.training.corpora import tokenizer
+
+from .test_pytorch import reference
+
+NEAR = {"rtol": 1e-5, "atol": 1e-6}
+PROBLEMS = {"single": SINGLE, "multi": MULTI, "regression": REGRESSION}
+KINDS = ("single", "multi", "regression", "token-classification", "question-answering", "multiple-choice", "fill-mask")
+Arrays = dict[str, np.ndarray]
+
+
+def task_of(kind: str) -> str:
+    return "text-classification" if kind in PROBLEMS else kind
+
+
+def model_of(kind: str) -> Any:
+    """A model without dropout; ``HEADS`` names are what ``tiny_model`` knows."""
+    changes = (
+        {"problem_type": PROBLEMS[kind], "num_labels": 1 if kind == "regression" else LABELS}
+        if kind in PROBLEMS
+        else {}
+    )
+    return tiny_model(HEADS[TASKS[task_of(kind)].head].name, **changes)
+
+
+def make_units(kind: str, count: int = 7, seed: int = 0) -> list[Unit]:
+    """Random units of different lengths; of the tags and answers some are unknown or outside."""
+    draw = np.random.default_rng(seed)
+
+    def sequence() -> np.ndarray:
+        middle = draw.integers(5, 31, draw.integers(3, 20))
+        return np.concatenate([[2], middle, [3]]).astype(np.int64)
+
+    def target(ids: np.ndarray) -> np.ndarray | None:
+        if kind == "multi":
+            return draw.integers(0, 2, LABELS).astype(np.float32)
+        if kind == "regression":
+            return np.array(draw.normal(), np.float32)
+        if kind == "token-classification":
+            tags = np.where(draw.random(len(ids)) < 0.4, IGNORED, draw.integers(0, LABELS, len(ids)))
+            tags[[0, -1]] = IGNORED
+            return tags.astype(np.int64)
+        if kind == "question-answering":
+            return np.sort(draw.integers(0, len(ids), 2)) if draw.random() < 0.7 else np.zeros(2, np.int64)
+        return None if kind == "fill-mask" else np.array(draw.integers(0, LABELS), np.int64)
+
+    made = []
+    for number in range(count):
+        if kind == "multiple-choice":
+            sequences = tuple(sequence() for _ in range(2 + number % 3))
+            made.append(Unit(sequences, number, np.array(draw.integers(0, len(sequences)), np.int64)))
+        else:
+            ids = sequence()
+            made.append(Unit((ids,), number, target(ids)))
+    return made
+
+
+def config_of(kind: str, **changes: Any) -> FinetuneConfig:
+    values = {"task": task_of(kind), "model": "m", "train_data": ["a"], "output": "o", "micro_tokens": 10_000}
+    return FinetuneConfig(**{**values, **changes})
+
+
+def batches_of(kind: str, units: Sequence[Unit], config: FinetuneConfig, **more: Any) -> LabelledBatches:
+    masking = Masking(tokenizer(), np.r_[np.zeros(5), np.ones(26)]) if kind == "fill-mask" else None
+    return LabelledBatches(config, units, masking=masking, **more)
+
+
+def ours(
+    kind: str, model: Any, batches: LabelledBatches, config: FinetuneConfig, processes: int = 1
+) -> dict[str, Tensor]:
+    """The terms of step 0, whose gradients are left in the model; passes of all processes one after another."""
+    teacher = tiny_model("ForMaskedLM", seed=9) if kind == "fill-mask" and config.teacher else None
+    objective = FinetuneObjective(model, config, PROBLEMS.get(kind, ""), teacher)
+    steps = [batches.step(0, process, processes) for process in range(processes)]
+    counts = {name: sum(step.counts[name] for step in steps) for name in steps[0].counts}
+    sums: dict[str, Tensor] = {}
+    for step in steps:
+        for one in step.passes:
+            loss, terms = objective(**on_device(one, torch.device("cpu")), counts=counts)
+            loss.backward()
+            for name, value in {"loss": loss.detach(), **terms}.items():
+                sums[name] = sums.get(name, torch.zeros(())) + value
+    return sums
+
+
+def padded(sequences: Sequence[np.ndarray], fill: int = 0) -> Tensor:
+    rows = [torch.from_numpy(np.asarray(sequence)) for sequence in sequences]
+    return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=fill)
+
+
+def theirs(kind: str, twin: Any, units: Sequence[Unit], arrays: Arrays) -> Tensor:
+    """What transformers computes of the same units; ``arrays`` are ours, for the masks that were drawn."""
+    if kind == "fill-mask":
+        lengths = arrays["lengths"].tolist()
+        labels = np.full(sum(lengths), IGNORED, np.int64)
+        labels[arrays["rows"]] = arrays["labels"]
+        cuts = np.cumsum(lengths)[:-1]
+        ids, mask = np.split(arrays["input_ids"], cuts), [np.ones(length, np.int64) for length in lengths]
+        return twin(padded(ids), padded(mask), labels=padded(np.split(labels, cuts), IGNORED)).loss
+    if kind in ("question-answering", "multiple-choice"):
+        # There answers compete with padding, and each question must have as many choices; so one by one.
+        losses = []
+        for unit in units:
+            ids, mask = padded(unit.sequences), padded([np.ones(len(s), np.int64) for s in unit.sequences])
+            assert unit.target is not None
+            target = torch.from_numpy(unit.target)
+            if kind == "multiple-choice":
+                losses.append(twin(ids[None], mask[None], labels=target[None]).loss)
+            else:
+                losses.append(twin(ids, mask, start_positions=target[:1], end_positions=target[1:]).loss)
+        return torch.stack(losses).mean()
+    ids = [unit.sequences[0] for unit in units]
+    mask = padded([np.ones(len(sequence), np.int64) for sequence in ids])
+    targets = [unit.target for unit in units if unit.target is not None]
+    labels = padded(targets, IGNORED) if kind == "token-classification" else torch.from_numpy(np.stack(targets))
+    return twin(padded(ids), mask, labels=labels).loss
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_loss_and_gradients_are_those_of_transformers(kind: str) -> None:
+    model, units, config = model_of(kind), make_units(kind), config_of(kind)
+    twin = reference(model)
+    batches = batches_of(kind, units, config)
+    mine = ours(kind, model, batches, config)
+    other = theirs(kind, twin, units, batches.step(0, 0, 1).passes[0].arrays)
+    other.backward()
+    assert mine.keys() == {"loss", "task"}
+    torch.testing.assert_close(mine["loss"], other.detach(), **NEAR)
+    gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
+    largest = max(float(parameter.grad.abs().max()) for parameter in twin.parameters())
+    for name, parameter in twin.named_parameters():
+        mine_, theirs_ = gradients[name], parameter.grad
+        assert theirs_ is not None, name
+        torch.testing.assert_close(mine_, theirs_, rtol=1e-4, atol=1e-5 * largest, msg=lambda t, n=name: f"{n}: {t}")
+
+
+def test_answers_of_equal_lengths_are_one_padded_batch() -> None:
+    """Without padding there is nothing that transformers does differently."""
+    kind = "question-answering"
+    model, config = model_of(kind), config_of(kind)
+    units = [Unit((unit.sequences[0][:5],), n, np.array([n % 4, 4])) for n, unit in enumerate(make_units(kind))]
+    mine = ours(kind, model, batches_of(kind, units, config), config)
+    targets = torch.tensor([unit.target.tolist() for unit in units if unit.target is not None])
+    ids = padded([unit.sequences[0] for unit in units])
+    other = reference(model)(ids, start_positions=targets[:, 0], end_positions=targets[:, 1]).loss
+    torch.testing.assert_close(mine["loss"], other.detach(), **NEAR)
+
+
+@pytest.mark.parametrize("kind", ["single", "token-classification"])
+def test_class_weights_are_those_of_cross_entropy(kind: str) -> None:
+    model, units, config = model_of(kind), make_units(kind), config_of(kind, class_weights="balanced")
+    weights = np.array([0.5, 2.0, 1.0, 4.0, 0.1])
+    mine = ours(kind, model, batches_of(kind, units, config, class_weights=weights), config)
+    ids = [unit.sequences[0] for unit in units]
+    mask = padded([np.ones(len(sequence), np.int64) for sequence in ids])
+    logits = reference(model)(padded(ids), mask).logits.flatten(0, -2)
+    targets = [unit.target for unit in units if unit.target is not None]
+    labels = padded(targets, IGNORED) if kind == "token-classification" else torch.from_numpy(np.stack(targets))
+    other = F.cross_entropy(logits, labels.flatten(), weight=torch.tensor(weights, dtype=torch.float32))
+    torch.testing.assert_close(mine["loss"], other.detach(), **NEAR)
+
+
+def test_a_class_weight_of_several_labels_is_the_mean_of_theirs() -> None:
+    model, units, config = model_of("multi"), make_units("multi"), config_of("multi", class_weights="balanced")
+    units[0] = Unit(units[0].sequences, 0, np.zeros(LABELS, np.float32))  # has none, and counts as 1
+    weights = np.array([0.5, 2.0, 1.0, 4.0, 0.1])
+    mine = ours("multi", model, batches_of("multi", units, config, class_weights=weights), config)
+    ids = [unit.sequences[0] for unit in units]
+    logits = reference(model)(padded(ids), padded([np.ones(len(s), np.int64) for s in ids])).logits
+    labels = np.stack([unit.target for unit in units if unit.target is not None])
+    rows = F.binary_cross_entropy_with_logits(logits, torch.from_numpy(labels), reduction="none").mean(1)
+    each = torch.tensor([weights[row > 0].mean() if row.any() else 1.0 for row in labels], dtype=torch.float32)
+    torch.testing.assert_close(mine["loss"], ((rows * each).sum() / each.sum()).detach(), **NEAR)
+
+
+@pytest.mark.parametrize(("micro", "processes"), [(1, 1), (30, 1), (30, 2), (10_000, 3), (10_000, 9)])
+@pytest.mark.parametrize("kind", KINDS)
+def test_passes_sum_to_one_pass(kind: str, micro: int, processes: int) -> None:
+    """Also with a teacher, unlabelled units among the others, and more processes than units."""
+    units = make_units(kind)
+    if kind != "fill-mask":
+        units[2:4] = [Unit(unit.sequences, unit.example) for unit in units[2:4]]
+    draw = np.random.default_rng(3)
+    width = {"regression": 1, "question-answering": 2, "multiple-choice": 1}.get(kind, LABELS)
+    wise = [draw.normal(size=(rows_of(kind, unit), width)).astype(np.float32) for unit in units]
+    found = []
+    for micro_tokens, count in ((10_000, 1), (micro, processes)):
+        config = config_of(kind, micro_tokens=micro_tokens, teacher="t")
+        model = model_of(kind)
+        batches = batches_of(kind, units, config, wise=None if kind == "fill-mask" else wise)
+        sums = ours(kind, model, batches, config, count)
+        found.append((sums, [parameter.grad for parameter in model.parameters()]))
+    (one, gradients), (many, others) = found
+    assert one.keys() == many.keys()
+    for name in one:
+        torch.testing.assert_close(many[name], one[name], rtol=1e-6, atol=1e-6)
+    largest = max(float(gradient.abs().max()) for gradient in gradients)
+    for first, second in zip(gradients, others, strict=True):
+        torch.testing.assert_close(second, first, rtol=1e-4, atol=1e-5 * largest)
+
+
+def rows_of(kind: str, unit: Unit) -> int:
+    """Rows of scores that a teacher has for a unit."""
+    if kind == "token-classification":
+        return int((unit.target != IGNORED).sum()) if unit.target is not None else len(unit.sequences[0]) - 2
+    return {"question-answering": len(unit.sequences[0]), "multiple-choice": len(unit.sequences)}.get(kind, 1)
