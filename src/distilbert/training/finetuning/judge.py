@@ -26,7 +26,7 @@ class Examples:
         self._examples, self._labels = examples, labels
         # Where a question has no answer, "no answer" may be one to all, and so to all shares.
         questions = (one for one in examples if isinstance(one, QuestionExample))
-        self._unanswered: list[Example] = [one for one in questions if not one.answers][:1]
+        self._unanswered: Sequence[Example] = [one for one in questions if not one.answers][:1]
         self.best, self.higher = main_metric(task, labels)
 
     def share(self, module: nn.Module, process: int, processes: int, device: torch.device) -> list[Any]:
@@ -38,7 +38,7 @@ class Examples:
                 texts = [one if n in turn else TextExample("", "") for n, one in enumerate(self._examples)]
                 predictions = predict(task, texts)[process::processes]
             else:
-                predictions = predict(task, [self._examples[number] for number in turn] + self._unanswered)
+                predictions = predict(task, [*(self._examples[number] for number in turn), *self._unanswered])
         return list(zip(turn, predictions, strict=False))
 
     def figures(self, shares: list[Any]) -> dict[str, float]:
