@@ -1,0 +1,168 @@
+"""The steps of fine-tuning: every unit once an epoch, in an order of its own, in sorted parts of bounded size."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from distilbert.training.data.examples import MULTI, Unit
+from distilbert.training.data.masking import IGNORED
+from distilbert.training.finetuning.batches import LabelledBatches, Masking, labelled_rows
+from distilbert.training.finetuning.config import FinetuneConfig
+from tests.training.corpora import CLS, MASK, SEP, A, tokenizer
+
+TASKS = ("text-classification", "token-classification", "question-answering", "multiple-choice", "fill-mask")
+
+
+def config_of(task: str = "text-classification", **changes: Any) -> FinetuneConfig:
+    values: dict[str, Any] = {"task": task, "model": "m", "train_data": ["a"], "output": "o"}
+    return FinetuneConfig(**(values | changes))
+
+
+def unit(number: int, length: int) -> Unit:
+    """A unit that is told by its target, and by its second id."""
+    return Unit((np.array([CLS, A + number % 26, *[A] * (length - 3), SEP]),), number, np.array(number, np.int64))
+
+
+def batches_of(sizes: list[int], **changes: Any) -> LabelledBatches:
+    units = [unit(number, size) for number, size in enumerate(sizes)]
+    return LabelledBatches(config_of(**changes), units)
+
+
+def order(batches: LabelledBatches, step: int, processes: int = 1) -> list[int]:
+    """The units of a step, in the order of its passes, whichever process has them."""
+    steps = [batches.step(step, process, processes) for process in range(processes)]
+    passes = sorted((one for step in steps for one in step.passes), key=lambda one: one.number)
+    assert [one.number for one in passes] == list(range(len(passes)))
+    taken: list[int] = []
+    for one in passes:
+        taken += one.arrays["labels"][one.arrays["weights"] > 0].tolist()
+    return taken
+
+
+@given(
+    sizes=st.lists(st.integers(3, 60), min_size=2, max_size=40),
+    batch_size=st.integers(1, 17),
+    micro_tokens=st.integers(1, 200),
+    processes=st.integers(1, 5),
+    epoch=st.integers(0, 3),
+)
+def test_every_unit_exactly_once_an_epoch(
+    sizes: list[int], batch_size: int, micro_tokens: int, processes: int, epoch: int
+) -> None:
+    batches = batches_of(sizes, batch_size=batch_size, micro_tokens=micro_tokens)
+    assert batches.steps_per_epoch == -(-len(sizes) // batch_size)
+    taken: list[int] = []
+    for number in range(batches.steps_per_epoch):
+        step = epoch * batches.steps_per_epoch + number
+        shares = [batches.step(step, process, processes) for process in range(processes)]
+        assert all(share.passes for share in shares), "every process has at least one pass"
+        parts = [one.arrays for share in shares for one in share.passes]
+        for arrays in parts:
+            lengths = arrays["lengths"].tolist()
+            assert lengths == sorted(lengths)
+            assert len(arrays["input_ids"]) == sum(lengths)
+            # A part takes the units whose middle is in its range, so no more than half a unit on either side beyond.
+            assert sum(lengths) <= micro_tokens + max(lengths)
+        drawn = order(batches, step, processes)
+        assert [sizes[one] for one in drawn] == sorted(sizes[one] for one in drawn)
+        tokens = sum(sizes[one] for one in drawn)
+        assert {share.tokens for share in shares} == {tokens}
+        for name in ("weight", "taught"):
+            assert sum(share.counts[name] for share in shares) == len(drawn)
+        last = number == batches.steps_per_epoch - 1
+        assert len(drawn) == (len(sizes) - number * batch_size if last else batch_size)
+        taken += drawn
+    assert sorted(taken) == list(range(len(sizes)))
+
+
+def test_the_order_depends_on_seed_and_epoch_alone() -> None:
+    sizes = [3 + number % 5 for number in range(20)]
+    plain = [order(batches_of(sizes, batch_size=6), step) for step in range(8)]
+    again = batches_of(sizes, batch_size=6)
+    assert [order(again, step) for step in (7, 0, 5, 2)] == [plain[step] for step in (7, 0, 5, 2)]
+    assert [order(again, step, processes=3) for step in range(8)] == plain
+    assert [order(batches_of(sizes, batch_size=6, micro_tokens=9), step) for step in range(8)] == plain
+    assert plain[:4] != plain[4:]
+    assert [order(batches_of(sizes, batch_size=6, seed=43), step) for step in range(4)] != plain[:4]
+
+
+def test_how_many_steps() -> None:
+    assert batches_of([4] * 10, batch_size=4).steps() == 9
+    assert batches_of([4] * 10, batch_size=4, epochs=0.1).steps() == 1
+    assert batches_of([4] * 10, batch_size=4, epochs=1.6).steps() == 5
+    assert batches_of([4] * 10, batch_size=4, max_steps=7).steps() == 7
+
+
+def known(task: str, number: int) -> np.ndarray | None:
+    values = {
+        "token-classification": np.array([IGNORED, 1, IGNORED, 2, IGNORED]),
+        "question-answering": np.array([1, 3]),
+        "fill-mask": None,
+    }
+    return values.get(task, np.array(number % 2))
+
+
+@pytest.mark.parametrize("task", [*TASKS, MULTI])
+def test_a_part_without_labels(task: str) -> None:
+    """Unlabelled units that meet in a part of their own have arrays like any other's, and count for the teacher."""
+    ids = np.array([CLS, A, A + 1, A + 2, SEP])
+    sequences = (ids, ids) if task == "multiple-choice" else (ids,)
+    target = np.array([1, 0, 1], np.float32) if task == MULTI else known(task, 1)
+    name = "text-classification" if task == MULTI else task
+    units = [Unit(sequences, number, target if number == 0 else None) for number in range(8)]
+    masking = Masking(tokenizer(), np.r_[np.zeros(5), np.ones(26)]) if task == "fill-mask" else None
+    batches = LabelledBatches(config_of(name, batch_size=2, micro_tokens=1), units, masking=masking)
+    shapes, weight = set(), 0.0
+    for number in range(4):
+        for one in batches.step(number, 0, 1).passes:
+            arrays = one.arrays
+            shapes.add((arrays["labels"].dtype, arrays["labels"].shape[1:]))
+            assert len(arrays["labels"]) == len(arrays["weights"]) == len(arrays["taught"])
+            assert (arrays["taught"] == 1).all()
+            weight += float(arrays["weights"].sum())
+    assert len(shapes) == 1
+    assert weight == {"token-classification": 2, "fill-mask": 8}.get(task, 1)  # of three letters one is masked
+
+
+def test_the_tokens_that_tags_are_learned_for() -> None:
+    ids = np.array([CLS, A, A + 1, A + 2, SEP])
+    assert labelled_rows(Unit((ids,), 0, known("token-classification", 0))).tolist() == [1, 3]
+    assert labelled_rows(Unit((ids,), 0)).tolist() == [1, 2, 3]
+
+
+def test_rows_of_tags_are_places_among_all_tokens() -> None:
+    ids = np.array([CLS, A, A + 1, A + 2, SEP])
+    units = [Unit((ids,), 0, known("token-classification", 0)), Unit((ids[[0, 1, 4]],), 1)]
+    arrays = LabelledBatches(config_of("token-classification"), units).step(0, 0, 1).passes[0].arrays
+    assert arrays["lengths"].tolist() == [3, 5]
+    assert arrays["rows"].tolist() == [1, 4, 6]
+    assert arrays["labels"].tolist() == [IGNORED, 1, 2]
+    assert arrays["weights"].tolist() == [0, 1, 1]
+
+
+def test_masks_are_fresh_each_epoch_and_the_same_on_any_number_of_processes() -> None:
+    units = [Unit((np.array([CLS, *range(A, A + 20), SEP]),), number) for number in range(6)]
+    masking = Masking(tokenizer(), np.r_[np.zeros(5), np.ones(26)])
+
+    def seen(epoch: int, processes: int, seed: int = 42) -> list[list[int]]:
+        config = config_of("fill-mask", batch_size=6, micro_tokens=50, seed=seed)
+        batches = LabelledBatches(config, units, masking=masking)
+        passes = [one for process in range(processes) for one in batches.step(epoch, process, processes).passes]
+        rows = []
+        for one in sorted(passes, key=lambda one: one.number):
+            ids, labels = one.arrays["input_ids"].copy(), one.arrays["labels"]
+            assert MASK in ids[one.arrays["rows"]]
+            ids[one.arrays["rows"]] = labels
+            assert (ids.reshape(-1, 22) == units[0].sequences[0]).all(), "labels are what was masked"
+            rows += one.arrays["input_ids"].reshape(-1, 22).tolist()
+        return rows
+
+    assert seen(0, 1) == seen(0, 1) == seen(0, 3)
+    assert len({tuple(row) for row in seen(0, 1)}) > 3
+    assert sorted(seen(0, 1)) != sorted(seen(1, 1))
+    assert sorted(seen(0, 1)) != sorted(seen(0, 1, seed=7))

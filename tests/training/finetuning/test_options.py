@@ -1,0 +1,238 @@
+"""What the settings of fine-tuning do: layers, freezing, learning rates, class weights, long texts, stopping."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from distilbert import pipeline
+from distilbert.models.pytorch import DistilBertForSequenceClassification
+from distilbert.training.finetuning import run
+from distilbert.training.finetuning.batches import LabelledBatches
+from distilbert.training.finetuning.judge import Examples
+from distilbert.training.finetuning.run import finetune
+from tests.training.tiny_run import read_metrics, weights, write_model
+
+from .tiny_tasks import KINDS, config_of, write_data, write_teacher
+
+
+@pytest.mark.usefixtures("unreported")
+@pytest.mark.parametrize(("asked", "picked"), [("2,0", [2, 0]), ("1", [0]), ("2", [0, 2])])
+def test_some_layers_of_the_model(tmp_path: Path, asked: str, picked: list[int]) -> None:
+    """With the head of the model, where it has one for the task."""
+    model = write_teacher(tmp_path / "start", "single")
+    folder = finetune(config_of(tmp_path, model=model, layers=asked, max_steps=1, learning_rate=1e-12))
+    mine, theirs = weights(folder), weights(model)
+    assert {name.split(".")[3] for name in mine if ".layer." in name} == {str(new) for new in range(len(picked))}
+    for name, tensor in mine.items():
+        for new, old in enumerate(picked):
+            if f".layer.{new}." in name:
+                torch.testing.assert_close(tensor, theirs[name.replace(f".layer.{new}.", f".layer.{old}.")])
+        if ".layer." not in name:
+            torch.testing.assert_close(tensor, theirs[name])
+    assert json.loads((folder / "config.json").read_text())["n_layers"] == len(picked)
+
+
+@pytest.mark.usefixtures("unreported")
+@pytest.mark.parametrize(
+    ("freeze", "kept"),
+    [
+        ("none", ()),
+        ("embeddings", (".embeddings.",)),
+        ("0", (".embeddings.",)),
+        ("1", (".embeddings.", ".layer.0.")),
+        ("2", (".embeddings.", ".layer.")),
+        ("encoder", (".embeddings.", ".layer.")),
+    ],
+)
+def test_freezing(tmp_path: Path, freeze: str, kept: tuple[str, ...]) -> None:
+    """What is frozen stays, bit for bit, also under weight decay, and all else moves."""
+    model = write_teacher(tmp_path / "start", "single", n_layers=2)
+    before = weights(model)
+    after = weights(finetune(config_of(tmp_path, model=model, freeze=freeze, weight_decay=0.1)))
+    for name, tensor in before.items():
+        assert torch.equal(tensor, after[name]) == any(part in name for part in kept), name
+    state = load_file(tmp_path / "run" / "checkpoints" / "step-4" / "training.safetensors")
+    assert not [name for name in state if any(part in name for part in kept)]
+
+
+@pytest.mark.usefixtures("unreported")
+def test_a_frozen_vocabulary(tmp_path: Path) -> None:
+    """The projection of masked words is that of the embeddings, and stays with them."""
+    model = write_teacher(tmp_path / "start", "text", n_layers=2)
+    after = weights(finetune(config_of(tmp_path, "text", model=model, freeze="encoder")))
+    moved = {name for name, tensor in weights(model).items() if not torch.equal(tensor, after[name])}
+    assert moved == {
+        "vocab_transform.weight", "vocab_transform.bias", "vocab_layer_norm.weight", "vocab_layer_norm.bias",
+        "vocab_projector.bias",
+    }  # fmt: skip
+
+
+@pytest.mark.usefixtures("unreported")
+def test_lower_layers_learn_more_slowly(tmp_path: Path) -> None:
+    """AdamW's first step moves a weight by the learning rate, whatever the gradient."""
+    model = write_teacher(tmp_path / "start", "single", n_layers=2)
+    settings = {"model": model, "max_steps": 1, "learning_rate": 0.01, "warmup": 0, "layer_decay": 0.5, "clip": 0}
+    before, after = weights(model), weights(finetune(config_of(tmp_path, **settings)))
+    expected = {"classifier": 0.01, ".layer.1.": 0.005, ".layer.0.": 0.0025, ".embeddings.": 0.00125}
+    for part, step in expected.items():
+        moved = max(float((after[name] - before[name]).abs().max()) for name in before if part in name)
+        assert moved == pytest.approx(step, rel=0.02), part
+
+
+@pytest.mark.usefixtures("unreported")
+@pytest.mark.parametrize(("kind", "counts"), [("single", [3, 9]), ("multi", [2, 1, 9]), ("tags", None)])
+def test_balanced_classes(tmp_path: Path, kind: str, counts: list[int] | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A label weighs rows / (labels x rows of the label)."""
+    seen: list[np.ndarray] = []
+    plain = LabelledBatches.__init__
+
+    def spy(self: LabelledBatches, *arguments: object, class_weights: np.ndarray, **more: object) -> None:
+        seen.append(class_weights)
+        plain(self, *arguments, class_weights=class_weights, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(LabelledBatches, "__init__", spy)
+    if kind == "single":
+        rows = [f"a b\t{'bad' if number < 3 else 'good'}" for number in range(12)]
+        train = tmp_path / "few.tsv"
+        train.write_text("\n".join(["text\tlabel", *rows]) + "\n")
+    elif kind == "multi":
+        labels = [["film", "sport"], ["film"], ["music"], *[["sport"]] * 8]
+        train = tmp_path / "few.jsonl"
+        train.write_text("".join(json.dumps({"text": "a b", "labels": one}) + "\n" for one in labels))
+    else:
+        train = Path(write_data(tmp_path / "some", kind))
+        words = [line.split("\t")[1] for line in train.read_text().splitlines() if line]
+        counts = [words.count(tag) for tag in ("O", "B-LOC", "B-PER", "I-PER")]
+    finetune(config_of(tmp_path, kind, train_data=[str(train)], class_weights="balanced"))
+    assert counts is not None
+    np.testing.assert_allclose(seen[0], sum(counts) / (len(counts) * np.array(counts)))
+
+
+@pytest.mark.usefixtures("unreported")
+@pytest.mark.parametrize("kind", ["single", "tags", "squad1", "choice", "text"])
+def test_long_texts(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Windows or the beginning, of texts longer than ``max_length`` and than the model; answers read them whole."""
+    sizes: dict[str, list[int]] = {}
+    plain = LabelledBatches.__init__
+
+    def spy(self: LabelledBatches, config: object, units: list[run.Unit], **more: object) -> None:
+        sizes[now] = [len(sequence) for unit in units for sequence in unit.sequences]
+        plain(self, config, units, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(LabelledBatches, "__init__", spy)
+    changes = {}
+    if kind in ("single", "choice"):
+        long = " ".join("abcdefgh" * 8)
+        row = {"text": long, "label": "good"} if kind == "single" else {"context": long, "choices": ["a", "b"]}
+        rows = [row | {"label": one} for one in (("good", "bad") if kind == "single" else (0, 1))]
+        train = tmp_path / "long.jsonl"
+        train.write_text("".join(json.dumps(one) + "\n" for one in rows))
+        changes = {"train_data": [str(train)]}
+    for now in ("window", "cut"):
+        folder = finetune(
+            config_of(tmp_path, kind, max_length=12, long_texts=now, output=str(tmp_path / now), **changes)
+        )
+        assert max(sizes[now]) == 12
+        assert read_metrics(folder)[-1]["kind"] == "evaluation"
+    count = {"single": 2, "choice": 4}.get(kind, 24)
+    assert len(sizes["cut"]) == (count if kind != "text" else len(sizes["cut"]))
+    if kind == "choice":
+        assert sizes["window"] == sizes["cut"]
+    else:
+        assert len(sizes["window"]) > len(sizes["cut"])
+    if kind == "single":
+        assert len(pipeline("text-classification", tmp_path / "cut")(" ".join("abcdefgh" * 8))) == 1
+
+
+def figures_in_turn(monkeypatch: pytest.MonkeyPatch, values: list[float]) -> None:
+    """Let evaluations come to these accuracies, one after the other."""
+    turn = iter(values)
+    monkeypatch.setattr(Examples, "figures", lambda self, shares: {"accuracy": next(turn)})
+
+
+def best_of(folder: Path, step: int) -> bool:
+    """Say whether the model is that of the checkpoint."""
+    one, other = weights(folder), weights(folder / "checkpoints" / f"step-{step}" / "model")
+    return all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.usefixtures("unreported")
+@pytest.mark.parametrize("every", [0, 3])
+def test_patience(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int) -> None:
+    """It stops after two evaluations that are no better, with the best; equal is no better."""
+    figures_in_turn(monkeypatch, [0.5, 0.7, 0.7, 0.6, 0.9])
+    changes = {"patience": 2, "evaluate_every": 1, "checkpoint_every": every, "max_steps": 9}
+    folder = finetune(config_of(tmp_path, **changes))
+    assert [record["step"] for record in read_metrics(folder) if record["kind"] == "evaluation"] == [1, 2, 3, 4]
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["step-2", "step-4"]
+    assert best_of(folder, 2)
+    finetune(config_of(tmp_path, **changes), resume=True)
+    assert len([record for record in read_metrics(folder) if record["kind"] == "train"]) == 4
+    assert best_of(folder, 2)
+
+
+@pytest.mark.usefixtures("unreported")
+@pytest.mark.parametrize(("select", "step"), [("best", 3), ("last", 6)])
+def test_the_best_or_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, select: str, step: int) -> None:
+    """Also where checkpoints were asked for at other steps than evaluations."""
+    figures_in_turn(monkeypatch, [0.1, 0.2, 0.9, 0.3, 0.4, 0.5])
+    changes = {"evaluate_every": 1, "checkpoint_every": 4, "max_steps": 6, "select": select}
+    folder = finetune(config_of(tmp_path, **changes))
+    assert best_of(folder, step)
+    assert not best_of(folder, 6) or select == "last"
+
+
+@pytest.mark.usefixtures("unreported")
+def test_an_evaluation_once_an_epoch(tmp_path: Path) -> None:
+    config = config_of(tmp_path, evaluate_every=0, checkpoint_every=0, max_steps=0, epochs=2, keep=9)
+    folder = finetune(config)
+    assert [record["step"] for record in read_metrics(folder) if record["kind"] == "evaluation"] == [3, 6]
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["step-3", "step-6"]
+
+
+@pytest.mark.usefixtures("unreported")
+def test_a_head_goes_on_or_starts_afresh(tmp_path: Path) -> None:
+    model = write_teacher(tmp_path / "start", "single", n_layers=2)
+    still = {"model": model, "max_steps": 1, "learning_rate": 1e-12}
+    kept = weights(finetune(config_of(tmp_path, **still)))
+    fresh = weights(finetune(config_of(tmp_path, **still, fresh_head=True, output=str(tmp_path / "fresh"))))
+    for name, tensor in weights(model).items():
+        torch.testing.assert_close(kept[name], tensor)
+        if ".layer." in name or "embeddings" in name:
+            torch.testing.assert_close(fresh[name], tensor)
+    assert not torch.allclose(fresh["classifier.weight"], kept["classifier.weight"])
+
+
+@pytest.mark.usefixtures("unreported")
+def test_a_masked_lm_gives_its_head_up(tmp_path: Path) -> None:
+    folder = finetune(config_of(tmp_path, model=write_model(tmp_path / "mlm", n_layers=2)))
+    assert not [name for name in weights(folder) if name.startswith("vocab_")]
+    assert isinstance(DistilBertForSequenceClassification.from_pretrained(folder), torch.nn.Module)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_shares_of_an_evaluation_make_the_whole(tmp_path: Path, kind: str) -> None:
+    """Answers do not depend on how many processes share the examples."""
+    from distilbert.models.auto import AutoTokenizer
+    from distilbert.training.finetuning.models import build_model
+
+    # Of this seed, "no answer" wins where it may be one: then all questions need to know that some have none.
+    config = config_of(tmp_path, kind, model=write_teacher(tmp_path / "model", kind, seed=6))
+    data = run.read_data(config, lambda line: None)
+    model = build_model(config, data.labels).eval()
+    judge = Examples(config.task, model, AutoTokenizer.from_pretrained(config.model), data.evaluation, data.labels)
+    found = []
+    for processes in (1, 3, 12):
+        shares = [
+            one for process in range(processes) for one in judge.share(model, process, processes, torch.device("cpu"))
+        ]
+        assert sorted(number for number, _ in shares) == list(range(10))
+        found.append(judge.figures(shares))
+    for one in found[1:]:
+        assert one == pytest.approx(found[0], rel=1e-5)

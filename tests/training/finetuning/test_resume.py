@@ -1,0 +1,119 @@
+"""A fine-tuning run that was killed, or that several processes share, is the run that it would have been."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from distilbert.training.finetuning.config import FinetuneConfig
+from distilbert.training.finetuning.run import finetune
+from tests.training.test_processes import NEAR, assert_near
+from tests.training.test_resume import kill_at
+from tests.training.tiny_run import Record, assert_equal, read_metrics, read_tensors, run, start
+
+from .tiny_tasks import config_of, options_of, values_of
+
+STEPS = 16
+CALM = {"dropout": 0.0, "attention_dropout": 0.0, "seq_classif_dropout": 0.0, "qa_dropout": 0.0}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Sums in the order of the processes that the tests start."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize(
+    ("kind", "precision", "processes"),
+    [
+        ("single", "fp32", 1),
+        pytest.param("tags", "fp32", 1, marks=pytest.mark.slow),
+        pytest.param("text", "fp32", 1, marks=pytest.mark.slow),
+        pytest.param("single", "bf16", 1, marks=pytest.mark.slow),
+        pytest.param("single", "fp32", 2, marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal there")
+def test_a_run_that_is_killed_and_resumed_is_the_same_run(
+    tmp_path: Path, kind: str, precision: str, processes: int
+) -> None:
+    teacher = finetune(config_of(tmp_path, kind, output=str(tmp_path / "teacher"), max_steps=1))
+    values: Record = values_of(
+        tmp_path, kind, teacher=str(teacher), precision=precision, max_steps=STEPS, checkpoint_every=4,
+        evaluate_every=5, weight_decay=0.01, layer_decay=0.9,
+    )  # fmt: skip
+    plain = values | {"output": str(tmp_path / "plain")}
+    if processes == 1:
+        finetune(FinetuneConfig(**plain))
+    else:
+        code, _, err = run(["finetune", *options_of(plain)], processes)
+        assert code == 0, err
+    killed = tmp_path / "killed"
+    arguments = ["finetune", *options_of(values | {"output": str(killed)})]
+    at = random.randrange(1, 10)
+    kill_at(at, start(arguments, processes), killed / "metrics.jsonl")
+    assert not (killed / "summary.json").exists(), f"it was over before it was killed at step {at}"
+    code, out, err = run(["finetune", "--resume", "--output", str(killed)], processes)
+    assert code == 0, err
+    assert out.startswith(f"{killed}: model")
+    if at > 4:
+        assert "step 1/" not in err
+    assert read_metrics(killed) == read_metrics(tmp_path / "plain"), f"killed at step {at}"
+    assert_equal(read_tensors(killed, STEPS), read_tensors(tmp_path / "plain", STEPS))
+    assert not [path for path in (killed / "checkpoints").iterdir() if path.name.startswith(".")]
+
+
+def test_a_step_that_was_lost_comes_back(tmp_path: Path) -> None:
+    """The same in one process: the newest checkpoint is gone, of a run with several passes a step."""
+    teacher = finetune(config_of(tmp_path, "squad2", output=str(tmp_path / "teacher"), max_steps=1))
+    config = config_of(tmp_path, "squad2", teacher=str(teacher), keep=3)
+    folder = finetune(config)
+    metrics, content = read_metrics(folder), read_tensors(folder, 4)
+    shutil.rmtree(folder / "checkpoints" / "step-4")
+    seen: list[Record] = []
+    finetune(config, resume=True, on_record=seen.append)
+    assert [record["step"] for record in seen if record["kind"] == "train"] == [3, 4]
+    assert read_metrics(folder) == metrics
+    assert_equal(read_tensors(folder, 4), content)
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        pytest.param("single", {}, marks=pytest.mark.slow),
+        pytest.param("single", {"fsdp": True}, marks=pytest.mark.slow),
+        pytest.param("tags", {}, marks=pytest.mark.slow),
+        pytest.param("choice", {}, marks=pytest.mark.slow),
+        pytest.param("squad2", {"micro_tokens": 4096}, marks=pytest.mark.slow),  # a pass for each process
+        pytest.param("single", {"batch_size": 1}, marks=pytest.mark.slow),  # an example for two processes
+    ],
+)
+def test_two_processes_are_one_run(tmp_path: Path, kind: str, changes: Record) -> None:
+    """Without dropout, which is drawn for a pass, they differ by the order of additions."""
+    teacher = finetune(config_of(tmp_path, kind, output=str(tmp_path / "teacher"), max_steps=1))
+    for folder in (tmp_path / "model", teacher):
+        values = json.loads((folder / "config.json").read_text())
+        (folder / "config.json").write_text(json.dumps(values | CALM))
+    settings: Record = {"teacher": str(teacher), "epsilon": 1e-3, **changes}
+    one = finetune(config_of(tmp_path, kind, output=str(tmp_path / "one"), **settings))
+    values = values_of(tmp_path, kind, output=str(tmp_path / "two"), **settings)
+    code, out, err = run(["finetune", *options_of(values)], processes=2)
+    assert code == 0, err
+    two = tmp_path / "two"
+    assert out == f"{two}: model and tokenizer, report.html, README.md, metrics.jsonl, config.toml, checkpoints/\n"
+    assert err.count("examples to train on") == 1
+    for first, second in zip(read_metrics(one), read_metrics(two), strict=True):
+        assert_near(first, second)
+    theirs = read_tensors(two, 4)
+    for name, tensor in read_tensors(one, 4).items():
+        torch.testing.assert_close(tensor, theirs[name], rtol=NEAR, atol=NEAR, msg=lambda text, n=name: n + text)

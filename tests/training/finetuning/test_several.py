@@ -1,0 +1,143 @@
+"""Several seeds and learning rates: the median counts, the best rate wins, and a resume does what is left."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import statistics
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distilbert.core.errors import ConfigError, InputError
+from distilbert.training.finetuning.config import FinetuneConfig
+from distilbert.training.finetuning.run import finetune
+from distilbert.training.finetuning.several import Run, _spread
+from tests.training.tiny_run import Record, run, write_model
+
+from .tiny_tasks import config_of, options_of, values_of
+
+SWEEP: Record = {"seeds": 3, "learning_rates": [0.001, 0.03], "max_steps": 2}
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FinetuneConfig, list[str]]:
+    said: list[str] = []
+    config = config_of(tmp_path_factory.mktemp("swept"), **SWEEP)
+    return finetune(config, on_data=said.append), config, said
+
+
+def table_of(folder: Path) -> Record:
+    return dict(json.loads((folder / "runs.json").read_text()))
+
+
+def test_the_median_of_seeds_and_the_best_rate(swept: Any) -> None:
+    folder, _, said = swept
+    table = table_of(folder)
+    assert table["main_metric"] == "accuracy"
+    names = [f"runs/lr-{rate}-seed-{seed}" for rate in ("0.001", "0.03") for seed in (42, 43, 44)]
+    assert [one["folder"] for one in table["runs"]] == names
+    rates = table["learning_rates"]
+    assert [rate["learning_rate"] for rate in rates] == [0.001, 0.03]
+    for rate in rates:
+        mine = [one for one in table["runs"] if one["learning_rate"] == rate["learning_rate"]]
+        values = [one["metrics"]["accuracy"] for one in mine]
+        for one, value in zip(mine, values, strict=True):
+            summary = json.loads((folder / one["folder"] / "summary.json").read_text())
+            assert summary["models"]["model"]["accuracy"] == value
+        assert (rate["seeds"], rate["lowest"], rate["highest"]) == (3, min(values), max(values))
+        assert rate["median"] == statistics.median(values)
+        assert rate["standard_deviation"] == pytest.approx(statistics.stdev(values))
+        assert next(one for one in mine if one["folder"] == rate["run"])["metrics"]["accuracy"] == rate["median"]
+    assert table["chosen"] == max(rates, key=lambda rate: rate["median"])["run"]
+    assert [line for line in said if line.startswith("learning rate")] == [
+        f"learning rate {rate}, seed {seed}" for rate in ("0.001", "0.03") for seed in (42, 43, 44)
+    ]
+
+
+def test_the_chosen_run_becomes_the_model(swept: Any) -> None:
+    folder, config, _ = swept
+    chosen = folder / table_of(folder)["chosen"]
+    for name in ("model.safetensors", "config.json", "summary.json", "report.html", "vocab.txt", "README.md"):
+        assert (folder / name).read_bytes() == (chosen / name).read_bytes(), name
+    assert (folder / "evaluation" / "report.html").is_file()
+    assert FinetuneConfig.load(folder / "config.toml") == config
+    assert not (folder / "checkpoints").exists()
+    assert not [path for path in folder.iterdir() if path.name.endswith(".tmp")]
+
+
+def test_runs_differ_by_seed_and_rate_alone(swept: Any) -> None:
+    folder, config, _ = swept
+    for one in table_of(folder)["runs"]:
+        own = FinetuneConfig.load(folder / one["folder"] / "config.toml")
+        differing = {line.split(":")[0] for line in own.differences(config)}
+        assert differing <= {"seed", "seeds", "learning_rate", "learning_rates"}
+        assert (own.seed, own.learning_rate, own.seeds) == (one["seed"], one["learning_rate"], 1)
+
+
+def test_a_single_run_of_the_same_settings_is_one_of_them(swept: Any, tmp_path: Path) -> None:
+    folder, config, _ = swept
+    values = {**config.to_dict(), "seeds": 1, "learning_rates": [], "seed": 43, "learning_rate": 0.03}
+    alone = finetune(FinetuneConfig(**{**values, "output": str(tmp_path / "alone")}))
+    twin = folder / "runs" / "lr-0.03-seed-43"
+    assert (alone / "model.safetensors").read_bytes() == (twin / "model.safetensors").read_bytes()
+
+
+def test_a_resume_does_what_is_left(swept: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, config, _ = swept
+    cut = tmp_path / "cut"
+    shutil.copytree(folder, cut)
+    own = FinetuneConfig(**{**config.to_dict(), "output": str(cut)})
+    half = cut / "runs" / "lr-0.03-seed-43"  # was in its last step
+    (half / "summary.json").unlink()
+    shutil.rmtree(cut / "runs" / "lr-0.03-seed-44")  # had not begun
+    for name in ("runs.json", "model.safetensors", "summary.json"):
+        (cut / name).unlink()
+    seen: list[Record] = []
+    said: list[str] = []
+    finetune(own, resume=True, on_record=seen.append, on_data=said.append)
+    assert [record["step"] for record in seen if record["kind"] == "train"] == [1, 2]
+    assert said.count("24 examples to train on (text = sentence, label = label)") == 2
+    assert (cut / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
+    before, after = table_of(folder), table_of(cut)
+    for table in (before, after):
+        for one in table["runs"]:
+            one["metrics"].pop("tokens_per_second", None)
+    assert before == after
+
+
+def test_folders_that_are_taken(swept: Any, tmp_path: Path) -> None:
+    _, config, _ = swept
+    with pytest.raises(InputError, match=r"holds a run; go on with it \(resume\)"):
+        finetune(config)
+    changed = FinetuneConfig(**{**config.to_dict(), "seeds": 2})
+    with pytest.raises(ConfigError, match=r"Before -> now:\n  seeds: 3 -> 2\n"):
+        finetune(changed, resume=True)
+    with pytest.raises(InputError, match="choose one"):
+        finetune(config, resume=True, overwrite=True)
+    model = write_model(tmp_path / "model", head="", n_layers=2)
+    before = {path.name: path.read_bytes() for path in Path(model).iterdir()}
+    with pytest.raises(InputError, match="output must be another folder than that of the model"):
+        finetune(config_of(tmp_path, seeds=2, output=model), overwrite=True)
+    assert {path.name: path.read_bytes() for path in Path(model).iterdir()} == before
+
+
+@pytest.mark.parametrize(("values", "median"), [([3.0], 3.0), ([4.0, 1.0], 1.0), ([5.0, 1.0, 2.0, 9.0], 2.0)])
+def test_the_lower_median(values: list[float], median: float) -> None:
+    runs = [Run(f"r{number}", 0.1, number, {"f1": value}) for number, value in enumerate(values)]
+    spread = _spread(runs, "f1")
+    assert (spread["median"], spread["run"]) == (median, f"r{values.index(median)}")
+    assert spread["standard_deviation"] == (0.0 if len(values) == 1 else statistics.stdev(values))
+
+
+@pytest.mark.slow
+def test_in_two_processes(tmp_path: Path) -> None:
+    """One of them writes what is about all; the other has looked at the folder before."""
+    values = values_of(tmp_path, seeds=2, max_steps=1)
+    code, _, err = run(["finetune", *options_of(values)], processes=2)
+    assert code == 0, err
+    assert err.count("examples to train on") == 2
+    assert len(table_of(tmp_path / "run")["runs"]) == 2
+    code, _, err = run(["finetune", "--resume", "--output", values["output"]], processes=2)
+    assert code == 0, err

@@ -1,0 +1,162 @@
+"""Fine-tuning from a teacher: every task, its labels in any order, and examples that only it labels."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from distilbert.core.errors import ConfigError
+from distilbert.core.runner import Batch
+from distilbert.models import pytorch
+from distilbert.models.pytorch.runner import PytorchRunner
+from distilbert.training.data.examples import Labels
+from distilbert.training.data.labelled import read_examples
+from distilbert.training.data.labels import collect_labels
+from distilbert.training.data.units import encode_examples
+from distilbert.training.finetuning.batches import LabelledBatches, labelled_rows
+from distilbert.training.finetuning.models import Teacher
+from distilbert.training.finetuning.run import finetune
+from tests.training.corpora import tokenizer
+from tests.training.tiny_run import Record, read_metrics, weights
+
+from .tiny_tasks import KINDS, LABELS, TASKS, architecture_of, config_of, write_data, write_teacher
+
+
+def losses(folder: Path) -> list[tuple[float, Record]]:
+    return [(record["loss"], record["terms"]) for record in read_metrics(folder) if record["kind"] == "train"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_task_has_teachers(tmp_path: Path, kind: str) -> None:
+    """Some examples have no label at all; the loss is of both parts as weighted; both models are in the summary."""
+    changes = {
+        "teacher": write_teacher(tmp_path / "teacher", kind), "teacher_weight": 0.7, "max_steps": 6,
+        "unlabelled_data": [write_data(tmp_path / "more", kind, 30, seed=9)],
+    }  # fmt: skip
+    said: list[str] = []
+    folder = finetune(config_of(tmp_path, kind, **changes), on_data=said.append)
+    assert said[-1] == "30 examples that the teacher labels"
+    for loss, terms in losses(folder):
+        assert terms.keys() == {"task", "teacher"}
+        assert loss == pytest.approx(0.3 * terms["task"] + 0.7 * terms["teacher"], rel=1e-5)
+        assert terms["teacher"] > 0
+    summary = json.loads((folder / "summary.json").read_text())
+    assert list(summary["models"]) == ["teacher", "student"]
+    assert all(summary["main_metric"] in one for one in summary["models"].values())
+    assert summary["data"]["unlabelled_examples"] == 30
+    assert summary["data"]["units"] >= 54
+
+
+def test_a_student_that_is_its_teacher_has_nothing_to_learn(tmp_path: Path) -> None:
+    """Dropout off, the teacher's term starts at 0, whichever tokens, windows and choices it is about."""
+    calm = {"dropout": 0.0, "attention_dropout": 0.0, "seq_classif_dropout": 0.0, "qa_dropout": 0.0}
+    for kind in KINDS:
+        same = write_teacher(tmp_path / kind, kind, **calm)
+        config = config_of(
+            tmp_path, kind, model=same, teacher=same, max_steps=1, eval_data=[], output=str(tmp_path / f"run-{kind}")
+        )
+        assert losses(finetune(config))[0][1]["teacher"] == pytest.approx(0, abs=1e-5), kind
+
+
+@pytest.mark.parametrize("kind", ["single", "multi", "tags"])
+@pytest.mark.usefixtures("unreported")
+def test_the_order_of_its_labels_does_not_matter(tmp_path: Path, kind: str) -> None:
+    first = write_teacher(tmp_path / "first", kind)
+    names = LABELS[kind]
+    turned = [*names[1:], names[0]]
+    second = write_teacher(tmp_path / "second", kind, turned)
+    state = load_file(Path(first) / "model.safetensors")
+    rows = [names.index(name) for name in turned]
+    for name in ("classifier.weight", "classifier.bias"):
+        state[name] = state[name][rows].clone()
+    save_file(state, Path(second) / "model.safetensors", metadata={"format": "pt"})
+    runs = [
+        finetune(config_of(tmp_path, kind, teacher=teacher, output=str(tmp_path / f"run-{number}")))
+        for number, teacher in enumerate((first, second))
+    ]
+    one, other = (losses(folder) for folder in runs)
+    for (loss, terms), (loss_, terms_) in zip(one, other, strict=True):
+        assert (loss, terms["teacher"]) == pytest.approx((loss_, terms_["teacher"]), rel=1e-5)
+    for name, tensor in weights(runs[0]).items():
+        torch.testing.assert_close(tensor, weights(runs[1])[name], rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "text"])
+def test_what_a_teacher_says_is_what_its_model_computes(tmp_path: Path, kind: str) -> None:
+    config = config_of(tmp_path, kind, teacher=write_teacher(tmp_path / "teacher", kind))
+    examples = read_examples(TASKS[kind], config.train_data).examples
+    labels: Labels = collect_labels(TASKS[kind], examples)
+    units = encode_examples(TASKS[kind], examples, labels, tokenizer(), max_length=23, stride=5)
+    said = Teacher(config, labels, low=False).teach(units)
+    assert len(said) == len(units)
+    model = getattr(pytorch, architecture_of(kind)).from_pretrained(config.teacher)
+    for unit, scores in zip(units, said, strict=True):
+        rows = [labelled_rows(unit).tolist()] if kind == "tags" else None
+        output = PytorchRunner(model)(Batch.of([sequence.tolist() for sequence in unit.sequences], rows))
+        columns = list(output.values())
+        expected = np.stack(columns, axis=1) if len(columns) == 2 else columns[0]
+        np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-5)
+    batches = LabelledBatches(config, units, wise=said)
+    seen = sum(
+        len(one.arrays["wise"])
+        for number in range(batches.steps_per_epoch)
+        for one in batches.step(number, 0, 1).passes
+    )
+    assert seen == sum(map(len, said))
+
+
+def test_labels_of_unlabelled_data_are_not_looked_at(tmp_path: Path) -> None:
+    """Neither known ones nor others change anything."""
+    lines = Path(write_data(tmp_path / "more", "single", 16, seed=9)).read_text().splitlines()
+    teacher = write_teacher(tmp_path / "teacher", "single")
+    found = []
+    for number, change in enumerate((lambda line: line, lambda line: line.split("\t")[0] + "\tno such label")):
+        more = tmp_path / f"more-{number}.tsv"
+        more.write_text("\n".join([lines[0], *map(change, lines[1:])]) + "\n")
+        config = config_of(
+            tmp_path, teacher=teacher, unlabelled_data=[str(more)], output=str(tmp_path / f"run-{number}"), eval_data=[]
+        )
+        found.append(losses(finetune(config)))
+    bare = tmp_path / "bare.tsv"
+    bare.write_text("\n".join(line.split("\t")[0] for line in lines) + "\n")
+    config = config_of(
+        tmp_path, teacher=teacher, unlabelled_data=[str(bare)], output=str(tmp_path / "run-bare"), eval_data=[]
+    )
+    assert found[0] == found[1] == losses(finetune(config))
+
+
+@pytest.mark.usefixtures("unreported")
+def test_only_the_teachers_part_counts_at_weight_one(tmp_path: Path) -> None:
+    """Wrong labels then change nothing but the figure of their own term."""
+    config = config_of(tmp_path, teacher=write_teacher(tmp_path / "teacher", "single"), teacher_weight=1.0)
+    first = finetune(config)
+    text = Path(config.train_data[0]).read_text()
+    turned = tmp_path / "turned.tsv"
+    turned.write_text(text.replace("\tgood", "\tx").replace("\tbad", "\tgood").replace("\tx", "\tbad"))
+    second = finetune(
+        config_of(
+            tmp_path, teacher=config.teacher, teacher_weight=1.0, train_data=[str(turned)], output=str(tmp_path / "b")
+        )
+    )
+    one, other = weights(first), weights(second)
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+    assert losses(first)[0][1]["task"] != losses(second)[0][1]["task"]
+
+
+def test_a_teacher_without_names_has_those_that_are_numbers(tmp_path: Path) -> None:
+    """``LABEL_0`` stands for the label 0 of a file, and is no guess; for the label ``bad`` it would be one."""
+    teacher = write_teacher(tmp_path / "teacher", "single", ["LABEL_0", "LABEL_1"])
+    numbered = {}
+    for name in ("train", "dev"):
+        text = Path(write_data(tmp_path / name, "single")).read_text()
+        (tmp_path / f"{name}-n.tsv").write_text(text.replace("\tbad", "\t0").replace("\tgood", "\t1"))
+        numbered[f"{name.replace('dev', 'eval')}_data"] = [str(tmp_path / f"{name}-n.tsv")]
+    folder = finetune(config_of(tmp_path, teacher=teacher, label_names=["bad", "good"], **numbered))
+    assert json.loads((folder / "config.json").read_text())["id2label"] == {"0": "bad", "1": "good"}
+    with pytest.raises(ConfigError, match=r"has the labels 'LABEL_0', 'LABEL_1'; the data have 'bad', 'good'"):
+        finetune(config_of(tmp_path, teacher=teacher, output=str(tmp_path / "named")))
