@@ -30,10 +30,10 @@ from distilbert.models.pytorch.device import bf16_is_faster
 from distilbert.training.config import DistillConfig
 from distilbert.training.data.batches import MaskedText, open_text
 from distilbert.training.data.masking import IGNORED, token_weights
-from distilbert.training.loop import update
 from distilbert.training.objective import Objective, Plan
 from distilbert.training.optimizer import make_optimizer
 from distilbert.training.processes import make_accelerator
+from distilbert.training.step import update
 
 from .common import best_and_median, data_folder, in_turn, write_result
 from .distil_reference import (

@@ -29,9 +29,9 @@ from distilbert.training.data.units import encode_examples
 from distilbert.training.finetuning.batches import LabelledBatches
 from distilbert.training.finetuning.config import FinetuneConfig
 from distilbert.training.finetuning.objective import FinetuneObjective
-from distilbert.training.loop import update
 from distilbert.training.optimizer import learning_rate, make_optimizer
 from distilbert.training.processes import make_accelerator
+from distilbert.training.step import update
 
 from .common import best_and_median, data_folder, in_turn, write_result
 

@@ -18,7 +18,7 @@ from distilbert.training.data.masking import IGNORED
 from distilbert.training.finetuning.batches import LabelledBatches, Masking
 from distilbert.training.finetuning.config import FinetuneConfig
 from distilbert.training.finetuning.objective import FinetuneObjective
-from distilbert.training.loop import on_device
+from distilbert.training.step import on_device
 from tests.tiny import LABELS, tiny_model
 from tests.training.corpora import tokenizer
 

@@ -19,12 +19,13 @@ from . import checkpoints
 from .config import DistillConfig, PretrainConfig, TextConfig
 from .data.batches import MaskedText, Pass, open_text
 from .data.masking import IGNORED
-from .loop import Job, Progress, on_device, train
+from .loop import Job, Progress, train
 from .objective import Objective, Plan
 from .processes import agree_on_precision, make_accelerator
 from .reports.card import is_ours, write_card
 from .reports.report import write_report
 from .runs import ModelFiles, begin, open_run
+from .step import on_device
 from .students import build_pretrained, build_student, load_teacher, make_plan
 from .summary import write_summary
 
