@@ -77,11 +77,6 @@ def test_a_label_that_only_the_evaluation_has(tmp_path: Path) -> None:
         finetune(config_of(tmp_path, eval_data=[dev]))
 
 
-def test_new_names_that_the_evaluation_could_not_read(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"label_names: the files have the labels 'bad', 'good', under which"):
-        finetune(config_of(tmp_path, label_names=["no", "yes"]))
-
-
 @pytest.fixture(scope="module")
 def tagger(tmp_path_factory: pytest.TempPathFactory) -> str:
     return write_model(tmp_path_factory.mktemp("tagger"), head="ForTokenClassification")

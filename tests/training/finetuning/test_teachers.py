@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -160,3 +161,25 @@ def test_a_teacher_without_names_has_those_that_are_numbers(tmp_path: Path) -> N
     assert json.loads((folder / "config.json").read_text())["id2label"] == {"0": "bad", "1": "good"}
     with pytest.raises(ConfigError, match=r"has the labels 'LABEL_0', 'LABEL_1'; the data have 'bad', 'good'"):
         finetune(config_of(tmp_path, teacher=teacher, output=str(tmp_path / "named")))
+
+
+def test_files_may_call_labels_otherwise_than_models(tmp_path: Path) -> None:
+    """Numbers or other names in the files change no figure, also of a teacher whose labels are in another order."""
+    teacher = write_teacher(tmp_path / "teacher", "single", ["good", "bad"])
+    runs: dict[str, dict[str, Any]] = {"plain": {}, "numbers": {"label_names": ["bad", "good"]}}
+    for name in ("train", "dev"):
+        text = Path(write_data(tmp_path / name, "single")).read_text()
+        (tmp_path / f"{name}-n.tsv").write_text(text.replace("\tbad", "\t0").replace("\tgood", "\t1"))
+        role = f"{name.replace('dev', 'eval')}_data"
+        runs["numbers"][role] = [str(tmp_path / f"{name}-n.tsv")]
+        runs["plain"][role] = [str(tmp_path / f"{name}-p.tsv")]
+        (tmp_path / f"{name}-p.tsv").write_text(text)
+    figures = {}
+    for name, changes in runs.items():
+        folder = finetune(config_of(tmp_path, teacher=teacher, output=str(tmp_path / name), **changes))
+        models = json.loads((folder / "evaluation" / "evaluation.json").read_text())["models"]
+        figures[name] = [model["metrics"] for model in models]
+    assert figures["numbers"] == figures["plain"]
+    renamed = finetune(config_of(tmp_path, output=str(tmp_path / "r"), label_names=["no", "yes"], **runs["plain"]))
+    assert json.loads((renamed / "config.json").read_text())["id2label"] == {"0": "no", "1": "yes"}
+    assert json.loads((renamed / "summary.json").read_text())["models"]["model"]["accuracy"] > 0

@@ -108,6 +108,11 @@ class Labels:
         """Output of each label, by its value in files and by its name."""
         return {key: number for keys in (self.names, self.values) for number, key in enumerate(keys)}
 
+    def ordered(self, names: tuple[str, ...]) -> Labels:
+        """Return the same labels in another order of their names."""
+        values = [self.values[self.names.index(name)] for name in names] if self.values else []
+        return Labels(names, self.problem, tuple(values))
+
 
 @dataclass(frozen=True, eq=False)
 class Unit:

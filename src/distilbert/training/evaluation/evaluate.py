@@ -33,11 +33,14 @@ __all__ = ["Evaluation", "ModelResult", "evaluate"]
 Progress = Callable[[str, int, int], None]  # what is done, how much of it, and of how much
 
 
-def evaluate(config: EvaluateConfig, *, on_progress: Progress | None = None) -> Evaluation:
+def evaluate(
+    config: EvaluateConfig, *, labels: Labels | None = None, on_progress: Progress | None = None
+) -> Evaluation:
     """Evaluate a model, and compare it with another one if the settings name one; write files if they name a folder.
 
     Args:
         config: the settings.
+        labels: what the files call the labels of a model that has these; by default their names or numbers.
         on_progress: called with what is being done, how much of it is done, and of how much.
 
     Raises:
@@ -53,7 +56,7 @@ def evaluate(config: EvaluateConfig, *, on_progress: Progress | None = None) -> 
     task_name = tasks[names[0]].task
     examples, read = _read(config, task_name)
     say = on_progress or (lambda what, done, total: None)
-    judged = [_judge(name, task, examples, config, say) for name, task in tasks.items()]
+    judged = [_judge(name, task, examples, config, labels, say) for name, task in tasks.items()]
     say("measuring speed", 0, 1)
     measured = speeds(tasks, examples) if config.speed else {}
     models = [
@@ -102,8 +105,17 @@ class _Judged:
     badness: list[tuple[float, ...]]
 
 
-def _judge(name: str, task: Task[Any], examples: Sequence[Example], config: EvaluateConfig, say: Progress) -> _Judged:
+def _judge(
+    name: str,
+    task: Task[Any],
+    examples: Sequence[Example],
+    config: EvaluateConfig,
+    given: Labels | None,
+    say: Progress,
+) -> _Judged:
     labels = labels_of_config(task.config, task.task)
+    if given is not None and set(given.names) == set(labels.names):
+        labels = given.ordered(labels.names)
     check_labels(examples, labels, f"the evaluation data of {name}" if config.compare else "the evaluation data")
     predictions = predict(task, examples, on_progress=lambda done, total: say(f"evaluating {name}", done, total))
     compared = (task.task, examples, predictions, labels)

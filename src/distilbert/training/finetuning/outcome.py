@@ -37,7 +37,8 @@ def finish(config: FinetuneConfig, folder: Path, data: dict[str, Any], labels: L
                 output=str(folder / EVALUATION),
                 device=config.device,
                 overwrite=True,
-            )
+            ),
+            labels=labels,
         )
         models = _measured(result)
         more = {"main_metric": result.main_metric, "evaluation": f"{EVALUATION}/report.html"}

@@ -156,13 +156,6 @@ def read_data(config: FinetuneConfig, say: Callable[[str], None]) -> Data:
     say(f"{len(training.examples):,} examples to train on{f' ({said})' if said else ''}")
     if config.class_weights != "none" and labels.problem == REGRESSION:
         raise ConfigError("class_weights must be none: the labels are numbers, so that there are no classes.")
-    numbers = tuple(map(str, range(len(labels.names))))
-    if config.eval_data and labels.values and labels.values not in (numbers, labels.names):
-        raise ConfigError(
-            f"label_names: the files have the labels {', '.join(map(repr, labels.values))}, under which a model with "
-            f"the labels {', '.join(map(repr, labels.names))} cannot be evaluated. Rename them in the files; only "
-            "numbers from 0 can be renamed here."
-        )
     if labels.names:
         shown = ", ".join(labels.names[:12]) + (", ..." if len(labels.names) > 12 else "")
         say(f"{labels.problem.replace('_', ' ') or config.task}, {len(labels.names)} labels: {shown}")
