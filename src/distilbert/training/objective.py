@@ -142,10 +142,14 @@ class Objective(nn.Module):
             wise = None if wise is None else wise.flatten(0, 1)[rows]
         teacher = self.teacher if {"ce", "mse"} & set(plan.terms) else None
         with torch.no_grad():
-            scored = None if teacher is None or wise is None else _features(teacher, wise.reshape(-1, wise.shape[-1]))
+            scored = (
+                None
+                if teacher is None or wise is None
+                else vocabulary_features(teacher, wise.reshape(-1, wise.shape[-1]))
+            )
         weights = {name: plan.terms.get(name, 0.0) for name in ("ce", "mlm", "mse")}
         return vocabulary_terms(
-            _features(self.student, hidden),
+            vocabulary_features(self.student, hidden),
             self.student.vocab_projector.weight,
             self.student.vocab_projector.bias,
             labels,
@@ -178,7 +182,7 @@ class Objective(nn.Module):
         rows = (labels != IGNORED).flatten().nonzero().flatten()
 
         def features(model: DistilBertForMaskedLM) -> Tensor:
-            return _features(model, _states(model, input_ids, False)[-1].flatten(0, 1)[rows])  # (M, D)
+            return vocabulary_features(model, _states(model, input_ids, False)[-1].flatten(0, 1)[rows])  # (M, D)
 
         teacher = self.teacher
         return held_out_terms(
@@ -231,6 +235,6 @@ def _states(model: DistilBertForMaskedLM, input_ids: Tensor, layers: bool) -> La
     return list(output.hidden_states) if layers else [output.last_hidden_state]
 
 
-def _features(model: DistilBertForMaskedLM, hidden: Tensor) -> Tensor:
+def vocabulary_features(model: DistilBertForMaskedLM, hidden: Tensor) -> Tensor:
     """Return what the model's projection to the vocabulary reads."""
     return model.vocab_layer_norm(model.activation(model.vocab_transform(hidden)))

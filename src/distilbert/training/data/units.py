@@ -90,7 +90,7 @@ class _Lengths:
         self.config = DistilBertConfig(max_position_embeddings=max_length)
 
     def __call__(self, batch: Batch) -> dict[str, np.ndarray]:
-        raise NotImplementedError("It encodes only.")
+        raise AssertionError("It encodes only.")
 
 
 def _encoder(task: str, tokenizer: Tokenizer, max_length: int, stride: int, keeps_all: bool) -> Task[Any]:

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ...models.pytorch import DistilBertForMaskedLM
 from ...models.pytorch.packing import Packing
+from ..objective import vocabulary_features
 from ..vocabulary import VocabularyTerms, vocabulary_terms
 from .config import FinetuneConfig
 from .losses import grouped, label_loss, teacher_loss
@@ -114,11 +114,11 @@ class FinetuneObjective(nn.Module):
         wise = None
         if teacher is not None:
             with torch.no_grad():
-                wise = features(teacher, teacher.distilbert.forward_packed(input_ids, packing, rows))
+                wise = vocabulary_features(teacher, teacher.distilbert.forward_packed(input_ids, packing, rows))
         labels = torch.where(weights > 0, labels, -100)
         projector = self.student.vocab_projector
         loss, values = vocabulary_terms(
-            features(self.student, hidden),
+            vocabulary_features(self.student, hidden),
             projector.weight,
             projector.bias,
             labels,
@@ -134,8 +134,3 @@ class FinetuneObjective(nn.Module):
         )
         names = {"task": "mlm", "teacher": "ce"}
         return loss, {name: values[key] for name, key in names.items() if key in values}
-
-
-def features(model: DistilBertForMaskedLM, hidden: Tensor) -> Tensor:
-    """Return what the projection to the vocabulary reads."""
-    return model.vocab_layer_norm(model.activation(model.vocab_transform(hidden)))

@@ -6,7 +6,6 @@ It is made of the content of ``evaluation.json`` alone, and needs nothing from o
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from .evaluation_errors import error_list
 from .evaluation_pictures import pictures
 from .evaluation_text import between, sentence, signed
 from .figures import ABSENT, count, finite, listed, metric_name, number, pace, ratio, size, whole
-from .report import POLICY, said, tied, when
+from .report import document, said, tied, when
 from .run_record import Record, part
 
 MOST_ROWS = 200  # of a table of classes
@@ -32,30 +31,13 @@ def page(values: Record) -> str:
         MissingExtraError: matplotlib is not installed.
     """
     models: Sequence[Record] = values["models"]
-    title = said(_title(values))
-    room = files("distilbert.training.reports")
-    style = "".join(room.joinpath(name).read_text(encoding="utf-8") for name in ("report.css", "evaluation.css"))
     about, data = part(values, "about"), part(values, "data")
     head = [values["task"], f"{whole(data.get('examples'))} examples", when(about.get("created"))]
-    return "\n".join(
+    return document(
+        _title(values),
+        " · ".join(said(text) for text in head if text),
+        sentence(values),
         [
-            "<!doctype html>",
-            '<html lang="en">',
-            "<head>",
-            '<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{title}</title>",
-            '<link rel="icon" href="data:,">',
-            f"<style>\n{style}</style>",
-            "</head>",
-            "<body>",
-            "<header>",
-            f"<h1>{title}</h1>",
-            f'<p class="soft">{" · ".join(said(text) for text in head if text)}</p>',
-            f'<p class="result">{tied(said(sentence(values)))}</p>',
-            "</header>",
-            "<main>",
             _measured(values),
             pictures(values),
             *(_confused(models[0]), _classes(models[0])),
@@ -65,11 +47,8 @@ def page(values: Record) -> str:
             _facts("Machine", list(_about_machine(part(about, "machine")))),
             "</div>",
             _settings(part(about, "settings")),
-            "</main>",
-            "</body>",
-            "</html>",
-            "",
-        ]
+        ],
+        ("report.css", "evaluation.css"),
     )
 
 

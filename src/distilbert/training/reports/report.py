@@ -51,28 +51,12 @@ def write_report(folder: Path) -> Path:
 
 def page(run: RunRecord) -> str:
     """Return the page as HTML."""
-    title = said(run.summary.get("title") or "Training run")
-    style = files("distilbert.training.reports").joinpath("report.css").read_text(encoding="utf-8")
     command = run.summary.get("command")
-    return "\n".join(
+    return document(
+        run.summary.get("title") or "Training run",
+        " · ".join(_short(run.summary)),
+        result(run.models, **judged(run.summary)),
         [
-            "<!doctype html>",
-            '<html lang="en">',
-            "<head>",
-            '<meta charset="utf-8">',
-            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f"<title>{title}</title>",
-            '<link rel="icon" href="data:,">',
-            f"<style>\n{style}</style>",
-            "</head>",
-            "<body>",
-            "<header>",
-            f"<h1>{title}</h1>",
-            f'<p class="soft">{" · ".join(_short(run.summary))}</p>',
-            f'<p class="result">{tied(said(result(run.models, **judged(run.summary))))}</p>',
-            "</header>",
-            "<main>",
             _compared(comparison(run.models, str(run.summary.get("task", "")))),
             _evaluated(run.summary.get("evaluation")),
             _charts(panels(run), thinning(run)),
@@ -86,6 +70,42 @@ def page(run: RunRecord) -> str:
             f"<details>\n<summary>Configuration</summary>\n<pre>{said(run.config)}</pre>\n</details>"
             if run.config
             else "",
+        ],
+    )
+
+
+def document(title: Any, head: str, outcome: str, main: Iterable[str], styles: Sequence[str] = ("report.css",)) -> str:
+    """Return a page with everything in it.
+
+    Args:
+        title: as text.
+        head: the line below it, as HTML.
+        outcome: what came out, as text.
+        main: the rest, as HTML.
+        styles: names of the style sheets.
+    """
+    room = files("distilbert.training.reports")
+    style = "".join(room.joinpath(name).read_text(encoding="utf-8") for name in styles)
+    return "\n".join(
+        [
+            "<!doctype html>",
+            '<html lang="en">',
+            "<head>",
+            '<meta charset="utf-8">',
+            f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f"<title>{said(title)}</title>",
+            '<link rel="icon" href="data:,">',
+            f"<style>\n{style}</style>",
+            "</head>",
+            "<body>",
+            "<header>",
+            f"<h1>{said(title)}</h1>",
+            f'<p class="soft">{head}</p>',
+            f'<p class="result">{tied(said(outcome))}</p>',
+            "</header>",
+            "<main>",
+            *main,
             "</main>",
             "</body>",
             "</html>",
