@@ -141,13 +141,15 @@ def main() -> None:
     chosen = parser.parse_args()
     make_splits(chosen.data)
     path = HERE / "results.json"
-    results: Record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     for task in chosen.tasks:
-        for variant in VARIANTS:
-            if variant in chosen.only:
-                print(f"{task}: {variant}", flush=True)
-                results.setdefault(task, {})[variant] = run(settings(task, variant, plan, chosen.data))
-                path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        for variant in (name for name in VARIANTS if name in chosen.only):
+            print(f"{task}: {variant}", flush=True)
+            figures = run(settings(task, variant, plan, chosen.data))
+            # Read again here, as two of these may run side by side, a thread each.
+            results: Record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+            results.setdefault(task, {})[variant] = figures
+            path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    results = json.loads(path.read_text(encoding="utf-8"))
     readme = HERE / "README.md"
     before, _, rest = readme.read_text(encoding="utf-8").partition(START)
     readme.write_text(before + START + table(results, plan) + END + rest.partition(END)[2], encoding="utf-8")

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from .config import DistilBertConfig
+from .errors import InputError
 from .schema import Head
 
 
@@ -71,3 +72,28 @@ class Runner(Protocol):
 
     def __call__(self, batch: Batch) -> dict[str, np.ndarray]:
         """Run the model on ``batch``."""
+
+
+def check_batch(batch: Batch, config: DistilBertConfig, head: Head) -> None:
+    """Check that a model can run ``batch``.
+
+    Raises:
+        InputError: an id outside the vocabulary, or an empty sequence to classify.
+    """
+    ids = batch.input_ids
+    if ids.size and (ids.min() < 0 or ids.max() >= config.vocab_size):
+        raise InputError(
+            f"Token ids run from {ids.min()} to {ids.max()}; this model takes 0 to {config.vocab_size - 1}. "
+            "Do the tokenizer and the model belong together?"
+        )
+    if not head.per_token and not batch.lengths.all():
+        raise InputError("A sequence without tokens cannot be classified.")
+
+
+def name_outputs(head: Head, answers: np.ndarray) -> dict[str, np.ndarray]:
+    """Return what a head (or the bare encoder) answered, (R, L), by the names of :class:`Runner`."""
+    if not head.name:
+        return {"last_hidden_state": answers}
+    if head.name == "ForQuestionAnswering":
+        return {"start_logits": answers[:, 0], "end_logits": answers[:, 1]}
+    return {"logits": answers}

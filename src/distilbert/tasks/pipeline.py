@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..core.config import DistilBertConfig
 from ..core.errors import InputError, UnsupportedArchitectureError
 from ..core.runner import Runner
 from ..core.schema import Head, head_of
-from ..models.frameworks import FRAMEWORKS, Framework, framework_of
+from ..models.frameworks import FRAMEWORKS, framework_of
 from .base import Task
 from .batching import BATCH_TOKENS
 from .defaults import default_model
 from .registry import find_task, tasks_for
+from .runners import EXPORTED, Choice, folder_of
 
 
 def pipeline(
@@ -25,6 +26,9 @@ def pipeline(
     config: DistilBertConfig | str | os.PathLike[str] | None = None,
     tokenizer: Any = None,
     framework: str = "pt",
+    runner: str | None = None,
+    precision: str | None = None,
+    threads: int | None = None,
     revision: str | None = None,
     token: str | bool | None = None,
     cache_dir: str | os.PathLike[str] | None = None,
@@ -48,16 +52,22 @@ def pipeline(
             :class:`~distilbert.core.runner.Runner`; None: the default model of the task, where it is installed.
         config: a configuration, or where to read it, instead of the model's own.
         tokenizer: a tokenizer, or where to read it; by default it is read from where the model is.
-        framework: what runs the model: ``"pt"`` (PyTorch), ``"tf"`` (Keras on TensorFlow) or ``"flax"`` (JAX).
+        framework: what loads the model: ``"pt"`` (PyTorch), ``"tf"`` (Keras on TensorFlow) or ``"flax"`` (JAX).
+        runner: what runs it: ``"engine"``, the default of a PyTorch model on a CPU; ``"pytorch"``, the model as it is;
+            ``"onnxruntime"`` or ``"openvino"`` for folders that ``distilbert export`` wrote.
+        precision: ``"fp32"``, ``"bf16"``, ``"fp16"`` (not in the engine), ``"int8"`` (for models that
+            ``distilbert quantize`` or ``export`` wrote), or ``"auto"``, the engine's default: int8 for such a model,
+            bf16 where the CPU is faster in it and the model's outputs agree with fp32, else fp32.
+        threads: to compute with on a CPU; None for the library's default.
         revision: branch, tag or commit on the hub.
         token: access token for the hub.
         cache_dir: where downloads are kept.
         local_files_only: never open a connection.
         device: where to run, such as ``"cuda"`` or 0; None: where the model is, which is the CPU once loaded.
         device_map: the same for loading, such as ``"auto"``; give one of the two.
-        dtype: floating type of the weights.
+        dtype: floating type of the weights; another one than fp32 means ``runner="pytorch"``.
         torch_dtype: the older name of ``dtype``.
-        attn_implementation: ``"eager"``, ``"sdpa"`` or ``"flash_attention_2"``.
+        attn_implementation: ``"eager"``, ``"sdpa"`` or ``"flash_attention_2"``, for ``runner="pytorch"``.
         batch_size: upper limit of sequences in a batch; None: only ``batch_tokens`` counts.
         batch_tokens: upper limit of sequences x longest sequence in a batch.
         use_fast: the Rust-backed tokenizer, not the pure-Python one.
@@ -82,6 +92,8 @@ def pipeline(
     ):
         if None not in values:
             raise InputError(f"{new} and {old} were both given; choose one.")
+    choice = Choice(runner, precision, threads, FRAMEWORKS[framework])
+    choice.check()
     wanted = None if task is None else find_task(task)
     if model is None and wanted is not None:
         model = default_model(wanted.task)[1]
@@ -90,17 +102,17 @@ def pipeline(
         raise InputError("A loaded model does not know its tokenizer: pass tokenizer=, one or the folder of one.")
     options = {
         "device_map": device_map,
-        "dtype": torch_dtype if dtype is None else dtype,
+        "dtype": choice.dtype(torch_dtype if dtype is None else dtype),
         "attn_implementation": attn_implementation,
     } | dict(model_kwargs or {})
     if isinstance(model, (str, os.PathLike)):
         chosen_options = {name: value for name, value in options.items() if value is not None}
-        loaded = _load(model, FRAMEWORKS[framework], wanted, config, device, chosen_options, hub)
+        loaded = _load(model, choice, wanted, config, device, chosen_options, hub)
     else:
         given = [name for name, value in {"config": config, **options}.items() if value is not None]
         if given:
             raise InputError(f"{', '.join(given)} matter while a model is loaded; this one already is. Leave them out.")
-        loaded = _wrap(model, wanted, device)
+        loaded = _wrap(model, choice, wanted, device)
     chosen = wanted or find_task(tasks_for(loaded.runner.head)[0])
     return chosen(
         loaded.runner,
@@ -122,7 +134,7 @@ class Loaded:
 
 def _load(
     name: str | os.PathLike[str],
-    framework: Framework,
+    choice: Choice,
     wanted: type[Task[Any]] | None,
     config: DistilBertConfig | str | os.PathLike[str] | None,
     device: Any,
@@ -133,25 +145,37 @@ def _load(
 
     if not isinstance(config, DistilBertConfig):
         config = AutoConfig.from_pretrained(name if config is None else config, **hub)
-    model_class = framework.model_class(_head(config, name, wanted))
+    if choice.runner in EXPORTED:
+        runner = choice.exported(folder_of(name, hub))
+        _check_fit(runner.head, wanted, str(name))
+        return Loaded(runner, None)
+    model_class = choice.framework.model_class(_head(config, name, wanted))
     model = model_class.from_pretrained(name, config=config, **options, **hub)
-    return Loaded(framework.run(model, device), model)
+    # Another type or an implementation of attention that was asked for is the framework's own matter.
+    other_type = str(options.get("dtype", "float32")).removeprefix("torch.") != "float32"
+    plain = other_type or "attn_implementation" in options
+    return Loaded(choice.put(model, device, plain, folder_of(name, hub)), model)
 
 
-def _wrap(model: Any, wanted: type[Task[Any]] | None, device: Any) -> Loaded:
+def _wrap(model: Any, choice: Choice, wanted: type[Task[Any]] | None, device: Any) -> Loaded:
     """Put a loaded model behind a runner; a runner stays as it is."""
     if not hasattr(model, "head_spec") and not hasattr(model, "forward"):
         if not (callable(model) and hasattr(model, "head") and hasattr(model, "config")):
             raise InputError(f"model must be a folder, a name, a loaded model or a runner, got {model!r:.80}.")
         if device is not None:
             raise InputError("A runner stays on its device; leave device= out.")
+        if (choice.runner, choice.precision, choice.threads) != (None, None, None):
+            raise InputError("A runner is what it is; leave runner=, precision= and threads= out.")
         _check_fit(model.head, wanted, type(model).__name__)
         return Loaded(model, getattr(model, "model", None))
-    framework = framework_of(model)
+    choice = replace(choice, framework=framework_of(model))
+    choice.check()
+    if choice.runner in EXPORTED:
+        raise InputError(f"runner={choice.runner!r} opens a folder that was exported; give its path as the model.")
     if wanted is not None and not wanted.head:
         model = model.base_model
     _check_fit(model.head_spec, wanted, f"the given {type(model).__name__}")
-    return Loaded(framework.run(model, device), model)
+    return Loaded(choice.put(model, device, False, None), model)
 
 
 def _head(config: DistilBertConfig, name: Any, wanted: type[Task[Any]] | None) -> str:

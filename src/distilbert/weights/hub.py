@@ -16,7 +16,7 @@ TOKENIZER_FILES = (
 PATTERNS: dict[Kind, list[str]] = {
     "config": ["config.json"],
     "tokenizer": ["config.json", *TOKENIZER_FILES],
-    "model": ["config.json", "model*.safetensors", "model.safetensors.index.json"],
+    "model": ["config.json", "model*.safetensors", "model.safetensors.index.json", "quantization.safetensors"],
 }
 OLDER_WEIGHTS = (  # fetched one after the other, until one is there
     ["pytorch_model*.bin", "pytorch_model.bin.index.json"],

@@ -13,8 +13,7 @@ from flax import nnx
 from jax import Array
 
 from ...core.config import DistilBertConfig
-from ...core.errors import InputError
-from ...core.runner import Batch
+from ...core.runner import Batch, check_batch, name_outputs
 from ...core.schema import Head
 from .checks import check_length
 from .device import pick_device
@@ -72,26 +71,15 @@ class FlaxRunner:
         Raises:
             InputError: an id outside the vocabulary, a sequence that is too long, or an empty one to classify.
         """
-        ids, lengths = batch.input_ids, batch.lengths
-        if ids.size and (ids.min() < 0 or ids.max() >= self.config.vocab_size):
-            raise InputError(
-                f"Token ids run from {ids.min()} to {ids.max()}; this model takes 0 to {self.config.vocab_size - 1}. "
-                "Do the tokenizer and the model belong together?"
-            )
-        if not self.head.per_token and not lengths.all():
-            raise InputError("A sequence without tokens cannot be classified.")
+        check_batch(batch, self.config, self.head)
         rows = batch.rows if self.head.per_token else batch.offsets[:-1]
-        tokens = np.arange(ids.size) if rows is None else rows
+        tokens = np.arange(batch.input_ids.size) if rows is None else rows
         padded, mask = self._rectangle(batch)
         places = np.flatnonzero(mask)[tokens]  # (R,) where the tokens asked for lie in the rectangle
         fill = np.zeros(round_up(len(places)) - len(places), places.dtype)
         answers = self._run(self._state, padded, mask, np.concatenate([places, fill]).astype(np.int32))
         found = np.asarray(answers)[: len(places)].astype(np.float32)  # (R, L)
-        if not self.head.name:
-            return {"last_hidden_state": found}
-        if self.head.name == "ForQuestionAnswering":
-            return {"start_logits": found[:, 0], "end_logits": found[:, 1]}
-        return {"logits": found}
+        return name_outputs(self.head, found)
 
     def _rectangle(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         """Return ids and mask (B, S), both int32 and both larger than the batch where its shape is not a round one."""

@@ -13,7 +13,7 @@ from keras import ops
 
 from ...core.config import DistilBertConfig
 from ...core.errors import InputError
-from ...core.runner import Batch
+from ...core.runner import Batch, check_batch, name_outputs
 from ...core.schema import Head
 from .device import copy_to, device_of, pick_device
 from .pretrained import TFDistilBertPreTrainedModel
@@ -57,19 +57,13 @@ class KerasRunner:
         Raises:
             InputError: an id outside the vocabulary, a sequence that is too long, or an empty one to classify.
         """
-        ids, lengths, limit = batch.input_ids, batch.lengths, self.config.max_position_embeddings
-        if ids.size and (ids.min() < 0 or ids.max() >= self.config.vocab_size):
-            raise InputError(
-                f"Token ids run from {ids.min()} to {ids.max()}; this model takes 0 to {self.config.vocab_size - 1}. "
-                "Do the tokenizer and the model belong together?"
-            )
+        check_batch(batch, self.config, self.head)
+        lengths, limit = batch.lengths, self.config.max_position_embeddings
         if lengths.max(initial=0) > limit:
             raise InputError(
                 f"The input has {lengths.max()} tokens and the model knows {limit} positions: tokenize with "
                 "truncation=True, or with a stride into windows, or enlarge it with resize_position_embeddings()."
             )
-        if not self.head.per_token and not lengths.all():
-            raise InputError("A sequence without tokens cannot be classified.")
         padded, mask = _widen(*batch.padded(self.config.pad_token_id or 0), limit)
         if self.head.per_token:
             places = np.flatnonzero(mask)  # of the T packed tokens in the rectangle
@@ -82,11 +76,7 @@ class KerasRunner:
         with keras.device(self.device):
             result = self._rows.predict_on_batch({"ids": padded, "mask": mask, "rows": rows})
         values = np.asarray(result, dtype=np.float32)[:count]  # (R, D) or (R, L)
-        if not self.head.name:
-            return {"last_hidden_state": values}
-        if self.head.name == "ForQuestionAnswering":
-            return {"start_logits": values[:, 0], "end_logits": values[:, 1]}
-        return {"logits": values}
+        return name_outputs(self.head, values)
 
 
 class _Rows(keras.Model):

@@ -261,7 +261,7 @@ class DistilBertModel(DistilBertPreTrainedModel):
             (R, D) or (T, D).
         """
         longest = max(packing.lengths, default=0)
-        self._check_length(longest)
+        self.check_length(longest)
         hidden = self._embed(input_ids, None, packing.position_ids())
         states, _ = self.transformer(hidden, packing=packing, rows=rows)
         return states[-1]
@@ -278,7 +278,7 @@ class DistilBertModel(DistilBertPreTrainedModel):
                 f"inputs_embeds must be (batch, sequence, {self.config.dim}), got shape {tuple(inputs_embeds.shape)}."
             )
         batch, length = (input_ids if input_ids is not None else inputs_embeds).shape[:2]  # type: ignore[union-attr]
-        self._check_length(length)
+        self.check_length(length)
         # Looking at values stops the GPU and cannot be traced, so a compiled model trusts its input.
         if token_type_ids is not None and not torch.compiler.is_compiling() and bool(token_type_ids.any()):
             raise InputError(
@@ -287,7 +287,8 @@ class DistilBertModel(DistilBertPreTrainedModel):
             )
         return batch, length
 
-    def _check_length(self, length: int) -> None:
+    def check_length(self, length: int) -> None:
+        """Raise :class:`InputError` for more tokens than there are positions."""
         limit = self.config.max_position_embeddings
         if length > limit:
             raise InputError(

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core.config import DistilBertConfig
-from ...core.errors import InputError
-from ...core.runner import Batch
+from ...core.runner import Batch, check_batch, name_outputs
 from ...core.schema import Head
 from .device import Device, pick_device
 from .packing import Packing
@@ -59,26 +58,15 @@ class PytorchRunner:
         Raises:
             InputError: an id outside the vocabulary, a sequence that is too long, or an empty one to classify.
         """
-        ids, lengths = batch.input_ids, batch.lengths
-        if ids.size and (ids.min() < 0 or ids.max() >= self.config.vocab_size):
-            raise InputError(
-                f"Token ids run from {ids.min()} to {ids.max()}; this model takes 0 to {self.config.vocab_size - 1}. "
-                "Do the tokenizer and the model belong together?"
-            )
-        if not self.head.per_token and not lengths.all():
-            raise InputError("A sequence without tokens cannot be classified.")
+        check_batch(batch, self.config, self.head)
         wanted = batch.rows if self.head.per_token else batch.offsets[:-1]
         with torch.inference_mode():
             rows = None if wanted is None else torch.from_numpy(wanted).to(self.device)
-            packing = Packing.of_lengths(lengths.tolist(), self.device)
-            encoder = self._fast.base_model
-            hidden = encoder.forward_packed(torch.from_numpy(ids).to(self.device), packing, rows)  # (R, D)
-            if not self.head.name:
-                return {"last_hidden_state": _array(hidden)}
-            logits = self._fast.head(hidden)  # (R, L)
-        if self.head.name == "ForQuestionAnswering":
-            return {"start_logits": _array(logits[:, 0]), "end_logits": _array(logits[:, 1])}
-        return {"logits": _array(logits)}
+            packing = Packing.of_lengths(batch.lengths.tolist(), self.device)
+            ids = torch.from_numpy(batch.input_ids).to(self.device)
+            hidden = self._fast.base_model.forward_packed(ids, packing, rows)  # (R, D)
+            answers = self._fast.head(hidden) if self.head.name else hidden  # (R, L)
+            return name_outputs(self.head, answers.float().cpu().numpy())
 
 
 def prepack(model: nn.Module) -> nn.Module:
@@ -117,7 +105,3 @@ class PrepackedLinear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) -> (..., out)."""
         return torch.ops.mkldnn._linear_pointwise(x, self.packed, self.bias, "none", [], "")
-
-
-def _array(tensor: Tensor) -> np.ndarray:
-    return tensor.float().cpu().numpy()

@@ -1,0 +1,105 @@
+"""``distilbert export``: a model for ONNX Runtime, OpenVINO, the browser, or PyTorch without this package."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .failures import OK
+
+if TYPE_CHECKING:
+    from ..engine.export.comparison import Comparison
+    from ..engine.export.export import Exported
+
+EXAMPLE = "distilbert export models/minilm --to onnx --output exported/minilm"
+
+
+class To(StrEnum):
+    """Values of ``--to``."""
+
+    onnx = "onnx"
+    openvino = "openvino"
+    torch = "torch"
+
+
+class Precision(StrEnum):
+    """Values of ``--precision``."""
+
+    fp32 = "fp32"
+    fp16 = "fp16"
+    int8 = "int8"
+
+
+def command(
+    model: Annotated[
+        str,
+        typer.Argument(metavar="MODEL", help="DistilBERT or BERT: a folder, or a name.", show_default=False),
+    ],
+    to: Annotated[
+        To, typer.Option(help="onnx also runs in transformers.js; torch is a torch.export program.", show_default=False)
+    ],
+    output: Annotated[str, typer.Option(help="Folder to write, or to add to.", show_default=False)],
+    precision: Annotated[Precision, typer.Option(help="Of the weights; torch has no int8.")] = Precision.fp32,
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="What to export it for: feature-extraction leaves the head out. Default: what it was made for.",
+            show_default=False,
+        ),
+    ] = None,
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE",
+            help="Texts, one a line, for openvino in int8: activations become int8 too. Default: weights only.",
+            show_default=False,
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an export that is there.")] = False,
+) -> int:
+    """Export a model: one folder with configuration, tokenizer and a file for another runtime.
+
+    What was written is loaded in that runtime and compared with the model, on random ids and on sentences, before it
+    is moved to OUTPUT. Another precision can be added to the same folder.
+    """
+    from ..engine.export.export import export
+    from ..tasks.registry import find_task
+
+    made = export(
+        model,
+        output,
+        to=to.value,
+        precision=precision.value,
+        head=None if task is None else find_task(task).head,
+        calibration=calibration,
+        overwrite=overwrite,
+    )
+    _report(made, to.value, precision.value)
+    return OK
+
+
+def _report(made: Exported, to: str, precision: str) -> None:
+    """Print what was written and what its check found."""
+    from .model_info import size_text
+
+    print(f"{made.architecture} of {made.n_layers} layers as {to} in {precision}, written to {made.folder}:")
+    for name in made.files:
+        print(f"  {name}  {size_text((made.folder / name).stat().st_size)}")
+    if not made.tokenizer:
+        print("no tokenizer was found beside the model, so none was written, and no sentence was tried")
+    print("checked against the model:")
+    for name, found in (("random ids", made.random), ("sentences", made.sentences)):
+        if found is not None:
+            print(f"  {name}: {_found(found, made.architecture, precision)}")
+
+
+def _found(found: Comparison, architecture: str, precision: str) -> str:
+    text = f"{found.batches} batches, largest difference {found.difference:.2g}"
+    if precision == "fp32":
+        return text
+    changes = f"{found.change:.2g} at most, {found.mean_change:.2g} on average"
+    if architecture == "DistilBertModel":
+        return f"{text}; vectors turn by (1 - cosine) {changes}"
+    return f"{text}; probabilities change by {changes}; {found.labels} of {found.answers} labels change"

@@ -1,0 +1,136 @@
+"""Matrix products with weights laid out once: fp32, bf16 and int8, with what follows them fused in.
+
+Legend: T tokens, K input features, M output features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from .operations import Quantizer
+
+ROWS_EXPECTED = 1024  # tokens that the layout of weights is chosen for; any number runs
+FUSED = {  # activation of a config -> oneDNN's name and algorithm
+    "": ("none", ""),
+    "gelu": ("gelu", "none"),
+    "gelu_new": ("gelu", "tanh"),
+    "gelu_fast": ("gelu", "tanh"),
+    "gelu_pytorch_tanh": ("gelu", "tanh"),
+    "relu": ("relu", ""),
+    "silu": ("swish", ""),
+    "swish": ("swish", ""),
+    "tanh": ("tanh", ""),
+}
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How the input of an int8 product becomes uint8.
+
+    Attributes:
+        smooth: (K,) what each channel is divided by first, and its weights multiplied with (arXiv 2211.10438).
+        low: lowest value after that which is told from lower ones; at most 0.
+        high: highest one; more than ``low``.
+    """
+
+    smooth: Tensor
+    low: float
+    high: float
+
+    @property
+    def step(self) -> float:
+        """Between two neighbouring numbers."""
+        return (self.high - self.low) / 255
+
+    @property
+    def zero(self) -> int:
+        """The number that stands for 0."""
+        return round(-self.low / self.step)
+
+    def quantizer(self) -> Quantizer:
+        """Return what turns an input into the numbers."""
+        return Quantizer((1 / (self.smooth * self.step)).contiguous(), self.zero)
+
+
+class Product(Protocol):
+    """``activation(x @ weight.T + bias)``; ``quantizer`` makes the ``x`` of an int8 product."""
+
+    quantizer: Quantizer | None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """(T, K) -> (T, M)."""
+
+
+class FloatProduct:
+    """In fp32 or bf16.
+
+    Args:
+        weight: (M, K).
+        bias: (M,).
+        dtype: of the product.
+        activation: as the config names it; none if empty.
+    """
+
+    quantizer: Quantizer | None = None
+
+    def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype, activation: str = "") -> None:
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.to(dtype).contiguous(), ROWS_EXPECTED)
+        self._bias = bias.to(dtype)
+        self._after = FUSED[activation]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """See :class:`Product`."""
+        name, algorithm = self._after
+        result: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._weight, self._bias, name, [], algorithm)
+        return result
+
+
+class Int8Product:
+    """In int8: inputs in uint8 with one step, weights with one for each output; sums are exact.
+
+    Args:
+        weight: (M, K).
+        bias: (M,).
+        scale: of the inputs.
+        dtype: of the result.
+        activation: as the config names it; none if empty.
+        result: scale of the result where that is uint8 too.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor,
+        bias: Tensor,
+        scale: Scale,
+        dtype: torch.dtype,
+        activation: str = "",
+        result: Scale | None = None,
+    ) -> None:
+        self.quantizer: Quantizer | None = scale.quantizer()
+        self._step, self._zero = scale.step, scale.zero
+        numbers, self._steps = quantize_weight(weight.float() * scale.smooth)
+        self._weight = torch.ops.onednn.qlinear_prepack(numbers, [ROWS_EXPECTED, weight.shape[1]])
+        self._zeros = torch.zeros(len(weight), dtype=torch.int64)
+        self._bias = bias.float()
+        self._dtype = dtype if result is None else torch.uint8
+        self._result = (1.0, 0) if result is None else (result.step, result.zero)
+        self._after = FUSED[activation]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """See :class:`Product`; ``x`` is uint8."""
+        name, algorithm = self._after
+        result: Tensor = torch.ops.onednn.qlinear_pointwise(
+            x, self._step, self._zero, self._weight, self._steps, self._zeros, self._bias, *self._result, self._dtype,
+            name, [], algorithm,
+        )  # fmt: skip
+        return result
+
+
+def quantize_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return int8 numbers (M, K) from -127 to 127 and the step of each row (M,)."""
+    steps = weight.abs().amax(dim=1).clamp(min=1e-12) / 127
+    return (weight / steps[:, None]).round().to(torch.int8), steps
