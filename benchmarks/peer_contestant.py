@@ -45,6 +45,3 @@ class Contestant(ABC):
     @abstractmethod
     def one(self, text: str) -> str:
         """Return the label of one text, as a server would ask for it."""
-
-    def close(self) -> None:  # most have nothing to let go
-        """Let go of what is held."""

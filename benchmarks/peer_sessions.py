@@ -65,10 +65,6 @@ class Session(Contestant, ABC):
         """Answer a single request, with all threads."""
         return self.labels[int(self._opened(1)(encode(self.tokenizer, [text]))[0].argmax())]
 
-    def close(self) -> None:
-        """Let the library's model go."""
-        self._run, self._workers = None, 0
-
     def _opened(self, workers: int) -> Run:
         if self._run is None or self._workers != workers:
             self._run = None  # before the other one, so that both are never held
@@ -108,7 +104,7 @@ class OpenVino(Session):
     Args:
         model: folder of the model.
         path: the file.
-        hint: ``"f32"`` or ``"bf16"``: the precision of what is not int8.
+        hint: ``"f32"`` or ``"bf16"``: the precision of what is not int8; ``"best"``: bf16 where there is any.
         threads: to compute with.
 
     Raises:
@@ -120,10 +116,9 @@ class OpenVino(Session):
         self._core = importlib.import_module("openvino").Core()
         fast = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         if hint == "bf16" and "BF16" not in fast:
-            if "int8" not in path.parent.name:
-                raise Unavailable("OpenVINO has no bf16 on this CPU")
-            hint = "f32"
-        self._path, self._hint = path, hint
+            raise Unavailable("OpenVINO has no bf16 on this CPU")
+        self._path = path
+        self._hint = hint if hint != "best" else "bf16" if "BF16" in fast else "f32"
 
     def open(self, workers: int) -> Run:
         """See :class:`Session`."""
@@ -181,7 +176,7 @@ class CTranslate2(Session):
         )
 
         def run(sequences: list[list[int]]) -> np.ndarray:
-            hidden = np.array(encoder.forward_batch(sequences).last_hidden_state, copy=False)  # (B, S, D)
+            hidden = np.asarray(encoder.forward_batch(sequences).last_hidden_state)  # (B, S, D)
             pooled = np.maximum(hidden[:, 0] @ self._dense[0] + self._dense[1], 0)  # (B, D)
             logits: np.ndarray = pooled @ self._out[0] + self._out[1]  # (B, L)
             return logits

@@ -41,7 +41,7 @@ def test_recording(name: str, case: dict[str, Any], use_fast: bool, folder: Path
     if key not in tasks:
         path = folder / case["model"]
         path = path if path.is_dir() else make(folder, case["model"])
-        tasks[key] = pipeline(name, path, use_fast=use_fast, **case["defaults"])
+        tasks[key] = pipeline(name, path, use_fast=use_fast, precision="fp32", **case["defaults"])
     task, inputs = tasks[key], case["inputs"]
     answers = task(**inputs, **case["params"]) if case.get("as_keywords") else task(inputs, **case["params"])
     compare(answers, without_junk(case["outputs"]) if name == "question-answering" else case["outputs"])

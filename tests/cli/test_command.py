@@ -90,7 +90,7 @@ def test_the_options_reach_the_pipeline_and_the_task(cli: Command) -> None:
     params = "--top-k 2 --stride 8 --param pooling=mean"
     assert cli.run(*loading.split(), *params.split(), stdin="one\n").code == 0
     assert cli.task.options == {  # type: ignore[attr-defined]
-        "model": "m", "config": "c", "tokenizer": "t", "device": 1, "dtype": "bfloat16", "batch_tokens": 64
+        "model": "m", "config": "c", "tokenizer": "t", "device": 1, "precision": "bf16", "batch_tokens": 64
     }  # fmt: skip
     for given, device in (("-1", "cpu"), ("0", 0), ("cuda:1", "cuda:1"), ("mps", "mps")):
         assert cli.run("--device", given).code == 0

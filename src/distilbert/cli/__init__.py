@@ -13,7 +13,7 @@ import typer
 
 from .. import __version__
 from ..core.errors import DistilBertError
-from . import convert, distill, evaluate, export, finetune, info, package, pretrain, run, tokenize
+from . import convert, distill, evaluate, export, finetune, info, package, pretrain, quantize, run, tokenize
 from .failures import BROKEN_PIPE, FAILED, INTERRUPTED, OK, USAGE, UsageError, explain, silence, warn
 
 DEBUG = "DISTILBERT_DEBUG"
@@ -44,7 +44,7 @@ def _deferred(command: Callable[..., int]) -> Callable[..., Callable[[], int]]:
 
 COMMANDS = {
     "run": run, "finetune": finetune, "evaluate": evaluate, "distill": distill, "pretrain": pretrain,
-    "convert": convert, "export": export, "package": package, "tokenize": tokenize, "info": info,
+    "quantize": quantize, "convert": convert, "export": export, "package": package, "tokenize": tokenize, "info": info,
 }  # fmt: skip
 for name, room in COMMANDS.items():
     app.command(name, epilog=_epilog(room.EXAMPLE))(_deferred(room.command))

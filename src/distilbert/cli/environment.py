@@ -28,6 +28,7 @@ def describe() -> dict[str, Any]:
         "system": platform.platform(),
         "packages": {name: _version(name) or "not installed" for name in PACKAGES},
         "devices": devices(),
+        "engine": engine(),
         "cpu": {"cores": os.cpu_count() or 0, "usable cores": usable_cores(), "features": cpu_features()},
         "extras": extras(),
     }
@@ -49,6 +50,23 @@ def devices() -> dict[str, str]:
     from ..models.pytorch.device import describe_devices
 
     return describe_devices()
+
+
+def engine() -> dict[str, Any]:
+    """Return what the engine runs with on this CPU; empty without PyTorch."""
+    try:
+        require("torch", "torch")
+    except MissingExtraError:
+        return {}
+    from ..engine.operations import operations
+    from ..engine.precision import available, pick_precision
+
+    return {
+        "precisions": [name for name, there in available().items() if there],
+        "auto": pick_precision("auto", quantized=False),
+        "auto, quantized": pick_precision("auto", quantized=True),
+        "kernels": operations().name,
+    }
 
 
 def usable_cores() -> int:

@@ -32,9 +32,20 @@ class Format(StrEnum):
 class Precision(StrEnum):
     """Values of ``--precision``."""
 
+    auto = "auto"
     fp32 = "fp32"
     bf16 = "bf16"
     fp16 = "fp16"
+    int8 = "int8"
+
+
+class Runner(StrEnum):
+    """Values of ``--runner``."""
+
+    engine = "engine"
+    pytorch = "pytorch"
+    onnxruntime = "onnxruntime"
+    openvino = "openvino"
 
 
 class Framework(StrEnum):
@@ -52,7 +63,6 @@ class OnError(StrEnum):
     skip = "skip"
 
 
-DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 Text = str | None
 
 
@@ -69,8 +79,10 @@ _FORMAT = _option("--format", "Format of an input whose name does not tell; json
 _CONFIG = _option("--config", "Where the configuration is, if not with the model.")
 _TOKENIZER = _option("--tokenizer", "Where the tokenizer is, if not with the model.")
 _DEVICE = _option("--device", "-1 or cpu, 0 or cuda:0, mps, ...")
-_PRECISION = _option("--precision", "Type that the model computes in.")
-_FRAMEWORK = _option("--framework", "What runs the model: pt (PyTorch), tf (Keras on TensorFlow), flax (JAX).")
+_PRECISION = _option("--precision", "Type that the model computes in; default: auto, the fastest that is as good.")
+_RUNNER = _option("--runner", "What computes: default the engine on a CPU; or pytorch, onnxruntime, openvino.")
+_THREADS = _option("--threads", "Threads on a CPU.")
+_FRAMEWORK = _option("--framework", "What loads the model: pt (PyTorch), tf (Keras on TensorFlow), flax (JAX).")
 _BATCH_TOKENS = _option("--batch-tokens", "Tokens of a batch, padding included.")
 _OVERWRITE = _option("--overwrite", "Replace the output if it is there.")
 _RESUME = _option("--resume", "Go on after an interruption (OUTPUT.part).")
@@ -97,6 +109,8 @@ def command(
     device: Annotated[Text, _DEVICE] = None,
     precision: Annotated[Precision | None, _PRECISION] = None,
     framework: Annotated[Framework | None, _FRAMEWORK] = None,
+    runner: Annotated[Runner | None, _RUNNER] = None,
+    threads: Annotated[int | None, _THREADS] = None,
     batch_tokens: Annotated[int | None, _BATCH_TOKENS] = None,
     overwrite: Annotated[bool, _OVERWRITE] = False,
     resume: Annotated[bool, _RESUME] = False,
@@ -125,7 +139,9 @@ def command(
         "config": config,
         "tokenizer": tokenizer,
         "device": _device(device),
-        "dtype": DTYPES[precision] if precision else None,
+        "precision": precision.value if precision else None,
+        "runner": runner.value if runner else None,
+        "threads": threads,
         "framework": framework.value if framework else None,
         "batch_tokens": batch_tokens,
     }

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..core.schema import attention_width
 from .operations import Norm, Operations, Quantizer, Spans
-from .products import FloatProduct, Int8Product, Product, Scale
+from .products import Int8Product, Product, Scale, float_product
 
 SITES = ("qkv", "out", "lin1", "lin2")
 Scales = Mapping[str, Scale]  # "LAYER.SITE" -> scale of that product's input; what is not there runs in floats
@@ -84,7 +84,7 @@ class Encoder:
         everywhere = Spans(ends, ends)
         for number, layer in enumerate(self._layers[:-1]):
             x, x8 = self._block(layer, x, x8, everywhere, self._layers[number + 1].qkv.quantizer)
-        if not self._layers:
+        if not self._layers or (rows is not None and not len(rows)):
             return x if rows is None else x[torch.from_numpy(rows)]
         return self._last(self._layers[-1], x, x8, ends, rows)
 
@@ -174,7 +174,7 @@ class Encoder:
     ) -> Product:
         scale = self._scales.get(site)
         if scale is None:
-            return FloatProduct(weight, bias, self.dtype, activation)
+            return float_product(weight, bias, self.dtype, activation)
         return Int8Product(weight, bias, scale, self.dtype, activation, result)
 
 

@@ -10,7 +10,9 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
+from ..models.pytorch.modeling import ACTIVATIONS
 from .operations import Quantizer
 
 ROWS_EXPECTED = 1024  # tokens that the layout of weights is chosen for; any number runs
@@ -65,8 +67,29 @@ class Product(Protocol):
         """(T, K) -> (T, M)."""
 
 
+def float_product(weight: Tensor, bias: Tensor, dtype: torch.dtype, activation: str = "") -> Product:
+    """Return a product in fp32 or bf16: with laid-out weights where oneDNN has kernels for this CPU."""
+    laid_out = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
+    return (FloatProduct if laid_out else PlainProduct)(weight, bias, dtype, activation)
+
+
+class PlainProduct:
+    """In fp32 or bf16, by PyTorch's own operators: for any CPU. Arguments as in :class:`FloatProduct`."""
+
+    quantizer: Quantizer | None = None
+
+    def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype, activation: str = "") -> None:
+        self._weight, self._bias = weight.to(dtype).contiguous(), bias.to(dtype)
+        self._activation = ACTIVATIONS[activation] if activation else None
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """See :class:`Product`."""
+        result = F.linear(x, self._weight, self._bias)
+        return result if self._activation is None else self._activation(result)
+
+
 class FloatProduct:
-    """In fp32 or bf16.
+    """In fp32 or bf16, by oneDNN.
 
     Args:
         weight: (M, K).

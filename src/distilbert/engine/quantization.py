@@ -23,6 +23,7 @@ from ..core.runner import Batch
 from ..models.pytorch.packing import Packing
 from ..models.pytorch.pretrained import DistilBertPreTrainedModel
 from .encoder import SITES
+from .precision import DTYPES
 from .products import Scale, quantize_weight
 
 FILE = "quantization.safetensors"
@@ -76,6 +77,8 @@ class Quantization:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
             names = [name.removesuffix(".range") for name in tensors if name.endswith(".range")]
             scales = {name: Scale(tensors[f"{name}.smooth"], *tensors[f"{name}.range"].tolist()) for name in names}
+            if about["beside"] not in DTYPES:
+                raise ValueError(f"there is no precision {about['beside']!r}")
             return cls(scales, about["beside"], json.loads(about["measured"]))
         except (SafetensorError, KeyError, ValueError, TypeError) as error:
             raise WeightsError(f"{path} is damaged ({error}); run `distilbert quantize` again.") from error

@@ -17,7 +17,7 @@ from ..models.pytorch.pretrained import DistilBertPreTrainedModel
 from ..models.pytorch.runner import prepack
 from .encoder import Encoder
 from .operations import operations
-from .precision import DTYPES, pick_precision, pick_threads
+from .precision import DTYPES, has_bf16, pick_precision, pick_threads
 from .quantization import Quantization
 
 TOLERANCE = 0.05  # of hidden states in bf16, against their size
@@ -93,7 +93,8 @@ class EngineRunner:
     def _build(self, quantization: Quantization | None) -> Encoder:
         int8 = self.precision == "int8"
         assert not int8 or quantization is not None
-        dtype = DTYPES[quantization.beside if quantization and int8 else self.precision]
+        beside = "fp32" if quantization is None or not has_bf16() else quantization.beside  # made on another CPU
+        dtype = DTYPES[beside if int8 else self.precision]
         scales = quantization.scales if quantization and int8 else {}
         return Encoder(self.model.base_model, dtype, scales, operations())
 

@@ -111,7 +111,7 @@ def test_the_siblings_load_it_by_name(tmp_path: Path, monkeypatch: pytest.Monkey
     site = installed(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(site)
-    expected = pipeline("text-classification", NAME)(TEXTS)
+    expected = pipeline("text-classification", NAME, precision="fp32")(TEXTS)
     for one, other in zip(pipeline("text-classification", NAME, framework=framework)(TEXTS), expected, strict=True):
         assert one["label"] == other["label"]
         assert one["score"] == pytest.approx(other["score"], abs=1e-5)
@@ -127,5 +127,5 @@ def test_a_bert_is_packaged_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert json.loads((made / "config.json").read_text())["model_type"] == "bert"
     assert not (made / "1_Pooling").exists()
     sentences = {"source_sentence": "Where is my money?", "sentences": ["Refunds.", "It rains."]}
-    one, other = (pipeline("sentence-similarity", each)(sentences) for each in (made, source))
+    one, other = (pipeline("sentence-similarity", each, precision="fp32")(sentences) for each in (made, source))
     assert one == pytest.approx(other, abs=0.02)

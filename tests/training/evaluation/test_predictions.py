@@ -26,7 +26,7 @@ CLASSES = {0: "v", 1: "w", 2: "x", 3: "y", 4: "z"}
 
 
 def load(folder: Path, task: str, **changes: Any) -> Any:
-    return pipeline(task, write_model(folder / "model", task, **changes))
+    return pipeline(task, write_model(folder / "model", task, **changes), precision="fp32")
 
 
 def logits(task: Any, ids: list[int]) -> torch.Tensor:

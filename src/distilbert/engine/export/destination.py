@@ -12,7 +12,7 @@ from ...core.errors import InputError
 from ...core.schema import Head, head_of
 from ...models.checkpoint import Checkpoint
 from ...models.packaging.contents import CARD, LICENSE
-from ...weights.hub import TOKENIZER_FILES
+from .formats import FORMATS
 from .record import RECORD, read_record, write_record
 
 CONFIG = "config.json"
@@ -72,24 +72,34 @@ class Destination:
                 "(--overwrite)."
             )
 
-    def add_companions(self, folder: Path, config: DistilBertConfig, tokenizer: Any) -> None:
-        """Write what belongs beside an export into ``folder``: configuration, tokenizer, model card and licences."""
-        config.save_pretrained(folder)
+    def add_companions(self, made: Path, model: str, config: DistilBertConfig, tokenizer: Any) -> None:
+        """Write what belongs beside an export into ``made``: configuration, tokenizer, model card and licences.
+
+        What the destination has of this model already stays as it is, since someone may have edited it.
+        """
+        config.save_pretrained(made)
         if tokenizer is not None:
-            tokenizer.save_pretrained(folder)
+            tokenizer.save_pretrained(made)
         if not self.own:
             for path in sorted(self.source.iterdir()):
                 if path.is_file() and (path.name == CARD or LICENSE.fullmatch(path.name)):
-                    shutil.copyfile(path, folder / path.name)
-        else:
-            for name in (CONFIG, *TOKENIZER_FILES):
-                if (self.folder / name).exists():
-                    (folder / name).unlink(missing_ok=True)
+                    shutil.copyfile(path, made / path.name)
+        if self.own or self._same(model):
+            for path in made.iterdir():
+                if path.is_file() and path.name not in self.paths and (self.folder / path.name).exists():
+                    path.unlink()
 
     def move(self, made: Path, model: str, precision: str, found: dict[str, Any]) -> list[str]:
-        """Move the files in ``made`` to the destination, the record last, and return their paths there."""
-        kept = dict(self.record["files"]) if self.record is not None and self.record["model"] == model else {}
-        stale = [] if self.record is None else [name for name in self.record["files"] if name not in kept]
+        """Move the files in ``made`` to the destination, the record last, and return their paths there.
+
+        Args:
+            made: a folder on the same disk.
+            model: hash of the model; exports of another one are removed.
+            precision: of the export.
+            found: what its check found.
+        """
+        before = {} if self.record is None else self.record["files"]
+        kept = before if self._same(model) else {}
         entry = {"precision": precision, "files": list(self.paths), "checked": found}
         write_record(made, model, kept | {self.paths[0]: entry})
         names = sorted(path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file())
@@ -98,12 +108,19 @@ class Destination:
             target = self.folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             (made / name).replace(target)
-        for name in stale:
-            if name not in self.paths:
-                for path in self.record["files"][name].get("files", [name]) if self.record is not None else []:
-                    if path not in self.paths:
-                        (self.folder / path).unlink(missing_ok=True)
+        for name in set(_files_of(before)) - set(_files_of(kept)) - set(self.paths):
+            (self.folder / name).unlink(missing_ok=True)
         return names
+
+    def _same(self, model: str) -> bool:
+        """Say whether the exports that are there are of this model."""
+        return self.record is not None and bool(self.record["model"] == model)
+
+
+def _files_of(entries: dict[str, Any]) -> list[str]:
+    """Return the paths of the exports in a record, as far as they are names that this package gives."""
+    known = {path for each in FORMATS.values() for paths in each.files.values() for path in paths}
+    return [path for name, entry in entries.items() for path in (name, *entry.get("files", ())) if path in known]
 
 
 def _check_own(folder: Path, checkpoint: Checkpoint, head: Head) -> None:

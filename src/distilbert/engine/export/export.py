@@ -83,7 +83,7 @@ def export(
     texts = None if calibration is None else read_texts(Path(calibration))
     checkpoint = open_checkpoint(model)
     wanted = find_head(checkpoint, head)
-    tokenizer = load_tokenizer(checkpoint.folder)
+    tokenizer = load_tokenizer(model)
     if texts is not None and tokenizer is None:
         raise InputError(f"{model} has no tokenizer, which --calibration needs.")
     destination = Destination.of(Path(output), checkpoint, wanted, target.files[precision], overwrite)
@@ -109,7 +109,7 @@ def export(
         except ExportError as error:
             raise ExportError(f"{error} Nothing was written to {output}.") from None
         del session
-        destination.add_companions(folder, config, tokenizer)
+        destination.add_companions(folder, hashed, config, tokenizer)
         found = {"random": _summary(random)} | ({} if sentences is None else {"sentences": _summary(sentences)})
         files = destination.move(folder, hashed, precision, found)
     return Exported(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from ...core.errors import InputError, suggest
 from ...core.extras import require
+from .libraries import EXTRA, import_nncf, import_openvino
 
-EXTRA = "export"
 PRECISIONS = ("fp32", "fp16", "int8")  # the most exact one first
 UNSAFE = (
     "A model.pt2 is not run from a folder: reading one can run code that is hidden in it. Export the model --to onnx "
@@ -44,8 +44,10 @@ class Format:
             raise InputError(f"An export to {self.name} comes in {', '.join(self.files)}, not in {precision!r}.{hint}")
         for library in self.libraries:
             require(library, "torch" if library == "torch" else EXTRA)
-        if self.name == "openvino" and precision == "int8":
-            require("nncf", EXTRA)
+        if self.name == "openvino":
+            import_openvino()
+            if precision == "int8":
+                import_nncf()
 
 
 _OPENVINO = ("openvino_model.xml", "openvino_model.bin")
@@ -89,7 +91,8 @@ def find_runner(name: str) -> Format:
     if name == "torch":
         raise InputError(UNSAFE)
     if name not in RUNNERS:
-        raise InputError(f"There is no runner {name!r}.{suggest(name, RUNNERS)} Exports run in: {', '.join(RUNNERS)}.")
+        hint = f" {name} runs in {FORMATS[name].runner}." if name in FORMATS else suggest(name, RUNNERS)
+        raise InputError(f"There is no runner {name!r}.{hint} Exports run in: {', '.join(RUNNERS)}.")
     return RUNNERS[name]
 
 

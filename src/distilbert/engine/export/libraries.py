@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from types import ModuleType
 
 from ...core.extras import require
-from .formats import EXTRA
 
+EXTRA = "export"
 TELEMETRY = "openvino_telemetry"
 
 
@@ -53,8 +53,7 @@ def import_openvino() -> ModuleType:
     Raises:
         MissingExtraError: it is not installed.
     """
-    with offline(), quiet():
-        return require("openvino", EXTRA)
+    return _import("openvino")
 
 
 def import_nncf() -> ModuleType:
@@ -63,5 +62,11 @@ def import_nncf() -> ModuleType:
     Raises:
         MissingExtraError: it is not installed.
     """
+    return _import("nncf")
+
+
+def _import(name: str) -> ModuleType:
+    if name in sys.modules:  # threads that open sessions must not turn standard output off for each other
+        return require(name, EXTRA)
     with offline(), quiet():
-        return require("nncf", EXTRA)
+        return require(name, EXTRA)

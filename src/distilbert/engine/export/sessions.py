@@ -13,8 +13,7 @@ import numpy as np
 
 from ...core.errors import InputError, WeightsError
 from ...core.extras import require
-from .formats import EXTRA
-from .libraries import import_openvino, offline
+from .libraries import EXTRA, import_openvino
 
 INPUTS = ("input_ids", "attention_mask")
 
@@ -56,7 +55,7 @@ class OnnxSession:
         try:
             self._session = library.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # the library's errors have no common base
-            raise WeightsError(f"{path} cannot be loaded by ONNX Runtime: {_first_line(error)}") from None
+            raise WeightsError(f"{path} cannot be loaded by ONNX Runtime: {_last_line(error)}") from None
         inputs = self._session.get_inputs()
         self.rank = _check_inputs(path, {each.name: len(each.shape) for each in inputs})
         self.outputs = tuple(each.name for each in self._session.get_outputs())
@@ -89,11 +88,10 @@ class OpenvinoSession:
         if threads is not None:
             settings["INFERENCE_NUM_THREADS"] = threads
         try:
-            with offline():
-                core = library.Core()
-                self._model = core.compile_model(core.read_model(path), "CPU", settings)
+            core = library.Core()
+            self._model = core.compile_model(core.read_model(path), "CPU", settings)
         except RuntimeError as error:
-            raise WeightsError(f"{path} cannot be loaded by OpenVINO: {_first_line(error)}") from None
+            raise WeightsError(f"{path} cannot be loaded by OpenVINO: {_last_line(error)}") from None
         self.rank = _check_inputs(path, {each.any_name: len(each.partial_shape) for each in self._model.inputs})
         self.outputs = tuple(each.any_name for each in self._model.outputs)
         self._lock = threading.Lock()
@@ -120,6 +118,6 @@ def _check_inputs(path: Path, ranks: dict[str, int]) -> int:
     return next(iter(ranks.values()))
 
 
-def _first_line(error: Exception) -> str:
+def _last_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[-1] if lines else type(error).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +88,10 @@ def reference(model: Any) -> Any:
     return run
 
 
-def load_tokenizer(folder: Path) -> Any:
-    """Return the tokenizer of a folder, or None if it has none."""
+def load_tokenizer(model: str | os.PathLike[str]) -> Any:
+    """Return the tokenizer of a folder or a name, or None if it has none."""
     try:
-        return AutoTokenizer.from_pretrained(folder)
+        return AutoTokenizer.from_pretrained(model)
     except (ModelNotFoundError, TokenizerError):
         return None
 

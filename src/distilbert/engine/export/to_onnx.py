@@ -9,8 +9,7 @@ import torch
 
 from ...core.extras import require
 from ...models.pytorch.pretrained import DistilBertPreTrainedModel
-from .formats import EXTRA
-from .libraries import quiet
+from .libraries import EXTRA, quiet
 from .sessions import INPUTS
 from .trace import AXES, output_names, rank, trace
 

@@ -24,6 +24,12 @@ class EvaluateConfig(Settings):
     limit: int = setting(0, "At most so many examples, drawn with the seed; 0 for all.")
     batch_tokens: int = setting(2048, "Tokens of a batch; bounds the memory.", free=True)
     device: str = setting("auto", "cpu, cuda, cuda:1, ..., or auto for a GPU if there is one.", free=True)
+    runner: str = setting("", "What computes; default: the engine on a CPU.", choices=("", "engine", "pytorch"))
+    precision: str = setting(
+        "auto",
+        "In what it computes: auto is the fastest that is as good.",
+        choices=("auto", "fp32", "bf16", "fp16", "int8"),
+    )
     seed: int = setting(0, "Seed of the resamples, and of the examples of a limit.")
     samples: int = setting(1000, "Bootstrap resamples of the intervals; 0 for no intervals.")
     worst: int = setting(20, "Errors to show.", free=True)

@@ -151,7 +151,14 @@ def _names(config: EvaluateConfig) -> tuple[str, str]:
 
 
 def _load(config: EvaluateConfig, model: str, task_name: str | None) -> Task[Any]:
-    task = pipeline(task_name, model, device=config.device, batch_tokens=config.batch_tokens)
+    task = pipeline(
+        task_name,
+        model,
+        device=config.device,
+        runner=config.runner or None,
+        precision=config.precision,
+        batch_tokens=config.batch_tokens,
+    )
     if task.task not in FINETUNE_TASKS:
         raise InputError(f"The task {task.task!r} cannot be evaluated. Tasks are: {', '.join(FINETUNE_TASKS)}.")
     return task

@@ -1,0 +1,127 @@
+"""``distilbert quantize``: a model that runs in int8, and loses no more than is allowed."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .failures import OK, UsageError, warn
+
+if TYPE_CHECKING:
+    from ..engine.gate import Trial
+
+EXAMPLE = r"""
+distilbert quantize models/sentiment --calibration texts.csv --metric-data dev.csv \
+  --max-drop 0.5 --output models/sentiment-int8
+"""
+
+
+def command(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="A fine-tuned model: a folder, or a name.", show_default=False)
+    ],
+    calibration: Annotated[
+        str,
+        typer.Option(
+            metavar="FILE",
+            help="Texts like those the model is for, labelled or not; the first 512 are used.",
+            show_default=False,
+        ),
+    ],
+    metric_data: Annotated[
+        str,
+        typer.Option(metavar="FILE", help="Labelled examples to measure the drop on, at least 50.", show_default=False),
+    ],
+    output: Annotated[str, typer.Option(metavar="FOLDER", help="Folder to write.", show_default=False)],
+    max_drop: Annotated[float, typer.Option(help="Points of the metric that may be lost against fp32.")] = 0.5,
+    task: Annotated[
+        str | None, typer.Option(help="Task. Default: what the model was made for.", show_default=False)
+    ] = None,
+    columns: Annotated[
+        str, typer.Option(help="Columns of both files, where they have other names: text=sentence,label=class.")
+    ] = "",
+    delimiter: Annotated[str, typer.Option(help="What separates columns. Default: what the file's name says.")] = "",
+    threads: Annotated[int | None, typer.Option(help="Threads.", show_default=False)] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a quantized model in FOLDER.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the JSON of what was measured, not a table.")] = False,
+) -> int:
+    """Quantize a model: int8 where it costs little, bf16 or fp32 elsewhere, measured on your data.
+
+    The folder loads like any other and then runs in int8 by itself. If int8 costs more than is allowed, whatever is
+    left in floats, nothing is written.
+    """
+    if not 0 <= max_drop <= 100:
+        raise UsageError(f"--max-drop {max_drop:g}: points of the metric, from 0 to 100, are expected.")
+    given = _columns(columns)
+    from ..core.extras import require
+
+    for module, extra in (("torch", "torch"), ("sklearn", "train"), ("seqeval", "train")):
+        require(module, extra)
+    from ..engine.gate import GateError
+    from ..training.evaluation.quantize import quantize
+    from .evaluate import Watch
+
+    try:
+        with Watch() as watch:
+            made = quantize(
+                model,
+                calibration=calibration,
+                metric_data=metric_data,
+                output=output,
+                max_drop=max_drop,
+                task=task,
+                columns=given,
+                delimiter=delimiter,
+                threads=threads,
+                overwrite=overwrite,
+                on_progress=watch.show,
+            )
+    except GateError as error:
+        if not json:
+            _show(error.full, error.trail)
+        raise
+    if json:
+        from json import dumps
+
+        trail = [dataclasses.asdict(trial) for trial in made.trail]
+        values = {"folder": str(made.folder), "files": made.files, **made.measured, "trail": trail}
+        print(dumps(values, indent=2, ensure_ascii=False))
+        return OK
+    _report(made.measured)
+    _show(made.measured["fp32"], made.trail)
+    print(f"written to {made.folder}: {', '.join(made.files)}")
+    return OK
+
+
+def _columns(text: str) -> dict[str, str] | None:
+    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
+    if not all(sign for _, sign, _ in pairs):
+        raise UsageError(f"--columns {text!r}: pairs such as text=review,label=stars are expected.")
+    return {role.strip(): column.strip() for role, _, column in pairs} or None
+
+
+def _report(measured: dict[str, Any]) -> None:
+    """Print what was measured, on what, and which products stay in floats."""
+    data, calibration, changed = measured["data"], measured["calibration"], measured["changed"]
+    answers = f"; {changed['answers']:,} of {changed['of']:,} answers change" if changed else ""
+    print(f"{measured['metric']} on {data['examples']:,} examples of {data['name']}{answers}")
+    print(f"calibrated on {calibration['texts']:,} texts ({calibration['tokens']:,} tokens) of {calibration['name']}")
+    if measured["floats"]:
+        print(f"left in {measured['beside']}: {', '.join(measured['floats'])}")
+    if (one := 100 / data["examples"]) > measured["max_drop"] > 0:
+        warn(f"one of {data['examples']} examples is worth {one:.2f} points; more would measure a small drop better")
+
+
+def _show(full: float, trail: tuple[Trial, ...]) -> None:
+    """Print a row for each setting that was tried."""
+    products = trail[0].int8 + len(trail[0].floats)
+    rows = [("setting", "products in int8", "score", "drop"), ("fp32", f"0 of {products}", f"{full:.2f}", "")]
+    for trial in trail:
+        name = f"without the {len(trial.floats)} worst" if trial.floats else "int8"
+        rows.append((name, f"{trial.int8} of {products}", f"{trial.score:.2f}", f"{trial.drop:+.2f}"))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for name, *numbers in rows:
+        cells = [number.rjust(width) for number, width in zip(numbers, widths[1:], strict=True)]
+        print("  ".join([name.ljust(widths[0]), *cells]).rstrip())

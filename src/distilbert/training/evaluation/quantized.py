@@ -1,0 +1,101 @@
+"""The folder of a model in int8: the model's own files, what int8 needs to know, and a card that says what it costs."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ...core.errors import InputError
+from ...core.files import write_text
+from ...engine.quantization import FILE, Quantization
+from ...models.packaging.contents import CARD, collect
+from ..reports.card import prose
+from ..reports.figures import metric_name
+
+HEADING = "## Quantization"
+
+
+def check_target(target: Path, source: Path, overwrite: bool) -> None:
+    """Check, before anything is measured, that a folder may be written.
+
+    Raises:
+        InputError: it is a file, the model's own folder, or something is in it and ``overwrite`` is not set.
+    """
+    if target.exists() and not target.is_dir():
+        raise InputError(f"{target} is a file; a model is written into a folder.")
+    if target.resolve() == source.resolve():
+        raise InputError(f"{target} is the folder of the model itself; name another one for the quantized model.")
+    if target.is_dir() and any(target.iterdir()) and not overwrite:
+        raise InputError(f"{target} is not empty: choose another folder, or overwrite it.")
+
+
+def write_quantized(source: Path, target: Path, quantization: Quantization) -> list[str]:
+    """Write the folder, or none of it; one that stands at ``target`` is replaced as a whole.
+
+    Args:
+        source: the folder of the model, whose weights stay in their type.
+        target: where to write.
+        quantization: with what was measured.
+
+    Returns:
+        The names of the files.
+
+    Raises:
+        InputError: ``target`` has files that the new folder has not, and that would be lost.
+        TokenizerError: the model has no tokenizer, or not its own.
+        WeightsError: a weight is not a finite number.
+    """
+    target = target.resolve()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent) as folder:
+        new, old = Path(folder, "new"), Path(folder, "old")
+        contents = collect(source, new, "keep")
+        quantization.save(new)
+        card = contents.card if contents.card is not None else f"# {prose(source.resolve().name)}\n"
+        write_text(new / CARD, f"{card.rstrip()}\n\n{section(quantization.measured)}")
+        names = sorted(path.name for path in new.iterdir())
+        if target.exists():
+            _check_replaceable(target, names)
+            target.rename(old)
+        try:
+            new.rename(target)
+        except BaseException:
+            if old.exists():
+                old.rename(target)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+    return names
+
+
+def section(measured: Mapping[str, Any]) -> str:
+    """Return what a model card says of the quantization, as Markdown."""
+    metric = metric_name(measured["metric"], measured["task"])
+    floats, beside = measured["floats"], measured["beside"]
+    kept = f"These lost too much and stay in {beside}: {', '.join(f'`{name}`' for name in floats)}." if floats else ""
+    changed = measured["changed"]
+    answers = f", and {changed['answers']:,} of {changed['of']:,} answers change" if changed else ""
+    data, calibration = measured["data"], measured["calibration"]
+    lines = [
+        HEADING,
+        f"{measured['int8_products']} of the {measured['products']} matrix products of the layers run in int8, "
+        f"everything else in {beside}. {kept}".strip(),
+        f"| {prose(metric)} | points |\n|---|---:|\n| fp32 | {measured['fp32']:.2f} |\n"
+        f"| int8 | {measured['int8']:.2f} |\n| drop | {measured['drop']:.2f} (allowed: {measured['max_drop']:g}) |",
+        f"Measured on {data['examples']:,} examples of `{prose(data['name'])}`{answers}; calibrated on "
+        f"{calibration['texts']:,} texts of `{prose(calibration['name'])}`. CPU: {prose(measured['cpu'])}.",
+        f"`{FILE}` holds the scales of activations; the weights are those of the model it was made of, and other "
+        "libraries load them as they did.",
+    ]
+    return "\n\n".join(lines) + "\n"
+
+
+def _check_replaceable(target: Path, names: list[str]) -> None:
+    foreign = sorted({path.name for path in target.iterdir()} - set(names))
+    if foreign:
+        raise InputError(
+            f"{target} holds what the new folder has not, and what would be lost: {', '.join(foreign[:5])}"
+            f"{', ...' if len(foreign) > 5 else ''}. Move it away first, or name another folder."
+        )

@@ -1,0 +1,157 @@
+"""The compiled kernels against their plain twins, on every instruction set that this machine can run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distilbert.engine import operations as module
+from distilbert.engine.operations import (
+    FOLDER,
+    CompiledOperations,
+    Norm,
+    PlainOperations,
+    Quantizer,
+    Spans,
+    operations,
+)
+
+PLAIN = PlainOperations()
+NAMES = {"AVX512": ["avx512", "avx2", "base"], "AVX2": ["avx2", "base"]}.get(
+    torch.backends.cpu.get_cpu_capability(), ["base"]
+)
+if torch.cpu._is_avx512_bf16_supported():
+    NAMES = ["avx512bf16", *NAMES]
+TOLERANCES: dict[torch.dtype, dict[str, float]] = {
+    torch.float32: {"rtol": 1e-5, "atol": 1e-5},
+    torch.bfloat16: {"rtol": 2e-2, "atol": 2e-2},
+}
+
+
+@pytest.fixture(params=NAMES)
+def compiled(request: pytest.FixtureRequest) -> CompiledOperations:
+    path = FOLDER / f"{request.param}.so"
+    if not path.is_file():
+        pytest.skip(f"the package was installed without a C++ compiler: no {path.name}")
+    return CompiledOperations(path)
+
+
+def spans(queries: list[int], keys: list[int]) -> Spans:
+    return Spans(*(torch.tensor([0, *lengths]).cumsum(0) for lengths in (queries, keys)))
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize(("heads", "head_dim"), [(12, 64), (12, 32), (3, 8), (5, 20), (2, 7), (1, 768)])
+def test_attention(compiled: CompiledOperations, dtype: torch.dtype, heads: int, head_dim: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    keys = [1, 2, 15, 16, 17, 33, 64, 5]
+    queries = [1, 2, 0, 16, 5, 33, 1, 9]
+    width = heads * head_dim
+    q = torch.randn(sum(queries), width, generator=generator).to(dtype)
+    k, v = torch.randn(sum(keys), 2 * width, generator=generator).to(dtype).chunk(2, dim=1)  # with a stride
+    given = (q, k, v, spans(queries, keys), heads, head_dim**-0.5)
+    wanted = PLAIN.attend(*(x.float() if isinstance(x, torch.Tensor) else x for x in given), None)
+    torch.testing.assert_close(compiled.attend(*given, None).float(), wanted, **TOLERANCES[dtype])
+    quantizer = Quantizer(torch.rand(width, generator=generator) * 30, 100)
+    numbers, wanted_numbers = compiled.attend(*given, quantizer), quantizer(wanted)
+    assert numbers.dtype == torch.uint8
+    assert (numbers.int() - wanted_numbers.int()).abs().max() <= (1 if dtype == torch.float32 else 2)
+
+
+@given(lengths=st.lists(st.integers(1, 70), min_size=1, max_size=6), seed=st.integers(0, 99))
+@settings(deadline=None, max_examples=30)
+def test_attention_of_any_lengths(lengths: list[int], seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    q, k, v = torch.randn(sum(lengths), 3 * 48, generator=generator).chunk(3, dim=1)
+    given = (q, k, v, spans(lengths, lengths), 3, 0.25, None)
+    torch.testing.assert_close(operations().attend(*given), PLAIN.attend(*given), rtol=1e-5, atol=1e-5)
+
+
+def test_attention_to_scores_far_apart(compiled: CompiledOperations) -> None:
+    """Weights of 0 and of 1, and rows of equal scores, are exact."""
+    keys = torch.eye(16)[:5] * 60
+    given = (keys * 60, keys, torch.arange(80.0).view(5, 16), spans([5], [5]), 1, 1.0)
+    torch.testing.assert_close(compiled.attend(*given, None), given[2])
+    even = (torch.zeros(5, 16), *given[1:])
+    torch.testing.assert_close(compiled.attend(*even, None), given[2].mean(dim=0).expand(5, 16))
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES)
+@pytest.mark.parametrize("dim", [768, 384, 24, 5])
+def test_sums_with_layer_norm(compiled: CompiledOperations, dtype: torch.dtype, dim: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    x, y = (torch.randn(37, dim, generator=generator).to(dtype) + 3 for _ in range(2))
+    norm = Norm(*torch.randn(2, dim, generator=generator))
+    quantizer = Quantizer(torch.rand(dim, generator=generator) * 100 + 50, 128)
+    for ours, theirs in zip(
+        compiled.add_norm(x, y, norm, quantizer), PLAIN.add_norm(x, y, norm, quantizer), strict=True
+    ):
+        assert ours is not None
+        assert theirs is not None
+        if ours.dtype == torch.uint8:
+            assert (ours.int() - theirs.int()).abs().max() <= 1
+            assert ours.min() == 0 or ours.max() == 255  # some are beyond the range, and stop at its ends
+        else:
+            torch.testing.assert_close(ours.float(), theirs.float(), **TOLERANCES[dtype])
+    assert compiled.add_norm(x, y, norm, None)[1] is None
+
+
+@pytest.mark.parametrize("dtype", TOLERANCES)
+def test_embeddings(compiled: CompiledOperations, dtype: torch.dtype) -> None:
+    generator = torch.Generator().manual_seed(0)
+    words, positions = (torch.randn(size, 24, generator=generator).to(dtype) for size in (97, 23))
+    ids = torch.randint(0, 97, (50,), generator=generator)
+    places = torch.arange(50) % 23
+    norm = Norm(torch.ones(24), torch.zeros(24))
+    ours, _ = compiled.embed_norm(ids, places, words, positions, norm, None)
+    theirs, _ = PLAIN.embed_norm(ids, places, words, positions, norm, None)
+    torch.testing.assert_close(ours.float(), theirs.float(), **TOLERANCES[dtype])
+
+
+def test_nothing_to_compute(compiled: CompiledOperations) -> None:
+    nothing = torch.empty(0, 24)
+    norm = Norm(torch.ones(24), torch.zeros(24))
+    assert compiled.add_norm(nothing, nothing, norm, None)[0].shape == (0, 24)
+    assert compiled.attend(nothing, nothing, nothing, spans([0, 0], [0, 0]), 3, 1.0, None).shape == (0, 24)
+    assert PLAIN.attend(nothing, nothing, nothing, spans([0, 0], [0, 0]), 3, 1.0, None).shape == (0, 24)
+
+
+def test_any_number_of_threads_gives_the_same(compiled: CompiledOperations) -> None:
+    generator = torch.Generator().manual_seed(0)
+    q, k, v = torch.randn(90, 3 * 64, generator=generator).chunk(3, dim=1)
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(compiled.attend(q, k, v, spans([30, 60], [30, 60]), 4, 0.25, None))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
+
+
+def test_without_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: Any = operations.__wrapped__
+    monkeypatch.setenv("DISTILBERT_KERNELS", "0")
+    assert chosen().name == "pytorch"
+    monkeypatch.delenv("DISTILBERT_KERNELS")
+    monkeypatch.setattr(module, "FOLDER", tmp_path)
+    assert chosen().name == "pytorch"
+    for name in ("avx512bf16", "avx512", "avx2", "base"):
+        (tmp_path / f"{name}.so").write_bytes(b"no library")
+    assert chosen().name == "pytorch"
+
+
+def test_a_library_of_another_version_is_not_used(
+    compiled: CompiledOperations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "VERSION", 0)
+    with pytest.raises(OSError, match="install the package again"):
+        CompiledOperations(FOLDER / f"{compiled.name}.so")
+    assert operations.__wrapped__().name == "pytorch"

@@ -1,0 +1,249 @@
+"""The engine against the plain runner, in every precision, for every head and any mix of lengths."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distilbert import DistilBertConfig, InputError
+from distilbert.core.runner import Batch
+from distilbert.core.schema import HEADS
+from distilbert.engine import precision as precisions
+from distilbert.engine import runner as module
+from distilbert.engine.operations import PlainOperations
+from distilbert.engine.precision import available, pick_precision, pick_threads
+from distilbert.engine.quantization import Quantization, calibrate
+from distilbert.engine.runner import EngineRunner
+from distilbert.models.pytorch import DistilBertForSequenceClassification
+from distilbert.models.pytorch.runner import PytorchRunner
+from tests.tiny import HEAD_NAMES, tiny_model
+
+LENGTHS = st.lists(st.integers(1, 23), min_size=1, max_size=8)
+PER_TOKEN = [name for name in HEAD_NAMES if HEADS[name].per_token]
+# On models of random numbers with wide weights, where errors are far larger than on trained ones (tests/real).
+CLOSE = {"fp32": 1e-5, "bf16": 0.05, "int8": 0.2}
+
+
+def ids_of(lengths: list[int], seed: int = 0) -> list[list[int]]:
+    rng = np.random.default_rng([sum(lengths), seed])
+    return [rng.integers(1, 97, length).tolist() for length in lengths]
+
+
+def skip_without(precision: str) -> None:
+    if not available()[precision]:
+        pytest.skip(f"this CPU has no instructions for {precision}")
+
+
+@pytest.fixture(scope="module")
+def models() -> dict[str, Any]:
+    return {head: tiny_model(head) for head in HEAD_NAMES}
+
+
+@pytest.fixture(scope="module")
+def engines(models: dict[str, Any]) -> Any:
+    made: dict[tuple[str, str], EngineRunner] = {}
+
+    def engine(head: str, precision: str) -> EngineRunner:
+        skip_without(precision)
+        if (head, precision) not in made:
+            batches = [Batch.of(ids_of([23, 20, 11, 7, 5, 3, 2, 1] * 4, seed)) for seed in range(4)]
+            quantization = calibrate(models[head], batches, "fp32") if precision == "int8" else None
+            made[head, precision] = EngineRunner(models[head], precision, quantization=quantization)
+        return made[head, precision]
+
+    return engine
+
+
+def distance(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> float:
+    """The largest of the outputs' errors, in the Frobenius norm, against their size or that of numbers around 1."""
+    assert set(found) == set(wanted)
+    worst = 0.0
+    for name, array in found.items():
+        assert array.dtype == np.float32
+        assert array.shape == wanted[name].shape
+        if array.size:
+            size = max(np.linalg.norm(wanted[name]), array.size**0.5)
+            worst = max(worst, float(np.linalg.norm(array - wanted[name]) / size))
+    return worst
+
+
+@pytest.mark.parametrize("head", HEAD_NAMES)
+@pytest.mark.parametrize("precision", CLOSE)
+def test_equals_the_plain_runner(models: dict[str, Any], engines: Any, head: str, precision: str) -> None:
+    plain, engine = PytorchRunner(models[head]), engines(head, precision)
+    assert engine.precision == precision
+    for lengths in ([1], [23], [23, 22, 9, 9, 3, 1], [4] * 9):
+        batch = Batch.of(ids_of(lengths))
+        assert distance(engine(batch), plain(batch)) < CLOSE[precision]
+
+
+@pytest.mark.parametrize("head", HEAD_NAMES)
+@pytest.mark.parametrize("precision", CLOSE)
+@given(lengths=LENGTHS)
+@settings(deadline=None, max_examples=15)
+def test_a_batch_equals_its_sequences_alone(engines: Any, head: str, precision: str, lengths: list[int]) -> None:
+    engine, sequences = engines(head, precision), ids_of(lengths)
+    together = engine(Batch.of(sequences))
+    alone = [engine(Batch.of([sequence])) for sequence in sequences]
+    joined = {name: np.concatenate([one[name] for one in alone]) for name in together}
+    assert distance(together, joined) < CLOSE[precision]
+
+
+@pytest.mark.parametrize("head", PER_TOKEN)
+@pytest.mark.parametrize("rows", [[[3], [0, 8], []], [[0], [0], [0]], [[], [], []], [[0, 1, 2, 3, 4], [], [1]]])
+def test_only_the_rows_asked_for(models: dict[str, Any], engines: Any, head: str, rows: list[list[int]]) -> None:
+    sequences = ids_of([5, 9, 2])
+    whole = engines(head, "fp32")(Batch.of(sequences))
+    places = [offset + row for offset, positions in zip((0, 5, 14), rows, strict=True) for row in positions]
+    some = engines(head, "fp32")(Batch.of(sequences, rows))
+    assert distance(some, {name: array[places] for name, array in whole.items()}) < 1e-5
+    assert distance(some, PytorchRunner(models[head])(Batch.of(sequences, rows))) < 1e-5
+
+
+@pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu", "silu", "tanh"])
+@pytest.mark.parametrize("precision", CLOSE)
+def test_activations(activation: str, precision: str) -> None:
+    skip_without(precision)
+    model = tiny_model("ForSequenceClassification", activation=activation)
+    batch = Batch.of(ids_of([23, 9, 4] * 8))
+    quantization = calibrate(model, [batch], "fp32")
+    engine = EngineRunner(model, precision, quantization=quantization)
+    assert distance(engine(batch), PytorchRunner(model)(batch)) < CLOSE[precision]
+
+
+@pytest.mark.parametrize("precision", CLOSE)
+def test_the_size_of_distilbert(precision: str) -> None:
+    """Heads of 64, the width of the released models, and the classifier that skips keys and values."""
+    skip_without(precision)
+    torch.manual_seed(0)
+    model = DistilBertForSequenceClassification(DistilBertConfig(vocab_size=97, n_layers=2, num_labels=3)).eval()
+    batch = Batch.of(ids_of([512, 130, 33, 17, 4, 1]))
+    engine = EngineRunner(model, precision, quantization=calibrate(model, [batch]))
+    assert distance(engine(batch), PytorchRunner(model)(batch)) < CLOSE[precision] / 2
+
+
+def test_pruned_heads() -> None:
+    model = tiny_model("ForTokenClassification")
+    model.prune_heads({0: [1], 1: [0, 2]})
+    batch = Batch.of(ids_of([9, 4]))
+    assert distance(EngineRunner(model, "fp32")(batch), PytorchRunner(model)(batch)) < 1e-5
+
+
+@pytest.mark.parametrize("head", HEAD_NAMES)
+def test_without_compiled_kernels_and_without_onednn(
+    models: dict[str, Any], head: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "operations", PlainOperations)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
+    batch = Batch.of(ids_of([9, 4, 1]))
+    assert distance(EngineRunner(models[head], "fp32")(batch), PytorchRunner(models[head])(batch)) < 1e-5
+
+
+@pytest.mark.parametrize("head", HEAD_NAMES)
+def test_an_empty_batch(engines: Any, head: str) -> None:
+    for array in engines(head, "fp32")(Batch.of([])).values():
+        assert len(array) == 0
+
+
+def test_a_sequence_of_no_tokens_among_others(models: dict[str, Any], engines: Any) -> None:
+    batch = Batch.of([[5, 6], [], [7]])
+    head = "ForTokenClassification"
+    assert distance(engines(head, "fp32")(batch), PytorchRunner(models[head])(batch)) < 1e-5
+
+
+def test_bad_input(engines: Any) -> None:
+    engine = engines("ForSequenceClassification", "fp32")
+    with pytest.raises(InputError, match="Token ids run from 5 to 97; this model takes 0 to 96"):
+        engine(Batch.of([[5, 97]]))
+    with pytest.raises(InputError, match="24 tokens and the model knows 23"):
+        engine(Batch.of([[5] * 24]))
+    with pytest.raises(InputError, match="without tokens"):
+        engine(Batch.of([[5], []]))
+
+
+def test_auto_takes_fp32_where_bf16_disagrees(monkeypatch: pytest.MonkeyPatch) -> None:
+    skip_without("bf16")
+    monkeypatch.setattr(precisions, "bf16_is_faster", lambda: True)
+    model = tiny_model("ForSequenceClassification")
+    assert EngineRunner(model).precision == "bf16"
+    monkeypatch.setattr(module, "TOLERANCE", 1e-7)
+    assert EngineRunner(model).precision == "fp32"
+    assert EngineRunner(model, "bf16").precision == "bf16"  # asked for is asked for
+
+
+def test_what_auto_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    for faster, vnni, quantized, wanted in (
+        (True, True, False, "bf16"),
+        (False, True, False, "fp32"),
+        (True, True, True, "int8"),
+        (True, False, True, "bf16"),
+        (False, False, True, "fp32"),
+    ):
+        monkeypatch.setattr(precisions, "bf16_is_faster", lambda faster=faster: faster)
+        monkeypatch.setattr(precisions, "has_int8", lambda vnni=vnni: vnni)
+        assert pick_precision("auto", quantized) == wanted
+
+
+def test_a_cpu_without_the_instructions_falls_back_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precisions, "has_bf16", lambda: False)
+    monkeypatch.setattr(precisions, "has_int8", lambda: False)
+    monkeypatch.setattr(precisions, "bf16_is_faster", lambda: False)
+    model = tiny_model("ForSequenceClassification")
+    with pytest.warns(UserWarning, match="no instructions for bf16; the model runs in fp32"):
+        assert EngineRunner(model, "bf16").precision == "fp32"
+    quantization = calibrate(model, [Batch.of(ids_of([9]))])
+    with pytest.warns(UserWarning, match="no instructions for int8; the model runs in fp32"):
+        assert EngineRunner(model, "int8", quantization=quantization).precision == "fp32"
+
+
+def test_precisions_that_cannot_be() -> None:
+    model = tiny_model("ForSequenceClassification")
+    with pytest.raises(InputError, match="precision must be one of auto, fp32, bf16, int8, got 'fp64'"):
+        EngineRunner(model, "fp64")
+    with pytest.raises(InputError, match="distilbert quantize"):
+        EngineRunner(model, "int8")
+
+
+def test_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = torch.get_num_threads()
+    monkeypatch.setattr(precisions.os, "sched_getaffinity", lambda _: {0, 1})
+    try:
+        assert pick_threads(1) == torch.get_num_threads() == 1
+        with pytest.warns(UserWarning, match="99 threads on 2 cores"):
+            assert pick_threads(99) == 2
+        for wrong in (0, -1, 1.5, True, "2"):
+            with pytest.raises(InputError, match="threads must be"):
+                pick_threads(wrong)  # type: ignore[arg-type]
+        assert EngineRunner(tiny_model("ForSequenceClassification"), "fp32", threads=1).threads == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_model_itself_is_left_as_it_was(models: dict[str, Any]) -> None:
+    model = tiny_model("ForMaskedLM")
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    EngineRunner(model, "bf16" if available()["bf16"] else "fp32")(Batch.of(ids_of([3])))
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name]), name
+    assert model.base_model is not None
+
+
+def test_quantization_is_kept_in_a_file(tmp_path: Any) -> None:
+    skip_without("int8")
+    model, batch = tiny_model("ForSequenceClassification"), Batch.of(ids_of([9, 20, 3] * 10))
+    made = calibrate(model, [batch], "fp32")
+    assert set(made.scales) == {f"{layer}.{site}" for layer in (0, 1) for site in ("qkv", "out", "lin1", "lin2")}
+    assert Quantization.load(tmp_path) is None
+    less = made.without("0.lin2", "1.qkv")
+    less.save(tmp_path)
+    read = Quantization.load(tmp_path)
+    assert read is not None
+    assert set(read.scales) == set(made.scales) - {"0.lin2", "1.qkv"}
+    one, other = (EngineRunner(model, "int8", quantization=each)(batch)["logits"] for each in (less, read))
+    np.testing.assert_array_equal(one, other)
+    assert distance({"a": one}, {"a": PytorchRunner(model)(batch)["logits"]}) < CLOSE["int8"]
