@@ -30,7 +30,7 @@ FLAGS = [
     "-Wno-psabi",
 ]
 WIDE = ["-march=x86-64-v4", "-mprefer-vector-width=512"]
-SETS = {"avx512bf16": [*WIDE, "-mavx512bf16"], "avx512": WIDE, "avx2": ["-march=x86-64-v3"]}
+SETS = {"avx512bf16": [*WIDE, "-mavx512bf16", "-mavx512vnni"], "avx512": WIDE, "avx2": ["-march=x86-64-v3"]}
 
 
 class KernelsHook(BuildHookInterface[Any]):

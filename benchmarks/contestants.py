@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import importlib
 import importlib.util
 from collections.abc import Callable
@@ -139,7 +141,7 @@ def engine(precision: str) -> Start:
     def start(model: Path, cache: Path, threads: int) -> Contestant:
         from distilbert.engine.runner import EngineRunner
 
-        scales = engine_module().Quantization.load(cache / "engine-int8") if precision == "int8" else None
+        scales = engine_module().Quantization.load(engine_folder(cache)) if precision == "int8" else None
         runner = EngineRunner(load_model(model), precision=precision, threads=threads, quantization=scales)
         if runner.precision != precision:
             raise Unavailable(f"the engine runs in {runner.precision} on this CPU")
@@ -149,14 +151,25 @@ def engine(precision: str) -> Start:
 
 
 def engine_int8(model: Path, cache: Path) -> None:
-    """Find the engine's ranges on the sentences that the peers' are found on; anew in each run, as it changes."""
+    """Find the engine's ranges on the sentences that the peers' are found on."""
     from distilbert.core.runner import Batch
 
+    folder = engine_folder(cache)
+    if folder.is_dir():
+        return
     ids = peer_files.calibration_ids(model)
     batches = [Batch.of(ids[start : start + 32]) for start in range(0, len(ids), 32)]
-    folder = cache / "engine-int8"
-    folder.mkdir(parents=True, exist_ok=True)
-    engine_module().calibrate(load_model(model), batches).save(folder)
+    found = engine_module().calibrate(load_model(model), batches)
+    folder.mkdir(parents=True)
+    found.save(folder)
+
+
+@functools.cache  # a run goes on with what it began with
+def engine_folder(cache: Path) -> Path:
+    """Return where the engine's ranges are kept: elsewhere for another state of its code."""
+    code = Path(engine_module().__file__)
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(code.parent.glob("*.py"))))
+    return cache / f"engine-int8-{digest.hexdigest()[:12]}"
 
 
 def engine_module() -> Any:

@@ -19,6 +19,7 @@ from .peer_contestant import Batching, Contestant, Unavailable
 
 PAUSE = 0.3  # seconds before each turn: thread pools of the one before spin for a while, and would take its cores
 STEP = 5  # contestants by which the order of turns moves from round to round
+TURN = 10  # seconds
 WORSE = 1.1  # times slower than the best size so far: larger ones are not tried any more
 REQUESTS = {16: 25, 128: 10, 512: 5}  # tokens of a single request -> requests a round
 
@@ -30,12 +31,22 @@ class Player:
     entry: Entry
     contestant: Contestant
     batching: dict[str, Batching] = field(default_factory=dict)
+    rate: dict[str, float] = field(default_factory=dict)  # texts a second on the sample
 
     def describe(self, workload: str) -> str:
         """Return its batches in words."""
         chosen = self.batching[workload]
         beside = f", {chosen.workers} at a time" if chosen.workers > 1 else ""
         return f"{chosen.size} {self.contestant.unit}{beside}"
+
+    def part(self, workload: str, texts: list[str]) -> list[str]:
+        """Return what it is timed on: all texts, or about ``TURN`` seconds of them where their number cannot matter.
+
+        That is where batches are not of similar length, so that more texts to choose from would help nothing.
+        """
+        if self.contestant.unit == "tokens":
+            return texts
+        return thinned(texts, max(1, round(len(texts) / self.rate[workload] / TURN)))
 
 
 @dataclass
@@ -122,24 +133,29 @@ class Contest:
         def choose(key: str, player: Player) -> None:
             if key in chosen:
                 allowed = max(player.contestant.workers())
-                player.batching[workload] = Batching(chosen[key].size, min(chosen[key].workers, allowed))
-                player.contestant.many(sample, player.batching[workload])
+                best = Batching(chosen[key].size, min(chosen[key].workers, allowed))
+                begin = time.perf_counter()
+                player.contestant.many(sample, best)
+                seconds = time.perf_counter() - begin
             else:
-                player.batching[workload] = best_batching(player.contestant, sample)
+                best, seconds = best_batching(player.contestant, sample)
+            player.batching[workload], player.rate[workload] = best, len(sample) / seconds
 
         self.in_turn(choose, 1, 0)
 
     def throughput(self, workload: str, texts: list[str], rounds: int, seconds: float) -> dict[str, Any]:
         """Return texts a second of all players."""
+        parts = {key: player.part(workload, texts) for key, player in self.players.items()}
         taken = self.in_turn(
-            lambda _, player: player.contestant.many(texts, player.batching[workload]), rounds, seconds
+            lambda key, player: player.contestant.many(parts[key], player.batching[workload]), rounds, seconds
         )
         return {
             "texts": len(texts),
             "rounds": max(map(len, taken.values()), default=0),
+            "timed_on_fewer_texts": {key: len(parts[key]) for key in taken if len(parts[key]) < len(texts)},
             "batches": {key: self.players[key].describe(workload) for key in taken},
             "rates": {
-                key: {kind: round(len(texts) / value, 1) for kind, value in best_and_median(values).items()}
+                key: {kind: round(len(parts[key]) / value, 1) for kind, value in best_and_median(values).items()}
                 for key, values in taken.items()
             },
         }
@@ -177,8 +193,12 @@ class Contest:
         }
 
 
-def best_batching(contestant: Contestant, sample: list[str]) -> Batching:
-    """Return the fastest of a contestant's ways to batch: first workers, then sizes upwards while they help."""
+def best_batching(contestant: Contestant, sample: list[str]) -> tuple[Batching, float]:
+    """Return the fastest of a contestant's ways to batch: first workers, then sizes upwards while they help.
+
+    Returns:
+        It, and its seconds for the sample.
+    """
     known: dict[Batching, float] = {}
 
     def seconds(batching: Batching) -> float:
@@ -190,8 +210,6 @@ def best_batching(contestant: Contestant, sample: list[str]) -> Batching:
 
     sizes, workers = contestant.sizes, contestant.workers()
     contestant.many(sample[: max(1, len(sample) // 4)], Batching(sizes[len(sizes) // 2]))
-    if len(sizes) == len(workers) == 1:
-        return Batching(sizes[0])
     if len(workers) > 1:
         for count in workers:
             seconds(Batching(sizes[1], count))
@@ -204,7 +222,7 @@ def best_batching(contestant: Contestant, sample: list[str]) -> Batching:
             best = tried
         elif size > best.size and seconds(tried) > WORSE * seconds(best):
             break
-    return best
+    return best, seconds(best)
 
 
 def thinned(texts: list[str], every: int) -> list[str]:

@@ -1,4 +1,4 @@
-"""``distilbert quantize``: the folder it writes, its card, the table, and what it refuses; real data where they are."""
+"""``distilbert quantize``: the folder it writes, its card, the table, and what it refuses."""
 
 from __future__ import annotations
 
@@ -17,10 +17,8 @@ from distilbert.engine import gate
 from distilbert.engine.precision import has_int8
 from distilbert.engine.quantization import FILE, Quantization
 from distilbert.training.evaluation import quantize as room
-from distilbert.training.evaluation.quantize import quantize
 from distilbert.training.evaluation.scoring import Scorer
-from tests.real.data import FOLDER
-from tests.training.evaluation.made import HEADS, TAGS, write_data, write_model
+from tests.training.evaluation.made import write_data, write_model
 
 from .helpers import Command
 
@@ -239,36 +237,3 @@ def test_refusals_are_one_message(real: Command, monkeypatch: pytest.MonkeyPatch
     done = real("quantize", *usual)
     assert done.code == 1
     assert "This CPU has no instructions for int8" in done.err
-
-
-@needs_int8
-@pytest.mark.parametrize("task", [task for task in HEADS if task != TEXT])
-def test_every_task(task: str, tmp_path: Path) -> None:
-    names: dict[str, Any] = {"id2label": dict(enumerate(TAGS))} if task == "token-classification" else {}
-    model = write_model(tmp_path / "model", task, **names)
-    data = write_data(tmp_path, task, count=64)
-    # Nothing was learned, so some of these score next to nothing, of which little can be lost.
-    made = quantize(model, calibration=data, metric_data=data, output=tmp_path / "out", max_drop=30)
-    assert made.measured["task"] == task
-    assert made.measured["int8_products"] == 8
-    assert 0 < made.measured["fp32"] <= 100
-    changed = made.measured["changed"]
-    assert (changed is None) == (task == "fill-mask")
-    if changed is not None:
-        assert 0 <= changed["answers"] < 0.7 * changed["of"]
-    assert PIPELINE(task, tmp_path / "out").runner.precision == "int8"
-
-
-@needs_int8
-@pytest.mark.slow
-def test_a_real_model_loses_half_a_point_at_most(tmp_path: Path) -> None:
-    data = FOLDER / "sst2"
-    if not data.is_dir():
-        pytest.skip(f"the data set sst2 is not at {data}")
-    installed = importlib.import_module("distilbert.weights.installed").find_installed("distilbert-mini-sst2")
-    if installed is None:
-        pytest.skip("the model distilbert-mini-sst2 is not installed")
-    made = quantize(installed, calibration=data / "train.tsv", metric_data=data / "dev.tsv", output=tmp_path / "out")
-    assert made.measured["drop"] <= 0.5
-    assert made.measured["int8_products"] == 12
-    assert made.measured["changed"]["answers"] <= 0.02 * made.measured["changed"]["of"]

@@ -14,9 +14,10 @@ import torch
 from distilbert.core.errors import InputError, WeightsError
 from distilbert.core.runner import Batch, Runner
 from distilbert.engine import gate
-from distilbert.engine.gate import GateError, Outcome, find_quantization, rank
+from distilbert.engine.gate import GateError, Outcome, find_quantization
 from distilbert.engine.precision import has_int8
 from distilbert.engine.quantization import FILE, Quantization, calibrate
+from distilbert.engine.ranking import rank
 from distilbert.engine.runner import EngineRunner
 from tests.tiny import SIZES, tiny_model
 

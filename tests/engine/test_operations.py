@@ -14,6 +14,7 @@ from distilbert.engine import operations as module
 from distilbert.engine.operations import (
     FOLDER,
     CompiledOperations,
+    FewRows,
     Norm,
     PlainOperations,
     Quantizer,
@@ -111,6 +112,42 @@ def test_embeddings(compiled: CompiledOperations, dtype: torch.dtype) -> None:
     ours, _ = compiled.embed_norm(ids, places, words, positions, norm, None)
     theirs, _ = PLAIN.embed_norm(ids, places, words, positions, norm, None)
     torch.testing.assert_close(ours.float(), theirs.float(), **TOLERANCES[dtype])
+
+
+@pytest.mark.parametrize("rows", [1, 3, 4, 16, 17])
+@pytest.mark.parametrize("outputs", [1, 2, 6, 64, 99])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.uint8])
+@pytest.mark.parametrize("gelu", [False, True])
+def test_products_of_few_rows(
+    compiled: CompiledOperations, rows: int, outputs: int, dtype: torch.dtype, gelu: bool
+) -> None:
+    depth = 192
+    if not compiled.multiplies(dtype, depth):
+        pytest.skip(f"{compiled.name} has no kernel for {dtype}")
+    generator = torch.Generator().manual_seed(rows * outputs)
+    shift = torch.randn(outputs, generator=generator)
+    if dtype == torch.uint8:
+        x = torch.randint(0, 256, (rows, depth), generator=generator).to(dtype)
+        weight = torch.randint(-127, 128, (outputs, depth), generator=generator).to(torch.int8)
+        factor = torch.rand(outputs, generator=generator) * 1e-4
+    else:
+        x, weight = (torch.randn(size, depth, generator=generator).to(dtype) * 0.2 for size in (rows, outputs))
+        factor = None
+    results = [torch.float32, torch.bfloat16, torch.uint8] if dtype == torch.uint8 else [dtype]
+    for result in results:
+        product = FewRows(weight, factor, shift, gelu, result, 0.02, 90)
+        ours, theirs = compiled.multiply(x, product), PLAIN.multiply(x, product)
+        assert ours.dtype == theirs.dtype == result
+        if result == torch.uint8:
+            assert (ours.int() - theirs.int()).abs().max() <= 1
+        else:
+            torch.testing.assert_close(ours.float(), theirs.float(), **TOLERANCES[result])
+
+
+def test_a_depth_that_the_kernel_cannot_do(compiled: CompiledOperations) -> None:
+    for dtype in (torch.float32, torch.bfloat16, torch.uint8):
+        assert not compiled.multiplies(dtype, 24)
+        assert not PLAIN.multiplies(dtype, 768)
 
 
 def test_nothing_to_compute(compiled: CompiledOperations) -> None:

@@ -15,11 +15,12 @@ from torch import Tensor
 
 from ..core.schema import attention_width
 from .operations import Norm, Operations, Quantizer, Spans
-from .products import Int8Product, Product, Scale, float_product
+from .products import Product, Scale, float_product, int8_product
 
 SITES = ("qkv", "out", "lin1", "lin2")
 Scales = Mapping[str, Scale]  # "LAYER.SITE" -> scale of that product's input; what is not there runs in floats
 KERNEL_COST = 6  # what a multiplication costs in attention, in those of a matrix product
+SHORT = 64  # tokens up to which a product takes as long as reading its weights
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,8 @@ class Encoder:
 
     def _few(self, spans: Spans, layer: Layer) -> bool:
         """Say whether attention to hidden states is cheaper than keys and values of all tokens."""
+        if int(spans.keys[-1]) <= SHORT:
+            return False
         most = int(spans.queries.diff().max()) if len(spans.queries) > 1 else 0
         return KERNEL_COST * most * layer.heads < layer.heads * self._head_dim
 
@@ -174,8 +177,8 @@ class Encoder:
     ) -> Product:
         scale = self._scales.get(site)
         if scale is None:
-            return float_product(weight, bias, self.dtype, activation)
-        return Int8Product(weight, bias, scale, self.dtype, activation, result)
+            return float_product(weight, bias, self.dtype, activation, self._operations)
+        return int8_product(weight, bias, scale, self.dtype, activation, result, self._operations)
 
 
 def _values(linear: Any) -> tuple[Tensor, Tensor]:

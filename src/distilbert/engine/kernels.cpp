@@ -12,7 +12,7 @@
 #include <cstring>
 #include <vector>
 
-#if defined(__AVX512BF16__)
+#if defined(__AVX512F__)
 #include <immintrin.h>
 #endif
 
@@ -110,22 +110,30 @@ inline Floats exponential(Floats x) {
     return p * (Floats)power;
 }
 
-// x * factor + zero as uint8, factors by channel.
+// x * factor + zero as uint8, to the nearest; factor gives a vector for the channels from c on.
+template <class Factor>
+inline void to_bytes(const float* x, int count, uint8_t* out, const Factor& factor, float zero) {
+    for (int c = 0; c < count; c += WIDTH) {
+        const int many = count - c < WIDTH ? count - c : WIDTH;
+        Floats y{};
+        std::memcpy(&y, x + c, many * 4);
+        y = smaller(larger(y * factor(c) + zero, all(0.0f)), all(255.0f)) + 8388608.0f;  // the low bits are the number
+        const Bytes bytes = __builtin_convertvector((Ints)y & 255, Bytes);
+        std::memcpy(out + c, &bytes, many);
+    }
+}
+
+// How a row becomes uint8 for an int8 product: factors by channel.
 struct Quantizer {
     const float* factor;
     float zero;
     void write(uint8_t* out, const float* x, int count) const {
-        int c = 0;
-        for (; c + WIDTH <= count; c += WIDTH) {
-            Floats y = load(x + c) * load(factor + c) + zero;
-            y = smaller(larger(y, all(0.0f)), all(255.0f)) + 8388608.0f;  // rounds; the low bits are the number
-            Ints bits = (Ints)y & 255;
-            *reinterpret_cast<Bytes*>(out + c) = __builtin_convertvector(bits, Bytes);
-        }
-        for (; c < count; c++) {
-            float y = std::fmin(std::fmax(x[c] * factor[c] + zero, 0.0f), 255.0f);
-            out[c] = uint8_t(std::nearbyint(y));
-        }
+        const auto by_channel = [&](int c) {
+            Floats part{};
+            std::memcpy(&part, factor + c, (count - c < WIDTH ? count - c : WIDTH) * 4);
+            return part;
+        };
+        to_bytes(x, count, out, by_channel, zero);
     }
 };
 
@@ -168,9 +176,13 @@ void normalize(float* x, const float* gain, const float* shift, int count, float
     for (; c < count; c++) x[c] = (x[c] - mean) * scale * gain[c] + shift[c];
 }
 
+// Rows below which waking other threads takes longer than they save.
+inline int threads_for(int64_t rows, int dim, int threads) { return rows * dim < 32768 ? 1 : threads; }
+
 template <class Type>
 void add_norm_of(const Type* x, const Type* y, int64_t rows, int dim, const float* gain, const float* shift,
                  float epsilon, Type* out, Quantizer quantizer, uint8_t* bytes, int threads) {
+    threads = threads_for(rows, dim, threads);
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
         std::vector<float> row(dim);
@@ -189,6 +201,7 @@ template <class Type>
 void embed_norm_of(const int64_t* ids, const int64_t* places, int64_t rows, int dim, const Type* words,
                    const Type* positions, const float* gain, const float* shift, float epsilon, Type* out,
                    Quantizer quantizer, uint8_t* bytes, int threads) {
+    threads = threads_for(rows, dim, threads);
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
         std::vector<float> row(dim);
@@ -284,7 +297,7 @@ inline void product(const float* const* a, const float* b, int b_stride, int dep
 }
 
 template <class Kind>
-void multiply(const float* const* a, const float* b, int b_stride, int depth, int width, float* to, int to_stride) {
+void products(const float* const* a, const float* b, int b_stride, int depth, int width, float* to, int to_stride) {
     int c = 0;
     for (; c + COLUMNS * WIDTH <= width; c += COLUMNS * WIDTH)
         product<Kind, COLUMNS>(a, b + c, b_stride, depth, to + c, to_stride);
@@ -396,17 +409,17 @@ struct Attention {
             }
 #if defined(__AVX512BF16__)
             if (pairs) {
-                multiply<Pair>(queries, keys, width, dim / 2, width, scores, width);
+                products<Pair>(queries, keys, width, dim / 2, width, scores, width);
                 for (int r = 0; r < ROWS; r++)
                     sums[r] = soften(scores + r * width, count, width, scale, (bf16*)(weights + r * width));
-                multiply<Pair>(shares, values, dim, (count + 1) / 2, dim, context, dim);
+                products<Pair>(shares, values, dim, (count + 1) / 2, dim, context, dim);
             }
 #endif
             if (!pairs) {
-                multiply<Single>(queries, keys, width, dim, width, scores, width);
+                products<Single>(queries, keys, width, dim, width, scores, width);
                 for (int r = 0; r < ROWS; r++)
                     sums[r] = soften(scores + r * width, count, width, scale, weights + r * width);
-                multiply<Single>(shares, values, padded, count, padded, context, padded);
+                products<Single>(shares, values, padded, count, padded, context, padded);
             }
             for (int r = 0; r < rows; r++) {
                 float* row = context + r * padded;
@@ -420,12 +433,130 @@ struct Attention {
     }
 };
 
+#if defined(__AVX512F__)
+// Products of few rows, where what counts is how fast the weights are read: (M, K) x (N, K)' -> (M, N), weights as they
+// are in a checkpoint, row by row. Sums run along K, so that no layout is needed for pairs of bf16 or fours of int8.
+
+inline Floats gelu(Floats x) {  // x * Phi(x), with erf to 2e-7 (Abramowitz and Stegun 7.1.26)
+    const Floats z = larger(x, -x) * 0.70710678f, t = 1.0f / (1.0f + 0.3275911f * z);
+    Floats p = t * 1.061405429f - 1.453152027f;
+    p = p * t + 1.421413741f;
+    p = p * t - 0.284496736f;
+    p = (p * t + 0.254829592f) * t * exponential(-z * z);  // 1 - erf(z)
+    return 0.5f * x * (x < 0.0f ? p : 2.0f - p);
+}
+
+template <class Type>
+struct Dot {};  // a vector of sums, from a vector of each side
+
+template <>
+struct Dot<float> {
+    typedef float Other;
+    static constexpr int STEP = WIDTH;
+    static Floats add(Floats sum, const float* a, const float* b) { return sum + load(a) * load(b); }
+    static Floats finish(Floats sum) { return sum; }
+};
+
+#if defined(__AVX512BF16__)
+template <>
+struct Dot<bf16> {
+    typedef bf16 Other;
+    static constexpr int STEP = 2 * WIDTH;
+    static Floats add(Floats sum, const bf16* a, const bf16* b) {
+        return (Floats)_mm512_dpbf16_ps((__m512)sum, (__m512bh)_mm512_loadu_si512(a), (__m512bh)_mm512_loadu_si512(b));
+    }
+    static Floats finish(Floats sum) { return sum; }
+};
+#endif
+
+#if defined(__AVX512VNNI__)
+template <>
+struct Dot<uint8_t> {
+    typedef int8_t Other;
+    static constexpr int STEP = 4 * WIDTH;
+    static Floats add(Floats sum, const uint8_t* a, const int8_t* b) {
+        return (Floats)_mm512_dpbusd_epi32((__m512i)sum, _mm512_loadu_si512(a), _mm512_loadu_si512(b));
+    }
+    static Floats finish(Floats sum) { return __builtin_convertvector((Ints)sum, Floats); }
+};
+#endif
+
+// COUNT pairs of vectors -> one vector that holds the sum of each, in their order.
+template <bool WHOLE, int COUNT>
+inline void sum_up(Floats* parts) {
+#pragma GCC unroll 8
+    for (int i = 0; i < COUNT; i++) {
+        const Floats low = zip_low(parts[i], parts[i + COUNT]), high = zip_high(parts[i], parts[i + COUNT]);
+        parts[i] = WHOLE ? (Floats)((Ints)low + (Ints)high) : low + high;
+    }
+    if constexpr (COUNT > 1) sum_up<WHOLE, COUNT / 2>(parts);
+}
+
+struct Finish {
+    const float *factor, *shift;  // by output: sum * factor + shift; factor may be null
+    int activation;               // 0 none, 1 gelu
+    int out_kind;                 // 0 fp32, 1 bf16, 2 uint8 by step and zero
+    float inverse_step, zero;
+    void* out;
+
+    void write(float* row, int count, int first, int64_t at) const {
+        for (int c = 0; c < count; c += WIDTH) {
+            const int left = count - c;
+            const __mmask16 mask = left >= WIDTH ? 0xffff : (1u << left) - 1;
+            Floats y = (Floats)_mm512_maskz_loadu_ps(mask, row + c);
+            if (factor) y *= (Floats)_mm512_maskz_loadu_ps(mask, factor + first + c);
+            y += (Floats)_mm512_maskz_loadu_ps(mask, shift + first + c);
+            _mm512_mask_storeu_ps(row + c, mask, (__m512)(activation ? gelu(y) : y));
+        }
+        if (out_kind == 0) copy_out((float*)out + at, row, count);
+        if (out_kind == 1) copy_out((bf16*)out + at, row, count);
+        if (out_kind == 2) to_bytes(row, count, (uint8_t*)out + at, [&](int) { return all(inverse_step); }, zero);
+    }
+};
+
+template <class Type>
+void multiply_few(const Type* x, int rows, int depth, const typename Dot<Type>::Other* weight, int outputs,
+                  const Finish& finish, int threads) {
+    constexpr bool WHOLE = sizeof(Type) == 1;
+    const int share = round_up((outputs + threads - 1) / threads, 4);
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        const int begin = omp_get_thread_num() * share;
+        const int end = begin + share < outputs ? begin + share : outputs;
+        std::vector<float> sums(begin < end ? int64_t(rows) * share : 0);
+        for (int n = begin; n < end; n += 4)
+            for (int m = 0; m < rows; m += 4) {  // four by four; what is too many repeats the last one
+                const Type* a[4];
+                const typename Dot<Type>::Other* b[4];
+                for (int i = 0; i < 4; i++) a[i] = x + int64_t(m + i < rows ? m + i : rows - 1) * depth;
+                for (int j = 0; j < 4; j++) b[j] = weight + int64_t(n + j < end ? n + j : end - 1) * depth;
+                Floats parts[16] = {};
+                for (int k = 0; k < depth; k += Dot<Type>::STEP) {
+                    if (m == 0)  // the weights of the next four outputs are on their way while these compute
+                        for (int j = 0; j < 4; j++) _mm_prefetch((const char*)(b[j] + 4 * depth + k), _MM_HINT_T0);
+                    for (int i = 0; i < 4; i++)
+                        for (int j = 0; j < 4; j++)
+                            parts[4 * i + j] = Dot<Type>::add(parts[4 * i + j], a[i] + k, b[j] + k);
+                }
+                sum_up<WHOLE, 8>(parts);
+                float found[16];
+                store(found, Dot<Type>::finish(parts[0]));
+                for (int i = 0; i < 4 && m + i < rows; i++)  // share is a multiple of four, so that all four have a place
+                    std::memcpy(sums.data() + int64_t(m + i) * share + n - begin, found + 4 * i, 16);
+            }
+        if (begin < end)
+            for (int m = 0; m < rows; m++)
+                finish.write(sums.data() + int64_t(m) * share, end - begin, begin, int64_t(m) * outputs + begin);
+    }
+}
+#endif
+
 }  // namespace
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
 // Counted up with every change of what follows; operations.py names the one that it calls.
-EXPORT int version() { return 1; }
+EXPORT int version() { return 2; }
 
 // x + y, then LayerNorm, of rows of dim; bytes may be null.
 EXPORT void add_norm(int is_bf16, const void* x, const void* y, int64_t rows, int dim, const float* gain,
@@ -481,4 +612,36 @@ EXPORT void attend(int is_bf16, const void* q, int64_t q_stride, const void* k, 
                 full.head(q_offsets[b], q_offsets[b + 1], k_offsets[b], k_offsets[b + 1], channel, scratch);
         }
     }
+}
+
+// Says for which inputs multiply() is there: 0 fp32, 1 bf16, 2 uint8. The depth must be a multiple of what is returned.
+EXPORT int multiplies([[maybe_unused]] int kind) {
+#if defined(__AVX512F__)
+    if (kind == 0) return Dot<float>::STEP;
+#endif
+#if defined(__AVX512BF16__)
+    if (kind == 1) return Dot<bf16>::STEP;
+#endif
+#if defined(__AVX512VNNI__)
+    if (kind == 2) return Dot<uint8_t>::STEP;
+#endif
+    return 0;
+}
+
+// activation(x @ weight' * factor + shift) of few rows; see Finish.
+EXPORT void multiply([[maybe_unused]] int kind, [[maybe_unused]] const void* x, [[maybe_unused]] int rows,
+                     [[maybe_unused]] int depth, [[maybe_unused]] const void* weight, [[maybe_unused]] int outputs,
+                     [[maybe_unused]] const float* factor, [[maybe_unused]] const float* shift,
+                     [[maybe_unused]] int activation, [[maybe_unused]] int out_kind, [[maybe_unused]] float inverse_step,
+                     [[maybe_unused]] float zero, [[maybe_unused]] void* out, [[maybe_unused]] int threads) {
+#if defined(__AVX512F__)
+    const Finish finish{factor, shift, activation, out_kind, inverse_step, zero, out};
+    if (kind == 0) multiply_few((const float*)x, rows, depth, (const float*)weight, outputs, finish, threads);
+#endif
+#if defined(__AVX512BF16__)
+    if (kind == 1) multiply_few((const bf16*)x, rows, depth, (const bf16*)weight, outputs, finish, threads);
+#endif
+#if defined(__AVX512VNNI__)
+    if (kind == 2) multiply_few((const uint8_t*)x, rows, depth, (const int8_t*)weight, outputs, finish, threads);
+#endif
 }

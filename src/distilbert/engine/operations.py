@@ -19,7 +19,7 @@ from torch.nn import functional as F
 from ..core.schema import LAYER_NORM_EPS
 
 FOLDER = Path(__file__).parent / "compiled"
-VERSION = 1  # of the functions in kernels.cpp
+VERSION = 2  # of the functions in kernels.cpp
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,31 @@ class Spans:
     keys: Tensor
 
 
+KINDS = {torch.float32: 0, torch.bfloat16: 1, torch.uint8: 2}
+
+
+@dataclass(frozen=True)
+class FewRows:
+    """A product for few rows: ``activation(x @ weight.T * factor + shift)``, weights as they are in a checkpoint.
+
+    Attributes:
+        weight: (M, K) fp32, bf16, or int8 for inputs in uint8.
+        factor: (M,) fp32; None for 1.
+        shift: (M,) fp32.
+        gelu: apply GELU.
+        dtype: of the result.
+        step: of a result in uint8, and zero: the number that stands for 0 in it.
+    """
+
+    weight: Tensor
+    factor: Tensor | None
+    shift: Tensor
+    gelu: bool
+    dtype: torch.dtype
+    step: float = 1.0
+    zero: int = 0
+
+
 class Operations(Protocol):
     """The steps between products. ``quantizer`` asks for a uint8 copy of the result beside it."""
 
@@ -72,6 +97,12 @@ class Operations(Protocol):
         self, q: Tensor, k: Tensor, v: Tensor, spans: Spans, heads: int, scale: float, quantizer: Quantizer | None
     ) -> Tensor:
         """Attention within each sequence: q (R, N * H), k and v (T, N * H) -> (R, N * H), uint8 with a quantizer."""
+
+    def multiplies(self, dtype: torch.dtype, depth: int) -> bool:
+        """Say whether :meth:`multiply` is there for inputs of a type and a number of features."""
+
+    def multiply(self, x: Tensor, product: FewRows) -> Tensor:
+        """Multiply few rows: (T, K) -> (T, M)."""
 
 
 class CompiledOperations:
@@ -96,6 +127,10 @@ class CompiledOperations:
         ]  # fmt: skip
         self._library.add_norm.argtypes = [
             number, pointer, pointer, whole, number, pointer, pointer, strided, pointer, *quantizing,
+        ]  # fmt: skip
+        self._library.multiply.argtypes = [
+            number, pointer, number, number, pointer, number, pointer, pointer, number, number, strided, strided,
+            pointer, number,
         ]  # fmt: skip
         self._library.attend.argtypes = [
             number, pointer, whole, pointer, whole, pointer, whole, pointer, pointer, number, number, number, strided,
@@ -140,6 +175,22 @@ class CompiledOperations:
         )  # fmt: skip
         return out
 
+    def multiplies(self, dtype: torch.dtype, depth: int) -> bool:
+        """See :class:`Operations`."""
+        step = self._library.multiplies(KINDS[dtype])
+        return bool(step and depth % step == 0)
+
+    def multiply(self, x: Tensor, product: FewRows) -> Tensor:
+        """See :class:`Operations`."""
+        outputs, depth = product.weight.shape
+        out = x.new_empty(len(x), outputs, dtype=product.dtype)
+        self._library.multiply(
+            KINDS[x.dtype], x.data_ptr(), len(x), depth, product.weight.data_ptr(), outputs,
+            None if product.factor is None else product.factor.data_ptr(), product.shift.data_ptr(), product.gelu,
+            KINDS[product.dtype], 1 / product.step, product.zero, out.data_ptr(), torch.get_num_threads(),
+        )  # fmt: skip
+        return out
+
 
 def _quantizing(quantizer: Quantizer | None, out: Tensor | None) -> tuple[Any, ...]:
     """Return the last arguments of every kernel."""
@@ -178,6 +229,18 @@ class PlainOperations:
                 contexts.append(context[0].transpose(0, 1).flatten(1))
         out = torch.cat(contexts) if contexts else q.new_empty(0, q.shape[1])
         return out if quantizer is None else quantizer(out)
+
+    def multiplies(self, dtype: torch.dtype, depth: int) -> bool:
+        """See :class:`Operations`: oneDNN multiplies, however few rows there are."""
+        return False
+
+    def multiply(self, x: Tensor, product: FewRows) -> Tensor:
+        """See :class:`Operations`."""
+        y = x.float() @ product.weight.float().T * (1.0 if product.factor is None else product.factor) + product.shift
+        y = F.gelu(y) if product.gelu else y
+        if product.dtype != torch.uint8:
+            return y.to(product.dtype)
+        return (y / product.step + product.zero).round().clamp(0, 255).to(torch.uint8)
 
 
 @functools.cache

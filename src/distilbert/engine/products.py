@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..models.pytorch.modeling import ACTIVATIONS
-from .operations import Quantizer
+from .operations import FewRows, Operations, Quantizer
 
 ROWS_EXPECTED = 1024  # tokens that the layout of weights is chosen for; any number runs
+FEW = {torch.float32: 4, torch.bfloat16: 8, torch.uint8: 16}  # rows up to which our kernel is faster than oneDNN
 FUSED = {  # activation of a config -> oneDNN's name and algorithm
     "": ("none", ""),
     "gelu": ("gelu", "none"),
@@ -67,10 +68,43 @@ class Product(Protocol):
         """(T, K) -> (T, M)."""
 
 
-def float_product(weight: Tensor, bias: Tensor, dtype: torch.dtype, activation: str = "") -> Product:
-    """Return a product in fp32 or bf16: with laid-out weights where oneDNN has kernels for this CPU."""
+def float_product(
+    weight: Tensor, bias: Tensor, dtype: torch.dtype, activation: str = "", operations: Operations | None = None
+) -> Product:
+    """Return a product in fp32 or bf16: with laid-out weights where oneDNN has kernels for this CPU.
+
+    With ``operations``, few rows go to their kernel, which keeps a second copy of the weights (in fp32: the model's).
+    """
     laid_out = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
-    return (FloatProduct if laid_out else PlainProduct)(weight, bias, dtype, activation)
+    many = (FloatProduct if laid_out else PlainProduct)(weight, bias, dtype, activation)
+    if operations is None or activation not in ("", "gelu") or not operations.multiplies(dtype, weight.shape[1]):
+        return many
+    few = FewRows(weight.to(dtype).contiguous(), None, bias.float(), activation == "gelu", dtype)
+    return FewOrMany(few, many, operations)
+
+
+class FewOrMany:
+    """Two ways to one product, chosen by the number of rows."""
+
+    def __init__(self, few: FewRows, many: Product, operations: Operations) -> None:
+        self._few, self._many, self._operations = few, many, operations
+        self.quantizer = many.quantizer
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """See :class:`Product`."""
+        return self._operations.multiply(x.contiguous(), self._few) if len(x) <= FEW[x.dtype] else self._many(x)
+
+
+class ProductLinear(nn.Module):
+    """A linear map of a head, by a product."""
+
+    def __init__(self, product: Product) -> None:
+        super().__init__()
+        self.product = product
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(T, K) -> (T, M)."""
+        return self.product(x)
 
 
 class PlainProduct:
@@ -151,6 +185,29 @@ class Int8Product:
             name, [], algorithm,
         )  # fmt: skip
         return result
+
+
+def int8_product(
+    weight: Tensor,
+    bias: Tensor,
+    scale: Scale,
+    dtype: torch.dtype,
+    activation: str,
+    result: Scale | None,
+    operations: Operations,
+) -> Product:
+    """Return a product in int8; arguments as in :class:`Int8Product`, few rows as in :func:`float_product`."""
+    many = Int8Product(weight, bias, scale, dtype, activation, result)
+    if activation not in ("", "gelu") or not operations.multiplies(torch.uint8, weight.shape[1]):
+        return many
+    numbers, steps = quantize_weight(weight.float() * scale.smooth)
+    factor = steps * scale.step
+    shift = bias.float() - factor * scale.zero * numbers.float().sum(dim=1)
+    gelu, returned = (
+        activation == "gelu",
+        (dtype, 1.0, 0) if result is None else (torch.uint8, result.step, result.zero),
+    )
+    return FewOrMany(FewRows(numbers, factor, shift, gelu, *returned), many, operations)
 
 
 def quantize_weight(weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from ..core.config import DistilBertConfig
 from ..core.errors import InputError
@@ -14,10 +15,10 @@ from ..core.runner import Batch, check_batch, name_outputs
 from ..core.schema import Head
 from ..models.pytorch.packing import Packing
 from ..models.pytorch.pretrained import DistilBertPreTrainedModel
-from ..models.pytorch.runner import prepack
 from .encoder import Encoder
 from .operations import operations
 from .precision import DTYPES, has_bf16, pick_precision, pick_threads
+from .products import ProductLinear, float_product
 from .quantization import Quantization
 
 TOLERANCE = 0.05  # of hidden states in bf16, against their size
@@ -105,7 +106,14 @@ class EngineRunner:
         kept: dict[int, Any] = {id(self.model.base_model): None, id(self.config): self.config}
         if self._encoder.dtype == self.model.dtype:
             kept |= {id(parameter): parameter for parameter in self.model.parameters()}
-        return prepack(copy.deepcopy(self.model, kept).to(self._encoder.dtype)).head
+        head = copy.deepcopy(self.model, kept).to(self._encoder.dtype)
+        for name, module in list(head.named_children()):
+            if isinstance(module, nn.Linear):
+                product = float_product(
+                    module.weight.detach(), module.bias.detach(), module.weight.dtype, "", operations()
+                )
+                setattr(head, name, ProductLinear(product))
+        return head.head
 
     def _agrees(self) -> bool:
         """Compare a few tokens in bf16 with fp32, layer norm and outliers of this very model included."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import InputError
-from ..core.extras import require
 from ..core.runner import Runner
 from ..models.frameworks import FRAMEWORKS, Framework
 
@@ -86,7 +85,6 @@ class Choice:
 
     def exported(self, folder: Path) -> Runner:
         """Open a folder that ``distilbert export`` wrote."""
-        require(str(self.runner), "export")
         load = importlib.import_module("distilbert.engine.export.runners").load_exported
         precision = None if self.precision == "auto" else self.precision
         runner: Runner = load(folder, self.runner, precision=precision, threads=self.threads)

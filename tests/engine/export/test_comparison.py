@@ -97,7 +97,12 @@ def test_start_and_end_are_told_apart_and_labels_are_positions() -> None:
     assert (same.difference, same.change, same.labels) == (0, 0, 0)
 
 
-def test_other_outputs_are_an_error() -> None:
+def test_an_export_that_does_not_run_or_has_other_outputs_is_an_error() -> None:
+    def fail(*_: Any) -> Any:
+        raise RuntimeError("no kernel")
+
+    with pytest.raises(ExportError, match="does not run on random ids of 2 x 5: no kernel"):
+        compare(lambda *_: {}, fail, [CASE], tiny_config(), "")
     with pytest.raises(ExportError, match=r"gives \{'logits': \(2, 4\)\}, the model \{'logits': \(2, 5\)\}"):
         run(np.zeros((2, 5)), np.zeros((2, 4)), "ForSequenceClassification")
     with pytest.raises(ExportError, match="'scores'"):

@@ -112,6 +112,19 @@ def test_an_export_that_differs_leaves_nothing(fake: Fake, model: Path, tmp_path
     assert tree(tmp_path) == before
 
 
+def test_an_exporter_that_fails_is_one_message_and_leaves_nothing(
+    fake: Fake, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*arguments: Any) -> None:
+        fake.write(*arguments)
+        raise RuntimeError("no such operator")
+
+    monkeypatch.setattr(room, "_write", fail)
+    with pytest.raises(ExportError, match="export to onnx failed, and nothing was written to .*out: no such operator"):
+        export(model, tmp_path / "out")
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
 def test_an_interrupted_export_leaves_nothing(
     fake: Fake, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

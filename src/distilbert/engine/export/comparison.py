@@ -71,12 +71,15 @@ def compare(model: Model, export: Model, cases: Iterable[Case], config: DistilBe
     """Run both on every case; outputs of padding do not count.
 
     Raises:
-        ExportError: the export has other outputs, or of other shapes.
+        ExportError: the export does not run, or has other outputs, or of other shapes.
     """
     total = Comparison()
     for case in cases:
         expected = model(case.input_ids, case.attention_mask)
-        got = export(case.input_ids, case.attention_mask)
+        try:
+            got = export(case.input_ids, case.attention_mask)
+        except Exception as error:  # the runtimes' own, which have no common base
+            raise ExportError(f"The export does not run on {case.name}: {error}.") from error
         shapes = [{name: array.shape for name, array in outputs.items()} for outputs in (expected, got)]
         if shapes[0] != shapes[1]:
             raise ExportError(f"For {case.name} the export gives {shapes[1]}, the model {shapes[0]}.")

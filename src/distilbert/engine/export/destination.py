@@ -104,12 +104,12 @@ class Destination:
         write_record(made, model, kept | {self.paths[0]: entry})
         names = sorted(path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file())
         names.sort(key=lambda name: (name == RECORD, name in self.paths))
+        for name in set(_files_of(before)) - set(_files_of(kept)):  # before anything new, so that none is mixed with it
+            (self.folder / name).unlink(missing_ok=True)
         for name in names:
             target = self.folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             (made / name).replace(target)
-        for name in set(_files_of(before)) - set(_files_of(kept)) - set(self.paths):
-            (self.folder / name).unlink(missing_ok=True)
         return names
 
     def _same(self, model: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...core.errors import InputError
+from ...core.errors import DistilBertError, InputError
 from ...core.schema import Head
 from ...models.checkpoint import open_checkpoint
 from .cases import encode, random_cases, sentence_cases
@@ -96,7 +96,12 @@ def export(
     with _beside(destination.folder) as folder:
         feeds = None if texts is None else [encode(tokenizer, [text], config) for text in texts]
         path = folder / target.files[precision][0]
-        _write(target, source, path, precision, feeds)
+        try:
+            _write(target, source, path, precision, feeds)
+        except (DistilBertError, OSError):
+            raise
+        except Exception as error:  # the exporters' own, which have no common base
+            raise ExportError(f"The export to {to} failed, and nothing was written to {output}: {error}") from error
         session, model_itself = _open(target, path, wanted), reference(source)
         rank = 3 if wanted.name == "ForMultipleChoice" else 2
         sentences = None

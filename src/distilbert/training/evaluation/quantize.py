@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import DataError, InputError
-from ...engine.gate import GateError, Outcome, Progress, Trial, check_drop, check_machine, find_quantization
+from ...engine.gate import GateError, Outcome, Trial, check_drop, check_machine, find_quantization
 from ...engine.quantization import FILE
+from ...engine.ranking import Progress
 from ...tasks import Task
 from ...tasks.pipeline import pipeline
 from ...tasks.registry import find_task
