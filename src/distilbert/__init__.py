@@ -17,7 +17,7 @@ _HEADS = (
 _MODULES = {
     "core.config": ["DistilBertConfig"],
     "core.errors": [
-        "CheckpointError", "ConfigError", "DataError", "DeviceError", "DistilBertError", "InputError",
+        "CheckpointError", "ConfigError", "DataError", "DeviceError", "DistilBertError", "ExportError", "InputError",
         "MissingExtraError", "ModelNotFoundError", "TokenizerError", "TrainingError", "UnknownArgumentError",
         "UnsupportedArchitectureError", "WeightsError", "WeightsMismatchError",
     ],
@@ -32,6 +32,8 @@ _MODULES = {
     "models.convert": ["convert"],
     "models.packaging.package": ["package"],
     "tasks.pipeline": ["pipeline"],
+    "engine.runner": ["EngineRunner"],
+    "engine.export.export": ["export"],
     "weights.installed": ["installed_models"],
     "training.config": ["DistillConfig", "PretrainConfig"],
     "training.evaluation.config": ["EvaluateConfig"],
@@ -73,6 +75,7 @@ if TYPE_CHECKING:
     from .core.errors import DataError as DataError
     from .core.errors import DeviceError as DeviceError
     from .core.errors import DistilBertError as DistilBertError
+    from .core.errors import ExportError as ExportError
     from .core.errors import InputError as InputError
     from .core.errors import MissingExtraError as MissingExtraError
     from .core.errors import ModelNotFoundError as ModelNotFoundError
@@ -82,6 +85,8 @@ if TYPE_CHECKING:
     from .core.errors import UnsupportedArchitectureError as UnsupportedArchitectureError
     from .core.errors import WeightsError as WeightsError
     from .core.errors import WeightsMismatchError as WeightsMismatchError
+    from .engine.export.export import export as export
+    from .engine.runner import EngineRunner as EngineRunner
     from .models.auto import AutoConfig as AutoConfig
     from .models.auto import AutoModel as AutoModel
     from .models.auto import AutoModelForMaskedLM as AutoModelForMaskedLM

@@ -63,6 +63,10 @@ class TrainingError(DistilBertError, ArithmeticError):
     """The loss or the gradient is no longer a number."""
 
 
+class ExportError(DistilBertError, ArithmeticError):
+    """What was exported computes something else than the model, by more than its precision allows."""
+
+
 class CheckpointError(DistilBertError, OSError):
     """A checkpoint could not be written; those before it are untouched."""
 

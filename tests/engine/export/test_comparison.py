@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from distilbert import AutoTokenizer, DistilBertConfig
+from distilbert.core.errors import ExportError
 from distilbert.engine.export.cases import SENTENCES, Case, random_cases, sentence_cases
-from distilbert.engine.export.comparison import COARSE, Comparison, ExportError, compare, judge
+from distilbert.engine.export.comparison import COARSE, Comparison, compare, judge
 from tests.tiny import tiny_config
 
 IDS = np.array([[5, 6, 7, 0, 0], [8, 9, 5, 6, 7]])

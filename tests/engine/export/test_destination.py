@@ -11,9 +11,8 @@ import pytest
 import torch
 
 from distilbert import DistilBertForSequenceClassification
-from distilbert.core.errors import InputError
+from distilbert.core.errors import ExportError, InputError
 from distilbert.engine.export import export as room
-from distilbert.engine.export.comparison import ExportError
 from distilbert.engine.export.export import export
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...core.config import DistilBertConfig
-from ...core.errors import DistilBertError
+from ...core.errors import ExportError
 from ...core.schema import HEADS
 from .cases import Case
 
@@ -21,10 +21,6 @@ HALF = 0.01  # fp16: the largest change of a probability
 COARSE = 0.05  # int8: the mean change of a probability, over sentences
 
 Model = Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]
-
-
-class ExportError(DistilBertError, ArithmeticError):
-    """What was written computes something else than the model, by more than its precision allows."""
 
 
 @dataclass(frozen=True)

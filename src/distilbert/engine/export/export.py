@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...core.errors import DistilBertError, InputError
+from ...core.errors import DistilBertError, ExportError, InputError
 from ...core.schema import Head
 from ...models.checkpoint import open_checkpoint
 from .cases import encode, random_cases, sentence_cases
-from .comparison import Comparison, ExportError, compare, judge
+from .comparison import Comparison, compare, judge
 from .destination import Destination
 from .formats import Format, find_format
 from .source import find_head, hash_model, load_model, load_tokenizer, read_texts, reference

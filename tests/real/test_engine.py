@@ -1,0 +1,39 @@
+"""The engine on the model that this project ships, over the whole development set of SST-2."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+
+from distilbert import installed_models, pipeline
+from distilbert.core.runner import Batch
+from distilbert.engine.precision import available
+from distilbert.tasks.batching import cut_batches
+from tests.real.data import sentences
+
+NAME = "distilbert-mini-sst2"
+pytestmark = pytest.mark.skipif(NAME not in installed_models(), reason=f"{NAME} is not installed")
+
+
+@cache
+def logits(**options: Any) -> np.ndarray:
+    task = pipeline("text-classification", NAME, **options)
+    ids = task.tokenizer.encode_ids(sentences("sst2", 872), None, True)
+    found = np.empty((len(ids), task.config.num_labels), np.float32)
+    for batch in cut_batches([len(one) for one in ids], 2048):
+        found[batch] = task.runner(Batch.of([ids[i] for i in batch]))["logits"]
+    return found
+
+
+def test_fp32_equals_the_plain_runner() -> None:
+    np.testing.assert_allclose(logits(precision="fp32"), logits(runner="pytorch"), rtol=0, atol=1e-5)
+
+
+def test_bf16_changes_hardly_a_label() -> None:
+    if not available()["bf16"]:
+        pytest.skip("this CPU has no instructions for bf16")
+    changed = logits(precision="bf16").argmax(axis=1) != logits(precision="fp32").argmax(axis=1)
+    assert changed.mean() <= 0.003

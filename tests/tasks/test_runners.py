@@ -1,0 +1,108 @@
+"""Which runner a pipeline takes, and what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from distilbert import AutoModelForSequenceClassification, EngineRunner, InputError, pipeline
+from distilbert.core.runner import Batch
+from distilbert.engine import precision as precisions
+from distilbert.engine.quantization import FILE, Quantization, calibrate
+from distilbert.models.pytorch.runner import PytorchRunner
+from distilbert.weights.folder import SAFETENSORS
+
+TEXT = "she was very good in paris"
+Folder = Callable[[str], Path]
+
+
+def labels(folder: Path, **options: Any) -> Any:
+    return pipeline("text-classification", folder, **options)
+
+
+def test_the_engine_runs_what_is_in_fp32_on_a_cpu(model_folder: Folder) -> None:
+    folder = model_folder("labels")
+    for options in ({}, {"device": "cpu"}, {"device_map": "cpu"}, {"dtype": torch.float32}, {"threads": 1}):
+        assert isinstance(labels(folder, **options).runner, EngineRunner), options
+    assert labels(folder, precision="fp32").runner.precision == "fp32"
+    model = AutoModelForSequenceClassification.from_pretrained(folder)
+    task = pipeline("text-classification", model, tokenizer=folder, precision="fp32")
+    assert isinstance(task.runner, EngineRunner)
+    assert task.model is model
+
+
+def test_pytorch_runs_what_asks_for_it(model_folder: Folder) -> None:
+    folder = model_folder("labels")
+    for options in (
+        {"runner": "pytorch"},
+        {"dtype": torch.bfloat16},
+        {"attn_implementation": "eager"},
+        {"precision": "fp16"},
+        {"runner": "pytorch", "precision": "bf16"},
+        {"runner": "pytorch", "threads": 1},
+    ):
+        task = labels(folder, **options)
+        assert isinstance(task.runner, PytorchRunner), options
+        wanted = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(options.get("precision", ""))
+        assert wanted is None or task.model.dtype == wanted
+    model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.bfloat16)
+    assert isinstance(pipeline("text-classification", model, tokenizer=folder).runner, PytorchRunner)
+    assert isinstance(labels(folder, runner="engine", dtype=torch.bfloat16, precision="fp32").runner, EngineRunner)
+
+
+def test_the_two_answer_alike(model_folder: Folder) -> None:
+    one, other = (labels(model_folder("labels"), runner=runner, precision="fp32") for runner in ("engine", "pytorch"))
+    assert one(TEXT)[0]["label"] == other(TEXT)[0]["label"]
+    assert one(TEXT)[0]["score"] == pytest.approx(other(TEXT)[0]["score"], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"runner": "tpu"}, "runner must be one of 'engine', 'pytorch', 'onnxruntime', 'openvino', got 'tpu'"),
+        ({"precision": "fp8"}, "precision must be one of auto, fp32, bf16, fp16, int8, got 'fp8'"),
+        ({"runner": "engine", "precision": "fp16"}, "fp16 is for runner='pytorch'"),
+        ({"runner": "pytorch", "precision": "int8"}, "int8 is what the engine"),
+        ({"precision": "int8"}, "run `distilbert quantize`"),
+        ({"threads": 0}, "threads must be a whole number of at least 1, got 0"),
+        ({"framework": "flax", "runner": "engine"}, "runner= goes with framework='pt'"),
+        ({"framework": "tf", "threads": 2}, "threads= goes with framework='pt'"),
+    ],
+)
+def test_what_cannot_be(model_folder: Folder, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        labels(model_folder("labels"), **options)
+
+
+def test_loaded_models_and_runners(model_folder: Folder) -> None:
+    folder = model_folder("labels")
+    model = AutoModelForSequenceClassification.from_pretrained(folder)
+    with pytest.raises(InputError, match="opens a folder that was exported"):
+        pipeline("text-classification", model, tokenizer=folder, runner="onnxruntime")
+    with pytest.raises(InputError, match="A runner is what it is"):
+        pipeline("text-classification", EngineRunner(model, "fp32"), tokenizer=folder, precision="fp32")
+    with pytest.raises(InputError, match="The engine runs on CPUs and the model is on meta"):
+        EngineRunner(AutoModelForSequenceClassification.from_pretrained(folder).to("meta"))
+
+
+def test_a_quantized_folder_runs_in_int8(model_folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not precisions.has_int8():
+        pytest.skip("this CPU has no instructions for int8")
+    for path in model_folder("labels").iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    assert (tmp_path / SAFETENSORS).is_file()
+    task = labels(tmp_path, precision="fp32")
+    ids = [task.tokenizer.encode_ids([TEXT], None, True)[0]] * 9
+    calibrate(task.model, [Batch.of(ids)], "fp32").save(tmp_path)
+    assert labels(tmp_path).runner.precision == "int8"
+    assert labels(tmp_path, precision="fp32").runner.precision == "fp32"
+    assert labels(tmp_path)(TEXT)[0]["score"] == pytest.approx(task(TEXT)[0]["score"], abs=0.1)
+    monkeypatch.setattr(precisions, "has_int8", lambda: False)
+    assert labels(tmp_path).runner.precision in ("fp32", "bf16")
+    (tmp_path / FILE).write_bytes(b"damaged")
+    with pytest.raises(OSError, match="is damaged .* run `distilbert quantize` again"):
+        Quantization.load(tmp_path)
