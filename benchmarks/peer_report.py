@@ -66,7 +66,8 @@ def latency_ratios(latency: Mapping[str, Any]) -> dict[str, Any]:
 def table(result: Mapping[str, Any]) -> str:
     """Return everything in one table of Markdown for each number of threads."""
     blocks = []
-    for threads, speeds in result["texts_per_second"].items():
+    by_threads = result["texts_per_second"] or {"no speeds": {}}
+    for threads, speeds in by_threads.items():
         latency = result["latency_ms"].get(threads, {})
         columns: list[tuple[str, Mapping[str, str]]] = []
         for workload, speed in speeds.items():
@@ -75,7 +76,7 @@ def table(result: Mapping[str, Any]) -> str:
         for tokens, times in latency.items():
             cells = {key: f"{time['p50']} / {time['p99']}" for key, time in times.items()}
             columns.append((f"{tokens} tokens, ms p50 / p99", cells))
-        if threads == next(iter(result["texts_per_second"])):
+        if threads == next(iter(by_threads)):
             fresh, accuracy = result["fresh_process"], result["accuracy"].get("of", {})
             columns.append(("peak MB", {key: str(one["peak_mb"]) for key, one in fresh.items()}))
             columns.append(("first label, s", {key: str(one["first_label_s"]["best"]) for key, one in fresh.items()}))

@@ -76,8 +76,8 @@ class Contest:
 
     def leave_out(self, key: str, error: Exception) -> None:
         """Go on without a contestant."""
-        text = str(error).strip() or repr(error)
-        reason = text.splitlines()[0] if isinstance(error, Unavailable) else f"{type(error).__name__}: {text:.300}"
+        text = " ".join(str(error).split()) or repr(error)
+        reason = text if isinstance(error, Unavailable) else f"{type(error).__name__}: {text:.300}"
         self.left_out[key] = reason
         self.players.pop(key, None)
         print(f"  left out: {key} ({reason})", file=sys.stderr, flush=True)
@@ -226,6 +226,6 @@ def best_batching(contestant: Contestant, sample: list[str]) -> tuple[Batching, 
 
 
 def thinned(texts: list[str], every: int) -> list[str]:
-    """Return every so-manieth text by length, in the order in which they came: the same mix of lengths."""
+    """Return every N-th text by length, in the order in which they came: the same mix of lengths."""
     by_length = sorted(range(len(texts)), key=lambda index: len(texts[index]))
     return [texts[index] for index in sorted(by_length[every // 2 :: every])]

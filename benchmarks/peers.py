@@ -182,7 +182,7 @@ def main() -> None:
     parser.add_argument("--contestants", nargs="+", choices=list(CONTESTANTS), default=list(CONTESTANTS))
     parser.add_argument("--rounds", type=int, default=5, help="at most")
     parser.add_argument("--threads", type=int, nargs="+", default=sorted({1, min(2, os.cpu_count() or 1)})[::-1])
-    parser.add_argument("--thin", type=int, default=1, help="take every so-manieth text, in order of length")
+    parser.add_argument("--thin", type=int, default=1, help="N: take every N-th text, in order of length")
     parser.add_argument("--thin-more", type=int, default=8, help="the same on top, for the further numbers of threads")
     parser.add_argument("--max-minutes", type=float, default=25, help="drops rounds, never contestants")
     parser.add_argument("--accuracy-model", type=Path, default=ROOT / "models" / "tasks" / "sst2" / "teacher")

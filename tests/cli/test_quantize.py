@@ -97,9 +97,12 @@ def test_a_folder_that_runs_in_int8(real: Command) -> None:
 @needs_int8
 def test_the_card_says_what_was_measured(real: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     spoil(monkeypatch, lambda products: 90.0 if products < 8 else 88.0)
+    compared: list[tuple[int, int]] = []
+    monkeypatch.setattr(Scorer, "changed", lambda self, *indices: compared.append(indices))
     real.write("model/README.md", "---\nlicense: mit\n---\n# My model\n\nKind.\n")
     done = run(real)
     assert done.code == 0, done.err
+    assert compared == [(0, 2)]  # fp32 and the setting that passed, the second one tried
     card = real.read("out/README.md")
     assert card.startswith(
         "---\nlicense: mit\n---\n# My model\n\nKind.\n\n## Quantization\n\n7 of the 8 matrix products"
