@@ -36,6 +36,9 @@ bench: minilm $(VENV)/.dev  ## Compare with transformers on this machine; writes
 	$(BIN)/python -m benchmarks.distil_memory
 	$(BIN)/python -m benchmarks.distil_step
 	$(BIN)/python -m benchmarks.finetune_step
+	@$(PIP) ctranslate2
+	$(BIN)/python -m benchmarks.peers
+	$(BIN)/python -m benchmarks.roofline
 
 distil: minilm $(VENV)/.dev  ## Run recipes/distil-minilm: a teacher and six students, an hour or two; goes on where it stopped
 	$(BIN)/python recipes/distil-minilm/run.py
