@@ -21,7 +21,7 @@ HEAVY = ("torch", "numpy", "tokenizers", "pyarrow", "rich", "safetensors", "hugg
     "arguments",
     [
         "--help", "run --help", "finetune --help", "evaluate --help", "distill --help", "pretrain -h", "convert --help",
-        "package --help", "tokenize -h", "info --help",
+        "package --help", "quantize --help", "export --help", "tokenize -h", "info --help",
         "--version",
     ],
 )  # fmt: skip
@@ -39,7 +39,20 @@ def test_help_loads_nothing_heavy(arguments: str) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    ["", "run", "finetune", "evaluate", "distill", "pretrain", "convert", "package", "tokenize", "info"],
+    [
+        "",
+        "run",
+        "finetune",
+        "evaluate",
+        "distill",
+        "pretrain",
+        "convert",
+        "package",
+        "quantize",
+        "export",
+        "tokenize",
+        "info",
+    ],
 )
 def test_help_ends_with_an_example(cli: Command, command: str) -> None:
     done = cli(*command.split(), "--help")

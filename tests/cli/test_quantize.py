@@ -15,9 +15,10 @@ from safetensors.numpy import load_file
 
 from distilbert.engine import gate
 from distilbert.engine.precision import has_int8
-from distilbert.engine.quantization import FILE, Quantization
+from distilbert.engine.quantization import Quantization
 from distilbert.training.evaluation import quantize as room
 from distilbert.training.evaluation.scoring import Scorer
+from distilbert.weights.folder import QUANTIZATION
 from tests.training.evaluation.made import write_data, write_model
 
 from .helpers import Command
@@ -133,7 +134,7 @@ def test_json_is_all_that_is_printed(real: Command) -> None:
     values = json.loads(done.out)
     assert (values["folder"], values["task"], values["metric"], values["fp32"]) == ("out", TEXT, "accuracy", 100.0)
     assert values["trail"][0]["int8"] == 8
-    assert FILE in values["files"]
+    assert QUANTIZATION in values["files"]
 
 
 @needs_int8

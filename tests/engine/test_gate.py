@@ -16,9 +16,10 @@ from distilbert.core.runner import Batch, Runner
 from distilbert.engine import gate
 from distilbert.engine.gate import GateError, Outcome, find_quantization
 from distilbert.engine.precision import has_int8
-from distilbert.engine.quantization import FILE, Quantization, calibrate
+from distilbert.engine.quantization import Quantization, calibrate
 from distilbert.engine.ranking import rank
 from distilbert.engine.runner import EngineRunner
+from distilbert.weights.folder import QUANTIZATION
 from tests.tiny import SIZES, tiny_model
 
 pytestmark = pytest.mark.skipif(not has_int8(), reason="this CPU has no int8")
@@ -178,6 +179,6 @@ def test_refusals(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_file_that_names_another_precision(tmp_path: Path) -> None:
     found = find(scored(99)).quantization
     dataclasses.replace(found, beside="fp8").save(tmp_path)
-    assert (tmp_path / FILE).is_file()
+    assert (tmp_path / QUANTIZATION).is_file()
     with pytest.raises(WeightsError, match="fp8"):
         Quantization.load(tmp_path)

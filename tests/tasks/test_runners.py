@@ -12,9 +12,9 @@ import torch
 from distilbert import AutoModelForSequenceClassification, EngineRunner, InputError, pipeline
 from distilbert.core.runner import Batch
 from distilbert.engine import precision as precisions
-from distilbert.engine.quantization import FILE, Quantization, calibrate
+from distilbert.engine.quantization import Quantization, calibrate
 from distilbert.models.pytorch.runner import PytorchRunner
-from distilbert.weights.folder import SAFETENSORS
+from distilbert.weights.folder import QUANTIZATION, SAFETENSORS
 
 TEXT = "she was very good in paris"
 Folder = Callable[[str], Path]
@@ -103,6 +103,6 @@ def test_a_quantized_folder_runs_in_int8(model_folder: Folder, tmp_path: Path, m
     assert labels(tmp_path)(TEXT)[0]["score"] == pytest.approx(task(TEXT)[0]["score"], abs=0.1)
     monkeypatch.setattr(precisions, "has_int8", lambda: False)
     assert labels(tmp_path).runner.precision in ("fp32", "bf16")
-    (tmp_path / FILE).write_bytes(b"damaged")
+    (tmp_path / QUANTIZATION).write_bytes(b"damaged")
     with pytest.raises(OSError, match="is damaged .* run `distilbert quantize` again"):
         Quantization.load(tmp_path)

@@ -22,11 +22,11 @@ from ..core.files import replacing
 from ..core.runner import Batch
 from ..models.pytorch.packing import Packing
 from ..models.pytorch.pretrained import DistilBertPreTrainedModel
+from ..weights.folder import QUANTIZATION
 from .encoder import SITES
 from .precision import DTYPES
 from .products import Scale, quantize_weight
 
-FILE = "quantization.safetensors"
 KEPT_TOKENS = 512  # a site; the rest is only looked at for its largest values
 SMOOTHINGS = (0.0, 0.3, 0.5, 0.7)
 SHARES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
@@ -58,7 +58,7 @@ class Quantization:
             f"{name}.range": np.array([scale.low, scale.high], dtype=np.float32) for name, scale in self.scales.items()
         }
         about = {"format": "distilbert", "beside": self.beside, "measured": json.dumps(dict(self.measured))}
-        with replacing(folder / FILE) as temporary:
+        with replacing(folder / QUANTIZATION) as temporary:
             save_file(tensors, temporary, about)
 
     @classmethod
@@ -68,7 +68,7 @@ class Quantization:
         Raises:
             WeightsError: it is damaged.
         """
-        path = folder / FILE
+        path = folder / QUANTIZATION
         if not path.is_file():
             return None
         try:

@@ -17,6 +17,7 @@ from .msgpack import open_msgpack, save_msgpack
 from .tensors import Tensors, open_safetensors, open_torch_files, save_safetensors, save_torch_file
 
 SAFETENSORS = "model.safetensors"
+QUANTIZATION = "quantization.safetensors"  # beside the weights: what the engine needs to run them in int8
 TORCH = "pytorch_model.bin"
 H5 = "tf_model.h5"
 MSGPACK = "flax_model.msgpack"

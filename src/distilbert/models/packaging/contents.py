@@ -14,7 +14,7 @@ from ...core.errors import InputError, TokenizerError, WeightsError, WeightsMism
 from ...core.files import read_config_file, write_json
 from ...core.schema import HEADS, Head, head_of
 from ...text.files import load_spec
-from ...weights.folder import SAFETENSORS, open_tensors
+from ...weights.folder import QUANTIZATION, SAFETENSORS, open_tensors
 from ...weights.hub import TOKENIZER_FILES
 from ...weights.installed import CONFIG
 from ...weights.match import match
@@ -46,8 +46,8 @@ class Contents:
 def collect(source: Path, target: Path, dtype: str) -> Contents:
     """Write what a package holds of the model folder ``source`` into the new folder ``target``.
 
-    These are ``config.json``, ``model.safetensors``, the tokenizer's files, the model card, licences and notices;
-    whatever else is in the folder, such as checkpoints, stays behind.
+    These are ``config.json``, ``model.safetensors``, the tokenizer's files, what ``distilbert quantize`` found, the
+    model card, licences and notices; whatever else is in the folder, such as checkpoints, stays behind.
 
     Args:
         source: a model folder, with weights in any format.
@@ -70,7 +70,7 @@ def collect(source: Path, target: Path, dtype: str) -> Contents:
     target.mkdir()
     licenses = tuple(sorted(path.name for path in source.iterdir() if LICENSE.fullmatch(path.name) and path.is_file()))
     card = source / CARD
-    for name in (*TOKENIZER_FILES, CARD, *licenses):
+    for name in (*TOKENIZER_FILES, QUANTIZATION, CARD, *licenses):
         if (source / name).is_file():
             shutil.copyfile(source / name, target / name)
     _write_weights(source, target, DTYPES[dtype])

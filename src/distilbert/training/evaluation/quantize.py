@@ -10,11 +10,11 @@ from typing import Any
 
 from ...core.errors import DataError, InputError
 from ...engine.gate import GateError, Outcome, Trial, check_drop, check_machine, find_quantization
-from ...engine.quantization import FILE
 from ...engine.ranking import Progress
 from ...tasks import Task
 from ...tasks.pipeline import pipeline
 from ...tasks.registry import find_task
+from ...weights.folder import QUANTIZATION
 from ...weights.hub import resolve
 from ..data.examples import FINETUNE_TASKS, Example, TextExample
 from ..data.labelled import read_examples
@@ -90,7 +90,7 @@ def quantize(
     check_machine()
     folder, target = resolve(model), Path(output)
     check_target(target, folder, overwrite)
-    if (folder / FILE).exists():
+    if (folder / QUANTIZATION).exists():
         raise InputError(f"{model} is quantized already; name the model that it was made of.")
     loaded = _load(model, task, threads)
     texts = _read_texts(loaded.task, os.fspath(calibration), columns, delimiter)

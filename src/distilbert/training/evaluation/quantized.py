@@ -10,8 +10,9 @@ from typing import Any
 
 from ...core.errors import InputError
 from ...core.files import write_text
-from ...engine.quantization import FILE, Quantization
+from ...engine.quantization import Quantization
 from ...models.packaging.contents import CARD, collect
+from ...weights.folder import QUANTIZATION
 from ..reports.card import prose
 from ..reports.figures import metric_name
 
@@ -86,8 +87,8 @@ def section(measured: Mapping[str, Any]) -> str:
         f"| int8 | {measured['int8']:.2f} |\n| drop | {measured['drop']:.2f} (allowed: {measured['max_drop']:g}) |",
         f"Measured on {data['examples']:,} examples of `{prose(data['name'])}`{answers}; calibrated on "
         f"{calibration['texts']:,} texts of `{prose(calibration['name'])}`. CPU: {prose(measured['cpu'])}.",
-        f"`{FILE}` holds the scales of activations; the weights are those of the model it was made of, and other "
-        "libraries load them as they did.",
+        f"`{QUANTIZATION}` holds the scales of activations; the weights are those of the model it was made of, and "
+        "other libraries load them as they did.",
     ]
     return "\n\n".join(lines) + "\n"
 
