@@ -73,6 +73,7 @@ class Contest:
 
     players: dict[str, Player] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    threads: int = 1
 
     def leave_out(self, key: str, error: Exception) -> None:
         """Go on without a contestant."""
@@ -84,6 +85,7 @@ class Contest:
 
     def start(self, entries: dict[str, Entry], model: Path, cache: Path, threads: int) -> None:
         """Load all contestants that are not left out yet."""
+        self.threads = threads
         for key, entry in entries.items():
             if key in self.left_out:
                 continue
@@ -116,6 +118,8 @@ class Contest:
             for key in keys[first:] + keys[:first]:
                 gc.collect()
                 time.sleep(PAUSE)
+                if "torch" in sys.modules:  # CTranslate2 sets OpenMP's number of threads for everyone in the process
+                    sys.modules["torch"].set_num_threads(self.threads)
                 try:
                     before = time.perf_counter()
                     run(key, self.players[key])

@@ -33,6 +33,7 @@ _MODULES = {
     "models.packaging.package": ["package"],
     "tasks.pipeline": ["pipeline"],
     "engine.runner": ["EngineRunner"],
+    "engine.gate": ["GateError"],
     "engine.export.export": ["export"],
     "weights.installed": ["installed_models"],
     "training.config": ["DistillConfig", "PretrainConfig"],
@@ -40,6 +41,7 @@ _MODULES = {
     "training.evaluation.evaluate": ["evaluate"],
     "training.finetuning.config": ["FinetuneConfig"],
     "training.finetuning.run": ["finetune"],
+    "training.evaluation.quantize": ["quantize"],
     "training.distill": ["distill", "pretrain"],
 }  # fmt: skip
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
@@ -86,6 +88,7 @@ if TYPE_CHECKING:
     from .core.errors import WeightsError as WeightsError
     from .core.errors import WeightsMismatchError as WeightsMismatchError
     from .engine.export.export import export as export
+    from .engine.gate import GateError as GateError
     from .engine.runner import EngineRunner as EngineRunner
     from .models.auto import AutoConfig as AutoConfig
     from .models.auto import AutoModel as AutoModel
@@ -141,6 +144,7 @@ if TYPE_CHECKING:
     from .training.distill import pretrain as pretrain
     from .training.evaluation.config import EvaluateConfig as EvaluateConfig
     from .training.evaluation.evaluate import evaluate as evaluate
+    from .training.evaluation.quantize import quantize as quantize
     from .training.finetuning.config import FinetuneConfig as FinetuneConfig
     from .training.finetuning.run import finetune as finetune
     from .weights.installed import installed_models as installed_models
