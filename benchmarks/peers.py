@@ -12,6 +12,9 @@ of some on a sample, before the rounds; whoever has no pipeline of its own gets 
 tokenizer. transformers, which takes texts as they come, is timed on about ten seconds of them, thinned evenly. The
 order of turns moves from round to round. Where time is short, there are fewer rounds; the further numbers of threads
 get every ``--thin-more``-th text. A contestant that cannot run is named with its reason.
+
+CTranslate2 and PyTorch share one OpenMP, and with both in a process PyTorch's threads sleep between two loops: some two
+milliseconds a request. For latencies of transformers and ours, leave CTranslate2 out by ``--contestants``.
 """
 
 from __future__ import annotations

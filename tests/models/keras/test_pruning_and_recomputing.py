@@ -141,6 +141,7 @@ def test_head_masks_have_gradients_with_checkpointing() -> None:
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_training_with_checkpointing(policy: str) -> None:
+    keras.utils.set_random_seed(0)  # of dropout, whose luck decides how far eight steps lead
     model = twin_of(eager("ForSequenceClassification", **DROPOUT), dtype=policy)
     model.gradient_checkpointing_enable()
     model.compile(keras.optimizers.Adam(1e-2), jit_compile=policy != "float32")

@@ -30,6 +30,7 @@ def finish(config: FinetuneConfig, folder: Path, data: dict[str, Any], labels: L
                 model=str(folder),
                 compare=config.teacher,
                 task=config.task,
+                precision="fp32",  # figures that are the same on every machine
                 data=config.eval_data,
                 columns=config.columns,
                 delimiter=config.delimiter,
