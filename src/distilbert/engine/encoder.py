@@ -105,19 +105,19 @@ class Encoder:
         assert layer.query is not None
         source = x if x8 is None else x8
         q = layer.query(source if wanted is None else source[wanted])
-        if layer.keys is not None and wanted is not None and self._few(spans, layer):
+        if layer.keys is not None and wanted is not None and self._few(spans):
             context = self._attend_unprojected(layer, q, x, spans)
         else:
             k, v = layer.qkv(source).chunk(2, dim=1)
             context = self._attend(layer, q, k, v, spans)
         return self._after(layer, chosen, context, None)[0]
 
-    def _few(self, spans: Spans, layer: Layer) -> bool:
+    def _few(self, spans: Spans) -> bool:
         """Say whether attention to hidden states is cheaper than keys and values of all tokens."""
         if int(spans.keys[-1]) <= SHORT:
             return False
         most = int(spans.queries.diff().max()) if len(spans.queries) > 1 else 0
-        return KERNEL_COST * most * layer.heads < layer.heads * self._head_dim
+        return KERNEL_COST * most < self._head_dim
 
     def _attend(self, layer: Layer, q: Tensor, k: Tensor, v: Tensor, spans: Spans) -> Tensor:
         return self._operations.attend(q, k, v, spans, layer.heads, self._head_dim**-0.5, layer.out.quantizer)

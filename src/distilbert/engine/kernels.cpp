@@ -179,36 +179,18 @@ void normalize(float* x, const float* gain, const float* shift, int count, float
 // Rows below which waking other threads takes longer than they save.
 inline int threads_for(int64_t rows, int dim, int threads) { return rows * dim < 32768 ? 1 : threads; }
 
-template <class Type>
-void add_norm_of(const Type* x, const Type* y, int64_t rows, int dim, const float* gain, const float* shift,
-                 float epsilon, Type* out, Quantizer quantizer, uint8_t* bytes, int threads) {
+// LayerNorm of the sum of two rows of dim; first(t) and second(t) say where those of row t are.
+template <class Type, class First, class Second>
+void add_norm_of(const First& first, const Second& second, int64_t rows, int dim, const float* gain,
+                 const float* shift, float epsilon, Type* out, Quantizer quantizer, uint8_t* bytes, int threads) {
     threads = threads_for(rows, dim, threads);
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
         std::vector<float> row(dim);
 #pragma omp for schedule(static)
         for (int64_t t = 0; t < rows; t++) {
-            copy_in(row.data(), x + t * dim, dim);
-            add_in(row.data(), y + t * dim, dim);
-            normalize(row.data(), gain, shift, dim, epsilon);
-            copy_out(out + t * dim, row.data(), dim);
-            if (bytes) quantizer.write(bytes + t * dim, row.data(), dim);
-        }
-    }
-}
-
-template <class Type>
-void embed_norm_of(const int64_t* ids, const int64_t* places, int64_t rows, int dim, const Type* words,
-                   const Type* positions, const float* gain, const float* shift, float epsilon, Type* out,
-                   Quantizer quantizer, uint8_t* bytes, int threads) {
-    threads = threads_for(rows, dim, threads);
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-        std::vector<float> row(dim);
-#pragma omp for schedule(static)
-        for (int64_t t = 0; t < rows; t++) {
-            copy_in(row.data(), words + ids[t] * dim, dim);
-            add_in(row.data(), positions + places[t] * dim, dim);
+            copy_in(row.data(), first(t), dim);
+            add_in(row.data(), second(t), dim);
             normalize(row.data(), gain, shift, dim, epsilon);
             copy_out(out + t * dim, row.data(), dim);
             if (bytes) quantizer.write(bytes + t * dim, row.data(), dim);
@@ -562,26 +544,29 @@ EXPORT int version() { return 2; }
 EXPORT void add_norm(int is_bf16, const void* x, const void* y, int64_t rows, int dim, const float* gain,
                      const float* shift, float epsilon, void* out, const float* factor, float zero, uint8_t* bytes,
                      int threads) {
-    Quantizer quantizer{factor, zero};
+    const auto run = [&](auto* x, auto* y, auto* out) {
+        add_norm_of([=](int64_t t) { return x + t * dim; }, [=](int64_t t) { return y + t * dim; }, rows, dim, gain,
+                    shift, epsilon, out, Quantizer{factor, zero}, bytes, threads);
+    };
     if (is_bf16)
-        add_norm_of((const bf16*)x, (const bf16*)y, rows, dim, gain, shift, epsilon, (bf16*)out, quantizer, bytes,
-                    threads);
+        run((const bf16*)x, (const bf16*)y, (bf16*)out);
     else
-        add_norm_of((const float*)x, (const float*)y, rows, dim, gain, shift, epsilon, (float*)out, quantizer, bytes,
-                    threads);
+        run((const float*)x, (const float*)y, (float*)out);
 }
 
 // words[ids] + positions[places], then LayerNorm.
 EXPORT void embed_norm(int is_bf16, const int64_t* ids, const int64_t* places, int64_t rows, int dim, const void* words,
                        const void* positions, const float* gain, const float* shift, float epsilon, void* out,
                        const float* factor, float zero, uint8_t* bytes, int threads) {
-    Quantizer quantizer{factor, zero};
+    const auto run = [&](auto* words, auto* positions, auto* out) {
+        add_norm_of([=](int64_t t) { return words + ids[t] * dim; },
+                    [=](int64_t t) { return positions + places[t] * dim; }, rows, dim, gain, shift, epsilon, out,
+                    Quantizer{factor, zero}, bytes, threads);
+    };
     if (is_bf16)
-        embed_norm_of(ids, places, rows, dim, (const bf16*)words, (const bf16*)positions, gain, shift, epsilon,
-                      (bf16*)out, quantizer, bytes, threads);
+        run((const bf16*)words, (const bf16*)positions, (bf16*)out);
     else
-        embed_norm_of(ids, places, rows, dim, (const float*)words, (const float*)positions, gain, shift, epsilon,
-                      (float*)out, quantizer, bytes, threads);
+        run((const float*)words, (const float*)positions, (float*)out);
 }
 
 // Attention of queries [q_offsets[b], q_offsets[b + 1]) over keys [k_offsets[b], k_offsets[b + 1]) for each sequence b.

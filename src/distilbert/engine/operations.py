@@ -240,7 +240,7 @@ class PlainOperations:
         y = F.gelu(y) if product.gelu else y
         if product.dtype != torch.uint8:
             return y.to(product.dtype)
-        return (y / product.step + product.zero).round().clamp(0, 255).to(torch.uint8)
+        return Quantizer(torch.tensor(1 / product.step), product.zero)(y)
 
 
 @functools.cache

@@ -150,7 +150,7 @@ class Int8Product:
     """In int8: inputs in uint8 with one step, weights with one for each output; sums are exact.
 
     Args:
-        weight: (M, K).
+        numbers: weights (M, K) as :func:`quantize_weight` gives them, and steps: (M,).
         bias: (M,).
         scale: of the inputs.
         dtype: of the result.
@@ -160,18 +160,19 @@ class Int8Product:
 
     def __init__(
         self,
-        weight: Tensor,
+        numbers: Tensor,
+        steps: Tensor,
         bias: Tensor,
         scale: Scale,
         dtype: torch.dtype,
-        activation: str = "",
-        result: Scale | None = None,
+        activation: str,
+        result: Scale | None,
     ) -> None:
         self.quantizer: Quantizer | None = scale.quantizer()
         self._step, self._zero = scale.step, scale.zero
-        numbers, self._steps = quantize_weight(weight.float() * scale.smooth)
-        self._weight = torch.ops.onednn.qlinear_prepack(numbers, [ROWS_EXPECTED, weight.shape[1]])
-        self._zeros = torch.zeros(len(weight), dtype=torch.int64)
+        self._steps = steps
+        self._weight = torch.ops.onednn.qlinear_prepack(numbers, [ROWS_EXPECTED, numbers.shape[1]])
+        self._zeros = torch.zeros(len(numbers), dtype=torch.int64)
         self._bias = bias.float()
         self._dtype = dtype if result is None else torch.uint8
         self._result = (1.0, 0) if result is None else (result.step, result.zero)
@@ -196,18 +197,15 @@ def int8_product(
     result: Scale | None,
     operations: Operations,
 ) -> Product:
-    """Return a product in int8; arguments as in :class:`Int8Product`, few rows as in :func:`float_product`."""
-    many = Int8Product(weight, bias, scale, dtype, activation, result)
+    """Return a product in int8, whose weights (M, K) are quantized here; few rows as in :func:`float_product`."""
+    numbers, steps = quantize_weight(weight.float() * scale.smooth)
+    many = Int8Product(numbers, steps, bias, scale, dtype, activation, result)
     if activation not in ("", "gelu") or not operations.multiplies(torch.uint8, weight.shape[1]):
         return many
-    numbers, steps = quantize_weight(weight.float() * scale.smooth)
     factor = steps * scale.step
     shift = bias.float() - factor * scale.zero * numbers.float().sum(dim=1)
-    gelu, returned = (
-        activation == "gelu",
-        (dtype, 1.0, 0) if result is None else (torch.uint8, result.step, result.zero),
-    )
-    return FewOrMany(FewRows(numbers, factor, shift, gelu, *returned), many, operations)
+    returned = (dtype, 1.0, 0) if result is None else (torch.uint8, result.step, result.zero)
+    return FewOrMany(FewRows(numbers, factor, shift, activation == "gelu", *returned), many, operations)
 
 
 def quantize_weight(weight: Tensor) -> tuple[Tensor, Tensor]:

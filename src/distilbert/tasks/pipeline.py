@@ -12,11 +12,12 @@ from ..core.errors import InputError, UnsupportedArchitectureError
 from ..core.runner import Runner
 from ..core.schema import Head, head_of
 from ..models.frameworks import FRAMEWORKS, framework_of
+from ..weights.hub import resolve
 from .base import Task
 from .batching import BATCH_TOKENS
 from .defaults import default_model
 from .registry import find_task, tasks_for
-from .runners import EXPORTED, Choice, folder_of
+from .runners import EXPORTED, Choice
 
 
 def pipeline(
@@ -146,7 +147,7 @@ def _load(
     if not isinstance(config, DistilBertConfig):
         config = AutoConfig.from_pretrained(name if config is None else config, **hub)
     if choice.runner in EXPORTED:
-        runner = choice.exported(folder_of(name, hub))
+        runner = choice.exported(resolve(name, **hub))
         _check_fit(runner.head, wanted, str(name))
         return Loaded(runner, None)
     model_class = choice.framework.model_class(_head(config, name, wanted))
@@ -154,7 +155,7 @@ def _load(
     # Another type or an implementation of attention that was asked for is the framework's own matter.
     other_type = str(options.get("dtype", "float32")).removeprefix("torch.") != "float32"
     plain = other_type or "attn_implementation" in options
-    return Loaded(choice.put(model, device, plain, folder_of(name, hub)), model)
+    return Loaded(choice.put(model, device, plain, resolve(name, **hub)), model)
 
 
 def _wrap(model: Any, choice: Choice, wanted: type[Task[Any]] | None, device: Any) -> Loaded:

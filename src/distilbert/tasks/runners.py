@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,10 +100,3 @@ class Choice:
         engine = importlib.import_module("distilbert.engine.runner").EngineRunner
         runner: Runner = engine(model, self.precision or "auto", self.threads, quantization)
         return runner
-
-
-def folder_of(name: str | os.PathLike[str], hub: dict[str, Any]) -> Path:
-    """Return the folder of a model by its name."""
-    from ..weights.hub import resolve
-
-    return resolve(name, **hub)

@@ -10,12 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ...core.config import DistilBertConfig
-from ...core.runner import Batch, Runner
-from ...core.schema import Head
 from ...tasks import Task
 from ..data.examples import Example
 from .predictions import predict
+from .scoring import Recorder
 
 REQUESTS = 100
 WARM_UP = 3
@@ -46,29 +44,6 @@ class Speed:
     tokens_per_second: float
 
 
-class CountingRunner:
-    """Passes batches on to a runner and counts their tokens."""
-
-    def __init__(self, runner: Runner) -> None:
-        self._runner = runner
-        self.tokens = 0
-
-    @property
-    def config(self) -> DistilBertConfig:
-        """Configuration of the model."""
-        return self._runner.config
-
-    @property
-    def head(self) -> Head:
-        """Its head."""
-        return self._runner.head
-
-    def __call__(self, batch: Batch) -> dict[str, np.ndarray]:
-        """Run the model; see :class:`distilbert.core.runner.Runner`."""
-        self.tokens += len(batch.input_ids)
-        return self._runner(batch)
-
-
 def speeds(tasks: Mapping[str, Task[Any]], examples: Sequence[Example], rounds: int = 3) -> dict[str, Speed]:
     """Measure tasks in turn, so that what else the machine does meets them alike.
 
@@ -90,9 +65,9 @@ def speeds(tasks: Mapping[str, Task[Any]], examples: Sequence[Example], rounds: 
     for _ in range(rounds):
         for name, task in tasks.items():
             counted = copy.copy(task)
-            counted.runner = runner = CountingRunner(task.runner)
+            counted.runner = recorder = Recorder(task.runner)
             best[name] = min(best[name], _seconds(counted, batch))
-            tokens[name] = runner.tokens
+            tokens[name] = sum(len(each.input_ids) for each in recorder.batches)
     return {name: _speed(taken[name], len(batch), tokens[name], best[name]) for name in tasks}
 
 
