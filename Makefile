@@ -53,7 +53,7 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt hatch_build.py src/distilbert/engine/kernels.cpp packages/distilbert-mini-sst2/pyproject.toml
+$(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt hatch_build.py $(wildcard src/distilbert/engine/kernels/*) packages/distilbert-mini-sst2/pyproject.toml
 	@echo "Installing into $(VENV), a minute or two the first time ..."
 	@$(PIP) -e '.[torch]' -e packages/distilbert-mini-sst2
 	@touch $@

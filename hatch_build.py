@@ -49,7 +49,7 @@ class KernelsHook(BuildHookInterface[Any]):
 
         def compile_set(name: str) -> Path | None:
             path, new = target / f"{name}.so", target / f".{name}.new"
-            command = [compiler, *FLAGS, *sets[name], str(root / ENGINE / "kernels.cpp"), "-o", str(new)]
+            command = [compiler, *FLAGS, *sets[name], str(root / ENGINE / "kernels" / "kernels.cpp"), "-o", str(new)]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 self.app.display_warning(f"{name}: not compiled; {done.stderr.strip()[:300]}")

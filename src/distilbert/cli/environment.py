@@ -58,7 +58,7 @@ def engine() -> dict[str, Any]:
         require("torch", "torch")
     except MissingExtraError:
         return {}
-    from ..engine.operations import operations
+    from ..engine.library import operations
     from ..engine.precision import available, pick_precision
 
     return {

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..models.pytorch.modeling import ACTIVATIONS
-from .operations import FewRows, Operations, Quantizer
+from .operations import Operations, Packed, Quantizer, pack
 
 ROWS_EXPECTED = 1024  # tokens that the layout of weights is chosen for; any number runs
-FEW = {torch.float32: 4, torch.bfloat16: 8, torch.uint8: 16}  # rows up to which our kernel is faster than oneDNN
+FEW = 16  # rows up to which reading the weights, which our kernel is good at, takes longer than AMX takes to multiply
 FUSED = {  # activation of a config -> oneDNN's name and algorithm
     "": ("none", ""),
     "gelu": ("gelu", "none"),
@@ -71,28 +71,51 @@ class Product(Protocol):
 def float_product(
     weight: Tensor, bias: Tensor, dtype: torch.dtype, activation: str = "", operations: Operations | None = None
 ) -> Product:
-    """Return a product in fp32 or bf16: with laid-out weights where oneDNN has kernels for this CPU.
-
-    With ``operations``, few rows go to their kernel, which keeps a second copy of the weights (in fp32: the model's).
-    """
+    """Return a product in fp32 or bf16: by our kernel, or by oneDNN, or by PyTorch's operators where neither can."""
+    ours = None
+    if operations is not None and activation in ("", "gelu") and operations.multiplies(dtype, weight.shape[1]):
+        numbers = weight.to(dtype)
+        packed = Packed(pack(numbers), len(numbers), dtype, None, bias.float(), activation == "gelu", dtype)
+        ours = PackedProduct(packed, None, operations)
+        if not _for_amx(dtype):
+            return ours
     laid_out = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
     many = (FloatProduct if laid_out else PlainProduct)(weight, bias, dtype, activation)
-    if operations is None or activation not in ("", "gelu") or not operations.multiplies(dtype, weight.shape[1]):
-        return many
-    few = FewRows(weight.to(dtype).contiguous(), None, bias.float(), activation == "gelu", dtype)
-    return FewOrMany(few, many, operations)
+    return many if ours is None else FewOrMany(ours, many)
+
+
+def _for_amx(dtype: torch.dtype) -> bool:
+    """Say whether oneDNN multiplies many rows in tiles of AMX, which our kernel has no instructions for."""
+    return dtype != torch.float32 and torch.cpu._is_amx_tile_supported()
+
+
+class PackedProduct:
+    """By our kernel.
+
+    Args:
+        packed: the product.
+        quantizer: of its inputs.
+        operations: that have the kernel.
+    """
+
+    def __init__(self, packed: Packed, quantizer: Quantizer | None, operations: Operations) -> None:
+        self._packed, self.quantizer, self._operations = packed, quantizer, operations
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """See :class:`Product`."""
+        return self._operations.multiply(x.contiguous(), self._packed)
 
 
 class FewOrMany:
     """Two ways to one product, chosen by the number of rows."""
 
-    def __init__(self, few: FewRows, many: Product, operations: Operations) -> None:
-        self._few, self._many, self._operations = few, many, operations
+    def __init__(self, few: Product, many: Product) -> None:
+        self._few, self._many = few, many
         self.quantizer = many.quantizer
 
     def __call__(self, x: Tensor) -> Tensor:
         """See :class:`Product`."""
-        return self._operations.multiply(x.contiguous(), self._few) if len(x) <= FEW[x.dtype] else self._many(x)
+        return self._few(x) if len(x) <= FEW else self._many(x)
 
 
 class ProductLinear(nn.Module):
@@ -197,15 +220,19 @@ def int8_product(
     result: Scale | None,
     operations: Operations,
 ) -> Product:
-    """Return a product in int8, whose weights (M, K) are quantized here; few rows as in :func:`float_product`."""
+    """Return a product in int8, whose weights (M, K) are quantized here; by what, see :func:`float_product`."""
     numbers, steps = quantize_weight(weight.float() * scale.smooth)
+    ours = None
+    if activation in ("", "gelu") and operations.multiplies(torch.uint8, weight.shape[1]):
+        factor = steps * scale.step
+        shift = bias.float() - factor * scale.zero * numbers.float().sum(dim=1)
+        returned = (dtype, 1.0, 0) if result is None else (torch.uint8, result.step, result.zero)
+        packed = Packed(pack(numbers), len(numbers), torch.int8, factor, shift, activation == "gelu", *returned)
+        ours = PackedProduct(packed, scale.quantizer(), operations)
+        if not _for_amx(torch.uint8):
+            return ours
     many = Int8Product(numbers, steps, bias, scale, dtype, activation, result)
-    if activation not in ("", "gelu") or not operations.multiplies(torch.uint8, weight.shape[1]):
-        return many
-    factor = steps * scale.step
-    shift = bias.float() - factor * scale.zero * numbers.float().sum(dim=1)
-    returned = (dtype, 1.0, 0) if result is None else (torch.uint8, result.step, result.zero)
-    return FewOrMany(FewRows(numbers, factor, shift, activation == "gelu", *returned), many, operations)
+    return many if ours is None else FewOrMany(ours, many)
 
 
 def quantize_weight(weight: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ from ..core.schema import Head
 from ..models.pytorch.packing import Packing
 from ..models.pytorch.pretrained import DistilBertPreTrainedModel
 from .encoder import Encoder
-from .operations import operations
+from .library import operations
 from .precision import DTYPES, has_bf16, pick_precision, pick_threads
 from .products import ProductLinear, float_product
 from .quantization import Quantization

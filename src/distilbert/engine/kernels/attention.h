@@ -1,0 +1,214 @@
+// Attention within each sequence of a packed batch. Legend: Q queries and K keys of one sequence, H head dim.
+
+#pragma once
+
+#include "vectors.h"
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int ROWS = 6, COLUMNS = 4;  // rows and vectors of a product whose sums fill the registers
+#else
+constexpr int ROWS = 4, COLUMNS = 2;
+#endif
+constexpr float LOWEST = -1e30f;
+
+// (K, H) with a stride -> (H, width) in fp32, zeros beyond K; width is a multiple of WIDTH.
+template <class Type>
+void transpose(const Type* from, int64_t stride, int keys, int dim, float* to, int width) {
+    for (int t = 0; t < keys; t += WIDTH) {
+        int h = 0;
+        for (; h + WIDTH <= dim; h += WIDTH) {
+            Floats square[WIDTH], next[WIDTH];
+            for (int i = 0; i < WIDTH; i++) square[i] = t + i < keys ? load(from + (t + i) * stride + h) : Floats{};
+            for (int round = 1; round < WIDTH; round *= 2) {
+                for (int i = 0; i < WIDTH / 2; i++) {
+                    next[2 * i] = zip_low(square[i], square[i + WIDTH / 2]);
+                    next[2 * i + 1] = zip_high(square[i], square[i + WIDTH / 2]);
+                }
+                for (int i = 0; i < WIDTH; i++) square[i] = next[i];
+            }
+            for (int i = 0; i < WIDTH; i++) store(to + int64_t(h + i) * width + t, square[i]);
+        }
+        for (; h < dim; h++)
+            for (int i = 0; i < WIDTH; i++)
+                to[int64_t(h) * width + t + i] = t + i < keys ? one(from + (t + i) * stride + h) : 0.0f;
+    }
+}
+
+// put(r, c, sums) for ROWS rows and N vectors of columns from column c on: sums over k of a[r][k] * b[k][column].
+template <class Kind, int N, class Put>
+inline void product(const float* const* a, const float* b, int b_stride, int depth, int c, Put& put) {
+    typename Kind::Sum sums[ROWS][N] = {};
+    for (int k = 0; k < depth; k++) {
+        Floats columns[N];
+        for (int n = 0; n < N; n++) columns[n] = load(b + int64_t(k) * b_stride + c + n * WIDTH);
+        for (int r = 0; r < ROWS; r++)
+            for (int n = 0; n < N; n++) sums[r][n] = Kind::add(sums[r][n], a[r][k], columns[n]);
+    }
+    for (int r = 0; r < ROWS; r++)
+        for (int n = 0; n < N; n++) put(r, c + n * WIDTH, Kind::finish(sums[r][n]));
+}
+
+template <class Kind, class Put>
+void products(const float* const* a, const float* b, int b_stride, int depth, int width, Put& put) {
+    int c = 0;
+    for (; c + COLUMNS * WIDTH <= width; c += COLUMNS * WIDTH) product<Kind, COLUMNS>(a, b, b_stride, depth, c, put);
+    switch ((width - c) / WIDTH) {
+        case 3: product<Kind, 3>(a, b, b_stride, depth, c, put); break;
+        case 2: product<Kind, 2>(a, b, b_stride, depth, c, put); break;
+        case 1: product<Kind, 1>(a, b, b_stride, depth, c, put); break;
+    }
+}
+
+// Keeps scores, and the highest of each row; what stands beyond the keys counts for nothing.
+struct Scores {
+    float* to;
+    int stride, keys;
+    Floats best[ROWS];
+    Scores(float* to, int stride, int keys) : to(to), stride(stride), keys(keys) {
+        for (int r = 0; r < ROWS; r++) best[r] = all(LOWEST);
+    }
+    void operator()(int r, int c, Floats x) {
+        if (c + WIDTH > keys) {
+            Ints lane;
+            for (int i = 0; i < WIDTH; i++) lane[i] = c + i;
+            x = lane < keys ? x : all(LOWEST);
+        }
+        best[r] = larger(best[r], x);
+        store(to + r * stride + c, x);
+    }
+    // One row -> weights that are not divided by their sum yet; returns the sum. scale is positive, times log2(e).
+    template <class Type>
+    float soften(int r, float scale, Type* weights) const {
+        const float top = maximum(best[r]) * scale;
+        Floats total{};
+        for (int t = 0; t < stride; t += WIDTH) {
+            const Floats weight = power_of_two<sizeof(Type) == 2>(load(to + r * stride + t) * scale - top);
+            store(weights + t, weight);
+            total += weight;
+        }
+        return sum(total);
+    }
+};
+
+// (K, H) with a stride -> (K, padded) in fp32, zeros beyond H.
+template <class Type>
+void lay_out(const Type* from, int64_t stride, int keys, int dim, float* to, int padded) {
+    for (int t = 0; t < keys; t++) {
+        copy_in(to + int64_t(t) * padded, from + t * stride, dim);
+        for (int c = dim; c < padded; c++) to[int64_t(t) * padded + c] = 0.0f;
+    }
+}
+
+#if defined(__AVX512BF16__)
+// (K, H) of bf16 -> (K / 2 rounded up, H) of pairs: two keys of a channel beside each other. H is a multiple of WIDTH.
+void lay_out_pairs(const bf16* from, int64_t stride, int keys, int dim, float* to) {
+    for (int t = 0; t < keys; t += 2) {
+        const bf16 *first = from + t * stride, *second = first + stride;
+        for (int c = 0; c < dim; c += WIDTH) {
+            Ints pair = __builtin_convertvector(*reinterpret_cast<const Halves*>(first + c), Ints);
+            if (t + 1 < keys) pair |= __builtin_convertvector(*reinterpret_cast<const Halves*>(second + c), Ints) << 16;
+            store(to + int64_t(t / 2) * dim + c, (Floats)pair);
+        }
+    }
+}
+#endif
+
+struct Scratch {
+    std::vector<float> keys, values, queries, scores, weights;
+    void fit(int width, int count, int dim, int padded) {
+        grow(keys, int64_t(dim) * width);
+        grow(values, int64_t(count + 1) * padded);
+        grow(queries, ROWS * dim);
+        grow(scores, ROWS * width);
+        grow(weights, ROWS * width);
+    }
+    static void grow(std::vector<float>& part, int64_t size) {
+        if (int64_t(part.size()) < size) part.resize(size);
+    }
+};
+
+template <class Type>
+struct Attention {
+    const Type *q, *k, *v;
+    int64_t q_stride, k_stride, v_stride, out_stride;
+    int dim;
+    float scale;
+    Type* out;
+    Quantizer quantizer;
+    uint8_t* bytes;
+
+    bool in_pairs() const {
+#if defined(__AVX512BF16__)
+        return sizeof(Type) == 2 && dim % WIDTH == 0 && q_stride % 2 == 0 && k_stride % 2 == 0;
+#else
+        return false;
+#endif
+    }
+
+    // One head of one sequence: queries [q0, q1) look at keys [k0, k1); channel is where the head begins in a row.
+    void head(int64_t q0, int64_t q1, int64_t k0, int64_t k1, int channel, Scratch& scratch) const {
+        const int count = int(k1 - k0), width = round_up(count, WIDTH), padded = round_up(dim, WIDTH);
+        scratch.fit(width, count, dim, padded);
+        float *keys = scratch.keys.data(), *values = scratch.values.data(), *weights = scratch.weights.data();
+        const Type *first_key = k + k0 * k_stride + channel, *first_value = v + k0 * v_stride + channel;
+        const bool pairs = in_pairs();
+#if defined(__AVX512BF16__)
+        if (pairs) {
+            transpose((const float*)first_key, k_stride / 2, count, dim / 2, keys, width);
+            lay_out_pairs((const bf16*)first_value, v_stride, count, dim, values);
+        }
+#endif
+        if (!pairs) {
+            transpose(first_key, k_stride, count, dim, keys, width);
+            lay_out(first_value, v_stride, count, dim, values, padded);
+        }
+        for (int64_t first = q0; first < q1; first += ROWS) {
+            const int rows = int(q1 - first < ROWS ? q1 - first : ROWS);
+            const float *queries[ROWS], *shares[ROWS];
+            for (int r = 0; r < ROWS; r++) {  // a row too many repeats the last one
+                const Type* from = q + (first + (r < rows ? r : rows - 1)) * q_stride + channel;
+                queries[r] = pairs || sizeof(Type) == 4 ? (const float*)from : scratch.queries.data() + r * dim;
+                if (!pairs && sizeof(Type) == 2) copy_in(scratch.queries.data() + r * dim, from, dim);
+                shares[r] = weights + r * width;
+            }
+            float inverse[ROWS];
+            Scores scores(scratch.scores.data(), width, count);
+            const auto put = [&](int r, int c, Floats x) {
+                if (r < rows) write(first + r, channel, c, x * inverse[r]);
+            };
+#if defined(__AVX512BF16__)
+            if (pairs) {
+                products<Pair>(queries, keys, width, dim / 2, width, scores);
+                for (int r = 0; r < ROWS; r++)
+                    inverse[r] = 1.0f / scores.soften(r, scale * 1.44269504f, (bf16*)(weights + r * width));
+                products<Pair>(shares, values, dim, (count + 1) / 2, dim, put);
+            }
+#endif
+            if (!pairs) {
+                products<Single>(queries, keys, width, dim, width, scores);
+                for (int r = 0; r < ROWS; r++)
+                    inverse[r] = 1.0f / scores.soften(r, scale * 1.44269504f, weights + r * width);
+                products<Single>(shares, values, padded, count, padded, put);
+            }
+        }
+    }
+
+    // A vector of a query's result, from column c of its head on.
+    void write(int64_t query, int channel, int c, Floats x) const {
+        const int64_t at = query * out_stride + channel + c;
+        const int left = dim - c;
+        if (left >= WIDTH) {
+            if (out) store(out + at, x);
+            if (bytes) store(bytes + at, x * load(quantizer.factor + channel + c) + quantizer.zero);
+            return;
+        }
+        float row[WIDTH];
+        store(row, x);
+        if (out) copy_out(out + at, row, left);
+        if (bytes) Quantizer{quantizer.factor + channel + c, quantizer.zero}.write(bytes + at, row, left);
+    }
+};
+
+}  // namespace

@@ -1,0 +1,105 @@
+// The engine's kernels for packed tokens: embeddings and residual sums with LayerNorm, attention within each sequence, and
+// matrix products. They read and write fp32 or bf16, sum in fp32, and write uint8 beside or instead of that where the next
+// product wants it. One source for every instruction set: the width of a vector is nearly all that differs. operations.py
+// calls these functions and holds their plain twins.
+
+#include "attention.h"
+#include "products.h"
+#include "rows.h"
+
+#define EXPORT extern "C" __attribute__((visibility("default")))
+
+// Counted up with every change of what follows; operations.py names the one that it calls.
+EXPORT int version() { return 3; }
+
+// x + y, then LayerNorm, of rows of dim; bytes may be null.
+EXPORT void add_norm(int is_bf16, const void* x, const void* y, int64_t rows, int dim, const float* gain,
+                     const float* shift, float epsilon, void* out, const float* factor, float zero, uint8_t* bytes,
+                     int threads) {
+    const auto run = [&](auto* x, auto* y, auto* out) {
+        add_norm_of([=](int64_t t) { return x + t * dim; }, [=](int64_t t) { return y + t * dim; }, rows, dim, gain,
+                    shift, epsilon, out, Quantizer{factor, zero}, bytes, threads);
+    };
+    if (is_bf16)
+        run((const bf16*)x, (const bf16*)y, (bf16*)out);
+    else
+        run((const float*)x, (const float*)y, (float*)out);
+}
+
+// words[ids] + positions[places], then LayerNorm.
+EXPORT void embed_norm(int is_bf16, const int64_t* ids, const int64_t* places, int64_t rows, int dim, const void* words,
+                       const void* positions, const float* gain, const float* shift, float epsilon, void* out,
+                       const float* factor, float zero, uint8_t* bytes, int threads) {
+    const auto run = [&](auto* words, auto* positions, auto* out) {
+        add_norm_of([=](int64_t t) { return words + ids[t] * dim; },
+                    [=](int64_t t) { return positions + places[t] * dim; }, rows, dim, gain, shift, epsilon, out,
+                    Quantizer{factor, zero}, bytes, threads);
+    };
+    if (is_bf16)
+        run((const bf16*)words, (const bf16*)positions, (bf16*)out);
+    else
+        run((const float*)words, (const float*)positions, (float*)out);
+}
+
+// Attention of queries [q_offsets[b], q_offsets[b + 1]) over keys [k_offsets[b], k_offsets[b + 1]) for each sequence b.
+// Strides are in elements, from one row to the next; heads lie side by side in a row.
+EXPORT void attend(int is_bf16, const void* q, int64_t q_stride, const void* k, int64_t k_stride, const void* v,
+                   int64_t v_stride, const int64_t* q_offsets, const int64_t* k_offsets, int sequences, int heads,
+                   int dim, float scale, void* out, int64_t out_stride, const float* factor, float zero,
+                   uint8_t* bytes, int threads) {
+    Quantizer quantizer{factor, zero};
+    Attention<bf16> half{(const bf16*)q, (const bf16*)k, (const bf16*)v, q_stride, k_stride, v_stride, out_stride,
+                         dim, scale, (bf16*)out, quantizer, bytes};
+    Attention<float> full{(const float*)q, (const float*)k, (const float*)v, q_stride, k_stride, v_stride, out_stride,
+                          dim, scale, (float*)out, quantizer, bytes};
+    // Heads of a sequence share what is read into a cache, so a thread takes several where there is enough for all.
+    const int64_t units = int64_t(sequences) * heads, fair = units / (int64_t(threads) * 8);
+    const int chunk = int(fair < 1 ? 1 : fair > heads ? heads : fair);
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        Scratch scratch;
+#pragma omp for schedule(dynamic, chunk)
+        for (int64_t unit = 0; unit < units; unit++) {
+            const int64_t b = unit / heads;  // a sorted batch begins with its longest
+            const int channel = int(unit % heads) * dim;
+            if (q_offsets[b] == q_offsets[b + 1]) continue;
+            if (is_bf16)
+                half.head(q_offsets[b], q_offsets[b + 1], k_offsets[b], k_offsets[b + 1], channel, scratch);
+            else
+                full.head(q_offsets[b], q_offsets[b + 1], k_offsets[b], k_offsets[b + 1], channel, scratch);
+        }
+    }
+}
+
+// Says for which inputs multiply() is there (see Type): how many of their numbers a word holds; a row must be a whole
+// number of words. 0 where it is not.
+EXPORT int multiplies([[maybe_unused]] int type) {
+#if defined(__AVX512F__)
+    if (type == FP32) return 1;
+#endif
+#if defined(__AVX512BF16__)
+    if (type == BF16) return 2;
+#endif
+#if defined(__AVX512VNNI__)
+    if (type == UINT8) return 4;
+#endif
+    return 0;
+}
+
+// activation(x @ weight' * factor + shift) for rows of so many words; packed is (panels, words, 48), see products.h.
+EXPORT void multiply([[maybe_unused]] int type, [[maybe_unused]] const float* x, [[maybe_unused]] int64_t rows,
+                     [[maybe_unused]] int words, [[maybe_unused]] const float* packed, [[maybe_unused]] int outputs,
+                     [[maybe_unused]] const float* factor, [[maybe_unused]] const float* shift,
+                     [[maybe_unused]] int gelu, [[maybe_unused]] int out_type, [[maybe_unused]] float inverse_step,
+                     [[maybe_unused]] float zero, [[maybe_unused]] void* out, [[maybe_unused]] int threads) {
+#if defined(__AVX512F__)
+    const Finish finish{factor, shift, gelu, out_type, inverse_step, zero, out, outputs};
+    if (type == FP32) multiply_all<Single>(x, rows, words, packed, outputs, finish, threads);
+#endif
+#if defined(__AVX512BF16__)
+    if (type == BF16) multiply_all<Pair>(x, rows, words, packed, outputs, finish, threads);
+#endif
+#if defined(__AVX512VNNI__)
+    if (type == UINT8) multiply_all<Four>(x, rows, words, packed, outputs, finish, threads);
+#endif
+}

@@ -1,0 +1,49 @@
+// Row by row: sums of two rows, then LayerNorm.
+
+#pragma once
+
+#include "vectors.h"
+
+namespace {
+
+void normalize(float* x, const float* gain, const float* shift, int count, float epsilon) {
+    Floats total{}, squares{};
+    float rest = 0, square_rest = 0;
+    int c = 0;
+    for (; c + WIDTH <= count; c += WIDTH) total += load(x + c);
+    for (; c < count; c++) rest += x[c];
+    const float mean = (sum(total) + rest) / count;
+    for (c = 0; c + WIDTH <= count; c += WIDTH) {
+        Floats d = load(x + c) - mean;
+        squares += d * d;
+    }
+    for (; c < count; c++) square_rest += (x[c] - mean) * (x[c] - mean);
+    const float scale = 1.0f / std::sqrt((sum(squares) + square_rest) / count + epsilon);
+    for (c = 0; c + WIDTH <= count; c += WIDTH)
+        store(x + c, (load(x + c) - mean) * scale * load(gain + c) + load(shift + c));
+    for (; c < count; c++) x[c] = (x[c] - mean) * scale * gain[c] + shift[c];
+}
+
+// Rows below which waking other threads takes longer than they save.
+inline int threads_for(int64_t rows, int dim, int threads) { return rows * dim < 32768 ? 1 : threads; }
+
+// LayerNorm of the sum of two rows of dim; first(t) and second(t) say where those of row t are.
+template <class Type, class First, class Second>
+void add_norm_of(const First& first, const Second& second, int64_t rows, int dim, const float* gain,
+                 const float* shift, float epsilon, Type* out, Quantizer quantizer, uint8_t* bytes, int threads) {
+    threads = threads_for(rows, dim, threads);
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        std::vector<float> row(dim);
+#pragma omp for schedule(static)
+        for (int64_t t = 0; t < rows; t++) {
+            copy_in(row.data(), first(t), dim);
+            add_in(row.data(), second(t), dim);
+            normalize(row.data(), gain, shift, dim, epsilon);
+            copy_out(out + t * dim, row.data(), dim);
+            if (bytes) quantizer.write(bytes + t * dim, row.data(), dim);
+        }
+    }
+}
+
+}  // namespace

@@ -1,0 +1,218 @@
+// Vectors of the width that the instruction set has, and what all kernels do with them.
+
+#pragma once
+
+#include <omp.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int WIDTH = 16;
+#elif defined(__AVX__)
+constexpr int WIDTH = 8;
+#else
+constexpr int WIDTH = 4;
+#endif
+
+typedef float Floats __attribute__((vector_size(WIDTH * 4), aligned(4)));
+typedef int32_t Ints __attribute__((vector_size(WIDTH * 4), aligned(4)));
+typedef uint16_t Halves __attribute__((vector_size(WIDTH * 2), aligned(2)));
+typedef uint8_t Bytes __attribute__((vector_size(WIDTH), aligned(1)));
+typedef uint16_t bf16;
+
+inline int round_up(int n, int step) { return (n + step - 1) / step * step; }
+
+inline Floats all(float x) { return Floats{} + x; }
+
+inline Floats load(const float* p) { return *reinterpret_cast<const Floats*>(p); }
+
+inline Floats load(const bf16* p) {
+    Ints wide = __builtin_convertvector(*reinterpret_cast<const Halves*>(p), Ints) << 16;
+    return (Floats)wide;  // the same bits
+}
+
+inline void store(float* p, Floats x) { *reinterpret_cast<Floats*>(p) = x; }
+
+inline void store(bf16* p, Floats x) {  // to the nearest, ties to even
+#if defined(__AVX512BF16__)
+    const __m256bh halves = _mm512_cvtneps_pbh((__m512)x);
+    std::memcpy(p, &halves, sizeof halves);
+    return;
+#endif
+    Ints bits = (Ints)x;
+    bits += 0x7fff + ((bits >> 16) & 1);
+    *reinterpret_cast<Halves*>(p) = __builtin_convertvector(bits >> 16, Halves);
+}
+
+inline float one(const float* p) { return *p; }
+
+inline float one(const bf16* p) {
+    uint32_t bits = uint32_t(*p) << 16;
+    float x;
+    std::memcpy(&x, &bits, 4);
+    return x;
+}
+
+inline void put(float* p, float x) { *p = x; }
+
+inline void put(bf16* p, float x) {
+    uint32_t bits;
+    std::memcpy(&bits, &x, 4);
+    *p = bf16((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
+}
+
+inline Floats smaller(Floats a, Floats b) { return a < b ? a : b; }
+inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
+
+inline float sum(Floats x) {
+#if defined(__AVX512F__)
+    return _mm512_reduce_add_ps((__m512)x);
+#else
+    float total = 0;
+    for (int i = 0; i < WIDTH; i++) total += x[i];
+    return total;
+#endif
+}
+
+inline float maximum(Floats x) {
+#if defined(__AVX512F__)
+    return _mm512_reduce_max_ps((__m512)x);
+#else
+    float best = x[0];
+    for (int i = 1; i < WIDTH; i++) best = best < x[i] ? x[i] : best;
+    return best;
+#endif
+}
+
+// 2^x for x <= 0: the whole part by the exponent, the rest by a polynomial, to 1e-7 of the value or, ROUGH, to 1e-4.
+template <bool ROUGH>
+inline Floats power_of_two(Floats x) {
+#if defined(__AVX512F__)
+    const Floats whole = (Floats)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+#else
+    x = larger(x, all(-126.0f));
+    const Floats whole = x + 12582912.0f - 12582912.0f;
+#endif
+    const Floats r = x - whole;
+    Floats p;
+    if (ROUGH) {
+        p = r * 5.5171652604e-2f + 2.4261112093e-1f;
+        p = (p * r + 6.9326098850e-1f) * r + 9.9992807369e-1f;
+    } else {
+        p = r * 1.5345810311e-4f + 1.3399931206e-3f;
+        p = p * r + 9.6184889634e-3f;
+        p = p * r + 5.5503287770e-2f;
+        p = p * r + 2.4022646891e-1f;
+        p = (p * r + 6.9314720574e-1f) * r + 1.0f;
+    }
+#if defined(__AVX512F__)
+    return (Floats)_mm512_scalef_ps((__m512)p, (__m512)whole);
+#else
+    return p * (Floats)((__builtin_convertvector(whole, Ints) + 127) << 23);
+#endif
+}
+
+// To the nearest whole number from 0 to 255.
+inline void store(uint8_t* p, Floats x) {
+    x = larger(x, all(0.0f));
+#if defined(__AVX512F__)
+    _mm_storeu_si128((__m128i*)p, _mm512_cvtusepi32_epi8(_mm512_cvtps_epu32((__m512)x)));
+#else
+    x = smaller(x, all(255.0f)) + 8388608.0f;  // the low bits are the number
+    *reinterpret_cast<Bytes*>(p) = __builtin_convertvector((Ints)x & 255, Bytes);
+#endif
+}
+
+// How a row becomes uint8 for an int8 product: factors by channel.
+struct Quantizer {
+    const float* factor;
+    float zero;
+    void write(uint8_t* out, const float* x, int count) const {
+        int c = 0;
+        for (; c + WIDTH <= count; c += WIDTH) store(out + c, load(x + c) * load(factor + c) + zero);
+        for (; c < count; c++) {
+            uint8_t bytes[WIDTH];
+            store(bytes, all(x[c] * factor[c] + zero));
+            out[c] = bytes[0];
+        }
+    }
+};
+
+template <class Type>
+void copy_in(float* to, const Type* from, int count) {
+    int c = 0;
+    for (; c + WIDTH <= count; c += WIDTH) store(to + c, load(from + c));
+    for (; c < count; c++) to[c] = one(from + c);
+}
+
+template <class Type>
+void copy_out(Type* to, const float* from, int count) {
+    int c = 0;
+    for (; c + WIDTH <= count; c += WIDTH) store(to + c, load(from + c));
+    for (; c < count; c++) put(to + c, from[c]);
+}
+
+template <class Type>
+void add_in(float* to, const Type* from, int count) {
+    int c = 0;
+    for (; c + WIDTH <= count; c += WIDTH) store(to + c, load(to + c) + load(from + c));
+    for (; c < count; c++) to[c] += one(from + c);
+}
+
+// A square of WIDTH rows, turned about its diagonal: each round zips the upper half with the lower one.
+#if defined(__clang__) || __GNUC__ >= 12
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#endif
+inline Floats zip_low(Floats a, Floats b) {
+#if !defined(SHUFFLE)
+    Floats z;
+    for (int i = 0; i < WIDTH; i++) z[i] = i % 2 ? b[i / 2] : a[i / 2];
+    return z;
+#elif defined(__AVX512F__)
+    return SHUFFLE(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+#elif defined(__AVX__)
+    return SHUFFLE(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+#else
+    return SHUFFLE(a, b, 0, 4, 1, 5);
+#endif
+}
+inline Floats zip_high(Floats a, Floats b) {
+#if !defined(SHUFFLE)
+    Floats z;
+    for (int i = 0; i < WIDTH; i++) z[i] = i % 2 ? b[(i + WIDTH) / 2] : a[(i + WIDTH) / 2];
+    return z;
+#elif defined(__AVX512F__)
+    return SHUFFLE(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+#elif defined(__AVX__)
+    return SHUFFLE(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+#else
+    return SHUFFLE(a, b, 2, 6, 3, 7);
+#endif
+}
+
+// What a product multiplies at a time: numbers, or pairs of bf16 whose two products are added.
+struct Single {
+    typedef Floats Sum;
+    static Floats add(Floats sum, float a, Floats b) { return sum + a * b; }
+    static Floats finish(Floats sum) { return sum; }
+};
+#if defined(__AVX512BF16__)
+struct Pair {
+    typedef __m512 Sum;
+    static Sum add(Sum sum, float a, Floats b) {
+        return _mm512_dpbf16_ps(sum, (__m512bh)_mm512_set1_ps(a), (__m512bh)b);
+    }
+    static Floats finish(Sum sum) { return (Floats)sum; }
+};
+#endif
+
+}  // namespace
