@@ -43,8 +43,8 @@ class CompiledOperations:
             number, pointer, pointer, whole, number, pointer, pointer, strided, pointer, *quantizing,
         ]  # fmt: skip
         self._library.multiply.argtypes = [
-            number, pointer, whole, number, pointer, number, pointer, pointer, number, number, strided, strided, pointer,
-            number,
+            number, pointer, whole, number, pointer, number, pointer, pointer, number, number, strided, strided,
+            pointer, number,
         ]  # fmt: skip
         self._library.attend.argtypes = [
             number, pointer, whole, pointer, whole, pointer, whole, pointer, pointer, number, number, number, strided,

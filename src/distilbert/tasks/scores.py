@@ -20,6 +20,8 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
 
 def largest(scores: np.ndarray, k: int) -> list[int]:
     """Indices of the ``k`` largest of ``scores`` (L,), largest first; of equal ones the lower index first."""
+    if k == 1:
+        return [int(scores.argmax())]
     if k < len(scores):
         least = np.partition(scores, len(scores) - k)[len(scores) - k]
         candidates = np.flatnonzero(scores >= least)

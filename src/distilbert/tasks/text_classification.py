@@ -117,7 +117,9 @@ class TextClassification(Task[TextClassificationParams]):
     def decode(self, work: Work, outputs: list[Outputs], params: TextClassificationParams) -> Any:
         """Scores of the labels, sorted or not."""
         scores = self._function(params)(np.stack([output["logits"] for output in outputs]))  # (W, L)
-        if params.aggregation == "max":
+        if len(scores) == 1:
+            scores = scores[0]
+        elif params.aggregation == "max":
             scores = scores.max(axis=0)
         else:
             scores = np.average(scores, axis=0, weights=[len(sequence) for sequence in work.sequences])
