@@ -34,6 +34,7 @@ class Command:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], folder: Path) -> None:
         room = importlib.import_module("distilbert.tasks.pipeline")
+        importlib.import_module("distilbert.training.evaluation.evaluate")  # keeps the pipeline that it finds
         self.folder, self._patch, self._capture = folder, monkeypatch, capfd
         monkeypatch.setattr(room, "pipeline", fake.fake_pipeline)
         monkeypatch.chdir(folder)
