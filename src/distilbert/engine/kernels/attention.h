@@ -23,8 +23,8 @@ void transpose(const Type* from, int64_t stride, int keys, int dim, float* to, i
             for (int i = 0; i < WIDTH; i++) square[i] = t + i < keys ? load(from + (t + i) * stride + h) : Floats{};
             for (int round = 1; round < WIDTH; round *= 2) {
                 for (int i = 0; i < WIDTH / 2; i++) {
-                    next[2 * i] = zip_low(square[i], square[i + WIDTH / 2]);
-                    next[2 * i + 1] = zip_high(square[i], square[i + WIDTH / 2]);
+                    next[2 * i] = zip<0>(square[i], square[i + WIDTH / 2]);
+                    next[2 * i + 1] = zip<WIDTH / 2>(square[i], square[i + WIDTH / 2]);
                 }
                 for (int i = 0; i < WIDTH; i++) square[i] = next[i];
             }
@@ -96,7 +96,7 @@ struct Scores {
 template <class Type>
 void lay_out(const Type* from, int64_t stride, int keys, int dim, float* to, int padded) {
     for (int t = 0; t < keys; t++) {
-        copy_in(to + int64_t(t) * padded, from + t * stride, dim);
+        copy(to + int64_t(t) * padded, from + t * stride, dim);
         for (int c = dim; c < padded; c++) to[int64_t(t) * padded + c] = 0.0f;
     }
 }
@@ -170,7 +170,7 @@ struct Attention {
             for (int r = 0; r < ROWS; r++) {  // a row too many repeats the last one
                 const Type* from = q + (first + (r < rows ? r : rows - 1)) * q_stride + channel;
                 queries[r] = pairs || sizeof(Type) == 4 ? (const float*)from : scratch.queries.data() + r * dim;
-                if (!pairs && sizeof(Type) == 2) copy_in(scratch.queries.data() + r * dim, from, dim);
+                if (!pairs && sizeof(Type) == 2) copy(scratch.queries.data() + r * dim, from, dim);
                 shares[r] = weights + r * width;
             }
             float inverse[ROWS];
@@ -206,7 +206,7 @@ struct Attention {
         }
         float row[WIDTH];
         store(row, x);
-        if (out) copy_out(out + at, row, left);
+        if (out) copy(out + at, row, left);
         if (bytes) Quantizer{quantizer.factor + channel + c, quantizer.zero}.write(bytes + at, row, left);
     }
 };

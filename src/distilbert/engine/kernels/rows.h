@@ -37,10 +37,10 @@ void add_norm_of(const First& first, const Second& second, int64_t rows, int dim
         std::vector<float> row(dim);
 #pragma omp for schedule(static)
         for (int64_t t = 0; t < rows; t++) {
-            copy_in(row.data(), first(t), dim);
+            copy(row.data(), first(t), dim);
             add_in(row.data(), second(t), dim);
             normalize(row.data(), gain, shift, dim, epsilon);
-            copy_out(out + t * dim, row.data(), dim);
+            copy(out + t * dim, row.data(), dim);
             if (bytes) quantizer.write(bytes + t * dim, row.data(), dim);
         }
     }

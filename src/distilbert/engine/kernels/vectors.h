@@ -147,18 +147,11 @@ struct Quantizer {
     }
 };
 
-template <class Type>
-void copy_in(float* to, const Type* from, int count) {
+template <class To, class From>
+void copy(To* to, const From* from, int count) {
     int c = 0;
     for (; c + WIDTH <= count; c += WIDTH) store(to + c, load(from + c));
-    for (; c < count; c++) to[c] = one(from + c);
-}
-
-template <class Type>
-void copy_out(Type* to, const float* from, int count) {
-    int c = 0;
-    for (; c + WIDTH <= count; c += WIDTH) store(to + c, load(from + c));
-    for (; c < count; c++) put(to + c, from[c]);
+    for (; c < count; c++) put(to + c, one(from + c));
 }
 
 template <class Type>
@@ -172,30 +165,19 @@ void add_in(float* to, const Type* from, int count) {
 #if defined(__clang__) || __GNUC__ >= 12
 #define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #endif
-inline Floats zip_low(Floats a, Floats b) {
+template <int FIRST>  // 0 for the lower halves of both, WIDTH / 2 for the upper ones
+inline Floats zip(Floats a, Floats b) {
 #if !defined(SHUFFLE)
     Floats z;
-    for (int i = 0; i < WIDTH; i++) z[i] = i % 2 ? b[i / 2] : a[i / 2];
+    for (int i = 0; i < WIDTH; i++) z[i] = i % 2 ? b[FIRST + i / 2] : a[FIRST + i / 2];
     return z;
 #elif defined(__AVX512F__)
-    return SHUFFLE(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    return SHUFFLE(a, b, FIRST, FIRST + 16, FIRST + 1, FIRST + 17, FIRST + 2, FIRST + 18, FIRST + 3, FIRST + 19,
+                   FIRST + 4, FIRST + 20, FIRST + 5, FIRST + 21, FIRST + 6, FIRST + 22, FIRST + 7, FIRST + 23);
 #elif defined(__AVX__)
-    return SHUFFLE(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+    return SHUFFLE(a, b, FIRST, FIRST + 8, FIRST + 1, FIRST + 9, FIRST + 2, FIRST + 10, FIRST + 3, FIRST + 11);
 #else
-    return SHUFFLE(a, b, 0, 4, 1, 5);
-#endif
-}
-inline Floats zip_high(Floats a, Floats b) {
-#if !defined(SHUFFLE)
-    Floats z;
-    for (int i = 0; i < WIDTH; i++) z[i] = i % 2 ? b[(i + WIDTH) / 2] : a[(i + WIDTH) / 2];
-    return z;
-#elif defined(__AVX512F__)
-    return SHUFFLE(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
-#elif defined(__AVX__)
-    return SHUFFLE(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
-#else
-    return SHUFFLE(a, b, 2, 6, 3, 7);
+    return SHUFFLE(a, b, FIRST, FIRST + 4, FIRST + 1, FIRST + 5);
 #endif
 }
 
