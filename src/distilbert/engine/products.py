@@ -5,6 +5,7 @@ Legend: T tokens, K input features, M output features.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -77,16 +78,17 @@ def float_product(
         numbers = weight.to(dtype)
         packed = Packed(pack(numbers), len(numbers), dtype, None, bias.float(), activation == "gelu", dtype)
         ours = PackedProduct(packed, None, operations)
-        if not _for_amx(dtype):
-            return ours
     laid_out = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
-    many = (FloatProduct if laid_out else PlainProduct)(weight, bias, dtype, activation)
-    return many if ours is None else FewOrMany(ours, many)
+    theirs = FloatProduct if laid_out else PlainProduct
+    return _fastest(ours, lambda: theirs(weight, bias, dtype, activation), dtype)
 
 
-def _for_amx(dtype: torch.dtype) -> bool:
-    """Say whether oneDNN multiplies many rows in tiles of AMX, which our kernel has no instructions for."""
-    return dtype != torch.float32 and torch.cpu._is_amx_tile_supported()
+def _fastest(ours: Product | None, theirs: Callable[[], Product], dtype: torch.dtype) -> Product:
+    """Return our product where there is one, or theirs; both where oneDNN has tiles of AMX, which ours has not."""
+    if ours is None:
+        return theirs()
+    amx = dtype != torch.float32 and torch.cpu._is_amx_tile_supported()
+    return FewOrMany(ours, theirs()) if amx else ours
 
 
 class PackedProduct:
@@ -229,10 +231,7 @@ def int8_product(
         returned = (dtype, 1.0, 0) if result is None else (torch.uint8, result.step, result.zero)
         packed = Packed(pack(numbers), len(numbers), torch.int8, factor, shift, activation == "gelu", *returned)
         ours = PackedProduct(packed, scale.quantizer(), operations)
-        if not _for_amx(torch.uint8):
-            return ours
-    many = Int8Product(numbers, steps, bias, scale, dtype, activation, result)
-    return many if ours is None else FewOrMany(ours, many)
+    return _fastest(ours, lambda: Int8Product(numbers, steps, bias, scale, dtype, activation, result), torch.uint8)
 
 
 def quantize_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
