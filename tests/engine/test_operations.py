@@ -12,7 +12,16 @@ from hypothesis import strategies as st
 
 from distilbert.engine import library as module
 from distilbert.engine.library import FOLDER, CompiledOperations, operations
-from distilbert.engine.operations import Norm, Packed, PlainOperations, Quantizer, Spans, pack
+from distilbert.engine.operations import (
+    Contributions,
+    Embeddings,
+    Norm,
+    Packed,
+    PlainOperations,
+    Quantizer,
+    Spans,
+    pack,
+)
 
 PLAIN = PlainOperations()
 NAMES = {"AVX512": ["avx512", "avx2", "base"], "AVX2": ["avx2", "base"]}.get(
@@ -95,15 +104,20 @@ def test_sums_with_layer_norm(compiled: CompiledOperations, dtype: torch.dtype, 
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
-def test_embeddings(compiled: CompiledOperations, dtype: torch.dtype) -> None:
+@pytest.mark.parametrize("width", [144, 35])
+def test_embeddings(compiled: CompiledOperations, dtype: torch.dtype, width: int) -> None:
     generator = torch.Generator().manual_seed(0)
     words, positions = (torch.randn(size, 24, generator=generator).to(dtype) for size in (97, 23))
+    parts = [torch.randn(size, width, generator=generator).to(dtype) for size in (11, 23)]
     ids = torch.randint(0, 97, (50,), generator=generator)
-    places = torch.arange(50) % 23
-    norm = Norm(torch.ones(24), torch.zeros(24))
-    ours, _ = compiled.embed_norm(ids, places, words, positions, norm, None)
-    theirs, _ = PLAIN.embed_norm(ids, places, words, positions, norm, None)
+    places, slots = torch.arange(50) % 23, torch.arange(50) % 11
+    embeddings = Embeddings(words, positions, Norm(*torch.randn(2, 24, generator=generator)))
+    ours, _ = compiled.embed_norm(ids, places, embeddings, None)
+    theirs, _ = PLAIN.embed_norm(ids, places, embeddings, None)
     torch.testing.assert_close(ours.float(), theirs.float(), **TOLERANCES[dtype])
+    given = (ids, places, embeddings, slots, Contributions(*parts, torch.randn(width, generator=generator)))
+    for mine, other in zip(compiled.embed_project(*given), PLAIN.embed_project(*given), strict=True):
+        torch.testing.assert_close(mine.float(), other.float(), **TOLERANCES[dtype])
 
 
 @pytest.mark.parametrize("rows", [1, 3, 8, 17, 300, 1025])

@@ -5,7 +5,8 @@ Legend: T packed tokens, R rows asked for, B sequences, D dim, W attention width
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,8 @@ import torch
 from torch import Tensor
 
 from ..core.schema import attention_width
-from .operations import Norm, Operations, Quantizer, Spans
+from .lookup import FirstProjections
+from .operations import Embeddings, Norm, Operations, Quantizer, Spans
 from .products import Product, Scale, float_product, int8_product
 
 SITES = ("qkv", "out", "lin1", "lin2")
@@ -28,13 +30,14 @@ class Layer:
     """One block, ready to run.
 
     Attributes:
+        qkv: projections; None in the first block of several, which looks them up.
         query: first third of ``qkv``, or None where ``qkv`` computes all of it.
         keys: (N, H, D) weight of the keys, and values: (N, H, D), for rows that need no keys of their own.
         value_bias: (W,).
     """
 
     heads: int
-    qkv: Product
+    qkv: Product | None
     query: Product | None
     keys: Tensor | None
     values: Tensor | None
@@ -44,6 +47,17 @@ class Layer:
     lin1: Product
     lin2: Product
     output_norm: Norm
+
+    @property
+    def quantizer(self) -> Quantizer | None:
+        """Of the block's input."""
+        return None if self.qkv is None else self.qkv.quantizer
+
+
+def product_sites(layers: int) -> list[str]:
+    """Return the names of a model's products, ``LAYER.SITE``; the first block of several looks its projections up."""
+    names = [f"{layer}.{site}" for layer in range(layers) for site in SITES]
+    return names[1:] if layers > 1 else names
 
 
 class Encoder:
@@ -61,10 +75,17 @@ class Encoder:
         self._config, self.dtype, self._scales, self._operations = config, dtype, scales, operations
         self._head_dim = config.dim // config.n_heads
         embeddings = model.embeddings
-        self._words = embeddings.word_embeddings.weight.detach().to(dtype).contiguous()
-        self._positions = embeddings.position_embeddings.weight.detach().to(dtype).contiguous()
-        self._norm = _norm(embeddings.LayerNorm)
-        self._layers = [self._layer(index, block) for index, block in enumerate(model.transformer.layer)]
+        self._embeddings = Embeddings(
+            embeddings.word_embeddings.weight.detach().to(dtype).contiguous(),
+            embeddings.position_embeddings.weight.detach().to(dtype).contiguous(),
+            _norm(embeddings.LayerNorm),
+        )
+        blocks = list(model.transformer.layer)
+        self._sites = product_sites(len(blocks))
+        self._layers = [self._layer(index, block) for index, block in enumerate(blocks)]
+        self._first = None
+        if len(blocks) > 1:
+            self._first = FirstProjections(self._embeddings, *_joined(map(_values, _projecting(blocks[0]))), operations)
 
     @torch.inference_mode()
     def __call__(self, ids: Tensor, offsets: np.ndarray, rows: np.ndarray | None) -> Tensor:
@@ -80,22 +101,23 @@ class Encoder:
         """
         ends = torch.from_numpy(offsets)
         places = torch.arange(len(ids)) - ends[:-1].repeat_interleave(ends.diff())
-        first = self._layers[0].qkv.quantizer if self._layers else None
-        x, x8 = self._operations.embed_norm(ids, places, self._words, self._positions, self._norm, first)
-        everywhere = Spans(ends, ends)
-        for number, layer in enumerate(self._layers[:-1]):
-            x, x8 = self._block(layer, x, x8, everywhere, self._layers[number + 1].qkv.quantizer)
+        x8: Tensor | None = None
+        qkv: Tensor | None = None
+        if self._first is None:
+            quantizer = self._layers[0].quantizer if self._layers else None
+            x, x8 = self._operations.embed_norm(ids, places, self._embeddings, quantizer)
+        else:
+            x, qkv = self._first(ids, places)
+        for layer, following in itertools.pairwise(self._layers):
+            if layer.qkv is not None:
+                qkv = layer.qkv(x if x8 is None else x8)
+            assert qkv is not None
+            q, k, v = qkv.chunk(3, dim=1)
+            context = self._attend(layer, q, k, v, Spans(ends, ends))
+            x, x8 = self._after(layer, x, context, following.quantizer)
         if not self._layers or (rows is not None and not len(rows)):
             return x if rows is None else x[torch.from_numpy(rows)]
         return self._last(self._layers[-1], x, x8, ends, rows)
-
-    def _block(
-        self, layer: Layer, x: Tensor, x8: Tensor | None, spans: Spans, following: Quantizer | None
-    ) -> tuple[Tensor, Tensor | None]:
-        """Run a block for all tokens."""
-        qkv = layer.qkv(x if x8 is None else x8)
-        q, k, v = qkv.chunk(3, dim=1)
-        return self._after(layer, x, self._attend(layer, q, k, v, spans), following)
 
     def _last(self, layer: Layer, x: Tensor, x8: Tensor | None, ends: Tensor, rows: np.ndarray | None) -> Tensor:
         """Run the last block, for the rows that the head reads."""
@@ -103,6 +125,7 @@ class Encoder:
         spans = Spans(ends if wanted is None else torch.searchsorted(wanted, ends), ends)
         chosen = x if wanted is None else x[wanted]
         assert layer.query is not None
+        assert layer.qkv is not None
         source = x if x8 is None else x8
         q = layer.query(source if wanted is None else source[wanted])
         if layer.keys is not None and wanted is not None and self._few(spans):
@@ -151,17 +174,17 @@ class Encoder:
 
     def _layer(self, index: int, block: Any) -> Layer:
         attention, ffn = block.attention, block.ffn
-        parts = [_values(lin) for lin in (attention.q_lin, attention.k_lin, attention.v_lin)]
+        parts = [_values(lin) for lin in _projecting(block)]
         heads = attention_width(self._config, index) // self._head_dim
         shape = (heads, self._head_dim, self._config.dim)
         last = index == self._config.n_layers - 1
         kept = parts[1:] if last else parts
-        weight, bias = (torch.cat(tensors) for tensors in zip(*kept, strict=True))
+        name = f"{index}.qkv"
         lin2 = self._scales.get(f"{index}.lin2")
         return Layer(
             heads=heads,
-            qkv=self._product(f"{index}.qkv", weight, bias),
-            query=self._product(f"{index}.qkv", *parts[0]) if last else None,
+            qkv=self._product(name, *_joined(kept)) if name in self._sites else None,
+            query=self._product(name, *parts[0]) if last else None,
             keys=parts[1][0].to(self.dtype).view(shape) if last else None,
             values=parts[2][0].to(self.dtype).view(shape) if last else None,
             value_bias=parts[2][1].to(self.dtype) if last else None,
@@ -179,6 +202,17 @@ class Encoder:
         if scale is None:
             return float_product(weight, bias, self.dtype, activation, self._operations)
         return int8_product(weight, bias, scale, self.dtype, activation, result, self._operations)
+
+
+def _projecting(block: Any) -> tuple[Any, Any, Any]:
+    """Return a block's linear maps for queries, keys and values."""
+    return block.attention.q_lin, block.attention.k_lin, block.attention.v_lin
+
+
+def _joined(parts: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Return weights and biases of maps that run as one."""
+    weights, biases = zip(*parts, strict=True)
+    return torch.cat(weights), torch.cat(biases)
 
 
 def _values(linear: Any) -> tuple[Tensor, Tensor]:

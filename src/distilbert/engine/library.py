@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 
 from ..core.schema import LAYER_NORM_EPS
-from .operations import Norm, Operations, Packed, PlainOperations, Quantizer, Spans
+from .operations import Contributions, Embeddings, Norm, Operations, Packed, PlainOperations, Quantizer, Spans
 
 FOLDER = Path(__file__).parent / "compiled"
-VERSION = 3  # of the functions in kernels.cpp
+VERSION = 4  # of the functions in kernels.cpp
 TYPES = {torch.float32: 0, torch.bfloat16: 1, torch.uint8: 2}  # as in products.h
 
 
@@ -39,6 +39,10 @@ class CompiledOperations:
         self._library.embed_norm.argtypes = [
             number, pointer, pointer, whole, number, pointer, pointer, pointer, pointer, strided, pointer, *quantizing,
         ]  # fmt: skip
+        self._library.embed_project.argtypes = [
+            number, pointer, pointer, pointer, whole, number, number, pointer, pointer, pointer, pointer, pointer,
+            pointer, strided, pointer, pointer, pointer, number,
+        ]  # fmt: skip
         self._library.add_norm.argtypes = [
             number, pointer, pointer, whole, number, pointer, pointer, strided, pointer, *quantizing,
         ]  # fmt: skip
@@ -52,9 +56,10 @@ class CompiledOperations:
         ]  # fmt: skip
 
     def embed_norm(
-        self, ids: Tensor, places: Tensor, words: Tensor, positions: Tensor, norm: Norm, quantizer: Quantizer | None
+        self, ids: Tensor, places: Tensor, embeddings: Embeddings, quantizer: Quantizer | None
     ) -> tuple[Tensor, Tensor | None]:
         """See :class:`Operations`."""
+        words, positions, norm = embeddings.words, embeddings.positions, embeddings.norm
         rows, dim = len(ids), words.shape[1]
         out = words.new_empty(rows, dim)
         copy = out.new_empty(rows, dim, dtype=torch.uint8) if quantizer else None
@@ -64,6 +69,21 @@ class CompiledOperations:
             *_quantizing(quantizer, copy),
         )  # fmt: skip
         return out, copy
+
+    def embed_project(
+        self, ids: Tensor, places: Tensor, embeddings: Embeddings, slots: Tensor, parts: Contributions
+    ) -> tuple[Tensor, Tensor]:
+        """See :class:`Operations`."""
+        words, norm, width = embeddings.words, embeddings.norm, len(parts.shift)
+        rows, dim = len(ids), words.shape[1]
+        out, projected = words.new_empty(rows, dim), words.new_empty(rows, width)
+        self._library.embed_project(
+            words.dtype == torch.bfloat16, ids.data_ptr(), slots.data_ptr(), places.data_ptr(), rows, dim, width,
+            words.data_ptr(), embeddings.positions.data_ptr(), parts.words.data_ptr(), parts.positions.data_ptr(),
+            norm.gain.data_ptr(), norm.shift.data_ptr(), LAYER_NORM_EPS, parts.shift.data_ptr(), out.data_ptr(),
+            projected.data_ptr(), torch.get_num_threads(),
+        )  # fmt: skip
+        return out, projected
 
     def add_norm(self, x: Tensor, y: Tensor, norm: Norm, quantizer: Quantizer | None) -> tuple[Tensor, Tensor | None]:
         """See :class:`Operations`."""

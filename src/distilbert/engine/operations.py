@@ -43,6 +43,30 @@ class Norm:
 
 
 @dataclass(frozen=True)
+class Embeddings:
+    """Words (V, D), positions (P, D) and the LayerNorm of their sum."""
+
+    words: Tensor
+    positions: Tensor
+    norm: Norm
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """What words and positions add to the projections of the first block, before LayerNorm's factor of a row.
+
+    Attributes:
+        words: (slots, 3 W).
+        positions: (P, 3 W).
+        shift: (3 W,) fp32.
+    """
+
+    words: Tensor
+    positions: Tensor
+    shift: Tensor
+
+
+@dataclass(frozen=True)
 class Spans:
     """Where the sequences' rows begin and end: (B + 1,) int64 offsets."""
 
@@ -96,9 +120,14 @@ class Operations(Protocol):
     name: str
 
     def embed_norm(
-        self, ids: Tensor, places: Tensor, words: Tensor, positions: Tensor, norm: Norm, quantizer: Quantizer | None
+        self, ids: Tensor, places: Tensor, embeddings: Embeddings, quantizer: Quantizer | None
     ) -> tuple[Tensor, Tensor | None]:
         """``LayerNorm(words[ids] + positions[places])``: ids and places (T,) -> (T, D)."""
+
+    def embed_project(
+        self, ids: Tensor, places: Tensor, embeddings: Embeddings, slots: Tensor, parts: Contributions
+    ) -> tuple[Tensor, Tensor]:
+        """The same (T, D), and the projections (T, 3 W): of ids at ``slots`` (T,) of ``parts``."""
 
     def add_norm(self, x: Tensor, y: Tensor, norm: Norm, quantizer: Quantizer | None) -> tuple[Tensor, Tensor | None]:
         """``LayerNorm(x + y)`` of (T, D)."""
@@ -121,10 +150,21 @@ class PlainOperations:
     name = "pytorch"
 
     def embed_norm(
-        self, ids: Tensor, places: Tensor, words: Tensor, positions: Tensor, norm: Norm, quantizer: Quantizer | None
+        self, ids: Tensor, places: Tensor, embeddings: Embeddings, quantizer: Quantizer | None
     ) -> tuple[Tensor, Tensor | None]:
         """See :class:`Operations`."""
-        return self.add_norm(words[ids], positions[places], norm, quantizer)
+        return self.add_norm(embeddings.words[ids], embeddings.positions[places], embeddings.norm, quantizer)
+
+    def embed_project(
+        self, ids: Tensor, places: Tensor, embeddings: Embeddings, slots: Tensor, parts: Contributions
+    ) -> tuple[Tensor, Tensor]:
+        """See :class:`Operations`."""
+        x, _ = self.embed_norm(ids, places, embeddings, None)
+        sums = embeddings.words[ids].float() + embeddings.positions[places].float()
+        variance = (sums - sums.mean(dim=1, keepdim=True)).square().mean(dim=1, keepdim=True)
+        factor = (variance + LAYER_NORM_EPS).rsqrt()
+        projected = (parts.words[slots].float() + parts.positions[places].float()) * factor + parts.shift
+        return x, projected.to(x.dtype)
 
     def add_norm(self, x: Tensor, y: Tensor, norm: Norm, quantizer: Quantizer | None) -> tuple[Tensor, Tensor | None]:
         """See :class:`Operations`."""

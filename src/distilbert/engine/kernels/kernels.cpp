@@ -10,7 +10,7 @@
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
 // Counted up with every change of what follows; operations.py names the one that it calls.
-EXPORT int version() { return 3; }
+EXPORT int version() { return 4; }
 
 // x + y, then LayerNorm, of rows of dim; bytes may be null.
 EXPORT void add_norm(int is_bf16, const void* x, const void* y, int64_t rows, int dim, const float* gain,
@@ -39,6 +39,27 @@ EXPORT void embed_norm(int is_bf16, const int64_t* ids, const int64_t* places, i
         run((const bf16*)words, (const bf16*)positions, (bf16*)out);
     else
         run((const float*)words, (const float*)positions, (float*)out);
+}
+
+// The same, and the projections of the first block: word_parts[slots] + position_parts[places], see embed_project_of.
+EXPORT void embed_project(int is_bf16, const int64_t* ids, const int64_t* slots, const int64_t* places, int64_t rows,
+                          int dim, int width, const void* words, const void* positions, const void* word_parts,
+                          const void* position_parts, const float* gain, const float* shift, float epsilon,
+                          const float* width_shift, void* out, void* projected, int threads) {
+    const auto run = [&](auto* words, auto* positions, auto* word_parts, auto* position_parts, auto* out,
+                         auto* projected) {
+        embed_project_of([=](int64_t t) { return words + ids[t] * dim; },
+                         [=](int64_t t) { return positions + places[t] * dim; },
+                         [=](int64_t t) { return word_parts + slots[t] * width; },
+                         [=](int64_t t) { return position_parts + places[t] * width; }, rows, dim, width, gain, shift,
+                         epsilon, width_shift, out, projected, threads);
+    };
+    if (is_bf16)
+        run((const bf16*)words, (const bf16*)positions, (const bf16*)word_parts, (const bf16*)position_parts,
+            (bf16*)out, (bf16*)projected);
+    else
+        run((const float*)words, (const float*)positions, (const float*)word_parts, (const float*)position_parts,
+            (float*)out, (float*)projected);
 }
 
 // Attention of queries [q_offsets[b], q_offsets[b + 1]) over keys [k_offsets[b], k_offsets[b + 1]) for each sequence b.

@@ -6,7 +6,8 @@
 
 namespace {
 
-void normalize(float* x, const float* gain, const float* shift, int count, float epsilon) {
+// LayerNorm of a row; returns what its numbers were multiplied with.
+float normalize(float* x, const float* gain, const float* shift, int count, float epsilon) {
     Floats total{}, squares{};
     float rest = 0, square_rest = 0;
     int c = 0;
@@ -22,6 +23,7 @@ void normalize(float* x, const float* gain, const float* shift, int count, float
     for (c = 0; c + WIDTH <= count; c += WIDTH)
         store(x + c, (load(x + c) - mean) * scale * load(gain + c) + load(shift + c));
     for (; c < count; c++) x[c] = (x[c] - mean) * scale * gain[c] + shift[c];
+    return scale;
 }
 
 // Rows below which waking other threads takes longer than they save.
@@ -42,6 +44,35 @@ void add_norm_of(const First& first, const Second& second, int64_t rows, int dim
             normalize(row.data(), gain, shift, dim, epsilon);
             copy(out + t * dim, row.data(), dim);
             if (bytes) quantizer.write(bytes + t * dim, row.data(), dim);
+        }
+    }
+}
+
+// LayerNorm of words[t] + positions[t], and its projections: the sum of what both contribute, times what the LayerNorm
+// multiplied with, plus a shift. word(t) and position(t) say where those of row t are; *_part where its contributions are.
+template <class Type, class Word, class Position, class WordPart, class PositionPart>
+void embed_project_of(const Word& word, const Position& position, const WordPart& word_part,
+                      const PositionPart& position_part, int64_t rows, int dim, int width, const float* gain,
+                      const float* shift, float epsilon, const float* width_shift, Type* out, Type* projected,
+                      int threads) {
+    threads = threads_for(rows, width, threads);
+#pragma omp parallel num_threads(threads) if (threads > 1)
+    {
+        std::vector<float> row(dim);
+#pragma omp for schedule(static)
+        for (int64_t t = 0; t < rows; t++) {
+            copy(row.data(), word(t), dim);
+            add_in(row.data(), position(t), dim);
+            const float scale = normalize(row.data(), gain, shift, dim, epsilon);
+            copy(out + t * dim, row.data(), dim);
+            const Type *first = word_part(t), *second = position_part(t), *next = word_part(t + 1 < rows ? t + 1 : t);
+            Type* to = projected + t * width;
+            int c = 0;
+            for (; c + WIDTH <= width; c += WIDTH) {
+                __builtin_prefetch(next + c);  // anywhere in a large table
+                store(to + c, (load(first + c) + load(second + c)) * scale + load(width_shift + c));
+            }
+            for (; c < width; c++) put(to + c, (one(first + c) + one(second + c)) * scale + width_shift[c]);
         }
     }
 }
