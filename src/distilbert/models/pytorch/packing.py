@@ -12,7 +12,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-FEW_SCORES, MANY_SCORES = 1 << 13, 1 << 22  # of one head, in an attention call
+from .dropping import attend_dropping
+
+FEW_SCORES = 1 << 13  # of one head, in an attention call, and
+MANY_SCORES = {"cpu": 1 << 16}  # that a CPU's cache holds of all heads
+MOST_SCORES = 1 << 22  # elsewhere
 
 
 @dataclass(frozen=True)
@@ -69,11 +73,12 @@ class Packing:
         calls cost more than what they compute.
         """
         groups: list[Group] = []
+        many = MANY_SCORES.get(self.offsets.device.type, MOST_SCORES)
         count = longest = area = 0
         for number, length in enumerate(self.lengths):
             wider = max(longest, length)
             scores = (count + 1) * wider**2
-            if count and scores > FEW_SCORES and (scores > 2 * (area + length**2) or scores > MANY_SCORES):
+            if count and scores > FEW_SCORES and (scores > 2 * (area + length**2) or scores > many):
                 groups.append(Group.of(self.lengths[number - count : number], self.offsets.device))
                 count = longest = area = 0
                 wider = length
@@ -146,6 +151,9 @@ def attend_packed(q: Tensor, k: Tensor, v: Tensor, packing: Packing, dropout: fl
     for group, *parts in zip(packing.groups, q.split(sizes), k.split(sizes), v.split(sizes), strict=True):
         if group.tokens:
             queries, keys, values = map(group.spread, parts)
-            context = F.scaled_dot_product_attention(queries, keys, values, attn_mask=group.mask, dropout_p=dropout)
+            if dropout and q.device.type == "cpu":
+                context = attend_dropping(queries, keys, values, group.mask, dropout)
+            else:
+                context = F.scaled_dot_product_attention(queries, keys, values, attn_mask=group.mask, dropout_p=dropout)
             contexts.append(group.gather(context))
     return torch.cat(contexts) if contexts else torch.empty_like(q)
