@@ -147,12 +147,20 @@ struct Attention {
 #endif
     }
 
+    void fetch(const Type* head) const {
+        for (int c = 0; c < dim; c += 64 / int(sizeof(Type))) __builtin_prefetch(head + c);
+    }
+
     // One head of one sequence: queries [q0, q1) look at keys [k0, k1); channel is where the head begins in a row.
     void head(int64_t q0, int64_t q1, int64_t k0, int64_t k1, int channel, Scratch& scratch) const {
         const int count = int(k1 - k0), width = round_up(count, WIDTH), padded = round_up(dim, WIDTH);
         scratch.fit(width, count, dim, padded);
         float *keys = scratch.keys.data(), *values = scratch.values.data(), *weights = scratch.weights.data();
         const Type *first_key = k + k0 * k_stride + channel, *first_value = v + k0 * v_stride + channel;
+        // The next head lies beside this one, in every row.
+        for (int64_t t = q0; t < q1; t++) fetch(q + t * q_stride + channel + dim);
+        for (int64_t t = k0; t < k1; t++) fetch(k + t * k_stride + channel + dim);
+        for (int64_t t = k0; t < k1; t++) fetch(v + t * v_stride + channel + dim);
         const bool pairs = in_pairs();
 #if defined(__AVX512BF16__)
         if (pairs) {

@@ -63,22 +63,30 @@ struct Finish {
     void* out;
     int64_t stride;  // of its rows
 
-    void write(Floats y, int64_t row, int column, __mmask16 mask) const {
-        if (factor) y *= (Floats)_mm512_maskz_loadu_ps(mask, factor + column);
-        y += (Floats)_mm512_maskz_loadu_ps(mask, shift + column);
-        if (gelu) y = type == FP32 ? ::gelu(y) : rough_gelu(y);
-        const int64_t at = row * stride + column;
-        if (type == FP32) _mm512_mask_storeu_ps((float*)out + at, mask, (__m512)y);
-        if (type == BF16) {
-            bf16 halves[WIDTH];
-            store(halves, y);
-            _mm256_mask_storeu_epi16((bf16*)out + at, mask, _mm256_loadu_si256((const __m256i*)halves));
+    // A vector of outputs of so many rows; what is told apart at compile time is not asked for each of them.
+    template <int TYPE, bool GELU>
+    void write(const Floats* sums, int rows, int64_t row, int column, __mmask16 mask) const {
+        const Floats times = factor ? (Floats)_mm512_maskz_loadu_ps(mask, factor + column) : all(1.0f);
+        const Floats plus = (Floats)_mm512_maskz_loadu_ps(mask, shift + column);
+        for (int r = 0; r < rows; r++) {
+            Floats y = sums[r] * times + plus;
+            if (GELU) y = TYPE == FP32 ? ::gelu(y) : rough_gelu(y);
+            const int64_t at = (row + r) * stride + column;
+            if (TYPE == FP32) _mm512_mask_storeu_ps((float*)out + at, mask, (__m512)y);
+            if (TYPE == BF16) _mm256_mask_storeu_epi16((bf16*)out + at, mask, (__m256i)halves(y));
+            if (TYPE == UINT8) _mm_mask_storeu_epi8((uint8_t*)out + at, mask, (__m128i)bytes(y * inverse_step + zero));
         }
-        if (type == UINT8) {
-            uint8_t bytes[WIDTH];
-            store(bytes, y * inverse_step + zero);
-            _mm_mask_storeu_epi8((uint8_t*)out + at, mask, _mm_loadu_si128((const __m128i*)bytes));
+    }
+
+    void write(const Floats* sums, int rows, int64_t row, int column, __mmask16 mask) const {
+        if (gelu) {
+            if (type == FP32) return write<FP32, true>(sums, rows, row, column, mask);
+            if (type == BF16) return write<BF16, true>(sums, rows, row, column, mask);
+            return write<UINT8, true>(sums, rows, row, column, mask);
         }
+        if (type == FP32) return write<FP32, false>(sums, rows, row, column, mask);
+        if (type == BF16) return write<BF16, false>(sums, rows, row, column, mask);
+        return write<UINT8, false>(sums, rows, row, column, mask);
     }
 };
 
@@ -134,15 +142,16 @@ void multiply_part(const float* x, int64_t r0, int64_t r1, int words, const floa
                 const int rows = int(r1 - row < TILE ? r1 - row : TILE);
                 typename Word::Sum sums[TILE][PANEL];
                 multiply_rows<Word>(x + row * words + k, words, panel, depth, k ? kept : nullptr, rows, sums);
-                for (int r = 0; r < rows; r++)
-                    for (int n = 0; n < PANEL; n++) {
-                        const int column = p * OUTPUTS + n * WIDTH, left = outputs - column;
-                        if (left <= 0) break;
-                        if (last)
-                            finish.write(Word::finish(sums[r][n]), row + r, column, left < WIDTH ? (1u << left) - 1 : 0xffff);
-                        else
-                            store(kept + (r * PANEL + n) * WIDTH, (Floats)sums[r][n]);
+                for (int n = 0; n < PANEL; n++) {
+                    const int column = p * OUTPUTS + n * WIDTH, left = outputs - column;
+                    if (left <= 0) break;
+                    Floats finished[TILE];
+                    for (int r = 0; r < rows; r++) {
+                        finished[r] = Word::finish(sums[r][n]);
+                        if (!last) store(kept + (r * PANEL + n) * WIDTH, (Floats)sums[r][n]);
                     }
+                    if (last) finish.write(finished, rows, row, column, left < WIDTH ? (1u << left) - 1 : 0xffff);
+                }
             }
         }
     }

@@ -42,16 +42,16 @@ inline Floats load(const bf16* p) {
 
 inline void store(float* p, Floats x) { *reinterpret_cast<Floats*>(p) = x; }
 
-inline void store(bf16* p, Floats x) {  // to the nearest, ties to even
+inline Halves halves(Floats x) {  // to the nearest, ties to even
 #if defined(__AVX512BF16__)
-    const __m256bh halves = _mm512_cvtneps_pbh((__m512)x);
-    std::memcpy(p, &halves, sizeof halves);
-    return;
+    return (Halves)_mm512_cvtneps_pbh((__m512)x);
 #endif
     Ints bits = (Ints)x;
     bits += 0x7fff + ((bits >> 16) & 1);
-    *reinterpret_cast<Halves*>(p) = __builtin_convertvector(bits >> 16, Halves);
+    return __builtin_convertvector(bits >> 16, Halves);
 }
+
+inline void store(bf16* p, Floats x) { *reinterpret_cast<Halves*>(p) = halves(x); }
 
 inline float one(const float* p) { return *p; }
 
@@ -121,16 +121,16 @@ inline Floats power_of_two(Floats x) {
 #endif
 }
 
-// To the nearest whole number from 0 to 255.
-inline void store(uint8_t* p, Floats x) {
+inline Bytes bytes(Floats x) {  // to the nearest whole number from 0 to 255
     x = larger(x, all(0.0f));
 #if defined(__AVX512F__)
-    _mm_storeu_si128((__m128i*)p, _mm512_cvtusepi32_epi8(_mm512_cvtps_epu32((__m512)x)));
-#else
-    x = smaller(x, all(255.0f)) + 8388608.0f;  // the low bits are the number
-    *reinterpret_cast<Bytes*>(p) = __builtin_convertvector((Ints)x & 255, Bytes);
+    return (Bytes)_mm512_cvtusepi32_epi8(_mm512_cvtps_epu32((__m512)x));
 #endif
+    x = smaller(x, all(255.0f)) + 8388608.0f;  // the low bits are the number
+    return __builtin_convertvector((Ints)x & 255, Bytes);
 }
+
+inline void store(uint8_t* p, Floats x) { *reinterpret_cast<Bytes*>(p) = bytes(x); }
 
 // How a row becomes uint8 for an int8 product: factors by channel.
 struct Quantizer {
