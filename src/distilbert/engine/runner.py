@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..core.allocator import keep_buffers
 from ..core.config import DistilBertConfig
 from ..core.errors import InputError
 from ..core.runner import Batch, check_batch, name_outputs
@@ -53,6 +54,7 @@ class EngineRunner:
     ) -> None:
         if model.device.type != "cpu":
             raise InputError(f"The engine runs on CPUs and the model is on {model.device}; use runner='pytorch' there.")
+        keep_buffers()
         self.model = model.eval()
         self.threads = pick_threads(threads)
         self.precision = pick_precision(precision, quantization is not None)

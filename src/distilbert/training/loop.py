@@ -20,8 +20,8 @@ from accelerate.utils import gather_object
 from torch import nn
 from torch.optim import Optimizer
 
+from ..core.allocator import reusing_memory
 from . import checkpoints
-from .allocator import reusing_memory
 from .config import TrainingConfig
 from .data.batches import Batches
 from .optimizer import learning_rate

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from distilbert.training.allocator import DEFAULTS, MMAP_MAX, reusing_memory
+from distilbert.core import allocator
+from distilbert.core.allocator import KEPT, MMAP_MAX, TRIM_THRESHOLD, keep_buffers, reusing_memory
 
 
 def recorded(calls: list[tuple[int, int]]) -> Callable[[None], SimpleNamespace]:
@@ -29,7 +30,19 @@ def test_options_are_set_and_restored_even_after_an_error(monkeypatch: pytest.Mo
 
     with pytest.raises(KeyError):
         step()
-    assert dict(calls) == DEFAULTS
+    assert dict(calls) == allocator._usual
+
+
+def test_what_the_engine_keeps_outlives_a_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[int, int]] = []
+    monkeypatch.setattr(sys, "platform", "linux")
+    monkeypatch.setattr(ctypes, "CDLL", recorded(calls))
+    monkeypatch.setattr(allocator, "_usual", dict(allocator._usual))
+    keep_buffers()
+    assert dict(calls) == KEPT
+    with reusing_memory():
+        assert dict(calls)[TRIM_THRESHOLD] > KEPT[TRIM_THRESHOLD]
+    assert KEPT.items() <= dict(calls).items()
 
 
 @pytest.mark.parametrize("platform", ["darwin", "win32"])
@@ -41,6 +54,7 @@ def test_nothing_is_touched_elsewhere(monkeypatch: pytest.MonkeyPatch, platform:
     monkeypatch.setattr(sys, "platform", platform)
     with reusing_memory():
         pass
+    keep_buffers()
     assert calls == []
 
 
