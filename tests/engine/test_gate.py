@@ -59,7 +59,7 @@ def test_everything_in_int8_where_that_is_good_enough() -> None:
 
     found = find(score)
     assert precisions == ["fp32", "int8"]
-    assert len(found.quantization.scales) == 11
+    assert len(found.quantization.scales) == 12
     assert (found.full, found.chosen.score, found.chosen.drop, found.chosen.floats) == (90.0, 89.5, 0.5, ())
     assert found.trail == (found.chosen,)
 
@@ -67,17 +67,17 @@ def test_everything_in_int8_where_that_is_good_enough() -> None:
 def test_rounding_of_the_scores_fails_nobody() -> None:
     values = iter([64.4, 63.9])  # their difference is 0.5 and a little
     assert 64.4 - 63.9 > 0.5
-    assert find(lambda runner: next(values)).chosen.int8 == 11
+    assert find(lambda runner: next(values)).chosen.int8 == 12
 
 
 @pytest.mark.parametrize(
     ("limit", "tried"),
     [
-        (10, [11, 10]),
-        (9, [11, 10, 9]),
-        (8, [11, 10, 9, 7, 8]),
-        (6, [11, 10, 9, 7, 4, 6]),
-        (4, [11, 10, 9, 7, 4, 6, 5]),
+        (11, [12, 11]),
+        (10, [12, 11, 10]),
+        (9, [12, 11, 10, 8, 9]),
+        (7, [12, 11, 10, 8, 4, 6, 7]),
+        (4, [12, 11, 10, 8, 4, 6, 5]),
     ],
 )
 def test_the_smallest_number_that_passes(limit: int, tried: list[int]) -> None:
@@ -87,17 +87,17 @@ def test_the_smallest_number_that_passes(limit: int, tried: list[int]) -> None:
     assert [trial.int8 for trial in found.trail] == tried
     assert found.chosen.int8 == len(found.quantization.scales) == limit
     assert found.chosen.drop == 0
-    assert len(found.chosen.floats) == 11 - limit
+    assert len(found.chosen.floats) == 12 - limit
     assert not set(found.chosen.floats) & set(found.quantization.scales)
 
 
 def test_a_third_must_stay() -> None:
     with pytest.raises(
-        GateError, match=r"0\.5 of the 90\.00 points.* a drop of 1\.00 with 11 of 11 .*1\.00 with 4 of 11"
+        GateError, match=r"0\.5 of the 90\.00 points.* a drop of 1\.00 with 12 of 12 .*1\.00 with 4 of 12"
     ) as caught:
         find(scored(3))
     assert "The best drop reached is 1.00" in str(caught.value)
-    assert [trial.int8 for trial in caught.value.trail] == [11, 10, 9, 7, 4]
+    assert [trial.int8 for trial in caught.value.trail] == [12, 11, 10, 8, 4]
     assert caught.value.full == 90.0
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from distilbert import DistilBertConfig, InputError
@@ -77,7 +77,7 @@ def distance(found: dict[str, np.ndarray], wanted: dict[str, np.ndarray]) -> flo
 def test_equals_the_plain_runner(models: dict[str, Any], engines: Any, head: str, precision: str) -> None:
     plain, engine = PytorchRunner(models[head]), engines(head, precision)
     assert engine.precision == precision
-    for lengths in ([1], [23], [23, 22, 9, 9, 3, 1], [4] * 9):
+    for lengths in ([1], [23], [23, 22, 9, 9, 3, 1], [4] * 9, [23, 1] * 60):
         batch = Batch.of(ids_of(lengths))
         assert distance(engine(batch), plain(batch)) < CLOSE[precision]
 
@@ -85,6 +85,7 @@ def test_equals_the_plain_runner(models: dict[str, Any], engines: Any, head: str
 @pytest.mark.parametrize("head", HEAD_NAMES)
 @pytest.mark.parametrize("precision", CLOSE)
 @given(lengths=LENGTHS)
+@example(lengths=[23, 1] * 60)  # with projections that are looked up
 @settings(deadline=None, max_examples=15)
 def test_a_batch_equals_its_sequences_alone(engines: Any, head: str, precision: str, lengths: list[int]) -> None:
     engine, sequences = engines(head, precision), ids_of(lengths)
@@ -237,9 +238,7 @@ def test_quantization_is_kept_in_a_file(tmp_path: Any) -> None:
     skip_without("int8")
     model, batch = tiny_model("ForSequenceClassification"), Batch.of(ids_of([9, 20, 3] * 10))
     made = calibrate(model, [batch], "fp32")
-    assert set(made.scales) == {f"0.{site}" for site in ("out", "lin1", "lin2")} | {
-        f"1.{site}" for site in ("qkv", "out", "lin1", "lin2")
-    }
+    assert set(made.scales) == {f"{layer}.{site}" for layer in (0, 1) for site in ("qkv", "out", "lin1", "lin2")}
     assert Quantization.load(tmp_path) is None
     less = made.without("0.lin2", "1.qkv")
     less.save(tmp_path)

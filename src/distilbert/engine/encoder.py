@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..core.schema import attention_width
-from .lookup import FirstProjections
+from .lookup import MANY, FirstProjections
 from .operations import Embeddings, Norm, Operations, Quantizer, Spans
 from .products import Product, Scale, float_product, int8_product
 
@@ -30,14 +30,13 @@ class Layer:
     """One block, ready to run.
 
     Attributes:
-        qkv: projections; None in the first block of several, which looks them up.
         query: first third of ``qkv``, or None where ``qkv`` computes all of it.
         keys: (N, H, D) weight of the keys, and values: (N, H, D), for rows that need no keys of their own.
         value_bias: (W,).
     """
 
     heads: int
-    qkv: Product | None
+    qkv: Product
     query: Product | None
     keys: Tensor | None
     values: Tensor | None
@@ -47,17 +46,6 @@ class Layer:
     lin1: Product
     lin2: Product
     output_norm: Norm
-
-    @property
-    def quantizer(self) -> Quantizer | None:
-        """Of the block's input."""
-        return None if self.qkv is None else self.qkv.quantizer
-
-
-def product_sites(layers: int) -> list[str]:
-    """Return the names of a model's products, ``LAYER.SITE``; the first block of several looks its projections up."""
-    names = [f"{layer}.{site}" for layer in range(layers) for site in SITES]
-    return names[1:] if layers > 1 else names
 
 
 class Encoder:
@@ -81,7 +69,6 @@ class Encoder:
             _norm(embeddings.LayerNorm),
         )
         blocks = list(model.transformer.layer)
-        self._sites = product_sites(len(blocks))
         self._layers = [self._layer(index, block) for index, block in enumerate(blocks)]
         self._first = None
         if len(blocks) > 1:
@@ -103,18 +90,15 @@ class Encoder:
         places = torch.arange(len(ids)) - ends[:-1].repeat_interleave(ends.diff())
         x8: Tensor | None = None
         qkv: Tensor | None = None
-        if self._first is None:
-            quantizer = self._layers[0].quantizer if self._layers else None
-            x, x8 = self._operations.embed_norm(ids, places, self._embeddings, quantizer)
-        else:
+        if self._first is not None and len(ids) >= MANY:
             x, qkv = self._first(ids, places)
+        else:
+            quantizer = self._layers[0].qkv.quantizer if self._layers else None
+            x, x8 = self._operations.embed_norm(ids, places, self._embeddings, quantizer)
         for layer, following in itertools.pairwise(self._layers):
-            if layer.qkv is not None:
-                qkv = layer.qkv(x if x8 is None else x8)
-            assert qkv is not None
-            q, k, v = qkv.chunk(3, dim=1)
-            context = self._attend(layer, q, k, v, Spans(ends, ends))
-            x, x8 = self._after(layer, x, context, following.quantizer)
+            q, k, v = (layer.qkv(x if x8 is None else x8) if qkv is None else qkv).chunk(3, dim=1)
+            x, x8 = self._after(layer, x, self._attend(layer, q, k, v, Spans(ends, ends)), following.qkv.quantizer)
+            qkv = None
         if not self._layers or (rows is not None and not len(rows)):
             return x if rows is None else x[torch.from_numpy(rows)]
         return self._last(self._layers[-1], x, x8, ends, rows)
@@ -125,7 +109,6 @@ class Encoder:
         spans = Spans(ends if wanted is None else torch.searchsorted(wanted, ends), ends)
         chosen = x if wanted is None else x[wanted]
         assert layer.query is not None
-        assert layer.qkv is not None
         source = x if x8 is None else x8
         q = layer.query(source if wanted is None else source[wanted])
         if layer.keys is not None and wanted is not None and self._few(spans):
@@ -183,7 +166,7 @@ class Encoder:
         lin2 = self._scales.get(f"{index}.lin2")
         return Layer(
             heads=heads,
-            qkv=self._product(name, *_joined(kept)) if name in self._sites else None,
+            qkv=self._product(name, *_joined(kept)),
             query=self._product(name, *parts[0]) if last else None,
             keys=parts[1][0].to(self.dtype).view(shape) if last else None,
             values=parts[2][0].to(self.dtype).view(shape) if last else None,

@@ -23,7 +23,7 @@ from ..core.runner import Batch
 from ..models.pytorch.packing import Packing
 from ..models.pytorch.pretrained import DistilBertPreTrainedModel
 from ..weights.folder import QUANTIZATION
-from .encoder import SITES, product_sites
+from .encoder import SITES
 from .precision import DTYPES
 from .products import Scale, quantize_weight
 
@@ -125,7 +125,6 @@ def calibrate(model: DistilBertPreTrainedModel, batches: Iterable[Batch], beside
         projections = [attention.q_lin, attention.k_lin, attention.v_lin]
         groups = (projections, [attention.out_lin], [ffn.lin1], [ffn.lin2])
         modules |= {f"{index}.{site}": group for site, group in zip(SITES, groups, strict=True)}
-    modules = {name: modules[name] for name in product_sites(model.config.n_layers)}
     sites = {name: _Site() for name in modules}
     hooks = [group[0].register_forward_pre_hook(sites[name].hook) for name, group in modules.items()]
     try:
