@@ -12,13 +12,23 @@
 // Counted up with every change of what follows; operations.py names the one that it calls.
 EXPORT int version() { return 4; }
 
+// Writes a row in uint8 as well, where that is wanted.
+struct Rounded {
+    Quantizer quantizer;
+    uint8_t* bytes;
+    int dim;
+    void operator()(int64_t t, const float* row, float) const {
+        if (bytes) quantizer.write(bytes + t * dim, row, dim);
+    }
+};
+
 // x + y, then LayerNorm, of rows of dim; bytes may be null.
 EXPORT void add_norm(int is_bf16, const void* x, const void* y, int64_t rows, int dim, const float* gain,
                      const float* shift, float epsilon, void* out, const float* factor, float zero, uint8_t* bytes,
                      int threads) {
     const auto run = [&](auto* x, auto* y, auto* out) {
         add_norm_of([=](int64_t t) { return x + t * dim; }, [=](int64_t t) { return y + t * dim; }, rows, dim, gain,
-                    shift, epsilon, out, Quantizer{factor, zero}, bytes, threads);
+                    shift, epsilon, out, threads, Rounded{Quantizer{factor, zero}, bytes, dim});
     };
     if (is_bf16)
         run((const bf16*)x, (const bf16*)y, (bf16*)out);
@@ -33,7 +43,7 @@ EXPORT void embed_norm(int is_bf16, const int64_t* ids, const int64_t* places, i
     const auto run = [&](auto* words, auto* positions, auto* out) {
         add_norm_of([=](int64_t t) { return words + ids[t] * dim; },
                     [=](int64_t t) { return positions + places[t] * dim; }, rows, dim, gain, shift, epsilon, out,
-                    Quantizer{factor, zero}, bytes, threads);
+                    threads, Rounded{Quantizer{factor, zero}, bytes, dim});
     };
     if (is_bf16)
         run((const bf16*)words, (const bf16*)positions, (bf16*)out);
@@ -41,18 +51,21 @@ EXPORT void embed_norm(int is_bf16, const int64_t* ids, const int64_t* places, i
         run((const float*)words, (const float*)positions, (float*)out);
 }
 
-// The same, and the projections of the first block: word_parts[slots] + position_parts[places], see embed_project_of.
+// The same, and the projections of the first block: what both add to them, word_parts[slots] + position_parts[places],
+// times what LayerNorm multiplied with, plus a shift.
 EXPORT void embed_project(int is_bf16, const int64_t* ids, const int64_t* slots, const int64_t* places, int64_t rows,
                           int dim, int width, const void* words, const void* positions, const void* word_parts,
                           const void* position_parts, const float* gain, const float* shift, float epsilon,
                           const float* width_shift, void* out, void* projected, int threads) {
     const auto run = [&](auto* words, auto* positions, auto* word_parts, auto* position_parts, auto* out,
                          auto* projected) {
-        embed_project_of([=](int64_t t) { return words + ids[t] * dim; },
-                         [=](int64_t t) { return positions + places[t] * dim; },
-                         [=](int64_t t) { return word_parts + slots[t] * width; },
-                         [=](int64_t t) { return position_parts + places[t] * width; }, rows, dim, width, gain, shift,
-                         epsilon, width_shift, out, projected, threads);
+        add_norm_of([=](int64_t t) { return words + ids[t] * dim; },
+                    [=](int64_t t) { return positions + places[t] * dim; }, rows, dim, gain, shift, epsilon, out,
+                    threads, [=](int64_t t, const float*, float scale) {
+                        scaled_sum(word_parts + slots[t] * width, position_parts + places[t] * width, scale,
+                                   width_shift, width, projected + t * width,
+                                   word_parts + slots[t + 1 < rows ? t + 1 : t] * width);
+                    });
     };
     if (is_bf16)
         run((const bf16*)words, (const bf16*)positions, (const bf16*)word_parts, (const bf16*)position_parts,

@@ -29,10 +29,11 @@ float normalize(float* x, const float* gain, const float* shift, int count, floa
 // Rows below which waking other threads takes longer than they save.
 inline int threads_for(int64_t rows, int dim, int threads) { return rows * dim < 32768 ? 1 : threads; }
 
-// LayerNorm of the sum of two rows of dim; first(t) and second(t) say where those of row t are.
-template <class Type, class First, class Second>
+// LayerNorm of the sum of two rows of dim; first(t) and second(t) say where those of row t are, and then(t, row, scale)
+// goes on with the result in fp32 and what LayerNorm multiplied with.
+template <class Type, class First, class Second, class Then>
 void add_norm_of(const First& first, const Second& second, int64_t rows, int dim, const float* gain,
-                 const float* shift, float epsilon, Type* out, Quantizer quantizer, uint8_t* bytes, int threads) {
+                 const float* shift, float epsilon, Type* out, int threads, const Then& then) {
     threads = threads_for(rows, dim, threads);
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
@@ -41,40 +42,23 @@ void add_norm_of(const First& first, const Second& second, int64_t rows, int dim
         for (int64_t t = 0; t < rows; t++) {
             copy(row.data(), first(t), dim);
             add_in(row.data(), second(t), dim);
-            normalize(row.data(), gain, shift, dim, epsilon);
+            const float scale = normalize(row.data(), gain, shift, dim, epsilon);
             copy(out + t * dim, row.data(), dim);
-            if (bytes) quantizer.write(bytes + t * dim, row.data(), dim);
+            then(t, row.data(), scale);
         }
     }
 }
 
-// LayerNorm of words[t] + positions[t], and its projections: the sum of what both contribute, times what the LayerNorm
-// multiplied with, plus a shift. word(t) and position(t) say where those of row t are; *_part where its contributions are.
-template <class Type, class Word, class Position, class WordPart, class PositionPart>
-void embed_project_of(const Word& word, const Position& position, const WordPart& word_part,
-                      const PositionPart& position_part, int64_t rows, int dim, int width, const float* gain,
-                      const float* shift, float epsilon, const float* width_shift, Type* out, Type* projected,
-                      int threads) {
-    threads = threads_for(rows, width, threads);
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
-        std::vector<float> row(dim);
-#pragma omp for schedule(static)
-        for (int64_t t = 0; t < rows; t++) {
-            copy(row.data(), word(t), dim);
-            add_in(row.data(), position(t), dim);
-            const float scale = normalize(row.data(), gain, shift, dim, epsilon);
-            copy(out + t * dim, row.data(), dim);
-            const Type *first = word_part(t), *second = position_part(t), *next = word_part(t + 1 < rows ? t + 1 : t);
-            Type* to = projected + t * width;
-            int c = 0;
-            for (; c + WIDTH <= width; c += WIDTH) {
-                __builtin_prefetch(next + c);  // anywhere in a large table
-                store(to + c, (load(first + c) + load(second + c)) * scale + load(width_shift + c));
-            }
-            for (; c < width; c++) put(to + c, (one(first + c) + one(second + c)) * scale + width_shift[c]);
-        }
+// (first + second) * scale + shift. next is read after this row, from anywhere in a large table.
+template <class Type>
+void scaled_sum(const Type* first, const Type* second, float scale, const float* shift, int count, Type* to,
+                const Type* next) {
+    int c = 0;
+    for (; c + WIDTH <= count; c += WIDTH) {
+        __builtin_prefetch(next + c);
+        store(to + c, (load(first + c) + load(second + c)) * scale + load(shift + c));
     }
+    for (; c < count; c++) put(to + c, (one(first + c) + one(second + c)) * scale + shift[c]);
 }
 
 }  // namespace
