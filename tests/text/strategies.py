@@ -17,3 +17,5 @@ PIECES = ["[MASK]", "[SEP]", "[mask]", "the", "cafe", "playing", "Foo", "foo", "
 characters = st.one_of(st.sampled_from(AWKWARD), st.characters(exclude_categories=["Cs"]))
 texts = st.lists(st.one_of(characters, characters, st.sampled_from(PIECES)), max_size=30).map("".join)
 words = st.lists(texts, min_size=1, max_size=6)
+ascii_words = st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=6)
+plain_texts = st.lists(ascii_words | st.sampled_from(PIECES), max_size=12).map(" ".join)

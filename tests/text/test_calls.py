@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from distilbert.core.errors import InputError, UnknownArgumentError
+from distilbert.text.word_ids import WordIds
 
 from .helpers import CLASSES, SMALL
 
@@ -153,6 +155,24 @@ def test_threads_do_not_disturb_each_other(tokenizer: Any) -> None:
 
     with ThreadPoolExecutor(8) as pool:
         assert all(pool.map(work, range(400)))
+
+
+def test_words_are_looked_up_once_and_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def encode(words: Sequence[str]) -> list[list[int]]:
+        asked.extend(words)
+        return [[ord(word[0]), len(word)] for word in words]
+
+    ids = WordIds(CLASSES[1](vocab=SMALL).spec, encode)
+    assert ids(["Be a b!", "be", "", "\u00e9", "[MASK]", "[mask]"]) == [
+        [98, 2, 97, 1, 98, 1, 33, 1], [98, 2], [], None, None, None,
+    ]  # fmt: skip
+    assert ids(["a be"]) == [[97, 1, 98, 2]]
+    assert asked == ["!", "a", "b", "be"]
+    monkeypatch.setattr("distilbert.text.word_ids.CAPACITY", 5)
+    assert ids(["a c", "d"]) == [[97, 1, 99, 1], [100, 1]]
+    assert asked[4:] == ["a", "c", "d"]
 
 
 def test_nothing_heavy_is_imported() -> None:

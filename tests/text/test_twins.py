@@ -15,7 +15,7 @@ from distilbert.core.errors import InputError
 from distilbert.text.added_tokens import AddedToken
 
 from .helpers import SMALL, facts, twins
-from .strategies import texts, words
+from .strategies import plain_texts, texts, words
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "uncased": {},
@@ -71,6 +71,14 @@ def test_pairs(first: str, second: str, special: bool) -> None:
     assert facts(found[0]) == facts(found[1])
     ids = pure.encode_ids([first], [second], special)
     assert ids == fast.encode_ids([first], [second], special) == [found[0].ids]
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+@given(batch=st.lists(texts | plain_texts, max_size=4), special=st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_ids_of_words_that_were_seen_before(name: str, batch: list[str], special: bool) -> None:
+    pure, fast = pair_of(name)
+    assert fast.encode_ids(batch, None, special) == pure.encode_ids(batch, None, special)
 
 
 @pytest.mark.parametrize("name", ["uncased", "whitespace only", "added"])

@@ -116,13 +116,16 @@ class TextClassification(Task[TextClassificationParams]):
 
     def decode(self, work: Work, outputs: list[Outputs], params: TextClassificationParams) -> Any:
         """Scores of the labels, sorted or not."""
+        if len(outputs) == 1:
+            return self._labels(self._function(params)(outputs[0]["logits"]), params)
         scores = self._function(params)(np.stack([output["logits"] for output in outputs]))  # (W, L)
-        if len(scores) == 1:
-            scores = scores[0]
-        elif params.aggregation == "max":
+        if params.aggregation == "max":
             scores = scores.max(axis=0)
         else:
             scores = np.average(scores, axis=0, weights=[len(sequence) for sequence in work.sequences])
+        return self._labels(scores, params)
+
+    def _labels(self, scores: np.ndarray, params: TextClassificationParams) -> Any:
         if isinstance(params.top_k, Unset) and params.return_all_scores:
             order = list(range(len(scores)))
         else:

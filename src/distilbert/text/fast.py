@@ -14,6 +14,7 @@ from tokenizers.processors import TemplateProcessing
 from .base import TokenizerBase
 from .inputs import mend
 from .truncation import Strategy, plan
+from .word_ids import WordIds
 
 _MAX_VARIANTS = 32
 
@@ -28,6 +29,7 @@ class DistilBertTokenizerFast(TokenizerBase):
         self._backend = Tokenizer.from_str(json.dumps(self.spec.to_tokenizer_json()))
         self._variants: dict[tuple[int, str, int, str, bool], Tokenizer] = {}
         self._lock = threading.Lock()
+        self._word_ids = WordIds(self.spec, self._rust_ids)
 
     @property
     def backend_tokenizer(self) -> Tokenizer:
@@ -63,11 +65,25 @@ class DistilBertTokenizerFast(TokenizerBase):
     def _encode_ids(
         self, texts: Sequence[str], pairs: Sequence[str] | None, add_special_tokens: bool
     ) -> list[list[int]]:
-        inputs: Any = texts if pairs is None else list(zip(texts, pairs, strict=True))
+        firsts = self._bodies(texts)
+        seconds = None if pairs is None else self._bodies(pairs)
+        if not add_special_tokens:
+            return firsts if seconds is None else [a + b for a, b in zip(firsts, seconds, strict=True)]
+        others: Sequence[list[int] | None] = seconds or [None] * len(firsts)
+        return [self.build_inputs_with_special_tokens(a, b) for a, b in zip(firsts, others, strict=True)]
+
+    def _bodies(self, texts: Sequence[str]) -> list[list[int]]:
+        """Ids without special tokens: of known words from memory, of other texts from Rust."""
+        found = self._word_ids(texts)
+        rest = [text for text, ids in zip(texts, found, strict=True) if ids is None]
+        others = iter(self._rust_ids(rest) if rest else [])
+        return [next(others) if ids is None else ids for ids in found]
+
+    def _rust_ids(self, texts: Sequence[str]) -> list[list[int]]:
         try:
-            return [e.ids for e in self._backend.encode_batch_fast(inputs, add_special_tokens=add_special_tokens)]
+            return [e.ids for e in self._backend.encode_batch_fast(list(texts), add_special_tokens=False)]
         except TypeError:
-            return super()._encode_ids(texts, pairs, add_special_tokens)
+            return super()._encode_ids(texts, None, False)
 
     def _variant(self, length: int, strategy: Strategy, stride: int, add_special_tokens: bool) -> Tokenizer:
         """A tokenizer that cuts, made of the parts of the shared one, which itself never changes.

@@ -26,7 +26,7 @@ MAX_CHARS_PER_WORD = 100
 Char = tuple[str, int]  # a character of the normalized text and the index of its origin in the original text
 
 _PLAIN = re.compile(r"[ -~]*").fullmatch  # printable ASCII: only its case can change
-_ASCII_WORDS = re.compile(r"[0-9A-Za-z]+|[!-/:-@\[-`{-~]").finditer
+ASCII_WORDS = re.compile(r"[0-9A-Za-z]+|[!-/:-@\[-`{-~]")
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def _canonical_order(parts: list[tuple[str, bool]]) -> Iterator[tuple[str, bool]
 def split_words(text: str) -> list[tuple[int, int]]:
     """Spans of the words of ``text``: whitespace separates, every punctuation mark is a word of its own."""
     if _PLAIN(text):
-        return [match.span() for match in _ASCII_WORDS(text)]
+        return [match.span() for match in ASCII_WORDS.finditer(text)]
     return _split(text, PUNCTUATION.__contains__)
 
 
