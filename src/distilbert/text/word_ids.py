@@ -1,4 +1,4 @@
-"""Ids of plain English text, word by word: most words have been seen before, and need no tokenizer at all."""
+"""Ids of plain text, word by word: most words have been seen before, and need no tokenizer at all."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import chain
 
 from .spec import TokenizerSpec
-from .wordpiece import ASCII_WORDS
+from .wordpiece import ASCII_WORDS, is_plain
 
 CAPACITY = 100_000  # words: most repeat, and the rest must not fill the memory
 
@@ -44,7 +44,7 @@ class WordIds:
         return [None if words is None else list(chain.from_iterable(map(known.__getitem__, words))) for words in split]
 
     def _words(self, text: str) -> list[str] | None:
-        if self._normalizer is None or not text.isascii() or not text.isprintable():
+        if self._normalizer is None or not is_plain(text):
             return None
         lower = text.lower()
         return None if self._added(lower) else ASCII_WORDS.findall(lower if self._normalizer.lowercase else text)

@@ -25,8 +25,12 @@ MAX_CHARS_PER_WORD = 100
 
 Char = tuple[str, int]  # a character of the normalized text and the index of its origin in the original text
 
-_PLAIN = re.compile(r"[ -~]*").fullmatch  # printable ASCII: only its case can change
 ASCII_WORDS = re.compile(r"[0-9A-Za-z]+|[!-/:-@\[-`{-~]")
+
+
+def is_plain(text: str) -> bool:
+    """Whether ``text`` is printable ASCII: only its case can change."""
+    return text.isascii() and text.isprintable()
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Normalizer:
         Returns:
             The normalized text, and for each of its characters the index in ``text`` that it came from.
         """
-        if _PLAIN(text):
+        if is_plain(text):
             return text.lower() if self.lowercase else text, range(len(text))
         chars = clean_text(text)
         if self.chinese_chars:
@@ -105,7 +109,7 @@ def _canonical_order(parts: list[tuple[str, bool]]) -> Iterator[tuple[str, bool]
 
 def split_words(text: str) -> list[tuple[int, int]]:
     """Spans of the words of ``text``: whitespace separates, every punctuation mark is a word of its own."""
-    if _PLAIN(text):
+    if is_plain(text):
         return [match.span() for match in ASCII_WORDS.finditer(text)]
     return _split(text, PUNCTUATION.__contains__)
 
