@@ -39,7 +39,9 @@ void transpose(const Type* from, int64_t stride, int keys, int dim, float* to, i
 // put(r, c, sums) for ROWS rows and N vectors of columns from column c on: sums over k of a[r][k] * b[k][column].
 template <class Kind, int N, class Put>
 inline void product(const float* const* a, const float* b, int b_stride, int depth, int c, Put& put) {
-    typename Kind::Sum sums[ROWS][N] = {};
+    typename Kind::Sum sums[ROWS][N];
+    for (int r = 0; r < ROWS; r++)
+        for (int n = 0; n < N; n++) sums[r][n] = typename Kind::Sum{};
     for (int k = 0; k < depth; k++) {
         Floats columns[N];
         for (int n = 0; n < N; n++) columns[n] = load(b + int64_t(k) * b_stride + c + n * WIDTH);
@@ -107,8 +109,8 @@ void lay_out_pairs(const bf16* from, int64_t stride, int keys, int dim, float* t
     for (int t = 0; t < keys; t += 2) {
         const bf16 *first = from + t * stride, *second = first + stride;
         for (int c = 0; c < dim; c += WIDTH) {
-            Ints pair = __builtin_convertvector(*reinterpret_cast<const Halves*>(first + c), Ints);
-            if (t + 1 < keys) pair |= __builtin_convertvector(*reinterpret_cast<const Halves*>(second + c), Ints) << 16;
+            Ints pair = widen(first + c);
+            if (t + 1 < keys) pair |= widen(second + c) << 16;
             store(to + int64_t(t / 2) * dim + c, (Floats)pair);
         }
     }
@@ -138,6 +140,26 @@ struct Attention {
     Type* out;
     Quantizer quantizer;
     uint8_t* bytes;
+
+    // Where the results of one head go from a query on. A copy: what is stored might lie anywhere, but not in registers.
+    struct Results {
+        Type* out;
+        uint8_t* bytes;
+        Quantizer quantizer;
+        int64_t stride;
+        int dim;
+        // A vector of a row, from column c of its head on.
+        void write(int r, int c, Floats x) const {
+            if (out) store(out + r * stride + c, x, dim - c);
+            if (bytes) quantizer.write(bytes + r * stride, x, c, dim - c);
+        }
+    };
+
+    Results results(int64_t query, int channel) const {
+        const int64_t at = query * out_stride + channel;
+        const Quantizer here{bytes ? quantizer.factor + channel : nullptr, quantizer.zero};
+        return {out ? out + at : nullptr, bytes ? bytes + at : nullptr, here, out_stride, dim};
+    }
 
     bool in_pairs() const {
 #if defined(__AVX512BF16__)
@@ -179,43 +201,29 @@ struct Attention {
                 const Type* from = q + (first + (r < rows ? r : rows - 1)) * q_stride + channel;
                 queries[r] = pairs || sizeof(Type) == 4 ? (const float*)from : scratch.queries.data() + r * dim;
                 if (!pairs && sizeof(Type) == 2) copy(scratch.queries.data() + r * dim, from, dim);
-                shares[r] = weights + r * width;
+                shares[r] = weights + (r < rows ? r : rows - 1) * width;
             }
             float inverse[ROWS];
             Scores scores(scratch.scores.data(), width, count);
+            const Results to = results(first, channel);
             const auto put = [&](int r, int c, Floats x) {
-                if (r < rows) write(first + r, channel, c, x * inverse[r]);
+                if (r < rows) to.write(r, c, x * inverse[r]);
             };
 #if defined(__AVX512BF16__)
             if (pairs) {
                 products<Pair>(queries, keys, width, dim / 2, width, scores);
-                for (int r = 0; r < ROWS; r++)
+                for (int r = 0; r < rows; r++)
                     inverse[r] = 1.0f / scores.soften(r, scale * 1.44269504f, (bf16*)(weights + r * width));
                 products<Pair>(shares, values, dim, (count + 1) / 2, dim, put);
             }
 #endif
             if (!pairs) {
                 products<Single>(queries, keys, width, dim, width, scores);
-                for (int r = 0; r < ROWS; r++)
+                for (int r = 0; r < rows; r++)
                     inverse[r] = 1.0f / scores.soften(r, scale * 1.44269504f, weights + r * width);
                 products<Single>(shares, values, padded, count, padded, put);
             }
         }
-    }
-
-    // A vector of a query's result, from column c of its head on.
-    void write(int64_t query, int channel, int c, Floats x) const {
-        const int64_t at = query * out_stride + channel + c;
-        const int left = dim - c;
-        if (left >= WIDTH) {
-            if (out) store(out + at, x);
-            if (bytes) store(bytes + at, x * load(quantizer.factor + channel + c) + quantizer.zero);
-            return;
-        }
-        float row[WIDTH];
-        store(row, x);
-        if (out) copy(out + at, row, left);
-        if (bytes) Quantizer{quantizer.factor + channel + c, quantizer.zero}.write(bytes + at, row, left);
     }
 };
 

@@ -12,23 +12,13 @@
 // Counted up with every change of what follows; operations.py names the one that it calls.
 EXPORT int version() { return 4; }
 
-// Writes a row in uint8 as well, where that is wanted.
-struct Rounded {
-    Quantizer quantizer;
-    uint8_t* bytes;
-    int dim;
-    void operator()(int64_t t, const float* row, float) const {
-        if (bytes) quantizer.write(bytes + t * dim, row, dim);
-    }
-};
-
 // x + y, then LayerNorm, of rows of dim; bytes may be null.
 EXPORT void add_norm(int is_bf16, const void* x, const void* y, int64_t rows, int dim, const float* gain,
                      const float* shift, float epsilon, void* out, const float* factor, float zero, uint8_t* bytes,
                      int threads) {
     const auto run = [&](auto* x, auto* y, auto* out) {
         add_norm_of([=](int64_t t) { return x + t * dim; }, [=](int64_t t) { return y + t * dim; }, rows, dim, gain,
-                    shift, epsilon, out, threads, Rounded{Quantizer{factor, zero}, bytes, dim});
+                    shift, epsilon, out, {{factor, zero}, bytes}, threads, [](int64_t, float) {});
     };
     if (is_bf16)
         run((const bf16*)x, (const bf16*)y, (bf16*)out);
@@ -42,8 +32,8 @@ EXPORT void embed_norm(int is_bf16, const int64_t* ids, const int64_t* places, i
                        const float* factor, float zero, uint8_t* bytes, int threads) {
     const auto run = [&](auto* words, auto* positions, auto* out) {
         add_norm_of([=](int64_t t) { return words + ids[t] * dim; },
-                    [=](int64_t t) { return positions + places[t] * dim; }, rows, dim, gain, shift, epsilon, out,
-                    threads, Rounded{Quantizer{factor, zero}, bytes, dim});
+                    [=](int64_t t) { return positions + places[t] * dim; }, rows, dim, gain, shift, epsilon,
+                    out, {{factor, zero}, bytes}, threads, [](int64_t, float) {});
     };
     if (is_bf16)
         run((const bf16*)words, (const bf16*)positions, (bf16*)out);
@@ -60,8 +50,8 @@ EXPORT void embed_project(int is_bf16, const int64_t* ids, const int64_t* slots,
     const auto run = [&](auto* words, auto* positions, auto* word_parts, auto* position_parts, auto* out,
                          auto* projected) {
         add_norm_of([=](int64_t t) { return words + ids[t] * dim; },
-                    [=](int64_t t) { return positions + places[t] * dim; }, rows, dim, gain, shift, epsilon, out,
-                    threads, [=](int64_t t, const float*, float scale) {
+                    [=](int64_t t) { return positions + places[t] * dim; }, rows, dim, gain, shift, epsilon,
+                    out, {}, threads, [=](int64_t t, float scale) {
                         scaled_sum(word_parts + slots[t] * width, position_parts + places[t] * width, scale,
                                    width_shift, width, projected + t * width,
                                    word_parts + slots[t + 1 < rows ? t + 1 : t] * width);

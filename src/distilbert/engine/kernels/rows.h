@@ -6,45 +6,63 @@
 
 namespace {
 
-// LayerNorm of a row; returns what its numbers were multiplied with.
-float normalize(float* x, const float* gain, const float* shift, int count, float epsilon) {
-    Floats total{}, squares{};
-    float rest = 0, square_rest = 0;
-    int c = 0;
-    for (; c + WIDTH <= count; c += WIDTH) total += load(x + c);
-    for (; c < count; c++) rest += x[c];
-    const float mean = (sum(total) + rest) / count;
-    for (c = 0; c + WIDTH <= count; c += WIDTH) {
-        Floats d = load(x + c) - mean;
-        squares += d * d;
-    }
-    for (; c < count; c++) square_rest += (x[c] - mean) * (x[c] - mean);
-    const float scale = 1.0f / std::sqrt((sum(squares) + square_rest) / count + epsilon);
-    for (c = 0; c + WIDTH <= count; c += WIDTH)
-        store(x + c, (load(x + c) - mean) * scale * load(gain + c) + load(shift + c));
-    for (; c < count; c++) x[c] = (x[c] - mean) * scale * gain[c] + shift[c];
-    return scale;
-}
-
 // Rows below which waking other threads takes longer than they save.
 inline int threads_for(int64_t rows, int dim, int threads) { return rows * dim < 32768 ? 1 : threads; }
 
-// LayerNorm of the sum of two rows of dim; first(t) and second(t) say where those of row t are, and then(t, row, scale)
-// goes on with the result in fp32 and what LayerNorm multiplied with.
+// The sum of part(c) for every vector of a row, in two sums, so that one addition need not wait for the last.
+template <class Part>
+inline float sum_over(int dim, const Part& part) {
+    Floats even{}, odd{};
+    int c = 0;
+    for (; c + WIDTH < dim; c += 2 * WIDTH) {
+        even += part(c);
+        odd += part(c + WIDTH);
+    }
+    if (c < dim) even += part(c);
+    return sum(even + odd);
+}
+
+// Where rows go in uint8 as well, if anywhere.
+struct Rounded {
+    Quantizer quantizer;
+    uint8_t* bytes;
+};
+
+// LayerNorm of the sum of two rows of dim; first(t) and second(t) say where those of row t are, and then(t, scale) goes on
+// with what LayerNorm multiplied with.
 template <class Type, class First, class Second, class Then>
 void add_norm_of(const First& first, const Second& second, int64_t rows, int dim, const float* gain,
-                 const float* shift, float epsilon, Type* out, int threads, const Then& then) {
+                 const float* shift, float epsilon, Type* out, const Rounded& rounded, int threads, const Then& then) {
     threads = threads_for(rows, dim, threads);
+    const int padded = round_up(dim, WIDTH);
 #pragma omp parallel num_threads(threads) if (threads > 1)
     {
-        std::vector<float> row(dim);
+        std::vector<float> buffer(padded);
+        float* row = buffer.data();
 #pragma omp for schedule(static)
         for (int64_t t = 0; t < rows; t++) {
-            copy(row.data(), first(t), dim);
-            add_in(row.data(), second(t), dim);
-            const float scale = normalize(row.data(), gain, shift, dim, epsilon);
-            copy(out + t * dim, row.data(), dim);
-            then(t, row.data(), scale);
+            const Type *x = first(t), *y = second(t);
+            const float mean = sum_over(dim, [&](int c) {
+                const Floats both = load(x + c, dim - c) + load(y + c, dim - c);
+                store(row + c, both);
+                return both;
+            }) / dim;
+            for (int c = dim; c < padded; c++) row[c] = mean;
+            const float squares = sum_over(dim, [&](int c) {
+                const Floats d = load(row + c) - mean;
+                return d * d;
+            });
+            const float scale = 1.0f / std::sqrt(squares / dim + epsilon);
+            Type* const to = out + t * dim;
+            uint8_t* const to_bytes = rounded.bytes ? rounded.bytes + t * dim : nullptr;
+            const Quantizer quantizer = rounded.quantizer;
+            for (int c = 0; c < dim; c += WIDTH) {
+                const int left = dim - c;
+                const Floats z = (load(row + c) - mean) * scale * load(gain + c, left) + load(shift + c, left);
+                store(to + c, z, left);
+                if (to_bytes) quantizer.write(to_bytes, z, c, left);
+            }
+            then(t, scale);
         }
     }
 }
@@ -53,12 +71,11 @@ void add_norm_of(const First& first, const Second& second, int64_t rows, int dim
 template <class Type>
 void scaled_sum(const Type* first, const Type* second, float scale, const float* shift, int count, Type* to,
                 const Type* next) {
-    int c = 0;
-    for (; c + WIDTH <= count; c += WIDTH) {
+    for (int c = 0; c < count; c += WIDTH) {
+        const int left = count - c;
         __builtin_prefetch(next + c);
-        store(to + c, (load(first + c) + load(second + c)) * scale + load(shift + c));
+        store(to + c, (load(first + c, left) + load(second + c, left)) * scale + load(shift + c, left), left);
     }
-    for (; c < count; c++) put(to + c, (one(first + c) + one(second + c)) * scale + shift[c]);
 }
 
 }  // namespace

@@ -35,10 +35,14 @@ inline Floats all(float x) { return Floats{} + x; }
 
 inline Floats load(const float* p) { return *reinterpret_cast<const Floats*>(p); }
 
-inline Floats load(const bf16* p) {
-    Ints wide = __builtin_convertvector(*reinterpret_cast<const Halves*>(p), Ints) << 16;
-    return (Floats)wide;  // the same bits
+inline Ints widen(const uint16_t* p) {
+#if defined(__AVX512F__)
+    return (Ints)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p));  // GCC 12 makes two of it
+#endif
+    return __builtin_convertvector(*reinterpret_cast<const Halves*>(p), Ints);
 }
+
+inline Floats load(const bf16* p) { return (Floats)(widen(p) << 16); }  // the upper half of the same bits
 
 inline void store(float* p, Floats x) { *reinterpret_cast<Floats*>(p) = x; }
 
@@ -62,16 +66,13 @@ inline float one(const bf16* p) {
     return x;
 }
 
-inline void put(float* p, float x) { *p = x; }
-
-inline void put(bf16* p, float x) {
-    uint32_t bits;
-    std::memcpy(&bits, &x, 4);
-    *p = bf16((bits + 0x7fff + ((bits >> 16) & 1)) >> 16);
-}
-
+#if defined(__AVX512F__)  // one instruction, of which GCC 12 makes two otherwise
+inline Floats smaller(Floats a, Floats b) { return (Floats)_mm512_min_ps((__m512)a, (__m512)b); }
+inline Floats larger(Floats a, Floats b) { return (Floats)_mm512_max_ps((__m512)a, (__m512)b); }
+#else
 inline Floats smaller(Floats a, Floats b) { return a < b ? a : b; }
 inline Floats larger(Floats a, Floats b) { return a > b ? a : b; }
+#endif
 
 inline float sum(Floats x) {
 #if defined(__AVX512F__)
@@ -132,33 +133,36 @@ inline Bytes bytes(Floats x) {  // to the nearest whole number from 0 to 255
 
 inline void store(uint8_t* p, Floats x) { *reinterpret_cast<Bytes*>(p) = bytes(x); }
 
+// The same of the first numbers where fewer are left than a vector has; zeros beyond them.
+template <class Type>
+inline Floats load(const Type* p, int left) {
+    if (left >= WIDTH) return load(p);
+    Floats x{};
+    for (int i = 0; i < left; i++) x[i] = one(p + i);
+    return x;
+}
+
+template <class Type>
+inline void store(Type* p, Floats x, int left) {
+    if (left >= WIDTH) return store(p, x);
+    Type row[WIDTH];
+    store(row, x);
+    std::memcpy(p, row, left * sizeof(Type));
+}
+
 // How a row becomes uint8 for an int8 product: factors by channel.
 struct Quantizer {
     const float* factor;
     float zero;
-    void write(uint8_t* out, const float* x, int count) const {
-        int c = 0;
-        for (; c + WIDTH <= count; c += WIDTH) store(out + c, load(x + c) * load(factor + c) + zero);
-        for (; c < count; c++) {
-            uint8_t bytes[WIDTH];
-            store(bytes, all(x[c] * factor[c] + zero));
-            out[c] = bytes[0];
-        }
+    // A vector of the row from column c on, of which so many are left.
+    void write(uint8_t* row, Floats x, int c, int left) const {
+        store(row + c, x * load(factor + c, left) + zero, left);
     }
 };
 
 template <class To, class From>
 void copy(To* to, const From* from, int count) {
-    int c = 0;
-    for (; c + WIDTH <= count; c += WIDTH) store(to + c, load(from + c));
-    for (; c < count; c++) put(to + c, one(from + c));
-}
-
-template <class Type>
-void add_in(float* to, const Type* from, int count) {
-    int c = 0;
-    for (; c + WIDTH <= count; c += WIDTH) store(to + c, load(to + c) + load(from + c));
-    for (; c < count; c++) to[c] += one(from + c);
+    for (int c = 0; c < count; c += WIDTH) store(to + c, load(from + c, count - c), count - c);
 }
 
 // A square of WIDTH rows, turned about its diagonal: each round zips the upper half with the lower one.
