@@ -169,6 +169,22 @@ def test_gelu_everywhere(compiled: CompiledOperations) -> None:
             assert ((ours.double() - wanted).abs() <= tolerance + rounding * wanted.abs()).all()
 
 
+@pytest.mark.parametrize("step", [1e-5, 9e-4, 1e-3, 5e-3, 0.02, 0.1, 1.0, 30.0])
+def test_gelu_in_steps(compiled: CompiledOperations, step: float) -> None:
+    """As uint8: to 1e-3 and a sixth of a step beside the rounding, whatever a step is, also far out."""
+    if not compiled.multiplies(torch.uint8, 4):
+        assert compiled.name in ("avx512", "avx2", "base")
+        return
+    x = torch.cat([torch.arange(-1000, 1001) / 100, torch.tensor([-1e4, -100.0, 100.0, 1e4])])
+    rows = torch.tensor([[1, 0, 0, 0]] * 5, dtype=torch.uint8)  # the weights are what varies
+    one, zero = torch.tensor([[127, 0, 0, 0]] * len(x), dtype=torch.int8), 20
+    ours = compiled.multiply(
+        rows, Packed(pack(one), len(x), torch.int8, x / 254, x / 2, True, torch.uint8, step, zero)
+    )
+    wanted = (torch.nn.functional.gelu(x.double()) / step + zero).clamp(0, 255)
+    assert (ours.double() - wanted).abs().max() <= 0.5 + 1 / 6 + 1e-3 / step
+
+
 def test_a_depth_that_the_kernel_cannot_do(compiled: CompiledOperations) -> None:
     for dtype, depth in ((torch.bfloat16, 7), (torch.uint8, 6)):
         assert not compiled.multiplies(dtype, depth)

@@ -49,7 +49,7 @@ inline void product(const float* const* a, const float* b, int b_stride, int dep
             for (int n = 0; n < N; n++) sums[r][n] = Kind::add(sums[r][n], a[r][k], columns[n]);
     }
     for (int r = 0; r < ROWS; r++)
-        for (int n = 0; n < N; n++) put(r, c + n * WIDTH, Kind::finish(sums[r][n]));
+        for (int n = 0; n < N; n++) put(r, c + n * WIDTH, Kind::numbers(sums[r][n]));
 }
 
 template <class Kind, class Put>

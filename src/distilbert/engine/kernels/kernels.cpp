@@ -117,13 +117,18 @@ EXPORT void multiply([[maybe_unused]] int type, [[maybe_unused]] const float* x,
                      [[maybe_unused]] int gelu, [[maybe_unused]] int out_type, [[maybe_unused]] float inverse_step,
                      [[maybe_unused]] float zero, [[maybe_unused]] void* out, [[maybe_unused]] int threads) {
 #if defined(__AVX512F__)
-    const Finish finish{factor, shift, gelu, out_type, inverse_step, zero, out, outputs};
-    if (type == FP32) multiply_all<Single>(x, rows, words, packed, outputs, finish, threads);
+    const auto run = [&](auto word) {
+        const bool in_bytes = gelu && out_type == UINT8 && factor && ByteGelu::fits(inverse_step);
+        Finish<decltype(word)> finish{factor, shift, gelu, out_type, inverse_step, zero, out, outputs, in_bytes, {}};
+        if (in_bytes) finish.byte_gelu = ByteGelu(inverse_step, zero);
+        multiply_all(x, rows, words, packed, outputs, finish, threads);
+    };
+    if (type == FP32) run(Single());
 #endif
 #if defined(__AVX512BF16__)
-    if (type == BF16) multiply_all<Pair>(x, rows, words, packed, outputs, finish, threads);
+    if (type == BF16) run(Pair());
 #endif
 #if defined(__AVX512VNNI__)
-    if (type == UINT8) multiply_all<Four>(x, rows, words, packed, outputs, finish, threads);
+    if (type == UINT8) run(Four());
 #endif
 }

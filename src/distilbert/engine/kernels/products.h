@@ -6,13 +6,11 @@
 
 #pragma once
 
-#include "vectors.h"
+#include "finish.h"
 
 #if defined(__AVX512F__)
 namespace {
 
-constexpr int TILE = 8;               // rows and
-constexpr int PANEL = 3;              // vectors of outputs whose sums fill the registers
 constexpr int OUTPUTS = PANEL * WIDTH;
 constexpr int DEPTH = 768;            // words that are multiplied in one go, so that a panel stays in the second cache
 constexpr int AHEAD = 3072;           // words that the weights are fetched before they are used
@@ -27,68 +25,9 @@ struct Four {  // uint8 times int8, summed as whole numbers
         asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(_mm512_set1_ps(a)), "v"(b));
         return sum;
     }
-    static Floats finish(Sum sum) { return (Floats)_mm512_cvtepi32_ps(sum); }
+    static Floats numbers(Sum sum) { return (Floats)_mm512_cvtepi32_ps(sum); }
 };
 #endif
-
-inline Floats gelu(Floats x) {  // x * Phi(x), with erf to 2e-7 (Abramowitz and Stegun 7.1.26)
-    const Floats z = larger(x, -x) * 0.70710678f, t = 1.0f / (1.0f + 0.3275911f * z);
-    Floats p = t * 1.061405429f - 1.453152027f;
-    p = p * t + 1.421413741f;
-    p = p * t - 0.284496736f;
-    p = (p * t + 0.254829592f) * t * power_of_two<false>(z * z * -1.44269504f);  // 1 - erf(z)
-    return 0.5f * x * (x < 0.0f ? p : 2.0f - p);
-}
-
-inline Floats rough_gelu(Floats x) {  // to 2e-4: a polynomial for Phi, fitted so that it is 0 at -4 and 1 at 4
-    x = larger(x, all(-4.0f));
-    const Floats z = smaller(x, all(4.0f)), u = z * z;
-    Floats p = u * 2.2587637640e-8f - 1.5887952928e-6f;
-    p = p * u + 4.7763192569e-5f;
-    p = p * u - 8.1218003511e-4f;
-    p = p * u + 8.7636506942e-3f;
-    p = p * u - 6.4554311673e-2f;
-    p = p * u + 3.9787018204e-1f;
-    return x * (p * z + 0.5f);
-}
-
-enum Type { FP32, BF16, UINT8 };
-
-// What becomes of the sums of a row: sum * factor + shift (factor may be null), GELU, and the type of the result.
-struct Finish {
-    const float *factor, *shift;
-    int gelu;
-    int type;
-    float inverse_step, zero;  // of uint8
-    void* out;
-    int64_t stride;  // of its rows
-
-    // A vector of outputs of so many rows; what is told apart at compile time is not asked for each of them.
-    template <int TYPE, bool GELU>
-    void write(const Floats* sums, int rows, int64_t row, int column, __mmask16 mask) const {
-        const Floats times = factor ? (Floats)_mm512_maskz_loadu_ps(mask, factor + column) : all(1.0f);
-        const Floats plus = (Floats)_mm512_maskz_loadu_ps(mask, shift + column);
-        for (int r = 0; r < rows; r++) {
-            Floats y = sums[r] * times + plus;
-            if (GELU) y = TYPE == FP32 ? ::gelu(y) : rough_gelu(y);
-            const int64_t at = (row + r) * stride + column;
-            if (TYPE == FP32) _mm512_mask_storeu_ps((float*)out + at, mask, (__m512)y);
-            if (TYPE == BF16) _mm256_mask_storeu_epi16((bf16*)out + at, mask, (__m256i)halves(y));
-            if (TYPE == UINT8) _mm_mask_storeu_epi8((uint8_t*)out + at, mask, (__m128i)bytes(y * inverse_step + zero));
-        }
-    }
-
-    void write(const Floats* sums, int rows, int64_t row, int column, __mmask16 mask) const {
-        if (gelu) {
-            if (type == FP32) return write<FP32, true>(sums, rows, row, column, mask);
-            if (type == BF16) return write<BF16, true>(sums, rows, row, column, mask);
-            return write<UINT8, true>(sums, rows, row, column, mask);
-        }
-        if (type == FP32) return write<FP32, false>(sums, rows, row, column, mask);
-        if (type == BF16) return write<BF16, false>(sums, rows, row, column, mask);
-        return write<UINT8, false>(sums, rows, row, column, mask);
-    }
-};
 
 // The sums of ROWS rows and a panel of outputs over some depth; begun holds what was summed before, or is null.
 template <class Word, int ROWS>
@@ -130,7 +69,7 @@ void multiply_rows(const float* x, int64_t stride, const float* panel, int depth
 // Rows [r0, r1) of x times panels [p0, p1). packed is (panels, K, OUTPUTS); begun is room for what is not finished.
 template <class Word>
 void multiply_part(const float* x, int64_t r0, int64_t r1, int words, const float* packed, int p0, int p1, int outputs,
-                   const Finish& finish, std::vector<float>& begun) {
+                   const Finish<Word>& finish, std::vector<float>& begun) {
     if (words > DEPTH) begun.resize((r1 - r0 + TILE) * OUTPUTS * (p1 - p0));
     for (int k = 0; k < words; k += DEPTH) {
         const int depth = words - k < DEPTH ? words - k : DEPTH;
@@ -145,12 +84,10 @@ void multiply_part(const float* x, int64_t r0, int64_t r1, int words, const floa
                 for (int n = 0; n < PANEL; n++) {
                     const int column = p * OUTPUTS + n * WIDTH, left = outputs - column;
                     if (left <= 0) break;
-                    Floats finished[TILE];
-                    for (int r = 0; r < rows; r++) {
-                        finished[r] = Word::finish(sums[r][n]);
-                        if (!last) store(kept + (r * PANEL + n) * WIDTH, (Floats)sums[r][n]);
-                    }
-                    if (last) finish.write(finished, rows, row, column, left < WIDTH ? (1u << left) - 1 : 0xffff);
+                    if (last)
+                        finish(&sums[0][n], rows, row, column, left < WIDTH ? (1u << left) - 1 : 0xffff);
+                    else
+                        for (int r = 0; r < rows; r++) store(kept + (r * PANEL + n) * WIDTH, (Floats)sums[r][n]);
                 }
             }
         }
@@ -158,8 +95,8 @@ void multiply_part(const float* x, int64_t r0, int64_t r1, int words, const floa
 }
 
 template <class Word>
-void multiply_all(const float* x, int64_t rows, int words, const float* packed, int outputs, const Finish& finish,
-                  int threads) {
+void multiply_all(const float* x, int64_t rows, int words, const float* packed, int outputs,
+                  const Finish<Word>& finish, int threads) {
     const int panels = (outputs + OUTPUTS - 1) / OUTPUTS;
     if (rows * words * outputs < SMALL) threads = 1;
     int64_t block = BLOCK / (words < DEPTH ? words : DEPTH);

@@ -189,7 +189,7 @@ inline Floats zip(Floats a, Floats b) {
 struct Single {
     typedef Floats Sum;
     static Floats add(Floats sum, float a, Floats b) { return sum + a * b; }
-    static Floats finish(Floats sum) { return sum; }
+    static Floats numbers(Floats sum) { return sum; }
 };
 #if defined(__AVX512BF16__)
 struct Pair {
@@ -197,7 +197,7 @@ struct Pair {
     static Sum add(Sum sum, float a, Floats b) {
         return _mm512_dpbf16_ps(sum, (__m512bh)_mm512_set1_ps(a), (__m512bh)b);
     }
-    static Floats finish(Sum sum) { return (Floats)sum; }
+    static Floats numbers(Sum sum) { return (Floats)sum; }
 };
 #endif
 

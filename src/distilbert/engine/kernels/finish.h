@@ -1,0 +1,163 @@
+// What follows the sums of a product: factors and shifts by output, GELU, and the type of the result.
+
+#pragma once
+
+#include "vectors.h"
+
+#if defined(__AVX512F__)
+namespace {
+
+constexpr int TILE = 8;   // rows and
+constexpr int PANEL = 3;  // vectors of outputs whose sums fill the registers
+
+inline Floats gelu(Floats x) {  // x * Phi(x), with erf to 2e-7 (Abramowitz and Stegun 7.1.26)
+    const Floats z = larger(x, -x) * 0.70710678f, t = 1.0f / (1.0f + 0.3275911f * z);
+    Floats p = t * 1.061405429f - 1.453152027f;
+    p = p * t + 1.421413741f;
+    p = p * t - 0.284496736f;
+    p = (p * t + 0.254829592f) * t * power_of_two<false>(z * z * -1.44269504f);  // 1 - erf(z)
+    return 0.5f * x * (x < 0.0f ? p : 2.0f - p);
+}
+
+inline Floats rough_gelu(Floats x) {  // to 2e-4: a polynomial for Phi, fitted so that it is 0 at -4 and 1 at 4
+    x = larger(x, all(-4.0f));
+    const Floats z = smaller(x, all(4.0f)), u = z * z;
+    Floats p = u * 2.2587637640e-8f - 1.5887952928e-6f;
+    p = p * u + 4.7763192569e-5f;
+    p = p * u - 8.1218003511e-4f;
+    p = p * u + 8.7636506942e-3f;
+    p = p * u - 6.4554311673e-2f;
+    p = p * u + 3.9787018204e-1f;
+    return x * (p * z + 0.5f);
+}
+
+// GELU whose result becomes uint8: max(x, 0) less |x| * Phi(-|x|), and what is taken away is a line on each of 32 pieces of
+// |x| from 0 to 4, to 1e-3. Numbers are 16 bits wide: steps of the result, with as many bits behind the point as leave
+// room for 255 of them and for 4.
+class ByteGelu {
+    static constexpr int PIECES = 32;
+    static constexpr float END = 4, PIECE = END / PIECES;
+    int bits;
+    int16_t to_piece, zero, slope[PIECES], start[PIECES];
+
+    static float taken(int halves) {  // at a number of halves of pieces
+        static const std::vector<float> values = [] {
+            std::vector<float> values;
+            for (int i = 0; i <= 2 * PIECES; i++) {
+                const float x = i * PIECE / 2;
+                values.push_back(x * 0.5f * std::erfc(x * 0.70710678f));
+            }
+            return values;
+        }();
+        return values[halves];
+    }
+
+    __m512i round(__m512i x) const {
+        const __m512i size = _mm512_abs_epi16(x);
+        const __m512i piece = _mm512_min_epu16(_mm512_mulhi_epu16(size, _mm512_set1_epi16(to_piece)),
+                                               _mm512_set1_epi16(PIECES - 1));
+        const __m512i rise = _mm512_mulhrs_epi16(size, _mm512_permutexvar_epi16(piece, _mm512_loadu_si512(slope)));
+        const __m512i line = _mm512_add_epi16(rise, _mm512_permutexvar_epi16(piece, _mm512_loadu_si512(start)));
+        const __m512i y = _mm512_sub_epi16(_mm512_max_epi16(x, _mm512_setzero_si512()), line);
+        return _mm512_srai_epi16(_mm512_adds_epi16(y, _mm512_set1_epi16(zero)), bits);
+    }
+
+public:
+    float scale;  // of the numbers
+
+    ByteGelu() = default;
+
+    // Says whether 16 bits are enough: steps so small that fewer than 3 bits were left behind the point are too many.
+    static bool fits(float inverse_step) { return END * inverse_step * 8 <= INT16_MAX; }
+
+    ByteGelu(float inverse_step, float zero_point) : bits(7) {
+        while (END * inverse_step * (1 << bits) > INT16_MAX) bits--;
+        scale = inverse_step * (1 << bits);
+        to_piece = int16_t(uint16_t(std::fmin(65536 / PIECE / scale, 65535.0f)));
+        zero = int16_t((zero_point + 0.5f) * (1 << bits));  // what is behind the point is cut off
+        for (int i = 0; i < PIECES - 1; i++) {
+            const float first = taken(2 * i), middle = taken(2 * i + 1), last = taken(2 * i + 2);
+            const float rise = (last - first) / PIECE, bow = middle - (first + last) / 2;
+            slope[i] = int16_t(std::lrint(rise * 32768));
+            start[i] = int16_t(std::lrint((first + bow / 2 - i * PIECE * rise) * scale));
+        }
+        slope[PIECES - 1] = start[PIECES - 1] = 0;  // 4 and all beyond
+    }
+
+    // Four vectors of whole numbers -> four times 16 bytes.
+    __m512i operator()(const __m512i (&x)[4]) const {
+        const __m512i first = round(_mm512_packs_epi32(x[0], x[1])), last = round(_mm512_packs_epi32(x[2], x[3]));
+        const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+        return _mm512_permutexvar_epi32(order, _mm512_packus_epi16(first, last));
+    }
+};
+
+enum Type { FP32, BF16, UINT8 };
+constexpr int SIZES[] = {4, 2, 1};
+
+// What becomes of the sums of a tile.
+template <class Word>
+struct Finish {
+    typedef typename Word::Sum Sum;
+    const float *factor, *shift;  // factor may be null
+    int gelu;
+    int type;
+    float inverse_step, zero;  // of uint8
+    void* out;
+    int64_t stride;  // of its rows
+    bool in_bytes;       // whether byte_gelu is to be used
+    ByteGelu byte_gelu;
+
+    // A vector of outputs of so many rows; what is told apart at compile time is not asked for each of them. What it needs
+    // is copied first, since anything but registers might lie where it stores.
+    template <int TYPE, bool GELU>
+    void write(const Sum* sums, int rows, int64_t row, int column, __mmask16 mask) const {
+        const Floats times = factor ? (Floats)_mm512_maskz_loadu_ps(mask, factor + column) : all(1.0f);
+        const Floats plus = (Floats)_mm512_maskz_loadu_ps(mask, shift + column);
+        const Floats steps = all(inverse_step), start = all(zero);
+        const int64_t pitch = stride * SIZES[TYPE];
+        char* to = (char*)out + row * pitch + column * SIZES[TYPE];
+        for (int r = 0; r < rows; r++, to += pitch) {
+            Floats y = Word::numbers(sums[r * PANEL]) * times + plus;
+            if (GELU) y = TYPE == FP32 ? ::gelu(y) : rough_gelu(y);
+            if (TYPE == FP32) _mm512_mask_storeu_ps(to, mask, (__m512)y);
+            if (TYPE == BF16) _mm256_mask_storeu_epi16(to, mask, (__m256i)halves(y));
+            if (TYPE == UINT8) _mm_mask_storeu_epi8(to, mask, (__m128i)bytes(y * steps + start));
+        }
+    }
+
+    void write_byte_gelu(const Sum* sums, int rows, int64_t row, int column, __mmask16 mask) const {
+        const ByteGelu round = byte_gelu;
+        const Floats times = (Floats)_mm512_maskz_loadu_ps(mask, factor + column) * round.scale;
+        const Floats plus = (Floats)_mm512_maskz_loadu_ps(mask, shift + column) * round.scale;
+        const int64_t pitch = stride;
+        uint8_t* to = (uint8_t*)out + row * pitch + column;
+        for (int r = 0; r < rows; r += 4, to += 4 * pitch) {
+            __m512i y[4];
+            for (int i = 0; i < 4; i++) {
+                const Sum sum = sums[(r + i < rows ? r + i : r) * PANEL];
+                y[i] = _mm512_cvtps_epi32((__m512)(Word::numbers(sum) * times + plus));
+            }
+            const __m512i rounded = round(y);
+            _mm_mask_storeu_epi8(to, mask, _mm512_castsi512_si128(rounded));
+            if (r + 1 < rows) _mm_mask_storeu_epi8(to + pitch, mask, _mm512_extracti32x4_epi32(rounded, 1));
+            if (r + 2 < rows) _mm_mask_storeu_epi8(to + 2 * pitch, mask, _mm512_extracti32x4_epi32(rounded, 2));
+            if (r + 3 < rows) _mm_mask_storeu_epi8(to + 3 * pitch, mask, _mm512_extracti32x4_epi32(rounded, 3));
+        }
+    }
+
+    void operator()(const Sum* sums, int rows, int64_t row, int column, __mmask16 mask) const {
+        if (gelu) {
+            if (type == FP32) return write<FP32, true>(sums, rows, row, column, mask);
+            if (type == BF16) return write<BF16, true>(sums, rows, row, column, mask);
+            if (in_bytes) return write_byte_gelu(sums, rows, row, column, mask);
+            return write<UINT8, true>(sums, rows, row, column, mask);
+        }
+        if (type == FP32) return write<FP32, false>(sums, rows, row, column, mask);
+        if (type == BF16) return write<BF16, false>(sums, rows, row, column, mask);
+        return write<UINT8, false>(sums, rows, row, column, mask);
+    }
+};
+
+}  // namespace
+#endif
