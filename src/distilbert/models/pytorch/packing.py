@@ -15,8 +15,8 @@ from torch.nn import functional as F
 from .dropping import attend_dropping
 
 FEW_SCORES = 1 << 13  # of one head, in an attention call, and
-MANY_SCORES = {"cpu": 1 << 16}  # that a CPU's cache holds of all heads
-MOST_SCORES = 1 << 22  # elsewhere
+CPU_SCORES = 1 << 16  # that a CPU's cache holds of all heads, or
+OTHER_SCORES = 1 << 22  # that another device is busy with
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ class Packing:
         calls cost more than what they compute.
         """
         groups: list[Group] = []
-        many = MANY_SCORES.get(self.offsets.device.type, MOST_SCORES)
+        many = CPU_SCORES if self.offsets.device.type == "cpu" else OTHER_SCORES
         count = longest = area = 0
         for number, length in enumerate(self.lengths):
             wider = max(longest, length)
