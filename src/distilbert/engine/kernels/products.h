@@ -15,6 +15,7 @@ constexpr int OUTPUTS = PANEL * WIDTH;
 constexpr int DEPTH = 768;            // words that are multiplied in one go, so that a panel stays in the second cache
 constexpr int AHEAD = 3072;           // words that the weights are fetched before they are used
 constexpr int64_t BLOCK = 96 * 1024;  // words of the rows that a thread holds there as well
+constexpr int STEP = 8;               // words without a jump, so that the end of a tile is foreseen
 constexpr int64_t SMALL = 1 << 20;    // multiplications below which waking other threads takes longer than they save
 
 #if defined(__AVX512VNNI__)
@@ -29,45 +30,48 @@ struct Four {  // uint8 times int8, summed as whole numbers
 };
 #endif
 
-// The sums of ROWS rows and a panel of outputs over some depth; begun holds what was summed before, or is null.
-template <class Word, int ROWS>
+// The sums of ROWS rows and a panel of outputs over some depth, a multiple of WORDS; begun holds what was summed before, or
+// is null.
+template <class Word, int WORDS, int ROWS>
 inline void multiply_tile(const float* x, int64_t stride, const float* panel, int depth, const float* begun,
                           typename Word::Sum (&sums)[TILE][PANEL]) {
     typedef typename Word::Sum Sum;
     Sum s[ROWS][PANEL];
     for (int r = 0; r < ROWS; r++)
         for (int n = 0; n < PANEL; n++) s[r][n] = begun ? (Sum)load(begun + (r * PANEL + n) * WIDTH) : Sum{};
-    for (int k = 0; k < depth; k++) {
-        Floats columns[PANEL];
-        for (int n = 0; n < PANEL; n++) columns[n] = load(panel + k * OUTPUTS + n * WIDTH);
-        for (int n = 0; n < PANEL; n++)  // the weights are on their way while these are multiplied
-            _mm_prefetch((const char*)(panel + k * OUTPUTS + n * WIDTH + AHEAD), _MM_HINT_T0);
-        for (int r = 0; r < ROWS; r++) {
-            const float word = x[r * stride + k];
-            for (int n = 0; n < PANEL; n++) s[r][n] = Word::add(s[r][n], word, columns[n]);
+    for (int first = 0; first < depth; first += WORDS)
+#pragma GCC unroll 8
+        for (int k = first; k < first + WORDS; k++) {
+            Floats columns[PANEL];
+            for (int n = 0; n < PANEL; n++) columns[n] = load(panel + k * OUTPUTS + n * WIDTH);
+            for (int n = 0; n < PANEL; n++)  // the weights are on their way while these are multiplied
+                _mm_prefetch((const char*)(panel + k * OUTPUTS + n * WIDTH + AHEAD), _MM_HINT_T0);
+            for (int r = 0; r < ROWS; r++) {
+                const float word = x[r * stride + k];
+                for (int n = 0; n < PANEL; n++) s[r][n] = Word::add(s[r][n], word, columns[n]);
+            }
         }
-    }
     for (int r = 0; r < ROWS; r++)
         for (int n = 0; n < PANEL; n++) sums[r][n] = s[r][n];
 }
 
-template <class Word>
+template <class Word, int WORDS>
 void multiply_rows(const float* x, int64_t stride, const float* panel, int depth, const float* begun, int rows,
                    typename Word::Sum (&sums)[TILE][PANEL]) {
     switch (rows) {
-        case 1: return multiply_tile<Word, 1>(x, stride, panel, depth, begun, sums);
-        case 2: return multiply_tile<Word, 2>(x, stride, panel, depth, begun, sums);
-        case 3: return multiply_tile<Word, 3>(x, stride, panel, depth, begun, sums);
-        case 4: return multiply_tile<Word, 4>(x, stride, panel, depth, begun, sums);
-        case 5: return multiply_tile<Word, 5>(x, stride, panel, depth, begun, sums);
-        case 6: return multiply_tile<Word, 6>(x, stride, panel, depth, begun, sums);
-        case 7: return multiply_tile<Word, 7>(x, stride, panel, depth, begun, sums);
-        default: return multiply_tile<Word, TILE>(x, stride, panel, depth, begun, sums);
+        case 1: return multiply_tile<Word, WORDS, 1>(x, stride, panel, depth, begun, sums);
+        case 2: return multiply_tile<Word, WORDS, 2>(x, stride, panel, depth, begun, sums);
+        case 3: return multiply_tile<Word, WORDS, 3>(x, stride, panel, depth, begun, sums);
+        case 4: return multiply_tile<Word, WORDS, 4>(x, stride, panel, depth, begun, sums);
+        case 5: return multiply_tile<Word, WORDS, 5>(x, stride, panel, depth, begun, sums);
+        case 6: return multiply_tile<Word, WORDS, 6>(x, stride, panel, depth, begun, sums);
+        case 7: return multiply_tile<Word, WORDS, 7>(x, stride, panel, depth, begun, sums);
+        default: return multiply_tile<Word, WORDS, TILE>(x, stride, panel, depth, begun, sums);
     }
 }
 
 // Rows [r0, r1) of x times panels [p0, p1). packed is (panels, K, OUTPUTS); begun is room for what is not finished.
-template <class Word>
+template <class Word, int WORDS>
 void multiply_part(const float* x, int64_t r0, int64_t r1, int words, const float* packed, int p0, int p1, int outputs,
                    const Finish<Word>& finish, std::vector<float>& begun) {
     if (words > DEPTH) begun.resize((r1 - r0 + TILE) * OUTPUTS * (p1 - p0));
@@ -80,7 +84,7 @@ void multiply_part(const float* x, int64_t r0, int64_t r1, int words, const floa
             for (int64_t row = r0; row < r1; row += TILE, kept += TILE * OUTPUTS) {
                 const int rows = int(r1 - row < TILE ? r1 - row : TILE);
                 typename Word::Sum sums[TILE][PANEL];
-                multiply_rows<Word>(x + row * words + k, words, panel, depth, k ? kept : nullptr, rows, sums);
+                multiply_rows<Word, WORDS>(x + row * words + k, words, panel, depth, k ? kept : nullptr, rows, sums);
                 for (int n = 0; n < PANEL; n++) {
                     const int column = p * OUTPUTS + n * WIDTH, left = outputs - column;
                     if (left <= 0) break;
@@ -114,7 +118,8 @@ void multiply_all(const float* x, int64_t rows, int words, const float* packed, 
         for (int64_t unit = 0; unit < blocks * groups; unit++) {
             const int64_t first = unit / groups * block, end = first + block < rows ? first + block : rows;
             const int p0 = int(unit % groups) * group, p1 = p0 + group < panels ? p0 + group : panels;
-            multiply_part<Word>(x, first, end, words, packed, p0, p1, outputs, finish, begun);
+            const auto part = words % STEP ? multiply_part<Word, 1> : multiply_part<Word, STEP>;
+            part(x, first, end, words, packed, p0, p1, outputs, finish, begun);
         }
     }
 }
