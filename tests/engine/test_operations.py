@@ -178,9 +178,7 @@ def test_gelu_in_steps(compiled: CompiledOperations, step: float) -> None:
     x = torch.cat([torch.arange(-1000, 1001) / 100, torch.tensor([-1e4, -100.0, 100.0, 1e4])])
     rows = torch.tensor([[1, 0, 0, 0]] * 5, dtype=torch.uint8)  # the weights are what varies
     one, zero = torch.tensor([[127, 0, 0, 0]] * len(x), dtype=torch.int8), 20
-    ours = compiled.multiply(
-        rows, Packed(pack(one), len(x), torch.int8, x / 254, x / 2, True, torch.uint8, step, zero)
-    )
+    ours = compiled.multiply(rows, Packed(pack(one), len(x), torch.int8, x / 254, x / 2, True, torch.uint8, step, zero))
     wanted = (torch.nn.functional.gelu(x.double()) / step + zero).clamp(0, 255)
     assert (ours.double() - wanted).abs().max() <= 0.5 + 1 / 6 + 1e-3 / step
 
