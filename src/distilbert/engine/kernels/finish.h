@@ -84,7 +84,8 @@ public:
         slope[PIECES - 1] = start[PIECES - 1] = 0;  // 4 and all beyond
     }
 
-    // Four vectors of whole numbers -> four times 16 bytes.
+    // Four vectors of whole numbers -> four times 16 bytes. What is beyond 32 bits, 65,000 times the range of the result,
+    // counts as the lowest number there is.
     __m512i operator()(const __m512i (&x)[4]) const {
         const __m512i first = round(_mm512_packs_epi32(x[0], x[1])), last = round(_mm512_packs_epi32(x[2], x[3]));
         const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
@@ -105,7 +106,7 @@ struct Finish {
     float inverse_step, zero;  // of uint8
     void* out;
     int64_t stride;  // of its rows
-    bool in_bytes;       // whether byte_gelu is to be used
+    bool in_bytes;  // whether byte_gelu is to be used
     ByteGelu byte_gelu;
 
     // A vector of outputs of so many rows; what is told apart at compile time is not asked for each of them. What it needs
