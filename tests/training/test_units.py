@@ -39,13 +39,8 @@ from tests.behaviour.cases import CONTEXTS, LONG, TEXTS
 from tests.behaviour.make_models import VOCABULARY
 from tests.text.strategies import texts, words
 
-TEXT, TAGS, QA, CHOICE, MASK = (
-    "text-classification",
-    "token-classification",
-    "question-answering",
-    "multiple-choice",
-    "fill-mask",
-)
+from .labelled_files import CHOICE, MASK, QA, TAGS, TEXT
+
 FAST = DistilBertTokenizerFast(vocab=VOCABULARY, model_max_length=64)
 TWO = Labels(("no", "yes"), SINGLE, ("0", "1"))
 LENGTH, STRIDE = 24, 6
