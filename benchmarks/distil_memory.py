@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from distilbert.training.data.masking import IGNORED
+from distilbert.training.corpus.masking import IGNORED
 from distilbert.training.vocabulary import VocabularyTerms, vocabulary_terms
 
 from .common import best_and_median, in_turn, write_result

@@ -26,10 +26,10 @@ import numpy as np
 import torch
 
 from distilbert import DistilBertConfig, DistilBertTokenizerFast
-from distilbert.models.pytorch.device import bf16_is_faster
+from distilbert.engine.precision import bf16_is_faster
 from distilbert.training.config import DistillConfig
-from distilbert.training.data.batches import MaskedText, open_text
-from distilbert.training.data.masking import IGNORED, token_weights
+from distilbert.training.corpus.batches import MaskedText, open_text
+from distilbert.training.corpus.masking import IGNORED, token_weights
 from distilbert.training.objective import Objective, Plan
 from distilbert.training.optimizer import make_optimizer
 from distilbert.training.processes import make_accelerator

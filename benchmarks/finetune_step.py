@@ -21,14 +21,14 @@ import torch
 import transformers
 
 from distilbert import AutoTokenizer, DistilBertConfig, DistilBertForSequenceClassification
-from distilbert.models.pytorch.device import bf16_is_faster
-from distilbert.training.data.examples import TextExample
-from distilbert.training.data.labelled import read_examples
-from distilbert.training.data.labels import collect_labels
-from distilbert.training.data.units import encode_examples
+from distilbert.data.examples import TextExample
+from distilbert.data.labelled import read_examples
+from distilbert.data.labels import collect_labels
+from distilbert.engine.precision import bf16_is_faster
 from distilbert.training.finetuning.batches import LabelledBatches
 from distilbert.training.finetuning.config import FinetuneConfig
 from distilbert.training.finetuning.objective import FinetuneObjective
+from distilbert.training.finetuning.units import encode_examples
 from distilbert.training.optimizer import learning_rate, make_optimizer
 from distilbert.training.processes import make_accelerator
 from distilbert.training.step import update

@@ -34,8 +34,8 @@ _MODULES = {
     "tasks.pipeline": ["pipeline"],
     "engine.runner": ["EngineRunner"],
     "engine.gate": ["GateError"],
-    "engine.export.export": ["export"],
-    "weights.installed": ["installed_models"],
+    "exporting.export": ["export"],
+    "core.installed": ["installed_models"],
     "training.config": ["DistillConfig", "PretrainConfig"],
     "training.evaluation.config": ["EvaluateConfig"],
     "training.evaluation.evaluate": ["evaluate"],
@@ -87,9 +87,10 @@ if TYPE_CHECKING:
     from .core.errors import UnsupportedArchitectureError as UnsupportedArchitectureError
     from .core.errors import WeightsError as WeightsError
     from .core.errors import WeightsMismatchError as WeightsMismatchError
-    from .engine.export.export import export as export
+    from .core.installed import installed_models as installed_models
     from .engine.gate import GateError as GateError
     from .engine.runner import EngineRunner as EngineRunner
+    from .exporting.export import export as export
     from .models.auto import AutoConfig as AutoConfig
     from .models.auto import AutoModel as AutoModel
     from .models.auto import AutoModelForMaskedLM as AutoModelForMaskedLM
@@ -147,4 +148,3 @@ if TYPE_CHECKING:
     from .training.evaluation.quantize import quantize as quantize
     from .training.finetuning.config import FinetuneConfig as FinetuneConfig
     from .training.finetuning.run import finetune as finetune
-    from .weights.installed import installed_models as installed_models

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from distilbert.engine.export import export as room
+from distilbert.exporting import export as room
 from tests.behaviour.make_models import make
 
 from .helpers import Command

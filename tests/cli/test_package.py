@@ -89,7 +89,7 @@ def test_info_lists_installed_models(cli: Command, default: Path, monkeypatch: p
     assert json.loads(cli("info", "--json").out)["models"][DEFAULT] == str(default)
     assert f"{DEFAULT}  {default}" in cli("info").out
     assert json.loads(cli("info", DEFAULT, "--json").out)["folder"] == str(default)
-    monkeypatch.setattr("distilbert.weights.installed._declared", dict)
+    monkeypatch.setattr("distilbert.core.installed._declared", dict)
     assert cli("info").out.splitlines()[-1].split() == ["models", "none"]
 
 

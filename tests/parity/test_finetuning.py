@@ -12,15 +12,15 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from distilbert.core.schema import HEADS
+from distilbert.data.examples import MULTI, REGRESSION, SINGLE, Unit
 from distilbert.tasks.registry import TASKS
-from distilbert.training.data.examples import MULTI, REGRESSION, SINGLE, Unit
-from distilbert.training.data.masking import IGNORED
+from distilbert.training.corpus.masking import IGNORED
 from distilbert.training.finetuning.batches import LabelledBatches, Masking
 from distilbert.training.finetuning.config import FinetuneConfig
 from distilbert.training.finetuning.objective import FinetuneObjective
 from distilbert.training.step import on_device
+from tests.data.corpora import tokenizer
 from tests.tiny import LABELS, tiny_model
-from tests.training.corpora import tokenizer
 
 from .test_pytorch import reference
 

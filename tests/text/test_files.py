@@ -171,7 +171,7 @@ def test_the_hub_is_asked_for_names_that_are_no_folder(
     cls: type[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[Any] = []
-    hub = ModuleType("distilbert.weights.hub")
+    hub = ModuleType("distilbert.core.hub")
 
     def resolve(name: str, **options: Any) -> Path:
         calls.append((name, options))
@@ -182,7 +182,7 @@ def test_the_hub_is_asked_for_names_that_are_no_folder(
         return "done"
 
     hub.resolve, hub.push = resolve, push  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "distilbert.weights.hub", hub)
+    monkeypatch.setitem(sys.modules, "distilbert.core.hub", hub)
     write_vocab(tmp_path)
     tokenizer = cls.from_pretrained("someone/some-model", revision="v1", do_lower_case=False)
     assert tokenizer.name_or_path == "someone/some-model"

@@ -17,12 +17,11 @@ from hypothesis import strategies as st
 
 from distilbert.core.errors import DataError
 from distilbert.text.fast import DistilBertTokenizerFast
-from distilbert.training.data import cache as room
-from distilbert.training.data import encoding
-from distilbert.training.data.cache import TokenCache, fingerprint, open_cache, tokenize_corpus
+from distilbert.training.corpus import cache as room
+from distilbert.training.corpus import encoding
+from distilbert.training.corpus.cache import TokenCache, fingerprint, open_cache, tokenize_corpus
+from tests.data.corpora import CLASSES, SEP, UNK, VOCAB, A, ids, stream, tokenizer, write_text
 from tests.real.data import FOLDER
-
-from .corpora import CLASSES, SEP, UNK, VOCAB, A, ids, stream, tokenizer, write_text
 
 DOCUMENTS = [["a b a", "c"], ["d [SEP]"], ["! a"]]
 

@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distilbert.core.errors import ConfigError
-from distilbert.training.data.masking import Masked, mask_tokens, token_weights
-
-from .corpora import CLS, MASK, SEP, SPECIAL
+from distilbert.training.corpus.masking import Masked, mask_tokens, token_weights
+from tests.data.corpora import CLS, MASK, SEP, SPECIAL
 
 V = 97
 COUNTS = np.arange(V) ** 2

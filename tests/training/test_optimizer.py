@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from distilbert.models.pytorch import device
+from distilbert.engine import precision
 from distilbert.training.config import DistillConfig
 from distilbert.training.optimizer import learning_rate, make_optimizer
 from distilbert.training.processes import agree_on_precision, make_accelerator
@@ -61,11 +61,11 @@ def test_precision_is_what_is_faster(
 
 
 def test_bf16_is_not_faster_where_there_are_no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    device.bf16_is_faster.cache_clear()
+    precision.bf16_is_faster.cache_clear()
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
     try:
-        assert not device.bf16_is_faster("cpu")
-        assert not device.bf16_is_faster("mps")
+        assert not precision.bf16_is_faster("cpu")
+        assert not precision.bf16_is_faster("mps")
     finally:
-        device.bf16_is_faster.cache_clear()
-    assert device.bf16_is_faster("cpu") in (True, False)
+        precision.bf16_is_faster.cache_clear()
+    assert precision.bf16_is_faster("cpu") in (True, False)

@@ -16,8 +16,8 @@ from distilbert.text.fast import DistilBertTokenizerFast
 from distilbert.training.config import PretrainConfig
 from distilbert.training.distill import HeldOutText, distill, pretrain
 from distilbert.training.students import pick_layers
+from tests.data.corpora import VOCAB
 
-from .corpora import VOCAB
 from .tiny_run import config_of, read_metrics, settings, weights, write_model
 
 

@@ -12,11 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distilbert.core.errors import ConfigError, DataError
-from distilbert.training.data import sequences
-from distilbert.training.data.cache import TokenCache
-from distilbert.training.data.sequences import PackedSequences, Split, split
-
-from .corpora import CLS, SEP, VOCAB, Documents, contents, ids, stream, windows
+from distilbert.training.corpus import sequences
+from distilbert.training.corpus.cache import TokenCache
+from distilbert.training.corpus.sequences import PackedSequences, Split, split
+from tests.data.corpora import CLS, SEP, VOCAB, Documents, contents, ids, stream, windows
 
 THREE = [["abcde"], ["fg"], ["hij", "kl"]]  # with a [SEP] behind each: 6 + 3 + 6 = 15 tokens
 

@@ -15,10 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distilbert.core.errors import ConfigError, DataError
-from distilbert.training.data import encoding
-from distilbert.training.data.sequences import StreamedSequences
-
-from .corpora import CLASSES, SEP, VOCAB, contents, ids, stream, tokenizer, windows, write_text
+from distilbert.training.corpus import encoding
+from distilbert.training.corpus.sequences import StreamedSequences
+from tests.data.corpora import CLASSES, SEP, VOCAB, contents, ids, stream, tokenizer, windows, write_text
 
 
 def streamed(path: Path, **options: Any) -> StreamedSequences:

@@ -15,9 +15,8 @@ import torch
 from safetensors.torch import load_file
 
 from distilbert.training.config import DistillConfig
+from tests.data.corpora import LETTERS, tokenizer, write_text
 from tests.tiny import tiny_model
-
-from .corpora import LETTERS, tokenizer, write_text
 
 ROOT = Path(__file__).parents[2]
 SPEEDS = ("seconds", "tokens_per_second")

@@ -12,9 +12,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from .. import __version__
-from ..core.errors import DistilBertError
+from ..core.errors import DistilBertError, UsageError
 from . import convert, distill, evaluate, export, finetune, info, package, pretrain, quantize, run, tokenize
-from .failures import BROKEN_PIPE, FAILED, INTERRUPTED, OK, USAGE, UsageError, explain, silence, warn
+from .failures import BROKEN_PIPE, FAILED, INTERRUPTED, OK, USAGE, explain, silence, warn
 
 DEBUG = "DISTILBERT_DEBUG"
 

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..core.errors import DataError, suggest
-from .failures import UsageError
+from ..core.errors import DataError, UsageError, suggest
 
 
 @dataclass(frozen=True)

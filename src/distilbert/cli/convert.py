@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from .failures import OK, UsageError
+from ..core.errors import UsageError
+from .failures import OK
 
 EXAMPLE = "distilbert convert models/minilm models/minilm-half --layers 0,2,4"
 

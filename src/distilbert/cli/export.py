@@ -10,8 +10,8 @@ import typer
 from .failures import OK
 
 if TYPE_CHECKING:
-    from ..engine.export.comparison import Comparison
-    from ..engine.export.export import Exported
+    from ..exporting.comparison import Comparison
+    from ..exporting.export import Exported
 
 EXAMPLE = "distilbert export models/minilm --to onnx --output exported/minilm"
 
@@ -64,7 +64,7 @@ def command(
     What was written is loaded in that runtime and compared with the model, on random ids and on sentences, before it
     is moved to OUTPUT. Another precision can be added to the same folder.
     """
-    from ..engine.export.export import export
+    from ..exporting.export import export
     from ..tasks.registry import find_task
 
     made = export(

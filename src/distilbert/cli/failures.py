@@ -5,13 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from ..core.errors import DistilBertError
-
 OK, FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
-
-
-class UsageError(DistilBertError, ValueError):
-    """The command line asks for something that cannot be: exit code 2."""
 
 
 class Interrupted(KeyboardInterrupt):

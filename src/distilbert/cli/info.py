@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .failures import OK, UsageError
+from ..core.errors import UsageError
+from .failures import OK
 
 EXAMPLE = "distilbert info models/minilm --tensors"
 
@@ -33,7 +34,7 @@ def command(
 
     found = describe() if model is None else describe_model(model, tensors)
     if model is None:
-        from ..weights.installed import installed_models
+        from ..core.installed import installed_models
 
         found["models"] = {name: str(folder) for name, folder in installed_models().items()}
     if json:

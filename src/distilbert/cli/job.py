@@ -9,13 +9,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import DataError, InputError, MissingExtraError, UnknownArgumentError
+from ..core.errors import DataError, InputError, MissingExtraError, UnknownArgumentError, UsageError
 from ..core.extras import require
+from ..data.row_streams import Source, open_source
 from .columns import Columns, canonical_task
-from .failures import OK, Interrupted, UsageError, warn
+from .failures import OK, Interrupted, warn
 from .part import Part
 from .progress import Progress
-from .reading import Source, open_source
 from .sinks import Answered, FileSink, LinesSink, Sink, TableSink
 from .windows import LARGEST, Entry, Skipped, boundary, windows
 from .writing import output_format
@@ -86,10 +86,6 @@ def run(job: Job) -> int:
         DistilBertError: what was asked for cannot be done; the message says why.
         Interrupted: Ctrl-C; the message says what is kept.
     """
-    if job.source is not None:
-        from .ranking import rank
-
-        return rank(job)
     part = plan_output(job)
     with open_source(job.input, job.format) as source:
         columns = settled(Columns(job.task, job.column), source, job.keep_input) if job.task else None

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from ..core.errors import InputError
-from .failures import OK, UsageError
+from ..core.errors import InputError, UsageError
+from .failures import OK
 
 EXAMPLE = "distilbert package models/minilm --name minilm-encoder --license Apache-2.0"
 

@@ -9,9 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from ..core.errors import DataError
+from ..core.errors import DataError, UsageError
 from ..core.files import write_json
-from .failures import UsageError
 from .records import encode_lines
 from .writing import publish
 

@@ -6,7 +6,7 @@ import time
 from types import TracebackType
 from typing import Any, Self
 
-from .reading import Source
+from ..data.row_streams import Source
 
 
 class Progress:

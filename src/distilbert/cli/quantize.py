@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .failures import OK, UsageError, warn
+from ..core.errors import UsageError
+from .failures import OK, warn
 
 if TYPE_CHECKING:
     from ..engine.gate import Trial

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from ..core.errors import InputError
+from ..core.errors import InputError, UsageError
+from ..data.row_streams import open_source
 from .columns import Columns
-from .failures import OK, UsageError, warn
+from .failures import OK, warn
 from .job import Job, halve, load, plan_output, printer, settled
 from .progress import Progress
-from .reading import open_source
 from .records import joined
 from .sinks import Answered
 from .windows import Entry, Skipped, windows

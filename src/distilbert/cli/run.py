@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ..core.errors import InputError
-from .failures import UsageError, warn
+from ..core.errors import InputError, UsageError
+from .failures import warn
 
 EXAMPLE = r"""
 printf 'a red car\ta crimson automobile\n' | \
@@ -169,6 +169,10 @@ def command(
     job.params.update({name: value for name, value in values.items() if value is not None} | _params(param or []))
     if model is None and job.task is not None:
         loading["model"] = _default_model(job.task)
+    if job.source is not None:
+        from .ranking import rank
+
+        return rank(job)
     return run(job)
 
 

@@ -10,10 +10,9 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
-from ..core.errors import ConfigError, UnknownArgumentError
+from ..core.errors import ConfigError, UnknownArgumentError, UsageError
 from ..training.config import TrainingConfig
 from ..training.settings import REQUIRED, Settings, read_toml
-from .failures import UsageError
 
 C = TypeVar("C", bound=Settings)
 PLAIN = (str, int, float, bool)

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ..core.errors import InputError
-from .failures import OK, UsageError
+from ..core.errors import InputError, UsageError
+from .failures import OK
 
 EXAMPLE = "distilbert tokenize 'Hello, world!' --model models/minilm"
 
@@ -85,7 +85,7 @@ def _inputs(texts: list[str], pair: bool) -> Any:
     else:
         import sys
 
-        from .stdin import LineSource
+        from ..data.stdin import LineSource
 
         for number, line in enumerate(LineSource(sys.stdin.fileno()), 1):
             first, tab, second = line.rstrip("\r\n").partition("\t") if pair else (line.rstrip("\r\n"), "", "")

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from ..core.errors import DataError
+from ..data.row_formats import BLANK, Row
+from ..data.row_streams import Source
 from .columns import Columns
-from .reading import Source
-from .rows import BLANK, Row
 
 FIRST, LARGEST = 16, 1024
 

@@ -12,11 +12,10 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from ..core.errors import DataError
+from ..core.errors import DataError, UsageError
 from ..core.extras import require
 from ..core.files import replacing
-from .failures import UsageError
-from .reading import format_of
+from ..data.row_streams import format_of
 from .records import flattened, named
 
 OUTPUTS = ("json", "jsonl", "csv", "tsv", "parquet")

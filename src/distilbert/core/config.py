@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib
 import json
 import os
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from typing import Any, ClassVar
 from .errors import ConfigError, UnsupportedArchitectureError, reject_unknown
 from .fields import ACTIVATIONS, ALIASES, ARGUMENTS, ATTENTIONS, EXTRAS, FIELDS, OPTIONS, PROBLEM_TYPES
 from .files import output_folder, read_config_file, write_json
+from .hub import resolve
 
 
 class DistilBertConfig:
@@ -275,8 +275,7 @@ class DistilBertConfig:
             ModelNotFoundError: there is no such model.
             ConfigError: the file is not valid JSON or holds an impossible value.
         """
-        hub = importlib.import_module("distilbert.weights.hub")  # to the right of core: only a name needs it
-        folder = hub.resolve(
+        folder = resolve(
             pretrained_model_name_or_path,
             kind="config",
             cache_dir=cache_dir,

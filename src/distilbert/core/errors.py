@@ -67,6 +67,10 @@ class ExportError(DistilBertError, ArithmeticError):
     """What was exported computes something else than the model, by more than its precision allows."""
 
 
+class UsageError(DistilBertError, ValueError):
+    """A command line asks for something that cannot be done; the command ends with exit code 2."""
+
+
 class CheckpointError(DistilBertError, OSError):
     """A checkpoint could not be written; those before it are untouched."""
 

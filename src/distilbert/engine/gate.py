@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from ..core.errors import DistilBertError, InputError
 from ..core.runner import Batch, Runner
-from ..models.pytorch.device import bf16_is_faster
-from ..models.pytorch.pretrained import DistilBertPreTrainedModel
-from .precision import has_int8
+from .model import PytorchModel
+from .precision import bf16_is_faster, has_int8
 from .quantization import Quantization, calibrate
 from .ranking import Progress, rank
 from .runner import EngineRunner
@@ -68,7 +67,7 @@ class Outcome:
 
 
 def find_quantization(
-    model: DistilBertPreTrainedModel,
+    model: PytorchModel,
     calibration: Sequence[Batch],
     score: Score,
     max_drop: float,
@@ -146,7 +145,7 @@ class _Search:
     """Tries settings, each once."""
 
     def __init__(
-        self, model: DistilBertPreTrainedModel, everything: Quantization, score: Score, full: float, max_drop: float
+        self, model: PytorchModel, everything: Quantization, score: Score, full: float, max_drop: float
     ) -> None:
         self.order: list[str] = []
         self.trail: list[Trial] = []

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import time
 import warnings
 
 import torch
+from torch.nn import functional as F
 
 from ..core.errors import InputError
-from ..models.pytorch.device import bf16_is_faster
 
 PRECISIONS = ("auto", "fp32", "bf16", "int8")
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -22,6 +24,29 @@ def has_bf16() -> bool:
 def has_int8() -> bool:
     """Say whether this CPU multiplies in int8 without overflowing halfway (VNNI, AVX-VNNI or AMX)."""
     return bool(torch.backends.mkldnn.is_available() and torch.cpu._is_vnni_supported())
+
+
+@functools.cache
+def bf16_is_faster(device_type: str = "cpu") -> bool:
+    """Say whether matrix products in bf16 pay on this machine.
+
+    CPUs with bf16 instructions are between half and eight times as fast in bf16 as in fp32, so for them the two are
+    timed in turn, once a process, in some hundredths of a second.
+    """
+    if device_type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    if device_type != "cpu" or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+        return False
+    x, weight = torch.ones(512, 768), torch.ones(768, 768)
+    best = dict.fromkeys((torch.float32, torch.bfloat16), float("inf"))
+    with torch.inference_mode():
+        for _ in range(6):
+            for dtype in best:
+                a, b = x.to(dtype), weight.to(dtype)
+                start = time.perf_counter()
+                F.linear(a, b)
+                best[dtype] = min(best[dtype], time.perf_counter() - start)
+    return best[torch.float32] > 1.3 * best[torch.bfloat16]
 
 
 def available() -> dict[str, bool]:

@@ -13,11 +13,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..models.pytorch.modeling import ACTIVATIONS
 from .operations import Operations, Packed, Quantizer, pack
 
 ROWS_EXPECTED = 1024  # tokens that the layout of weights is chosen for; any number runs
 FEW = 16  # rows up to which reading the weights, which our kernel is good at, takes longer than AMX takes to multiply
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "gelu": F.gelu,
+    "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
+    "gelu_fast": lambda x: F.gelu(x, approximate="tanh"),
+    "gelu_pytorch_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "relu": F.relu,
+    "silu": F.silu,
+    "swish": F.silu,
+    "tanh": torch.tanh,
+}
 FUSED = {  # activation of a config -> oneDNN's name and algorithm
     "": ("none", ""),
     "gelu": ("gelu", "none"),

@@ -20,10 +20,9 @@ from torch import Tensor
 from ..core.errors import InputError, WeightsError
 from ..core.files import replacing
 from ..core.runner import Batch
-from ..models.pytorch.packing import Packing
-from ..models.pytorch.pretrained import DistilBertPreTrainedModel
 from ..weights.folder import QUANTIZATION
 from .encoder import SITES
+from .model import PytorchModel
 from .precision import DTYPES
 from .products import Scale, quantize_weight
 
@@ -106,7 +105,7 @@ class _Site:
         return rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:KEPT_TOKENS]]
 
 
-def calibrate(model: DistilBertPreTrainedModel, batches: Iterable[Batch], beside: str = "bf16") -> Quantization:
+def calibrate(model: PytorchModel, batches: Iterable[Batch], beside: str = "bf16") -> Quantization:
     """Find the scales of every product from what ``batches`` send through the model.
 
     For each product the smoothing of channels and the range are those with the least error of the product itself.
@@ -133,7 +132,7 @@ def calibrate(model: DistilBertPreTrainedModel, batches: Iterable[Batch], beside
                 rows = batch.rows if model.head_spec.per_token else batch.offsets[:-1]
                 model.base_model.forward_packed(
                     torch.from_numpy(batch.input_ids),
-                    Packing.of_lengths(batch.lengths.tolist(), model.device),
+                    batch.lengths.tolist(),
                     None if rows is None else torch.from_numpy(rows),
                 )
     finally:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from ..core.runner import Batch
-from ..models.pytorch.pretrained import DistilBertPreTrainedModel
+from .model import PytorchModel
 from .quantization import Quantization
 from .runner import EngineRunner
 
@@ -17,9 +17,7 @@ CLASSIFIERS = ("ForSequenceClassification", "ForTokenClassification", "ForMasked
 Progress = Callable[[str, int, int], None]  # what is done, how much of it, and of how much
 
 
-def rank(
-    model: DistilBertPreTrainedModel, everything: Quantization, batches: Sequence[Batch], say: Progress
-) -> list[str]:
+def rank(model: PytorchModel, everything: Quantization, batches: Sequence[Batch], say: Progress) -> list[str]:
     """Return the names of all products, the one that alone moves the model's outputs most first."""
     tried = _spread(batches)
     exact = EngineRunner(model, "int8", quantization=everything.without(*everything.scales))
@@ -55,7 +53,7 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
     return result
 
 
-def _is_classifier(model: DistilBertPreTrainedModel) -> bool:
+def _is_classifier(model: PytorchModel) -> bool:
     """Say whether each row of the outputs chooses one of several labels."""
     config, name = model.config, model.head_spec.name
     other = name == "ForSequenceClassification" and (

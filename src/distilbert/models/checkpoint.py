@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..core import hub
 from ..core.config import DistilBertConfig
 from ..core.errors import UnsupportedArchitectureError
 from ..core.files import read_config_file
 from ..core.schema import Head
-from ..weights import bert, hub
+from ..weights import bert
 from ..weights.folder import open_tensors
 from ..weights.match import Matched, match, normalize
 from ..weights.tensors import Tensors
@@ -80,7 +81,7 @@ def open_checkpoint(
         config: use this one instead of the folder's: a configuration, or where to read it.
         overrides: fields that replace those of the file.
         kind: which files are needed.
-        **hub_arguments: those of :func:`distilbert.weights.hub.resolve`.
+        **hub_arguments: those of :func:`distilbert.core.hub.resolve`.
 
     Raises:
         ModelNotFoundError: there is no such model or no ``config.json`` in it.

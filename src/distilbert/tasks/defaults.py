@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..core.errors import InputError
-from ..weights.installed import find_installed
+from ..core.installed import find_installed
 from .registry import ALIASES
 
 DEFAULT_MODELS = {"text-classification": "distilbert-mini-sst2"}

@@ -9,10 +9,10 @@ from typing import Any
 
 from ..core.config import DistilBertConfig
 from ..core.errors import InputError, UnsupportedArchitectureError
+from ..core.hub import resolve
 from ..core.runner import Runner
 from ..core.schema import Head, head_of
 from ..models.frameworks import FRAMEWORKS, framework_of
-from ..weights.hub import resolve
 from .base import Task
 from .batching import BATCH_TOKENS
 from .defaults import default_model

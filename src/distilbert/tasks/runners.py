@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,25 +77,27 @@ class Choice:
             if wanted or (self.runner is None and not plain and self._suits(model)):
                 return self._engine(model, folder)
             if self.threads is not None:
-                importlib.import_module("distilbert.engine.precision").pick_threads(self.threads)
+                from ..engine.precision import pick_threads
+
+                pick_threads(self.threads)
             return self.framework.run(model)
         return self.framework.run(model, device)
 
     def exported(self, folder: Path) -> Runner:
         """Open a folder that ``distilbert export`` wrote."""
-        load = importlib.import_module("distilbert.engine.export.runners").load_exported
+        from ..exporting.runners import load_exported
+
         precision = None if self.precision == "auto" else self.precision
-        runner: Runner = load(folder, self.runner, precision=precision, threads=self.threads)
-        return runner
+        assert self.runner is not None
+        return load_exported(folder, self.runner, precision=precision, threads=self.threads)
 
     def _suits(self, model: Any) -> bool:
         """Say whether the engine is what runs a PyTorch model best."""
         return bool(model.device.type == "cpu" and str(model.dtype) == "torch.float32" and self.precision != "fp16")
 
     def _engine(self, model: Any, folder: Path | None) -> Runner:
-        quantization = None
-        if folder is not None:
-            quantization = importlib.import_module("distilbert.engine.quantization").Quantization.load(folder)
-        engine = importlib.import_module("distilbert.engine.runner").EngineRunner
-        runner: Runner = engine(model, self.precision or "auto", self.threads, quantization)
-        return runner
+        from ..engine.quantization import Quantization
+        from ..engine.runner import EngineRunner
+
+        quantization = Quantization.load(folder) if folder is not None else None
+        return EngineRunner(model, self.precision or "auto", self.threads, quantization)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import importlib
 import os
 from collections.abc import Iterable
 from dataclasses import replace
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..core.errors import TokenizerError, reject_unknown
+from ..core.hub import push, resolve
 from .added_tokens import AddedToken
 from .files import OPTIONS, VOCAB, load_spec, write_spec, write_vocab
 from .spec import SPECIAL_NAMES, TokenizerSpec
@@ -105,7 +105,7 @@ class PersistenceAPI(VocabularyAPI):
                 f"{name!r} is a file; from_pretrained takes its folder, vocab_file= takes a vocab.txt."
             )
         else:
-            folder = importlib.import_module("distilbert.weights.hub").resolve(
+            folder = resolve(
                 name,
                 kind="tokenizer",
                 cache_dir=cache_dir,
@@ -128,12 +128,12 @@ class PersistenceAPI(VocabularyAPI):
         return (write_vocab(self.spec.vocab, folder / (f"{filename_prefix}-{VOCAB}" if filename_prefix else VOCAB)),)
 
     def push_to_hub(self, repo_id: str, **options: Any) -> Any:
-        """Upload the tokenizer's files to the hub; ``options`` go to ``distilbert.weights.hub.push``."""
+        """Upload the tokenizer's files to the hub; ``options`` go to ``distilbert.core.hub.push``."""
         import tempfile
 
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder)
-            return importlib.import_module("distilbert.weights.hub").push(Path(folder), repo_id, **options)
+            return push(Path(folder), repo_id, **options)
 
     def train_new_from_iterator(
         self,

@@ -17,8 +17,8 @@ from ..models.pytorch import DistilBertForMaskedLM
 from ..text.base import TokenizerBase
 from . import checkpoints
 from .config import DistillConfig, PretrainConfig, TextConfig
-from .data.batches import MaskedText, Pass, open_text
-from .data.masking import IGNORED
+from .corpus.batches import MaskedText, Pass, open_text
+from .corpus.masking import IGNORED
 from .loop import Job, Progress, train
 from .objective import Objective, Plan
 from .processes import agree_on_precision, make_accelerator

@@ -23,7 +23,7 @@ from torch.optim import Optimizer
 from ..core.allocator import reusing_memory
 from . import checkpoints
 from .config import TrainingConfig
-from .data.batches import Batches
+from .corpus.batches import Batches
 from .optimizer import learning_rate
 from .processes import (
     REST,

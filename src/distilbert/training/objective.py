@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ..core.errors import ConfigError
 from ..models.pytorch import DistilBertForMaskedLM
 from ..models.pytorch.runner import prepack
-from .data.masking import IGNORED
+from .corpus.masking import IGNORED
 from .terms import cosine_term, hidden_term, relation_term
 from .vocabulary import VocabularyTerms, held_out_terms, vocabulary_terms
 

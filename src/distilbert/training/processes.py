@@ -21,7 +21,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.optim import Optimizer
 
-from ..models.pytorch.device import bf16_is_faster
+from ..engine.precision import bf16_is_faster
 from .config import TrainingConfig
 from .optimizer import make_optimizer
 

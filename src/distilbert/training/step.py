@@ -13,7 +13,7 @@ from torch.optim import Optimizer
 
 from ..core.errors import TrainingError
 from .config import TrainingConfig
-from .data.batches import Pass, Step
+from .corpus.batches import Pass, Step
 from .processes import State, adding_up
 
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .data.masking import IGNORED
+from .corpus.masking import IGNORED
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from packaging.utils import InvalidName, canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from distilbert import InputError
+from distilbert.core.installed import canonical
 from distilbert.models.packaging.distribution import describe, init_py, pyproject, readme
-from distilbert.weights.installed import canonical
 
 
 @given(st.text(st.sampled_from("aZ09-_.é \n/"), max_size=8) | st.text(max_size=5))

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from distilbert.text.fast import DistilBertTokenizerFast
-from distilbert.training.data.examples import (
+from distilbert.data.examples import (
     MULTI,
     REGRESSION,
     SINGLE,
@@ -23,8 +22,9 @@ from distilbert.training.data.examples import (
     TaggedExample,
     TextExample,
 )
+from distilbert.text.fast import DistilBertTokenizerFast
+from tests.data.corpora import LETTERS, VOCAB
 from tests.tiny import tiny_model
-from tests.training.corpora import LETTERS, VOCAB
 
 NAMES = ("red", "green", "blue")
 TAGS = ("O", "B-PER", "I-PER", "B-LOC", "I-LOC")

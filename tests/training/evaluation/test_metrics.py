@@ -15,7 +15,7 @@ from seqeval.metrics.sequence_labeling import precision_recall_fscore_support
 from sklearn import metrics as sklearn
 
 from distilbert.core.errors import DataError, InputError
-from distilbert.training.data.examples import (
+from distilbert.data.examples import (
     MULTI,
     REGRESSION,
     SINGLE,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distilbert.training.data.examples import (
+from distilbert.data.examples import (
     REGRESSION,
     SINGLE,
     Answer,

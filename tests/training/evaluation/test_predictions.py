@@ -14,11 +14,11 @@ import torch
 
 from distilbert import pipeline
 from distilbert.core.errors import DataError, InputError
-from distilbert.training.data.examples import Answer, ChoiceExample, QuestionExample, TaggedExample, TextExample
-from distilbert.training.data.masking import mask_tokens
+from distilbert.data.examples import Answer, ChoiceExample, QuestionExample, TaggedExample, TextExample
+from distilbert.training.corpus.masking import mask_tokens
 from distilbert.training.evaluation.predictions import predict
 from distilbert.training.evaluation.speed import speeds
-from tests.training.corpora import CLS, MASK, SEP
+from tests.data.corpora import CLS, MASK, SEP
 
 from .made import letters, pieces, write_model
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from distilbert.core.installed import find_installed
 from distilbert.engine.precision import has_int8
 from distilbert.tasks.pipeline import pipeline
 from distilbert.training.evaluation.quantize import quantize
-from distilbert.weights.installed import find_installed
 from tests.real.data import FOLDER
 
 from .made import HEADS, TAGS, write_data, write_model

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distilbert.training.data.examples import MULTI, Unit
-from distilbert.training.data.masking import IGNORED
+from distilbert.data.examples import MULTI, Unit
+from distilbert.training.corpus.masking import IGNORED
 from distilbert.training.finetuning.batches import LabelledBatches, Masking, labelled_rows
 from distilbert.training.finetuning.config import FinetuneConfig
-from tests.training.corpora import CLS, MASK, SEP, A, tokenizer
+from tests.data.corpora import CLS, MASK, SEP, A, tokenizer
 
 TASKS = ("text-classification", "token-classification", "question-answering", "multiple-choice", "fill-mask")
 

@@ -12,7 +12,7 @@ from distilbert.core.errors import ConfigError, DataError, InputError
 from distilbert.text.fast import DistilBertTokenizerFast
 from distilbert.training.finetuning.config import FinetuneConfig
 from distilbert.training.finetuning.run import finetune
-from tests.training.corpora import VOCAB
+from tests.data.corpora import VOCAB
 from tests.training.tiny_run import Record, write_model
 
 from .tiny_tasks import config_of, write_data

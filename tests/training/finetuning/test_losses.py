@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from distilbert.training.data.examples import MULTI, REGRESSION, SINGLE
+from distilbert.data.examples import MULTI, REGRESSION, SINGLE
 from distilbert.training.finetuning.losses import ABSENT, grouped, label_loss, teacher_loss
 from distilbert.training.finetuning.objective import FinetuneObjective
 from tests.tiny import model_class, tiny_config

@@ -13,16 +13,16 @@ from safetensors.torch import load_file, save_file
 
 from distilbert.core.errors import ConfigError
 from distilbert.core.runner import Batch
+from distilbert.data.examples import Labels
+from distilbert.data.labelled import read_examples
+from distilbert.data.labels import collect_labels
 from distilbert.models import pytorch
 from distilbert.models.pytorch.runner import PytorchRunner
-from distilbert.training.data.examples import Labels
-from distilbert.training.data.labelled import read_examples
-from distilbert.training.data.labels import collect_labels
-from distilbert.training.data.units import encode_examples
 from distilbert.training.finetuning.batches import LabelledBatches, labelled_rows
 from distilbert.training.finetuning.models import Teacher
 from distilbert.training.finetuning.run import finetune
-from tests.training.corpora import tokenizer
+from distilbert.training.finetuning.units import encode_examples
+from tests.data.corpora import tokenizer
 from tests.training.tiny_run import Record, read_metrics, weights
 
 from .tiny_tasks import KINDS, LABELS, TASKS, architecture_of, config_of, write_data, write_teacher

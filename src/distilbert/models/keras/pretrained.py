@@ -14,9 +14,9 @@ import numpy as np
 
 from ...core.config import DistilBertConfig
 from ...core.errors import InputError, reject_unknown
+from ...core.hub import push
 from ...core.schema import tensor_shapes, tied
 from ...weights.folder import save_tensors
-from ...weights.hub import push
 from ...weights.match import match, normalize
 from ...weights.tensors import in_memory
 from ..checkpoint import HUB_ARGUMENTS, open_checkpoint
@@ -183,7 +183,7 @@ class TFDistilBertPreTrainedModel(TrainableModel):
             max_shard_size: bytes, or text such as ``"200MB"``; more than that is split into shards.
             safe_serialization: safetensors; False writes ``pytorch_model.bin``, which needs PyTorch.
             push_to_hub: upload the folder afterwards.
-            **hub_arguments: those of :func:`distilbert.weights.hub.push`, for the upload.
+            **hub_arguments: those of :func:`distilbert.core.hub.push`, for the upload.
         """
         if hub_arguments and not push_to_hub:
             raise InputError(f"{', '.join(hub_arguments)} only make sense together with push_to_hub=True.")
@@ -196,7 +196,7 @@ class TFDistilBertPreTrainedModel(TrainableModel):
             push(save_directory, hub_arguments.pop("repo_id", Path(save_directory).name), **hub_arguments)
 
     def push_to_hub(self, repo_id: str, **hub_arguments: Any) -> str:
-        """Upload configuration and weights to the hub; arguments as :func:`distilbert.weights.hub.push`."""
+        """Upload configuration and weights to the hub; arguments as :func:`distilbert.core.hub.push`."""
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder)
             return push(folder, repo_id, **hub_arguments)

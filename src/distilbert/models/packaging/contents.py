@@ -12,11 +12,11 @@ import numpy as np
 
 from ...core.errors import InputError, TokenizerError, WeightsError, WeightsMismatchError
 from ...core.files import read_config_file, write_json
+from ...core.hub import TOKENIZER_FILES
+from ...core.installed import CONFIG
 from ...core.schema import HEADS, Head, head_of
 from ...text.files import load_spec
 from ...weights.folder import QUANTIZATION, SAFETENSORS, open_tensors
-from ...weights.hub import TOKENIZER_FILES
-from ...weights.installed import CONFIG
 from ...weights.match import match
 from ...weights.tensors import save_safetensors
 from ..checkpoint import Checkpoint, open_checkpoint

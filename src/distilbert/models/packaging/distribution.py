@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 
 from ...core.errors import InputError
-from ...weights.installed import FOLDER, GROUP, NAME, canonical
+from ...core.installed import FOLDER, GROUP, NAME, canonical
 
 REQUIRES_PYTHON = ">=3.8"
 CLASSIFIERS = (

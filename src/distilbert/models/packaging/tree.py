@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ...core.errors import InputError
 from ...core.files import write_text
-from ...weights.installed import FOLDER
+from ...core.installed import FOLDER
 from .distribution import Distribution, init_py, pyproject
 
 LEFTOVERS = ("build", "__pycache__")  # what building and importing a tree leave in it

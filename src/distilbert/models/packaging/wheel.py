@@ -18,7 +18,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from ... import __version__
 from ...core.files import replacing
-from ...weights.installed import FOLDER
+from ...core.installed import FOLDER
 from .distribution import Distribution, entry_points, init_py, metadata
 
 EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip archive can say; equal files make equal bytes

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import functools
-import time
 from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch.nn import functional as F
 
 from ...core.config import DistilBertConfig
 from ...core.errors import DeviceError, InputError
@@ -75,29 +72,6 @@ def pick_dtype(
     if not isinstance(chosen, torch.dtype) or not chosen.is_floating_point:
         raise InputError(f"dtype must be a floating type such as torch.bfloat16 or 'float16', got {dtype!r}.")
     return chosen
-
-
-@functools.cache
-def bf16_is_faster(device_type: str = "cpu") -> bool:
-    """Say whether matrix products in bf16 pay on this machine.
-
-    CPUs with bf16 instructions are between half and eight times as fast in bf16 as in fp32, so for them the two are
-    timed in turn, once a process, in some hundredths of a second.
-    """
-    if device_type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    if device_type != "cpu" or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        return False
-    x, weight = torch.ones(512, 768), torch.ones(768, 768)
-    best = dict.fromkeys((torch.float32, torch.bfloat16), float("inf"))
-    with torch.inference_mode():
-        for _ in range(6):
-            for dtype in best:
-                a, b = x.to(dtype), weight.to(dtype)
-                start = time.perf_counter()
-                F.linear(a, b)
-                best[dtype] = min(best[dtype], time.perf_counter() - start)
-    return best[torch.float32] > 1.3 * best[torch.bfloat16]
 
 
 def describe_devices() -> dict[str, str]:

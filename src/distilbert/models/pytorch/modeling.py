@@ -6,6 +6,7 @@ Hidden states are (B, S, D) with a mask, or (T, D) with a :class:`Packing`; only
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -249,17 +250,19 @@ class DistilBertModel(DistilBertPreTrainedModel):
         return_dict = config.return_dict if return_dict is None else return_dict
         return output if return_dict else output.to_tuple()
 
-    def forward_packed(self, input_ids: Tensor, packing: Packing, rows: Tensor | None = None) -> Tensor:
+    def forward_packed(self, input_ids: Tensor, packing: Packing | Sequence[int], rows: Tensor | None = None) -> Tensor:
         """Compute last hidden states without padding.
 
         Args:
             input_ids: (T,) ids of all sequences, end to end.
-            packing: where each sequence lies.
+            packing: where each sequence lies, or the length of each.
             rows: (R,) tokens wanted; the last block skips the others' feed-forward. None for all.
 
         Returns:
             (R, D) or (T, D).
         """
+        if not isinstance(packing, Packing):
+            packing = Packing.of_lengths(list(packing), input_ids.device)
         longest = max(packing.lengths, default=0)
         self.check_length(longest)
         hidden = self._embed(input_ids, None, packing.position_ids())

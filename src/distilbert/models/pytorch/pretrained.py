@@ -13,9 +13,9 @@ from torch import Tensor, nn
 
 from ...core.config import DistilBertConfig
 from ...core.errors import ConfigError, InputError, reject_unknown
+from ...core.hub import push
 from ...core.schema import HEADS, Head, tied
 from ...weights.folder import save_tensors
-from ...weights.hub import push
 from ..checkpoint import HUB_ARGUMENTS, open_checkpoint
 from . import surgery
 from .arrays import to_numpy, to_torch
@@ -168,7 +168,7 @@ class DistilBertPreTrainedModel(nn.Module):
             max_shard_size: bytes, or text such as ``"200MB"``; more than that is split into shards.
             safe_serialization: safetensors; False writes ``pytorch_model.bin``.
             push_to_hub: upload the folder afterwards.
-            **hub_arguments: those of :func:`distilbert.weights.hub.push`, for the upload.
+            **hub_arguments: those of :func:`distilbert.core.hub.push`, for the upload.
         """
         if hub_arguments and not push_to_hub:
             raise InputError(f"{', '.join(hub_arguments)} only make sense together with push_to_hub=True.")
@@ -184,7 +184,7 @@ class DistilBertPreTrainedModel(nn.Module):
             push(save_directory, hub_arguments.pop("repo_id", Path(save_directory).name), **hub_arguments)
 
     def push_to_hub(self, repo_id: str, **hub_arguments: Any) -> str:
-        """Upload configuration and weights to the hub; arguments as :func:`distilbert.weights.hub.push`."""
+        """Upload configuration and weights to the hub; arguments as :func:`distilbert.core.hub.push`."""
         with tempfile.TemporaryDirectory() as folder:
             self.save_pretrained(folder)
             return push(folder, repo_id, **hub_arguments)

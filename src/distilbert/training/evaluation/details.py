@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...core.extras import require
-from ..data.examples import MULTI, REGRESSION, Example, Labels
+from ...data.examples import MULTI, REGRESSION, Example, Labels
 from . import truth
 from .calibration import calibration
 from .entities import add_types, count_types

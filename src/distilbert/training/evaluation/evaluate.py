@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import DataError, InputError
+from ...data.examples import FINETUNE_TASKS, Example, Labels
+from ...data.labelled import read_examples
+from ...data.labels import check_labels, labels_of_config
 from ...tasks import Task
 from ...tasks.pipeline import pipeline
-from ..data.examples import FINETUNE_TASKS, Example, Labels
-from ..data.labelled import read_examples
-from ..data.labels import check_labels, labels_of_config
 from .bootstrap import Interval, intervals
 from .compare import Side, compare
 from .config import EvaluateConfig

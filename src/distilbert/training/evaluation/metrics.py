@@ -13,7 +13,7 @@ import numpy as np
 
 from ...core.errors import DataError, InputError, suggest
 from ...core.extras import require
-from ..data.examples import FINETUNE_TASKS, MULTI, REGRESSION, Example, Labels, TextExample
+from ...data.examples import FINETUNE_TASKS, MULTI, REGRESSION, Example, Labels, TextExample
 from . import truth
 from .entities import with_prefix
 from .squad import match

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import InputError
+from ...data.examples import ChoiceExample, Example, QuestionExample, TaggedExample, TextExample
 from ...tasks import Task
 from ...tasks.batching import Work, run_works
 from ...tasks.windows import add_special, spans
-from ..data.examples import ChoiceExample, Example, QuestionExample, TaggedExample, TextExample
-from ..data.masking import IGNORED, mask_tokens
+from ..corpus.masking import IGNORED, mask_tokens
 from .truth import only
 
 OUTSIDE = "O"  # the tag of a word that no token stands for

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import DataError, InputError
+from ...core.hub import resolve
+from ...data.examples import FINETUNE_TASKS, Example, TextExample
+from ...data.labelled import read_examples
+from ...data.labels import check_labels, labels_of_config
 from ...engine.gate import GateError, Outcome, Trial, check_drop, check_machine, find_quantization
 from ...engine.ranking import Progress
 from ...tasks import Task
 from ...tasks.pipeline import pipeline
 from ...tasks.registry import find_task
 from ...weights.folder import QUANTIZATION
-from ...weights.hub import resolve
-from ..data.examples import FINETUNE_TASKS, Example, TextExample
-from ..data.labelled import read_examples
-from ..data.labels import check_labels, labels_of_config
 from ..summary import machine
 from .quantized import check_target, write_quantized
 from .scoring import Scorer, record

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.examples import (
+from ...data.examples import (
     MULTI,
     REGRESSION,
     ChoiceExample,

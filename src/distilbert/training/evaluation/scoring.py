@@ -10,8 +10,8 @@ import numpy as np
 from ...core.config import DistilBertConfig
 from ...core.runner import Batch, Runner
 from ...core.schema import Head
+from ...data.examples import MULTI, REGRESSION, Example, Labels
 from ...tasks import Task
-from ..data.examples import MULTI, REGRESSION, Example, Labels
 from .metrics import THRESHOLD, figures, main_metric
 from .predictions import Progress, predict
 

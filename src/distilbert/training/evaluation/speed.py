@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from ...data.examples import Example
 from ...tasks import Task
-from ..data.examples import Example
 from .predictions import predict
 from .scoring import Recorder
 

@@ -8,8 +8,8 @@ from typing import TypeVar
 import numpy as np
 
 from ...core.errors import DataError
-from ..data.examples import ChoiceExample, Example, Labels, QuestionExample, TaggedExample, TextExample
-from ..data.labels import check_labels, target_of
+from ...data.examples import ChoiceExample, Example, Labels, QuestionExample, TaggedExample, TextExample
+from ...data.labels import check_labels, target_of
 
 E = TypeVar("E", TextExample, TaggedExample, QuestionExample, ChoiceExample)
 

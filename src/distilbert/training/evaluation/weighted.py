@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.examples import MULTI, REGRESSION, Example, Labels
+from ...data.examples import MULTI, REGRESSION, Example, Labels
 from . import truth
 from .entities import count_types
 from .metrics import THRESHOLD, correlation, ranks

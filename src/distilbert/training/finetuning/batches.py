@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from ...data.examples import Unit
 from ...text.base import TokenizerBase
-from ..data.batches import Pass, Step
-from ..data.draws import ORDER, Draws
-from ..data.examples import Unit
-from ..data.masking import IGNORED, mask_tokens
+from ..corpus.batches import Pass, Step
+from ..corpus.draws import ORDER, Draws
+from ..corpus.masking import IGNORED, mask_tokens
 from .config import FinetuneConfig
 
 
@@ -40,7 +40,7 @@ class Masking:
 
 
 class LabelledBatches:
-    """Units in an order drawn anew each epoch; see :class:`~distilbert.training.data.batches.Batches`.
+    """Units in an order drawn anew each epoch; see :class:`~distilbert.training.corpus.batches.Batches`.
 
     A step's units are sorted by length, so that sequences of one length can share an attention call, and cut into
     passes of about ``micro_tokens`` tokens, at least one a process.
@@ -79,7 +79,7 @@ class LabelledBatches:
         return self.config.max_steps or max(1, round(self.config.epochs * self.steps_per_epoch))
 
     def step(self, number: int, process: int, processes: int) -> Step:
-        """See :class:`~distilbert.training.data.batches.Batches`."""
+        """See :class:`~distilbert.training.corpus.batches.Batches`."""
         epoch, within = divmod(number, self.steps_per_epoch)
         size = self.config.batch_size
         drawn = self._epoch(epoch)[within * size : (within + 1) * size]

@@ -6,8 +6,8 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from ...data.examples import FINETUNE_TASKS, MULTI, REGRESSION, SINGLE
 from ..config import TrainingConfig
-from ..data.examples import FINETUNE_TASKS, MULTI, REGRESSION, SINGLE
 from ..settings import REQUIRED, setting
 
 

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from ...data.examples import Example, Labels, QuestionExample, TextExample
 from ...models.pytorch.runner import PytorchRunner
 from ...tasks.registry import TASKS
 from ...text.base import TokenizerBase
-from ..data.examples import Example, Labels, QuestionExample, TextExample
 from ..evaluation.metrics import figures, main_metric
 from ..evaluation.predictions import predict
 

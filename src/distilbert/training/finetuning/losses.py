@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..data.examples import MULTI, REGRESSION
+from ...data.examples import MULTI, REGRESSION
 
 ABSENT = -1e4  # a score that no softmax sees; infinite ones turn into NaN where both sides have them
 

@@ -13,14 +13,14 @@ from ...core.config import DistilBertConfig
 from ...core.errors import ConfigError
 from ...core.runner import Batch
 from ...core.schema import HEADS, Head, head_of
+from ...data.examples import Labels, Unit
+from ...data.labels import labels_of_config
 from ...models import pytorch
 from ...models.auto import AutoTokenizer
 from ...models.checkpoint import open_checkpoint
 from ...models.pytorch import DistilBertModel
 from ...models.pytorch.runner import PytorchRunner
 from ...tasks.registry import TASKS
-from ..data.examples import Labels, Unit
-from ..data.labels import labels_of_config
 from ..students import HEAD as MASKED_LM
 from ..students import load_teacher, pick_layers, with_layers
 from .batches import labelled_rows

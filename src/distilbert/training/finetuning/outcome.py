@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ...core.files import write_json
+from ...data.examples import Labels
 from ...models.checkpoint import open_checkpoint
-from ..data.examples import Labels
 from ..evaluation.config import EvaluateConfig
 from ..evaluation.evaluate import evaluate
 from ..evaluation.result import Evaluation

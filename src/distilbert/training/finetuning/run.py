@@ -12,10 +12,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 
 from ...core.errors import ConfigError, DataError
-from ...models.auto import AutoTokenizer
-from ...text.base import TokenizerBase
-from .. import checkpoints
-from ..data.examples import (
+from ...data.examples import (
     REGRESSION,
     Example,
     Labels,
@@ -23,10 +20,12 @@ from ..data.examples import (
     TaggedExample,
     Unit,
 )
-from ..data.labelled import Reading, read_examples
-from ..data.labels import check_labels, class_counts, collect_labels
-from ..data.masking import token_weights
-from ..data.units import encode_examples
+from ...data.labelled import Reading, read_examples
+from ...data.labels import check_labels, class_counts, collect_labels
+from ...models.auto import AutoTokenizer
+from ...text.base import TokenizerBase
+from .. import checkpoints
+from ..corpus.masking import token_weights
 from ..loop import Job, Progress, train
 from ..processes import agree_on_precision, make_accelerator
 from ..runs import ModelFiles, begin, open_run
@@ -36,6 +35,8 @@ from .judge import Examples
 from .models import Teacher, build_model
 from .objective import FinetuneObjective
 from .outcome import finish
+from .several import finetune_several
+from .units import encode_examples
 
 Record = dict[str, Any]
 QA_LENGTH = 384
@@ -68,10 +69,10 @@ def finetune(
         TrainingError: the loss is no longer a number.
         CheckpointError: the disk is full.
     """
-    from .several import finetune_several
-
     if config.seeds > 1 or config.learning_rates:
-        return finetune_several(config, resume=resume, overwrite=overwrite, on_record=on_record, on_data=on_data)
+        return finetune_several(
+            config, finetune, resume=resume, overwrite=overwrite, on_record=on_record, on_data=on_data
+        )
     folder, checkpoint = open_run(config, config.model, resume, overwrite)
     accelerator = make_accelerator(config)
     say = on_data if on_data is not None and accelerator.is_main_process else lambda line: None

@@ -40,6 +40,7 @@ class Run:
 
 def finetune_several(
     config: FinetuneConfig,
+    finetune: Callable[..., Path],
     *,
     resume: bool = False,
     overwrite: bool = False,
@@ -51,10 +52,8 @@ def finetune_several(
     Of the seeds of a learning rate the (lower) median counts, and of the learning rates the best median.
     ``runs.json`` holds all figures, with median, lowest, highest and standard deviation of each learning rate.
 
-    Arguments, result and errors are those of :func:`.run.finetune`.
+    ``finetune`` runs one of them. All other arguments, the result and the errors are those of :func:`.run.finetune`.
     """
-    from .run import finetune
-
     folder, _ = open_run(config, config.model, resume, overwrite)
     accelerator = make_accelerator(config)  # waits for all processes, so that each has looked before one writes
     if accelerator.is_main_process:

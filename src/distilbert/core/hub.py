@@ -1,0 +1,146 @@
+"""Names to folders: a local folder as it is, an installed model, else the hub. The only file that may go online."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Literal
+
+from . import installed
+from .errors import ModelNotFoundError
+
+Kind = Literal["model", "config", "tokenizer"]
+TOKENIZER_FILES = (
+    "vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+)  # fmt: skip
+PATTERNS: dict[Kind, list[str]] = {
+    "config": ["config.json"],
+    "tokenizer": ["config.json", *TOKENIZER_FILES],
+    "model": ["config.json", "model*.safetensors", "model.safetensors.index.json", "quantization.safetensors"],
+}
+OLDER_WEIGHTS = (  # fetched one after the other, until one is there
+    ["pytorch_model*.bin", "pytorch_model.bin.index.json"],
+    ["tf_model*.h5", "tf_model.h5.index.json"],
+    ["flax_model*.msgpack", "flax_model.msgpack.index.json"],
+)
+ONLINE_OFF = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+
+
+def resolve(
+    name_or_path: str | os.PathLike[str],
+    *,
+    kind: Kind = "model",
+    cache_dir: str | os.PathLike[str] | None = None,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    local_files_only: bool = False,
+    force_download: bool = False,
+    subfolder: str = "",
+) -> Path:
+    """Return the folder that holds a model, after fetching what is not in the cache.
+
+    A folder of that path comes first, then a model that is installed as a package, then the hub.
+
+    Args:
+        name_or_path: a folder, the name of an installed model, or a name on the hub such as ``"user/model"``.
+        kind: which files are needed.
+        cache_dir: where downloads are kept; the hub library's default otherwise.
+        revision: branch, tag or commit.
+        token: access token, True for the one stored on this machine, False for none.
+        local_files_only: use the cache only; so does ``HF_HUB_OFFLINE=1`` or ``TRANSFORMERS_OFFLINE=1``.
+        force_download: fetch again what the cache has.
+        subfolder: folder inside the model's.
+
+    Raises:
+        ModelNotFoundError: neither a folder nor a model that is installed or could be fetched; the message says what
+            was tried.
+    """
+    name = os.fspath(name_or_path)
+    folder = Path(name).expanduser()
+    if folder.exists() and not folder.is_dir():
+        raise ModelNotFoundError(f"{folder} is a file; a model is a folder with config.json and weights in it.")
+    found = folder if folder.is_dir() else installed.find_installed(name)
+    if found is not None:
+        if not (found / subfolder).is_dir():
+            raise ModelNotFoundError(f"{found} has no folder {subfolder!r} in it.")
+        return found / subfolder
+    if not _could_be_hub_name(name):
+        raise ModelNotFoundError(f"There is no folder {folder}{_nearby(folder)}.")
+    offline = local_files_only or any(os.environ.get(v, "").upper() in ("1", "TRUE", "YES", "ON") for v in ONLINE_OFF)
+    options: dict[str, Any] = {
+        "cache_dir": cache_dir,
+        "revision": revision,
+        "token": token,
+        "local_files_only": offline,
+        "force_download": force_download,
+    }
+    root = _download(name, _inside(subfolder, PATTERNS[kind]), options)
+    if kind == "model" and not any((root / subfolder).glob("model*.safetensors")):
+        for patterns in OLDER_WEIGHTS:
+            root = _download(name, _inside(subfolder, ["config.json", *patterns]), options)
+            if any((root / subfolder).glob(patterns[0])):
+                break
+    if not (root / subfolder).is_dir():
+        raise ModelNotFoundError(f"{name} on the hub has no folder {subfolder!r} in it, or it is not in the cache.")
+    return root / subfolder
+
+
+def push(
+    folder: str | os.PathLike[str],
+    repo_id: str,
+    *,
+    private: bool | None = None,
+    token: str | bool | None = None,
+    revision: str | None = None,
+    commit_message: str | None = None,
+    create_pr: bool = False,
+) -> str:
+    """Upload the files of ``folder`` to a repository on the hub, which is created if needed.
+
+    Returns:
+        The address of the commit.
+    """
+    from huggingface_hub import HfApi
+
+    api = HfApi(token=token)
+    repo = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+    commit = api.upload_folder(
+        repo_id=repo,
+        folder_path=Path(folder),
+        revision=revision,
+        commit_message=commit_message or "Upload with distilbert",
+        create_pr=create_pr,
+    )
+    return str(commit.commit_url)
+
+
+def _download(name: str, patterns: list[str], options: dict[str, Any]) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=patterns, **options))
+    except Exception as error:  # network, rights, absent names: the hub library raises a different kind for each
+        where = f" in {options['cache_dir']}" if options["cache_dir"] else ""
+        looked = f"the hub's cache{where} (offline)" if options["local_files_only"] else f"the hub and its cache{where}"
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ModelNotFoundError(
+            f"There is no model {name!r}: no folder of that name in {Path.cwd()}, no installed model, and {looked} "
+            f"gave: {reason}{installed.nearby(name)}"
+        ) from error
+
+
+def _inside(subfolder: str, patterns: list[str]) -> list[str]:
+    return [f"{subfolder}/{pattern}" if subfolder else pattern for pattern in patterns]
+
+
+def _could_be_hub_name(name: str) -> bool:
+    return bool(name) and name.count("/") <= 1 and not name.startswith((".", "/", "~")) and "\\" not in name
+
+
+def _nearby(folder: Path) -> str:
+    """Say what stands in the nearest folder above that exists, to make a wrong path easy to see."""
+    above = next((parent for parent in folder.absolute().parents if parent.is_dir()), None)
+    if above is None:
+        return ""
+    names = sorted(path.name for path in above.iterdir())[:10]
+    return f"; {above} holds {', '.join(names) or 'nothing'}"

@@ -1,0 +1,207 @@
+"""The labels of a data set or a model, and what an example's label is as numbers. Legend: L labels, W words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+from ..core.config import DistilBertConfig
+from ..core.errors import DataError, suggest
+from .examples import MULTI, REGRESSION, SINGLE, Example, Labels, TaggedExample, TextExample
+from .readers import listed
+
+OUTSIDE = "O"  # the tag of words in no entity
+_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_SEPARATORS = re.compile(r"[|;,]")
+_LARGEST = 1e38  # targets are float32
+_SHOWN = 20  # known labels that a message lists
+
+
+def collect_labels(
+    task: str, examples: Sequence[Example], *, problem: str = "", names: Sequence[str] = (), minimum: int = 1
+) -> Labels:
+    """Return the labels that examples have: sorted, as numbers if all are integers.
+
+    Of tags ``O`` is the first, then they follow by kind of entity, ``B-`` before ``I-``.
+
+    Args:
+        task: one of ``FINETUNE_TASKS``; only text-classification and token-classification have labels.
+        examples: of the training data.
+        problem: ``SINGLE``, ``MULTI`` or ``REGRESSION``; guessed if empty: several labels a row are ``MULTI``, numbers
+            that are not all integers ``REGRESSION``.
+        names: of the labels, as the model shall show them: the labels of the data in another order, or new names for
+            them in sorted order.
+        minimum: rows (of tags: words) that each label must have.
+
+    Raises:
+        DataError: there are no labels, or just one; a label does not fit the problem, or has too few rows; the number
+            of names is not that of the labels.
+    """
+    if task not in ("text-classification", "token-classification"):
+        if names or problem:
+            raise DataError(f"{task} has no names of labels and no problem type.")
+        return Labels()
+    if task == "text-classification":
+        problem = problem or _guess_problem(examples)
+        if problem not in (SINGLE, MULTI, REGRESSION):
+            raise DataError(f"The problem type is one of {SINGLE}, {MULTI}, {REGRESSION}; got {problem!r}.")
+    if problem == REGRESSION:
+        if len(names) > 1:
+            raise DataError(f"A regression has one output, and {len(names)} names were given: {listed(names)}.")
+        labels = Labels(tuple(names) or ("score",), REGRESSION)
+        if not _counts(examples, labels):
+            raise DataError("No row has a label.")
+        return labels
+    counts = _counts(examples, Labels(problem=problem))
+    if not counts:
+        raise DataError("No row has a label.")
+    values = _sorted(counts, is_tags=task == "token-classification")
+    if names and set(values) <= set(names):
+        if empty := [name for name in names if name not in counts]:
+            raise DataError(f"No row has the label {listed(empty)}, which was named. The rows have {_known(values)}.")
+        labels = Labels(tuple(names), problem)
+    elif names:
+        if len(names) != len(values):
+            raise DataError(f"{len(names)} names were given for {len(values)} labels: {_known(values)}.")
+        labels = Labels(tuple(names), problem, tuple(values))
+    else:
+        labels = Labels(tuple(values), problem)
+    if len(set(labels.names)) != len(labels.names):
+        raise DataError(f"Each label needs a name of its own, got {listed(labels.names)}.")
+    if len(values) == 1:
+        raise DataError(f"All rows have the same label, {values[0]!r}: there is nothing to learn from them.")
+    if few := [value for value in values if counts[value] < minimum]:
+        raise DataError(f"The label {few[0]!r} has {counts[few[0]]} rows, and at least {minimum} are needed.")
+    return labels
+
+
+def labels_of_config(config: DistilBertConfig, task: str) -> Labels:
+    """Return the labels of an existing model, which files may call by name or, unless names are numbers, by number."""
+    if task not in ("text-classification", "token-classification"):
+        return Labels()
+    names = tuple(config.id2label[number] for number in range(config.num_labels))
+    problem = ""
+    if task == "text-classification":
+        problem = config.problem_type or (REGRESSION if len(names) == 1 else SINGLE)
+    has_numbers = problem == REGRESSION or any(_INTEGER.fullmatch(name) for name in names)
+    return Labels(names, problem, () if has_numbers else tuple(map(str, range(len(names)))))
+
+
+def check_labels(examples: Sequence[Example], labels: Labels, what: str) -> None:
+    """Check that every label is one of ``labels``; rows without a label pass.
+
+    Args:
+        examples: of any task.
+        labels: the known ones.
+        what: name of the examples, such as ``"the evaluation data"``.
+
+    Raises:
+        DataError: a label is not known, or is no number in a regression; the message names its place.
+    """
+    index = labels.index
+    for example in examples:
+        for value in _values(example, labels):
+            if labels.problem != REGRESSION and value not in index:
+                kind = "tag" if isinstance(example, TaggedExample) else "label"
+                raise DataError(
+                    f"{example.place}: {what} has the {kind} {value!r}, which is not among the labels of the model: "
+                    f"{_known(labels.names)}.{suggest(value, index)}"
+                )
+
+
+def class_counts(examples: Sequence[Example], labels: Labels) -> np.ndarray:
+    """Count the rows, or the words, of each label: (L,) int64; for a regression all rows that have a number."""
+    counts = np.zeros(len(labels.names), np.int64)
+    for value, count in _counts(examples, labels).items():
+        counts[0 if labels.problem == REGRESSION else labels.index[value]] += count
+    return counts
+
+
+def target_of(example: TextExample, labels: Labels) -> np.ndarray | None:
+    """Return a label as :class:`Unit` has it: () int64, (L,) float32 for several, () float32 for a regression.
+
+    Raises:
+        DataError: it is no number, or no label at all, where one is expected.
+    """
+    if example.label is None:
+        return None
+    values = _values(example, labels)
+    if labels.problem == REGRESSION:
+        return np.array(float(values[0]), np.float32)
+    if labels.problem == SINGLE:
+        return np.array(labels.index[values[0]], np.int64)
+    target = np.zeros(len(labels.names), np.float32)  # (L,)
+    target[[labels.index[value] for value in values]] = 1
+    return target
+
+
+def tags_of(example: TaggedExample, labels: Labels) -> np.ndarray | None:
+    """Return the label of each word: (W,) int64; None where the sentence is not labelled."""
+    return None if example.tags is None else np.array([labels.index[tag] for tag in example.tags], np.int64)
+
+
+def _values(example: Example, labels: Labels) -> tuple[str, ...]:
+    """Return the labels of an example as text: none, one, or several.
+
+    Raises:
+        DataError: they do not fit the problem.
+    """
+    if isinstance(example, TaggedExample):
+        return example.tags or ()
+    if not isinstance(example, TextExample) or example.label is None:
+        return ()
+    label, problem = example.label, labels.problem
+    if isinstance(label, tuple):
+        if problem != MULTI:
+            raise DataError(f"{example.place} has a list of labels, {list(label)!r:.60}, where one is expected.")
+        return label
+    text = label if isinstance(label, str) else str(int(label)) if label.is_integer() else repr(label)
+    if problem == MULTI:
+        return tuple(part.strip() for part in _SEPARATORS.split(text) if part.strip())
+    if problem == REGRESSION and (not _NUMBER.fullmatch(text.strip()) or abs(float(text)) > _LARGEST):
+        raise DataError(f"{example.place} has the label {text!r}, where a regression expects a number.")
+    return (text,)
+
+
+def _counts(examples: Iterable[Example], labels: Labels) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for example in examples:
+        for value in _values(example, labels):
+            counts[value] = counts.get(value, 0) + 1
+    return counts
+
+
+def _guess_problem(examples: Iterable[Example]) -> str:
+    are_integers = are_numbers = True
+    for label in _text_labels(examples):
+        if isinstance(label, tuple):
+            return MULTI
+        are_integers = are_integers and isinstance(label, str) and _INTEGER.fullmatch(label) is not None
+        are_numbers = are_numbers and (isinstance(label, float) or _NUMBER.fullmatch(label) is not None)
+    return REGRESSION if are_numbers and not are_integers else SINGLE
+
+
+def _text_labels(examples: Iterable[Example]) -> Iterator[str | tuple[str, ...] | float]:
+    for example in examples:
+        if isinstance(example, TextExample) and example.label is not None:
+            yield example.label
+
+
+def _sorted(values: Iterable[str], is_tags: bool) -> list[str]:
+    values = list(values)
+    if all(_INTEGER.fullmatch(value) for value in values):
+        return sorted(values, key=int)
+    return sorted(values, key=_tag_order) if is_tags else sorted(values)
+
+
+def _tag_order(tag: str) -> tuple[bool, str, str]:
+    prefix, dash, kind = tag.partition("-")
+    return (tag != OUTSIDE, kind, prefix) if dash and len(prefix) == 1 else (tag != OUTSIDE, tag, "")
+
+
+def _known(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return listed(names[:_SHOWN]) + more

@@ -1,1 +1,0 @@
-"""Text as batches: readers, tokens on disk, packed sequences, masks. Needs no framework."""
