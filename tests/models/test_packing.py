@@ -14,7 +14,7 @@ from distilbert import DistilBertConfig, InputError
 from distilbert.core.runner import Batch
 from distilbert.models.pytorch import DistilBertModel, attention, modeling
 from distilbert.models.pytorch.packing import FEW_SCORES, Packing, attend_packed
-from distilbert.models.pytorch.runner import PrepackedLinear, PytorchRunner, prepack
+from distilbert.models.pytorch.runner import CudaRunner, PrepackedLinear, PytorchRunner, make_runner, prepack
 from tests.tiny import HEAD_NAMES, tiny_inputs, tiny_labels, tiny_model
 
 EXACT = {"rtol": 0.0, "atol": 1e-5}
@@ -188,28 +188,73 @@ def test_flash_attention_through_its_plain_twin(head: str, monkeypatch: pytest.M
         torch.testing.assert_close(a, b, **EXACT)
 
 
+class OnCuda(torch.Tensor):
+    """A tensor that says it is on a GPU."""
+
+    is_cuda = True
+
+
 def test_flash_picks_its_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On CUDA in half precision: the flash-attn package if installed, else PyTorch's kernel, which has no dropout."""
+    """On CUDA in half precision: the flash-attn package if installed, else PyTorch's kernel."""
+    calls: list[tuple[str, Any, Any]] = []
 
-    class OnCuda(torch.Tensor):
-        is_cuda = True
+    def kernel(name: str) -> Any:
+        return lambda *arguments, **options: calls.append((name, arguments, options)) or arguments[0]
 
-    calls = []
-    q = torch.randn(5, 3, 4, dtype=torch.bfloat16).as_subclass(OnCuda)
+    monkeypatch.setattr(attention, "_has_flash", lambda device: True)
+    monkeypatch.setattr(attention, "_flash_attn_package", lambda: None)
+    monkeypatch.setattr(attention, "attend_varlen", kernel("PyTorch"))
     packing = Packing.of_lengths([2, 3], torch.device("cpu"))
-
-    def kernel(*arguments: Any, **options: Any) -> Any:
-        calls.append((arguments, options))
-        return arguments[0]
-
-    monkeypatch.setattr(attention, "_torch_varlen", lambda: kernel)
-    attention.attend_flash(q, q, q, packing, 0.0)
-    (arguments, options) = calls.pop()
-    assert arguments[3] is packing.offsets
-    assert (arguments[5], arguments[6], options) == (3, 3, {})
+    q = torch.randn(5, 3, 8, dtype=torch.bfloat16).as_subclass(OnCuda)
+    for dropout in (0.0, 0.1):
+        attention.attend_flash(q, q, q, packing, dropout)
+        name, arguments, options = calls.pop()
+        assert (name, arguments[5:], options) == ("PyTorch", (3, 3), {"dropout_p": dropout})
+        assert arguments[3] is arguments[4] is packing.offsets
+    monkeypatch.setattr(attention, "_flash_attn_package", lambda: kernel("flash-attn"))
     attention.attend_flash(q, q, q, packing, 0.1)
-    attention.attend_flash(q.float(), q.float(), q.float(), packing, 0.0)
-    assert not calls, "dropout and fp32 go to the twin"
-    monkeypatch.setattr(attention, "_flash_attn_package", lambda: kernel)
-    attention.attend_flash(q, q, q, packing, 0.1)
-    assert calls.pop()[1] == {"dropout_p": 0.1}
+    assert calls.pop()[0] == "flash-attn"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "head_dim", "device_can"),
+    [(torch.float32, 8, True), (torch.float16, 4, True), (torch.float16, 264, True), (torch.bfloat16, 8, False)],
+)
+def test_what_flash_cannot_take_goes_to_the_twin(
+    dtype: torch.dtype, head_dim: int, device_can: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(attention, "_has_flash", lambda device: device_can)
+    assert not attention.flash_takes(torch.empty(5, 3, head_dim, dtype=dtype).as_subclass(OnCuda))
+    assert not attention.flash_takes(torch.empty(5, 3, 8, dtype=torch.float16)), "on the CPU"
+
+
+def test_the_varlen_operation_has_gradients_and_dropout() -> None:
+    """Shapes only, on the meta device: what PyTorch's operation takes, and that autograd goes through it."""
+    q, k, v = (torch.empty(5, 3, 8, dtype=torch.float16, device="meta", requires_grad=True) for _ in range(3))
+    offsets = torch.empty(3, dtype=torch.int32, device="meta")
+    context = attention.attend_varlen(q, k, v, offsets, offsets, 3, 3, dropout_p=0.1)
+    assert context.shape == q.shape
+    context.sum().backward()
+    assert all(x.grad is not None and x.grad.shape == q.shape for x in (q, k, v))
+
+
+@pytest.mark.parametrize("rows", [None, [[1], [0, 2], []]])
+@pytest.mark.parametrize("head", HEAD_NAMES)
+def test_the_runner_for_a_gpu_computes_the_same(head: str, rows: list[list[int]] | None) -> None:
+    """One copy there, one back, positions counted on the host: on the CPU the same to the bit."""
+    model = tiny_model(head)
+    plain, queued = PytorchRunner(model), CudaRunner(model)
+    batches = [Batch.of([[1, 2, 3], [4, 5, 6, 7], [8]], rows), Batch.of([[9] * 23])]
+    waiting = [queued.submit(batch) for batch in batches]
+    for batch, wait in zip(batches, waiting, strict=True):
+        expected, got = plain(batch), wait()
+        assert got.keys() == expected.keys()
+        for name, array in expected.items():
+            np.testing.assert_array_equal(got[name], array)
+
+
+def test_the_device_picks_the_runner(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model()
+    assert type(make_runner(model)) is PytorchRunner
+    monkeypatch.setattr(type(model), "device", torch.device("cuda:0"))
+    assert type(make_runner(model)) is CudaRunner

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -14,7 +15,7 @@ from distilbert.core.config import DistilBertConfig
 from distilbert.core.errors import InputError
 from distilbert.core.runner import Batch
 from distilbert.core.schema import HEADS, Head
-from distilbert.tasks.batching import Work, cut_batches, run_works
+from distilbert.tasks.batching import BATCH_TOKENS, IN_FLIGHT, Work, cut_batches, default_batch_tokens, run_works
 
 
 class EchoRunner:
@@ -37,7 +38,29 @@ class EchoRunner:
         return {"logits": logits[:-1] if self.wrong_length else logits}
 
 
+class QueueRunner(EchoRunner):
+    """Computes when waited for, as late as a device might, and keeps count of what is queued."""
+
+    batch_tokens = 77
+
+    def __init__(self, head: str) -> None:
+        super().__init__(head)
+        self.queued: list[Batch] = []
+        self.most = 0
+
+    def submit(self, batch: Batch) -> Callable[[], dict[str, np.ndarray]]:
+        self.queued.append(batch)
+        self.most = max(self.most, len(self.queued))
+
+        def wait() -> dict[str, np.ndarray]:
+            assert self.queued.pop(0) is batch, "batches are waited for in order"
+            return self(batch)
+
+        return wait
+
+
 sequences = st.lists(st.integers(1, 9), min_size=1, max_size=12)
+ENOUGH_HEADS = ("ForSequenceClassification", "ForTokenClassification")
 works = st.lists(st.lists(sequences, min_size=1, max_size=4), min_size=1, max_size=12)
 budgets = st.tuples(st.integers(1, 40), st.none() | st.integers(1, 5))
 
@@ -55,8 +78,7 @@ def test_every_index_once_within_the_budget(lengths: list[int], budget: tuple[in
 
 @given(works, budgets)
 def test_outputs_come_back_to_their_sequences(items: list[list[list[int]]], budget: tuple[int, int | None]) -> None:
-    for head in ("ForSequenceClassification", "ForTokenClassification"):
-        runner = EchoRunner(head)
+    for runner in (kind(head) for kind in (EchoRunner, QueueRunner) for head in ENOUGH_HEADS):
         answers = dict(run_works([Work(item) for item in items], runner, *budget))
         assert sorted(answers) == list(range(len(items)))
         for index, item in enumerate(items):
@@ -86,6 +108,22 @@ def test_finished_works_come_before_the_rest_has_run() -> None:
     finished = run_works([Work([[1]]), Work([[1] * 9])], runner, 9)
     assert next(finished)[0] == 1
     assert len(runner.batches) == 1
+
+
+def test_an_asynchronous_runner_is_kept_busy_but_not_flooded() -> None:
+    runner = QueueRunner("ForSequenceClassification")
+    finished = run_works([Work([[1] * 9]) for _ in range(10)], runner, 9)
+    assert len(runner.queued) == IN_FLIGHT, "batches are queued before anything is asked for"
+    assert not runner.batches
+    assert next(finished)[0] == 0
+    assert len(runner.queued) == IN_FLIGHT, "the next one is queued before outputs are turned into answers"
+    assert len(list(finished)) == 9
+    assert runner.most == IN_FLIGHT
+
+
+def test_the_runner_says_how_large_batches_are() -> None:
+    assert default_batch_tokens(EchoRunner("")) == BATCH_TOKENS
+    assert default_batch_tokens(QueueRunner("")) == 77
 
 
 def test_runner_that_breaks_its_protocol_is_named() -> None:

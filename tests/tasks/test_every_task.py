@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from distilbert.core.errors import InputError, UnknownArgumentError
+from distilbert.models.pytorch.runner import CudaRunner, PytorchRunner
 
 from .inputs import TASKS, close, inputs_for
 
@@ -127,3 +128,38 @@ def test_pure_python_tokenizer_gives_the_same(name: str, task: Any, make_task: A
     assert not slow.tokenizer.is_fast
     items = inputs_for(name, 10, seed=6)
     assert close(slow(items), task(items))
+
+
+def test_a_runner_that_queues_gives_the_same_answers(name: str, task: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runner of a GPU, on the CPU: windows are encoded while others compute, and batches are cut otherwise."""
+    monkeypatch.setattr(type(task), "first_window", 3)
+    model = task.model if task.head else task.model.base_model
+    inputs = inputs_for(name, 30, seed=4)
+    params = TASKS[name][1]
+    plain = type(task)(PytorchRunner(model), task.tokenizer, **params)(inputs)
+    queued = type(task)(CudaRunner(model), task.tokenizer, **params)
+    assert queued.batch_tokens > task.batch_tokens
+    for answers in (queued(inputs), list(queued(iter(inputs)))):
+        for i, (a, b) in enumerate(zip(plain, answers, strict=True)):
+            assert close(a, b), (i, a, b)
+
+
+def test_a_window_is_queued_before_the_last_one_is_waited_for(make_task: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = make_task("text-classification", "labels")
+    runner = CudaRunner(task.model)
+    monkeypatch.setattr(type(task), "first_window", 2)
+    events: list[str] = []
+    submit = runner.submit
+
+    def watched(batch: Any) -> Any:
+        events.append(f"queued {len(batch.lengths)}")
+        wait = submit(batch)
+        return lambda: events.append(f"fetched {len(batch.lengths)}") or wait()
+
+    monkeypatch.setattr(runner, "submit", watched)
+    queued = type(task)(runner, task.tokenizer)
+    assert len(queued(["word"] * 6)) == 6
+    assert events == ["queued 2", "queued 4", "fetched 2", "fetched 4"]
+    events.clear()
+    assert len(list(queued(iter(["word"] * 3)))) == 3
+    assert events == ["queued 1", "fetched 1", "queued 2", "fetched 2"], "a stream is not read ahead"

@@ -5,9 +5,10 @@ Legend: T tokens of all sequences of a batch together, B sequences, R rows asked
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from itertools import chain
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -35,7 +36,7 @@ class Batch:
         """Pack ``sequences`` of ids; ``rows[b]`` are the positions in sequence ``b`` that answers are wanted for."""
         lengths = [len(sequence) for sequence in sequences]
         offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        ids = np.fromiter((i for sequence in sequences for i in sequence), dtype=np.int64, count=int(offsets[-1]))
+        ids = np.fromiter(chain.from_iterable(sequences), dtype=np.int64, count=int(offsets[-1]))
         if rows is None:
             return cls(ids, offsets)
         picked = [offset + row for offset, positions in zip(offsets, rows, strict=False) for row in sorted(positions)]
@@ -72,6 +73,21 @@ class Runner(Protocol):
 
     def __call__(self, batch: Batch) -> dict[str, np.ndarray]:
         """Run the model on ``batch``."""
+
+
+@runtime_checkable
+class AsynchronousRunner(Runner, Protocol):
+    """A runner whose device computes while the host goes on, such as a GPU."""
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens of a batch that keep the device busy; the default of a task's ``batch_tokens``."""
+
+    def submit(self, batch: Batch) -> Callable[[], dict[str, np.ndarray]]:
+        """Start to run the model on ``batch``; the function that is returned waits for the outputs.
+
+        Batches are computed in the order in which they are submitted.
+        """
 
 
 def check_batch(batch: Batch, config: DistilBertConfig, head: Head) -> None:

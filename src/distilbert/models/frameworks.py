@@ -20,7 +20,7 @@ class Framework:
         room: name of the package under ``models/``.
         libraries: what has to be installed.
         extra: the extra that installs it.
-        runner: name of the class in the room's ``runner.py``.
+        runner: name of the class or function in the room's ``runner.py`` that puts a model behind a runner.
     """
 
     prefix: str
@@ -51,7 +51,7 @@ class Framework:
 
 
 FRAMEWORKS = {
-    "pt": Framework("", "pytorch", ("torch",), "torch", "PytorchRunner"),
+    "pt": Framework("", "pytorch", ("torch",), "torch", "make_runner"),
     "tf": Framework("TF", "keras", ("keras", "tensorflow"), "keras", "KerasRunner"),
     "flax": Framework("Flax", "flax", ("jax", "flax"), "flax", "FlaxRunner"),
 }

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from itertools import islice
 from typing import Any, ClassVar, Generic, TypeVar
 
 from ..core.config import DistilBertConfig
 from ..core.errors import InputError, reject_unknown
-from ..core.runner import Runner
+from ..core.runner import AsynchronousRunner, Runner
 from ..core.schema import HEADS
-from .batching import BATCH_TOKENS, Outputs, Work, run_works
+from .batching import Outputs, Work, default_batch_tokens, run_works
 from .checks import check_count
 from .tokenizer import Tokenizer
 
@@ -29,7 +30,7 @@ class Task(ABC, Generic[ParamsT]):
         runner: computes the model's outputs.
         tokenizer: text to ids and back.
         model: the loaded model behind ``runner``, for those who want to look at it.
-        batch_tokens: upper limit of sequences x longest sequence in a batch.
+        batch_tokens: upper limit of sequences x longest sequence in a batch; None: what suits the runner's device.
         batch_size: upper limit of sequences in a batch; None: only ``batch_tokens`` counts.
         **params: default parameters of the task.
 
@@ -42,6 +43,7 @@ class Task(ABC, Generic[ParamsT]):
     head: ClassVar[str]
     params_class: ClassVar[type[Any]]
     window: ClassVar[int] = 1024  # inputs tokenized and answered together
+    first_window: ClassVar[int] = 64  # of a list: a device that computes on its own should begin early
 
     def __init__(
         self,
@@ -49,7 +51,7 @@ class Task(ABC, Generic[ParamsT]):
         tokenizer: Tokenizer,
         *,
         model: Any = None,
-        batch_tokens: int = BATCH_TOKENS,
+        batch_tokens: int | None = None,
         batch_size: int | None = None,
         **params: Any,
     ) -> None:
@@ -62,9 +64,9 @@ class Task(ABC, Generic[ParamsT]):
         self.tokenizer = tokenizer
         self.model = model
         self.device = getattr(runner, "device", None)
-        check_count(batch_tokens, "batch_tokens")
+        check_count(batch_tokens, "batch_tokens", optional=True)
         check_count(batch_size, "batch_size", optional=True)
-        self.batch_tokens = batch_tokens
+        self.batch_tokens = batch_tokens or default_batch_tokens(runner)
         self.batch_size = batch_size
         self._known(params)
         self.params: ParamsT = self.params_class(**params)
@@ -94,27 +96,44 @@ class Task(ABC, Generic[ParamsT]):
         self.check(merged)
         budget = (batch_tokens or self.batch_tokens, batch_size or self.batch_size)
         if isinstance(inputs, list):
+            if isinstance(self.runner, AsynchronousRunner):
+                return list(self._answers(inputs, merged, budget, self.first_window, ahead=1))
             return list(self._answers(inputs, merged, budget, self.window))
         if inputs is None or isinstance(inputs, (str, bytes, tuple, Mapping)) or not _is_iterable(inputs):
             return self.answer([self.parse(inputs, "The input", merged)], merged, budget)[0]
         return self._answers(_iterate(inputs), merged, budget, 1)
 
     def _answers(
-        self, inputs: Iterable[Any], params: ParamsT, budget: tuple[int, int | None], size: int
+        self, inputs: Iterable[Any], params: ParamsT, budget: tuple[int, int | None], size: int, ahead: int = 0
     ) -> Iterator[Any]:
+        """Answer in windows of ``size`` inputs, doubled up to ``window``; ``ahead`` more are started than finished."""
         source = enumerate(inputs)
+        started: deque[Callable[[], list[Any]]] = deque()
         while window := list(islice(source, size)):
             items = [self.parse(item, f"inputs[{index}]", params) for index, item in window]
-            yield from self.answer(items, params, budget)
+            started.append(self.start(items, params, budget))
+            if len(started) > ahead:
+                yield from started.popleft()()
             size = min(2 * size, self.window)
+        for finish in started:
+            yield from finish()
 
     def answer(self, items: list[Any], params: ParamsT, budget: tuple[int, int | None]) -> list[Any]:
         """Answer checked inputs, in order; ``budget`` is batch_tokens and batch_size."""
+        return self.start(items, params, budget)()
+
+    def start(self, items: list[Any], params: ParamsT, budget: tuple[int, int | None]) -> Callable[[], list[Any]]:
+        """Encode checked inputs and hand the first batches to the runner; the returned function gives the answers."""
         works = self.encode(items, params)
-        answers: list[Any] = [None] * len(works)
-        for index, outputs in run_works(works, self.runner, *budget):
-            answers[index] = self.decode(works[index], outputs, params)
-        return answers
+        finished = run_works(works, self.runner, *budget)
+
+        def finish() -> list[Any]:
+            answers: list[Any] = [None] * len(works)
+            for index, outputs in finished:
+                answers[index] = self.decode(works[index], outputs, params)
+            return answers
+
+        return finish
 
     def check(self, params: ParamsT) -> None:  # most parameters are checked by their own class
         """Check what parameters alone cannot: whether they fit this model."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,10 +68,17 @@ class FillMask(Task[FillMaskParams]):
         """Return the text, and what to call it where its ids turn out to hold no mask."""
         return check_text(item, where), where
 
-    def answer(self, items: list[tuple[str, str]], params: FillMaskParams, budget: tuple[int, int | None]) -> list[Any]:
+    def start(
+        self, items: list[tuple[str, str]], params: FillMaskParams, budget: tuple[int, int | None]
+    ) -> Callable[[], list[Any]]:
         """Fill masks one by one, or together where ``joint`` asks for it."""
-        if not params.joint:
-            return super().answer(items, params, budget)
+        if params.joint:
+            return lambda: self._fill_jointly(items, params, budget)
+        return super().start(items, params, budget)
+
+    def _fill_jointly(
+        self, items: list[tuple[str, str]], params: FillMaskParams, budget: tuple[int, int | None]
+    ) -> list[Any]:
         texts, targets = self.ids_of(items, params), self.target_ids(params)
         masks = [self.masks(ids) for ids in texts]
         answers = fill_jointly(texts, masks, self.view, self.runner, budget, params.top_k, targets)

@@ -14,7 +14,6 @@ from ..core.runner import Runner
 from ..core.schema import Head, head_of
 from ..models.frameworks import FRAMEWORKS, framework_of
 from .base import Task
-from .batching import BATCH_TOKENS
 from .defaults import default_model
 from .registry import find_task, tasks_for
 from .runners import EXPORTED, Choice
@@ -40,7 +39,7 @@ def pipeline(
     torch_dtype: Any = None,
     attn_implementation: str | None = None,
     batch_size: int | None = None,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int | None = None,
     use_fast: bool = True,
     model_kwargs: Mapping[str, Any] | None = None,
     **task_params: Any,
@@ -70,7 +69,7 @@ def pipeline(
         torch_dtype: the older name of ``dtype``.
         attn_implementation: ``"eager"``, ``"sdpa"`` or ``"flash_attention_2"``, for ``runner="pytorch"``.
         batch_size: upper limit of sequences in a batch; None: only ``batch_tokens`` counts.
-        batch_tokens: upper limit of sequences x longest sequence in a batch.
+        batch_tokens: upper limit of sequences x longest sequence in a batch; None: 2048, or many more on a GPU.
         use_fast: the Rust-backed tokenizer, not the pure-Python one.
         model_kwargs: further arguments of the model's ``from_pretrained``.
         **task_params: default parameters of the task; see its class.

@@ -5,6 +5,7 @@ Legend: B batch, S sequence, T packed tokens, N heads, H head dim.
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 from collections.abc import Callable
 from typing import Any
@@ -51,35 +52,59 @@ def attend_sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: f
 def attend_flash(q: Tensor, k: Tensor, v: Tensor, packing: Packing, dropout: float) -> Tensor:
     """Attention over packed tokens (T, N, H): FlashAttention where it can run, else its plain twin.
 
-    The ``flash-attn`` package is used where installed, PyTorch's own variable-length kernel otherwise. Both need CUDA
-    and fp16 or bf16; the second has no dropout.
+    The ``flash-attn`` package is used where installed, PyTorch's own variable-length kernel otherwise.
     """
-    longest = max(packing.lengths, default=0)
-    if q.is_cuda and longest > 0 and q.dtype in (torch.float16, torch.bfloat16):
-        offsets = packing.offsets
-        package = _flash_attn_package()
-        if package is not None:
-            return package(q, k, v, offsets, offsets, longest, longest, dropout_p=dropout)
-        kernel = _torch_varlen()
-        if kernel is not None and dropout == 0:
-            return kernel(q, k, v, offsets, offsets, longest, longest)
+    if packing.longest > 0 and flash_takes(q):
+        kernel = _flash_attn_package() or attend_varlen
+        return kernel(q, k, v, packing.offsets, packing.offsets, packing.longest, packing.longest, dropout_p=dropout)
     return attend_packed(q, k, v, packing, dropout)
+
+
+def flash_takes(q: Tensor) -> bool:
+    """Say whether the FlashAttention kernels can run on ``q`` (T, N, H).
+
+    They need a GPU with compute capability 8.0 (Ampere) or newer, fp16 or bf16, and a head dim that is a multiple of 8
+    up to 256.
+    """
+    head_dim = q.shape[-1]
+    fits = q.dtype in (torch.float16, torch.bfloat16) and head_dim % 8 == 0 and head_dim <= 256
+    return fits and q.is_cuda and _has_flash(q.device)
+
+
+def attend_varlen(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    offsets_q: Tensor,
+    offsets_k: Tensor,
+    longest_q: int,
+    longest_k: int,
+    dropout_p: float = 0.0,
+) -> Tensor:
+    """PyTorch's own FlashAttention over packed tokens (T, N, H), with gradients; arguments as in ``flash-attn``.
+
+    ``torch.nn.attention.varlen.varlen_attn`` is a layer over the same operation that costs the host more and has no
+    dropout.
+    """
+    operation = torch.ops.aten._flash_attention_forward
+    return operation(q, k, v, offsets_q, offsets_k, longest_q, longest_k, dropout_p, False, False)[0]
 
 
 def require_flash(device: torch.device | None = None) -> None:
     """Check that FlashAttention can run here.
 
     Raises:
-        DeviceError: there is no CUDA GPU, or neither of the two libraries has the kernel.
+        DeviceError: there is no CUDA GPU, or it is too old for the kernels.
     """
     if not torch.cuda.is_available() or (device is not None and device.type != "cuda"):
         raise DeviceError(
             "attn_implementation='flash_attention_2' needs a CUDA GPU, and the model is not on one; "
             "use 'sdpa', which is as exact and runs everywhere."
         )
-    if _flash_attn_package() is None and _torch_varlen() is None:
+    if not _has_flash(device or torch.device("cuda", torch.cuda.current_device())):
         raise DeviceError(
-            "attn_implementation='flash_attention_2' needs PyTorch 2.10 or newer or the package flash-attn; use 'sdpa'."
+            "attn_implementation='flash_attention_2' needs a GPU of compute capability 8.0 (Ampere) or newer and a "
+            "PyTorch built with FlashAttention; use 'sdpa'."
         )
 
 
@@ -108,15 +133,14 @@ def extend_mask(attention_mask: Tensor | None, batch: int, length: int) -> Tenso
     )
 
 
+@functools.cache
+def _has_flash(device: torch.device) -> bool:
+    built = torch.backends.cuda.is_flash_attention_available() or _flash_attn_package() is not None
+    return built and torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+@functools.cache
 def _flash_attn_package() -> Callable[..., Any] | None:
     if importlib.util.find_spec("flash_attn") is None:
         return None
     return getattr(importlib.import_module("flash_attn"), "flash_attn_varlen_func", None)
-
-
-def _torch_varlen() -> Callable[..., Any] | None:
-    try:
-        from torch.nn.attention.varlen import varlen_attn
-    except ImportError:
-        return None
-    return varlen_attn

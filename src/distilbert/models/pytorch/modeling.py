@@ -263,8 +263,7 @@ class DistilBertModel(DistilBertPreTrainedModel):
         """
         if not isinstance(packing, Packing):
             packing = Packing.of_lengths(list(packing), input_ids.device)
-        longest = max(packing.lengths, default=0)
-        self.check_length(longest)
+        self.check_length(packing.longest)
         hidden = self._embed(input_ids, None, packing.position_ids())
         states, _ = self.transformer(hidden, packing=packing, rows=rows)
         return states[-1]

@@ -27,11 +27,13 @@ class Packing:
         offsets: (B + 1,) int32, on the device of the tokens; sequence ``b`` is ``[offsets[b], offsets[b + 1])``.
         lengths: tokens a sequence, on the host.
         indices: (T,) positions of the tokens in the flattened (B * S) rectangle; None where there never was one.
+        positions: (T,) position of each token in its own sequence; None: computed where they are needed.
     """
 
     offsets: Tensor
     lengths: list[int]
     indices: Tensor | None = None
+    positions: Tensor | None = None
 
     @classmethod
     def of_mask(cls, attention_mask: Tensor) -> Packing:
@@ -60,10 +62,17 @@ class Packing:
 
     def position_ids(self) -> Tensor:
         """(T,) position of each token in its own sequence."""
-        device = self.offsets.device
+        if self.positions is not None:
+            return self.positions
+        device, tokens = self.offsets.device, sum(self.lengths)
         lengths = torch.tensor(self.lengths, device=device)
-        starts = self.offsets[:-1].long().repeat_interleave(lengths)
-        return torch.arange(sum(self.lengths), device=device) - starts
+        starts = self.offsets[:-1].long().repeat_interleave(lengths, output_size=tokens)  # known: a GPU need not stop
+        return torch.arange(tokens, device=device) - starts
+
+    @cached_property
+    def longest(self) -> int:
+        """Tokens of the longest sequence; 0 if there is none."""
+        return max(self.lengths, default=0)
 
     @cached_property
     def groups(self) -> list[Group]:

@@ -1,11 +1,12 @@
 """PyTorch behind the runner protocol: packed ids in, NumPy arrays out.
 
-Legend: T packed tokens, R rows asked for, B sequences.
+Legend: T packed tokens, R rows asked for, B sequences, L labels (or vocabulary, or dim) that a row is answered with.
 """
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,70 @@ class PytorchRunner:
             hidden = self._fast.base_model.forward_packed(ids, packing, rows)  # (R, D)
             answers = self._fast.head(hidden) if self.head.name else hidden  # (R, L)
             return name_outputs(self.head, answers.float().cpu().numpy())
+
+
+class CudaRunner(PytorchRunner):
+    """The same for a GPU, which computes while the host prepares the next batches and decodes the last ones.
+
+    A batch travels in one copy out of page-locked memory, its outputs come back into page-locked memory, and nothing
+    between the two waits for the GPU: :meth:`submit` returns as soon as the kernels are queued.
+    """
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens that keep the GPU busy for longer than the host takes to queue their kernels."""
+        return 16384
+
+    def __call__(self, batch: Batch) -> dict[str, np.ndarray]:
+        """Run the model and wait; see :meth:`PytorchRunner.__call__`."""
+        return self.submit(batch)()
+
+    def submit(self, batch: Batch) -> Callable[[], dict[str, np.ndarray]]:
+        """Queue a batch; see :class:`distilbert.core.runner.AsynchronousRunner`.
+
+        Raises:
+            InputError: as :meth:`PytorchRunner.__call__`.
+        """
+        check_batch(batch, self.config, self.head)
+        positions = np.arange(len(batch.input_ids)) - np.repeat(batch.offsets[:-1], batch.lengths)  # (T,)
+        columns = [batch.input_ids, positions, batch.offsets]
+        rows = batch.rows if self.head.per_token else batch.offsets[:-1]
+        with torch.inference_mode():
+            input_ids, position_ids, offsets, *picked = self._send(columns if rows is None else [*columns, rows])
+            packing = Packing(offsets, batch.lengths.tolist(), positions=position_ids)
+            hidden = self._fast.base_model.forward_packed(input_ids, packing, picked[0] if picked else None)  # (R, D)
+            answers = self._fast.head(hidden) if self.head.name else hidden  # (R, L)
+            fetched = self._fetch(answers.float())
+        return lambda: name_outputs(self.head, fetched())
+
+    def _send(self, columns: Sequence[np.ndarray]) -> Sequence[Tensor]:
+        """Copy columns of whole numbers to the device together, as int32."""
+        joined = torch.from_numpy(np.concatenate(columns).astype(np.int32))
+        if self.device.type == "cuda":
+            joined = joined.pin_memory()
+        return joined.to(self.device, non_blocking=True).split([len(column) for column in columns])
+
+    def _fetch(self, answers: Tensor) -> Callable[[], np.ndarray]:
+        """Queue the copy of ``answers`` to the host; the returned function waits for it."""
+        if self.device.type != "cuda":
+            return answers.cpu().numpy
+        fetched = torch.empty(answers.shape, dtype=answers.dtype, pin_memory=True)
+        fetched.copy_(answers, non_blocking=True)
+        copied = torch.cuda.Event()
+        copied.record(torch.cuda.current_stream(self.device))
+
+        def wait() -> np.ndarray:
+            copied.synchronize()
+            return fetched.numpy()
+
+        return wait
+
+
+def make_runner(model: DistilBertPreTrainedModel, device: Device = None) -> PytorchRunner:
+    """Return the runner that suits the model's device, or ``device``, to which the model is moved."""
+    if device is not None:
+        model.to(pick_device(device))
+    return (CudaRunner if model.device.type == "cuda" else PytorchRunner)(model)
 
 
 def prepack(model: nn.Module) -> nn.Module:
