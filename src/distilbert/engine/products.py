@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .operations import Operations, Packed, Quantizer, pack
+from .precision import has_bf16
 
 ROWS_EXPECTED = 1024  # tokens that the layout of weights is chosen for; any number runs
 FEW = 16  # rows up to which reading the weights, which our kernel is good at, takes longer than AMX takes to multiply
@@ -87,9 +88,15 @@ def float_product(
         numbers = weight.to(dtype)
         packed = Packed(pack(numbers), len(numbers), dtype, None, bias.float(), activation == "gelu", dtype)
         ours = PackedProduct(packed, None, operations)
-    laid_out = torch.backends.mkldnn.is_available() and torch.backends.cpu.get_cpu_capability() in ("AVX2", "AVX512")
-    theirs = FloatProduct if laid_out else PlainProduct
+    theirs = FloatProduct if _onednn_multiplies(dtype) else PlainProduct
     return _fastest(ours, lambda: theirs(weight, bias, dtype, activation), dtype)
+
+
+def _onednn_multiplies(dtype: torch.dtype) -> bool:
+    """Say whether oneDNN lays out weights of this type on this CPU; for bf16 it needs instructions that AVX2 lacks."""
+    if not torch.backends.mkldnn.is_available() or torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"):
+        return False
+    return dtype != torch.bfloat16 or has_bf16()
 
 
 def _fastest(ours: Product | None, theirs: Callable[[], Product], dtype: torch.dtype) -> Product:
