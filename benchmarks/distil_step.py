@@ -27,13 +27,13 @@ import torch
 
 from distilbert import DistilBertConfig, DistilBertTokenizerFast
 from distilbert.engine.precision import bf16_is_faster
-from distilbert.training.config import DistillConfig
-from distilbert.training.corpus.batches import MaskedText, open_text
 from distilbert.training.corpus.masking import IGNORED, token_weights
-from distilbert.training.objective import Objective, Plan
+from distilbert.training.corpus.text_batches import MaskedText, open_text
+from distilbert.training.distill_config import DistillConfig
+from distilbert.training.distill_objective import Objective, Plan
+from distilbert.training.loop import update
 from distilbert.training.optimizer import make_optimizer
 from distilbert.training.processes import make_accelerator
-from distilbert.training.step import update
 
 from .common import best_and_median, data_folder, in_turn, write_result
 from .distil_reference import (

@@ -25,13 +25,13 @@ from distilbert.data.examples import TextExample
 from distilbert.data.labelled import read_examples
 from distilbert.data.labels import collect_labels
 from distilbert.engine.precision import bf16_is_faster
-from distilbert.training.finetuning.batches import LabelledBatches
-from distilbert.training.finetuning.config import FinetuneConfig
-from distilbert.training.finetuning.objective import FinetuneObjective
-from distilbert.training.finetuning.units import encode_examples
+from distilbert.training.finetuning.encoded_examples import encode_examples
+from distilbert.training.finetuning.finetune_config import FinetuneConfig
+from distilbert.training.finetuning.finetune_objective import FinetuneObjective
+from distilbert.training.finetuning.labelled_batches import LabelledBatches
+from distilbert.training.loop import update
 from distilbert.training.optimizer import learning_rate, make_optimizer
 from distilbert.training.processes import make_accelerator
-from distilbert.training.step import update
 
 from .common import best_and_median, data_folder, in_turn, write_result
 

@@ -36,13 +36,13 @@ _MODULES = {
     "engine.gate": ["GateError"],
     "exporting.export": ["export"],
     "core.installed": ["installed_models"],
-    "training.config": ["DistillConfig", "PretrainConfig"],
+    "training.distill_config": ["DistillConfig", "PretrainConfig"],
     "training.evaluation.config": ["EvaluateConfig"],
     "training.evaluation.evaluate": ["evaluate"],
-    "training.finetuning.config": ["FinetuneConfig"],
-    "training.finetuning.run": ["finetune"],
+    "training.finetuning.finetune_config": ["FinetuneConfig"],
+    "training.finetuning.finetuner": ["finetune"],
     "training.evaluation.quantize": ["quantize"],
-    "training.distill": ["distill", "pretrain"],
+    "training.distillation": ["distill", "pretrain"],
 }  # fmt: skip
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 _ROOMS = {
@@ -139,12 +139,12 @@ if TYPE_CHECKING:
     from .text.batch_encoding import BatchEncoding as BatchEncoding
     from .text.fast import DistilBertTokenizerFast as DistilBertTokenizerFast
     from .text.tokenizer import DistilBertTokenizer as DistilBertTokenizer
-    from .training.config import DistillConfig as DistillConfig
-    from .training.config import PretrainConfig as PretrainConfig
-    from .training.distill import distill as distill
-    from .training.distill import pretrain as pretrain
+    from .training.distill_config import DistillConfig as DistillConfig
+    from .training.distill_config import PretrainConfig as PretrainConfig
+    from .training.distillation import distill as distill
+    from .training.distillation import pretrain as pretrain
     from .training.evaluation.config import EvaluateConfig as EvaluateConfig
     from .training.evaluation.evaluate import evaluate as evaluate
     from .training.evaluation.quantize import quantize as quantize
-    from .training.finetuning.config import FinetuneConfig as FinetuneConfig
-    from .training.finetuning.run import finetune as finetune
+    from .training.finetuning.finetune_config import FinetuneConfig as FinetuneConfig
+    from .training.finetuning.finetuner import finetune as finetune

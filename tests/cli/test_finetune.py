@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from distilbert.training.finetuning.config import FinetuneConfig
+from distilbert.training.finetuning.finetune_config import FinetuneConfig
 from tests.training.tiny_run import write_model
 
 from .helpers import Command
@@ -18,7 +18,7 @@ NEEDED = "--task text-classification --model m --train-data a.tsv --output o"
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
     made = Seen()
-    monkeypatch.setattr("distilbert.training.finetuning.run.finetune", made)
+    monkeypatch.setattr("distilbert.training.finetuning.finetuner.finetune", made)
     return made
 
 

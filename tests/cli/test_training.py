@@ -12,7 +12,7 @@ import pytest
 
 from distilbert.cli import training
 from distilbert.cli.training import clock, describe_evaluation, describe_step
-from distilbert.training.config import DistillConfig, PretrainConfig
+from distilbert.training.distill_config import DistillConfig, PretrainConfig
 from tests.training.runs import evaluation_record, train_record
 from tests.training.tiny_run import options, settings, start, write_corpus, write_model
 
@@ -36,8 +36,8 @@ class Seen:
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
     made = Seen()
-    monkeypatch.setattr("distilbert.training.distill.distill", made)
-    monkeypatch.setattr("distilbert.training.distill.pretrain", made)
+    monkeypatch.setattr("distilbert.training.distillation.distill", made)
+    monkeypatch.setattr("distilbert.training.distillation.pretrain", made)
     return made
 
 

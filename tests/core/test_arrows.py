@@ -34,7 +34,7 @@ SIBLINGS = {
 }
 # Rooms that compute with PyTorch. Their files listed below do without, so that reading data loads no framework.
 ON_PYTORCH = ("engine/", "exporting/", "training/")
-WITHOUT_FRAMEWORK = ("training/corpus/", "training/__init__.py", "training/config.py")
+WITHOUT_FRAMEWORK = ("training/corpus/", "training/__init__.py", "training/distill_config.py")
 # Borders where a framework is needed to make or read one of its own objects; only inside a function.
 BORDERS = {"text/tensors.py", "weights/tensors.py", "text/batch_encoding.py"}
 # importlib, and why: everything else is an import statement that this test can read.
@@ -185,7 +185,7 @@ def run(code: str) -> str:
         "import distilbert",
         "from distilbert import DistilBertConfig, DistilBertTokenizer; DistilBertConfig()",
         "from distilbert import DistilBertTokenizerFast, AutoTokenizer, AutoModel, TFAutoModel, FlaxAutoModel",
-        "from distilbert.training import config; from distilbert.training.corpus import batches",
+        "from distilbert.training import distill_config; from distilbert.training.corpus import text_batches",
     ],
 )
 def test_no_framework_is_loaded_unasked(code: str) -> None:

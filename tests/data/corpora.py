@@ -9,7 +9,8 @@ import numpy as np
 
 from distilbert.text.fast import DistilBertTokenizerFast
 from distilbert.text.tokenizer import DistilBertTokenizer
-from distilbert.training.corpus.sequences import PackedSequences, StreamedSequences
+from distilbert.training.corpus.packed_sequences import PackedSequences
+from distilbert.training.corpus.streamed_sequences import StreamedSequences
 
 PAD, UNK, CLS, SEP, MASK, A = 0, 1, 2, 3, 4, 5
 LETTERS = "abcdefghijklmnopqrstuvwxyz"

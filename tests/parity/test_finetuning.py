@@ -15,10 +15,10 @@ from distilbert.core.schema import HEADS
 from distilbert.data.examples import MULTI, REGRESSION, SINGLE, Unit
 from distilbert.tasks.registry import TASKS
 from distilbert.training.corpus.masking import IGNORED
-from distilbert.training.finetuning.batches import LabelledBatches, Masking
-from distilbert.training.finetuning.config import FinetuneConfig
-from distilbert.training.finetuning.objective import FinetuneObjective
-from distilbert.training.step import on_device
+from distilbert.training.finetuning.finetune_config import FinetuneConfig
+from distilbert.training.finetuning.finetune_objective import FinetuneObjective
+from distilbert.training.finetuning.labelled_batches import LabelledBatches, Masking
+from distilbert.training.loop import on_device
 from tests.data.corpora import tokenizer
 from tests.tiny import LABELS, tiny_model
 

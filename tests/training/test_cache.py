@@ -17,9 +17,8 @@ from hypothesis import strategies as st
 
 from distilbert.core.errors import DataError
 from distilbert.text.fast import DistilBertTokenizerFast
-from distilbert.training.corpus import cache as room
-from distilbert.training.corpus import encoding
-from distilbert.training.corpus.cache import TokenCache, fingerprint, open_cache, tokenize_corpus
+from distilbert.training.corpus import document_encoding, token_cache
+from distilbert.training.corpus.token_cache import TokenCache, fingerprint, open_cache, tokenize_corpus
 from tests.data.corpora import CLASSES, SEP, UNK, VOCAB, A, ids, stream, tokenizer, write_text
 from tests.real.data import FOLDER
 
@@ -40,7 +39,7 @@ def files_below(folder: Path) -> list[str]:
 def test_three_documents_by_hand(
     text: Path, tmp_path: Path, kind: type, batch: int, calls: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(encoding, "BATCH", batch)
+    monkeypatch.setattr(document_encoding, "BATCH", batch)
     told: list[tuple[int, int]] = []
     made = tokenize_corpus([text], tokenizer(kind), tmp_path / "cache", progress=lambda *numbers: told.append(numbers))
     # A [SEP] written in the text is one, as everywhere; an unknown character is [UNK].
@@ -75,17 +74,17 @@ def test_documents_without_a_token_leave_no_trace(tmp_path: Path) -> None:
 def test_batches_and_pieces_change_nothing(documents: list[list[str]], batch: int, piece: int) -> None:
     spaced = [[" ".join(paragraph) for paragraph in paragraphs] for paragraphs in documents]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(encoding, "BATCH", batch)
-        patch.setattr(encoding, "PIECE", piece)
-        found = list(chain.from_iterable(encoding.encode_documents(spaced, tokenizer())))
+        patch.setattr(document_encoding, "BATCH", batch)
+        patch.setattr(document_encoding, "PIECE", piece)
+        found = list(chain.from_iterable(document_encoding.encode_documents(spaced, tokenizer())))
     assert [array.tolist() for array in found] == [stream([paragraphs]) for paragraphs in documents]
 
 
 def test_a_paragraph_is_cut_where_words_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(encoding, "PIECE", 8)
-    assert list(encoding.pieces("one two three")) == ["one two", " three"]
-    assert list(encoding.pieces("0123456789")) == ["01234567", "89"]
-    assert list(encoding.pieces("short")) == ["short"]
+    monkeypatch.setattr(document_encoding, "PIECE", 8)
+    assert list(document_encoding.pieces("one two three")) == ["one two", " three"]
+    assert list(document_encoding.pieces("0123456789")) == ["01234567", "89"]
+    assert list(document_encoding.pieces("short")) == ["short"]
 
 
 def test_long_documents_warn_of_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: Any) -> None:
@@ -99,7 +98,7 @@ def test_long_documents_warn_of_nothing(tmp_path: Path, caplog: pytest.LogCaptur
 
 def test_a_cache_is_used_again(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = tokenize_corpus([text], tokenizer(), tmp_path / "cache")
-    monkeypatch.setattr(room, "encode_documents", lambda *_: pytest.fail("tokenized again"))
+    monkeypatch.setattr(token_cache, "encode_documents", lambda *_: pytest.fail("tokenized again"))
     second = tokenize_corpus([text], tokenizer(), tmp_path / "cache")
     for name in ("tokens", "ends", "counts"):
         np.testing.assert_array_equal(getattr(first, name), getattr(second, name))
@@ -143,7 +142,7 @@ def test_a_longer_model_is_no_other_tokenizer(text: Path) -> None:
     assert fingerprint([text], longer) == fingerprint([text], tokenizer())
 
 
-@pytest.mark.parametrize("name", [room.META, room.TOKENS, room.ENDS, room.COUNTS])
+@pytest.mark.parametrize("name", [token_cache.META, token_cache.TOKENS, token_cache.ENDS, token_cache.COUNTS])
 @pytest.mark.parametrize("harm", ["cut", "gone"])
 def test_a_broken_cache_is_made_again(text: Path, tmp_path: Path, name: str, harm: str) -> None:
     home = tmp_path / "cache"
@@ -173,10 +172,10 @@ def test_what_a_killed_process_left_is_removed_after_a_day(text: Path, tmp_path:
     old, new, other = (home / f".{digit * 32}.x.tmp" for digit in "abz")
     for folder in (old, new, other):
         folder.mkdir(parents=True)
-        (folder / room.TOKENS).write_bytes(b"1")
-    past = time.time() - 2 * room.STALE
+        (folder / token_cache.TOKENS).write_bytes(b"1")
+    past = time.time() - 2 * token_cache.STALE
     for folder in (old, other):
-        os.utime(folder / room.TOKENS, (past, past))
+        os.utime(folder / token_cache.TOKENS, (past, past))
         os.utime(folder, (past, past))
     tokenize_corpus([text], tokenizer(), home)
     assert [folder.exists() for folder in (old, new, other)] == [False, True, True]

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distilbert.core.errors import ConfigError, UnknownArgumentError
-from distilbert.training.config import TERMS, DistillConfig, PretrainConfig, TextConfig
-from distilbert.training.settings import REQUIRED, read_toml
+from distilbert.training.config_fields import REQUIRED, read_toml
+from distilbert.training.distill_config import TERMS, DistillConfig, PretrainConfig, TextConfig
 
 CLASSES = (DistillConfig, PretrainConfig)
 NEEDED: dict[type, dict[str, Any]] = {

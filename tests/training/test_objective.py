@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from distilbert import ConfigError, DistillConfig
-from distilbert.training.objective import Objective, Plan
-from distilbert.training.students import build_student, make_plan, pick_layers, spread
+from distilbert.training.distill_models import build_student, make_plan, pick_layers, spread
+from distilbert.training.distill_objective import Objective, Plan
 from tests.tiny import tiny_model
 
 IDS = torch.randint(5, 97, (3, 9), generator=torch.Generator().manual_seed(0))

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from distilbert.engine import precision
-from distilbert.training.config import DistillConfig
+from distilbert.training.distill_config import DistillConfig
 from distilbert.training.optimizer import learning_rate, make_optimizer
 from distilbert.training.processes import agree_on_precision, make_accelerator
 from tests.tiny import tiny_model

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from distilbert.training.config import DistillConfig
-from distilbert.training.distill import distill
+from distilbert.training.distill_config import DistillConfig
+from distilbert.training.distillation import distill
 
 from .tiny_run import Record, assert_equal, options, read_metrics, read_tensors, run, settings, write_model
 

@@ -13,9 +13,9 @@ from distilbert import TrainingError
 from distilbert.core.errors import ConfigError, UnknownArgumentError
 from distilbert.models.pytorch import DistilBertForMaskedLM
 from distilbert.text.fast import DistilBertTokenizerFast
-from distilbert.training.config import PretrainConfig
-from distilbert.training.distill import HeldOutText, distill, pretrain
-from distilbert.training.students import pick_layers
+from distilbert.training.distill_config import PretrainConfig
+from distilbert.training.distill_models import pick_layers
+from distilbert.training.distillation import HeldOutText, distill, pretrain
 from tests.data.corpora import VOCAB
 
 from .tiny_run import config_of, read_metrics, settings, weights, write_model
@@ -152,7 +152,7 @@ def test_a_loss_that_is_no_number_any_more(tmp_path: Path, teacher: str, every: 
 
 
 def test_the_last_good_checkpoint_stays(tmp_path: Path, teacher: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from distilbert.training.objective import Objective
+    from distilbert.training.distill_objective import Objective
 
     plain, calls = Objective.forward, []
 

@@ -13,9 +13,9 @@ from safetensors.torch import load_file
 
 from distilbert.core.errors import ConfigError, DataError, InputError
 from distilbert.models.pytorch import DistilBertForMaskedLM
-from distilbert.training.config import DistillConfig, PretrainConfig
-from distilbert.training.corpus.streaming import StreamedSequences
-from distilbert.training.distill import distill, pretrain
+from distilbert.training.corpus.streamed_sequences import StreamedSequences
+from distilbert.training.distill_config import DistillConfig, PretrainConfig
+from distilbert.training.distillation import distill, pretrain
 
 from .tiny_run import Record, config_of, read_metrics, settings, weights, write_corpus, write_model
 

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distilbert.core.errors import ConfigError, DataError
-from distilbert.training.corpus import sequences
-from distilbert.training.corpus.cache import TokenCache
-from distilbert.training.corpus.sequences import PackedSequences, Split, split
+from distilbert.training.corpus import packed_sequences
+from distilbert.training.corpus.packed_sequences import PackedSequences, Split, split
+from distilbert.training.corpus.token_cache import TokenCache
 from tests.data.corpora import CLS, SEP, VOCAB, Documents, contents, ids, stream, windows
 
 THREE = [["abcde"], ["fg"], ["hij", "kl"]]  # with a [SEP] behind each: 6 + 3 + 6 = 15 tokens
@@ -166,7 +166,7 @@ def test_shares_and_limits() -> None:
 
 
 def test_a_long_document_is_held_out_by_sections(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sequences, "SECTION", 8)
+    monkeypatch.setattr(packed_sequences, "SECTION", 8)
     numbers = np.arange(1000)
     cache = TokenCache(numbers, np.array([1000]), np.ones(len(VOCAB), np.int64), "")
     made = split(cache, length=6, cls_token_id=CLS, sep_token_id=SEP, seed=0, held_out=0.1)

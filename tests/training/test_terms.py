@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from distilbert.training.terms import cosine_term, hidden_term, relation_term
-from distilbert.training.vocabulary import VocabularyTerms, held_out_terms, vocabulary_terms
+from distilbert.training.hidden_state_terms import cosine_term, hidden_term, relation_term
+from distilbert.training.vocabulary_terms import VocabularyTerms, held_out_terms, vocabulary_terms
 
 M, D, E, V, B, S, N = 13, 6, 10, 29, 3, 5, 2
 T = 2.0

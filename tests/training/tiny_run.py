@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from safetensors.torch import load_file
 
-from distilbert.training.config import DistillConfig
+from distilbert.training.distill_config import DistillConfig
 from tests.data.corpora import LETTERS, tokenizer, write_text
 from tests.tiny import tiny_model
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..training.config import DistillConfig
+from ..training.distill_config import DistillConfig
 from .settings import with_settings
 
 EXAMPLE = r"""
@@ -18,7 +18,7 @@ def command(config: DistillConfig, resume: bool, overwrite: bool) -> int:
 
     require("torch", "torch")
     require("accelerate", "train")
-    from ..training.distill import distill
+    from ..training.distillation import distill
     from .training import watched
 
     return watched(distill, config, resume, overwrite)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..training.finetuning.config import FinetuneConfig
+from ..training.finetuning.finetune_config import FinetuneConfig
 from .settings import with_settings
 
 EXAMPLE = r"""
@@ -18,7 +18,7 @@ def command(config: FinetuneConfig, resume: bool, overwrite: bool) -> int:
 
     require("torch", "torch")
     require("accelerate", "train")
-    from ..training.finetuning.run import finetune
+    from ..training.finetuning.finetuner import finetune
     from .training import watched
 
     return watched(finetune, config, resume, overwrite, labelled=True)

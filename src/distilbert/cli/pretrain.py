@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..training.config import PretrainConfig
+from ..training.distill_config import PretrainConfig
 from .settings import with_settings
 
 EXAMPLE = "distilbert pretrain --model models/minilm --data text/*.txt --output models/minilm-mlm"
@@ -15,7 +15,7 @@ def command(config: PretrainConfig, resume: bool, overwrite: bool) -> int:
 
     require("torch", "torch")
     require("accelerate", "train")
-    from ..training.distill import pretrain
+    from ..training.distillation import pretrain
     from .training import watched
 
     return watched(pretrain, config, resume, overwrite)

@@ -11,8 +11,8 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import typer
 
 from ..core.errors import ConfigError, UnknownArgumentError, UsageError
-from ..training.config import TrainingConfig
-from ..training.settings import REQUIRED, Settings, read_toml
+from ..training.config_fields import REQUIRED, Settings, read_toml
+from ..training.distill_config import TrainingConfig
 
 C = TypeVar("C", bound=Settings)
 PLAIN = (str, int, float, bool)

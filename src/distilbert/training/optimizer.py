@@ -7,7 +7,7 @@ import re
 import torch
 from torch import nn
 
-from .config import TrainingConfig
+from .distill_config import TrainingConfig
 
 
 def make_optimizer(module: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:

@@ -22,7 +22,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.optim import Optimizer
 
 from ..engine.precision import bf16_is_faster
-from .config import TrainingConfig
+from .distill_config import TrainingConfig
 from .optimizer import make_optimizer
 
 State = dict[str, Tensor]

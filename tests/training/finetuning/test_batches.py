@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from distilbert.data.examples import MULTI, Unit
 from distilbert.training.corpus.masking import IGNORED
-from distilbert.training.finetuning.batches import LabelledBatches, Masking, labelled_rows
-from distilbert.training.finetuning.config import FinetuneConfig
+from distilbert.training.finetuning.finetune_config import FinetuneConfig
+from distilbert.training.finetuning.labelled_batches import LabelledBatches, Masking, labelled_rows
 from tests.data.corpora import CLS, MASK, SEP, A, tokenizer
 
 TASKS = ("text-classification", "token-classification", "question-answering", "multiple-choice", "fill-mask")

@@ -10,8 +10,8 @@ import pytest
 
 from distilbert.core.errors import ConfigError, DataError, InputError
 from distilbert.text.fast import DistilBertTokenizerFast
-from distilbert.training.finetuning.config import FinetuneConfig
-from distilbert.training.finetuning.run import finetune
+from distilbert.training.finetuning.finetune_config import FinetuneConfig
+from distilbert.training.finetuning.finetuner import finetune
 from tests.data.corpora import VOCAB
 from tests.training.tiny_run import Record, write_model
 

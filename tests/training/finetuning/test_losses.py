@@ -8,8 +8,13 @@ import torch
 from torch import Tensor
 
 from distilbert.data.examples import MULTI, REGRESSION, SINGLE
-from distilbert.training.finetuning.losses import ABSENT, grouped, label_loss, teacher_loss
-from distilbert.training.finetuning.objective import FinetuneObjective
+from distilbert.training.finetuning.finetune_objective import (
+    ABSENT,
+    FinetuneObjective,
+    grouped,
+    label_loss,
+    teacher_loss,
+)
 from tests.tiny import model_class, tiny_config
 
 from .tiny_tasks import config_of

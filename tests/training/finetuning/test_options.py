@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 
 from distilbert import pipeline
 from distilbert.models.pytorch import DistilBertForSequenceClassification
-from distilbert.training.finetuning import run
-from distilbert.training.finetuning.batches import LabelledBatches
+from distilbert.training.finetuning import finetuner
+from distilbert.training.finetuning.finetuner import finetune
 from distilbert.training.finetuning.judge import Examples
-from distilbert.training.finetuning.run import finetune
+from distilbert.training.finetuning.labelled_batches import LabelledBatches
 from tests.training.tiny_run import read_metrics, weights, write_model
 
 from .tiny_tasks import KINDS, config_of, write_data, write_teacher
@@ -121,7 +121,7 @@ def test_long_texts(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) 
     sizes: dict[str, list[int]] = {}
     plain = LabelledBatches.__init__
 
-    def spy(self: LabelledBatches, config: object, units: list[run.Unit], **more: object) -> None:
+    def spy(self: LabelledBatches, config: object, units: list[finetuner.Unit], **more: object) -> None:
         sizes[now] = [len(sequence) for unit in units for sequence in unit.sequences]
         plain(self, config, units, **more)  # type: ignore[arg-type]
 
@@ -220,11 +220,11 @@ def test_a_masked_lm_gives_its_head_up(tmp_path: Path) -> None:
 def test_shares_of_an_evaluation_make_the_whole(tmp_path: Path, kind: str) -> None:
     """Answers do not depend on how many processes share the examples."""
     from distilbert.models.auto import AutoTokenizer
-    from distilbert.training.finetuning.models import build_model
+    from distilbert.training.finetuning.task_models import build_model
 
     # Of this seed, "no answer" wins where it may be one: then all questions need to know that some have none.
     config = config_of(tmp_path, kind, model=write_teacher(tmp_path / "model", kind, seed=6))
-    data = run.read_data(config, lambda line: None)
+    data = finetuner.read_data(config, lambda line: None)
     model = build_model(config, data.labels).eval()
     judge = Examples(config.task, model, AutoTokenizer.from_pretrained(config.model), data.evaluation, data.labels)
     found = []

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from distilbert.training.finetuning.config import FinetuneConfig
-from distilbert.training.finetuning.run import finetune
+from distilbert.training.finetuning.finetune_config import FinetuneConfig
+from distilbert.training.finetuning.finetuner import finetune
 from tests.training.test_processes import NEAR, assert_near
 from tests.training.test_resume import kill_at
 from tests.training.tiny_run import Record, assert_equal, read_metrics, read_tensors, run, start

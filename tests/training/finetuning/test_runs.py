@@ -13,8 +13,8 @@ import torch
 
 from distilbert import pipeline
 from distilbert.models import pytorch
-from distilbert.training.finetuning.config import FinetuneConfig
-from distilbert.training.finetuning.run import finetune
+from distilbert.training.finetuning.finetune_config import FinetuneConfig
+from distilbert.training.finetuning.finetuner import finetune
 from tests.training.tiny_run import Record, read_metrics, weights
 
 from .tiny_tasks import (

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from distilbert.core.errors import ConfigError, InputError
-from distilbert.training.finetuning.config import FinetuneConfig
-from distilbert.training.finetuning.run import finetune
-from distilbert.training.finetuning.several import Run, _spread
+from distilbert.training.finetuning.finetune_config import FinetuneConfig
+from distilbert.training.finetuning.finetuner import finetune
+from distilbert.training.finetuning.sweep import Run, _spread
 from tests.training.tiny_run import Record, run, write_model
 
 from .tiny_tasks import config_of, options_of, values_of

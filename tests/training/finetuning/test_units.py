@@ -33,8 +33,8 @@ from distilbert.data.examples import (
 from distilbert.tasks import TASKS
 from distilbert.text.fast import DistilBertTokenizerFast
 from distilbert.text.tokenizer import DistilBertTokenizer
-from distilbert.training.finetuning import units as module
-from distilbert.training.finetuning.units import IGNORED, encode_examples
+from distilbert.training.finetuning import encoded_examples as module
+from distilbert.training.finetuning.encoded_examples import IGNORED, encode_examples
 from tests.behaviour.cases import CONTEXTS, LONG, TEXTS
 from tests.behaviour.make_models import VOCABULARY
 from tests.data.labelled_files import CHOICE, MASK, QA, TAGS, TEXT
@@ -324,7 +324,7 @@ def test_any_answer_gives_tokens_of_the_context(question: str, context: str, dat
 
 def test_encoding_loads_no_framework() -> None:
     script = (
-        "import distilbert.training.finetuning.units, distilbert.data.labelled, sys\n"
+        "import distilbert.training.finetuning.encoded_examples, distilbert.data.labelled, sys\n"
         "print(*{'torch', 'tensorflow', 'keras', 'jax', 'flax', 'datasets', 'pyarrow'} & set(sys.modules))"
     )
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -13,7 +13,7 @@ import torch
 from distilbert.core.schema import HEADS
 from distilbert.models.pytorch import DistilBertModel
 from distilbert.tasks.registry import TASKS as ROOMS
-from distilbert.training.finetuning.config import FinetuneConfig
+from distilbert.training.finetuning.finetune_config import FinetuneConfig
 from tests.data.corpora import LETTERS, tokenizer
 from tests.tiny import tiny_config
 from tests.training.tiny_run import Record, options, write_corpus, write_model

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...core.errors import ConfigError
-from .draws import MASK, Draws
+from .keyed_random import MASK, Draws
 
 IGNORED = -100  # the label of a position that is not guessed
 

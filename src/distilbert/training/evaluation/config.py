@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..settings import REQUIRED, Settings, setting
+from ..config_fields import REQUIRED, Settings, setting
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -187,7 +187,7 @@ def _facts(task: Task[Any]) -> dict[str, int]:
 
 
 def _about(config: EvaluateConfig) -> dict[str, Any]:
-    from ..summary import machine
+    from ..run_summary import machine
 
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     return {"created": created, "machine": machine(), "settings": config.to_dict()}

@@ -19,7 +19,7 @@ from ...tasks import Task
 from ...tasks.pipeline import pipeline
 from ...tasks.registry import find_task
 from ...weights.folder import QUANTIZATION
-from ..summary import machine
+from ..run_summary import machine
 from .quantized import check_target, write_quantized
 from .scoring import Scorer, record
 

@@ -14,8 +14,8 @@ from ..evaluation.result import Evaluation
 from ..loop import Progress
 from ..reports.card import is_ours, write_card
 from ..reports.report import write_report
-from ..summary import about_run
-from .config import FinetuneConfig
+from ..run_summary import about_run
+from .finetune_config import FinetuneConfig
 
 EVALUATION = "evaluation"  # folder inside that of the run
 

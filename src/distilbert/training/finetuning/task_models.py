@@ -21,10 +21,10 @@ from ...models.checkpoint import open_checkpoint
 from ...models.pytorch import DistilBertModel
 from ...models.pytorch.runner import PytorchRunner
 from ...tasks.registry import TASKS
-from ..students import HEAD as MASKED_LM
-from ..students import load_teacher, pick_layers, with_layers
-from .batches import labelled_rows
-from .config import FinetuneConfig
+from ..distill_models import HEAD as MASKED_LM
+from ..distill_models import load_teacher, pick_layers, with_layers
+from .finetune_config import FinetuneConfig
+from .labelled_batches import labelled_rows
 
 logger = logging.getLogger("distilbert")
 

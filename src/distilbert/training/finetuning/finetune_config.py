@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...data.examples import FINETUNE_TASKS, MULTI, REGRESSION, SINGLE
-from ..config import TrainingConfig
-from ..settings import REQUIRED, setting
+from ..config_fields import REQUIRED, setting
+from ..distill_config import TrainingConfig
 
 
 def _shared(name: str, default: Any) -> Any:

@@ -22,7 +22,7 @@ import numpy as np
 from ...core.errors import DataError
 from ...data.corpus import Sources, describe, documents, name_sources
 from ...text.base import TokenizerBase
-from .encoding import encode_documents, id_type
+from .document_encoding import encode_documents, id_type
 
 FORMAT = 1  # raise it when the files, or how documents become tokens, change
 META, TOKENS, ENDS, COUNTS = "meta.json", "tokens.bin", "ends.bin", "counts.bin"

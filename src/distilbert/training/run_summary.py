@@ -16,7 +16,7 @@ from ..core.files import write_json
 from ..core.runner import Batch
 from ..models.pytorch import DistilBertForMaskedLM
 from ..models.pytorch.runner import PytorchRunner
-from .corpus.batches import MaskedText
+from .corpus.text_batches import MaskedText
 from .loop import Progress
 
 PACKAGES = ("distilbert", "torch", "accelerate", "tokenizers", "numpy")

@@ -9,7 +9,7 @@ import math
 from dataclasses import dataclass
 
 from ..core.errors import reject_unknown
-from .settings import REQUIRED, Settings, setting
+from .config_fields import REQUIRED, Settings, setting
 
 TERMS = ("ce", "mlm", "cos", "mse", "hidden", "relation")
 

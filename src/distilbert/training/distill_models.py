@@ -13,8 +13,8 @@ from ..core.schema import HEADS
 from ..models.auto import AutoTokenizer
 from ..models.checkpoint import open_checkpoint
 from ..models.pytorch import DistilBertForMaskedLM, DistilBertPreTrainedModel
-from .config import DistillConfig, PretrainConfig
-from .objective import Plan
+from .distill_config import DistillConfig, PretrainConfig
+from .distill_objective import Plan
 
 HEAD = HEADS["ForMaskedLM"]
 M = TypeVar("M", bound=DistilBertPreTrainedModel)

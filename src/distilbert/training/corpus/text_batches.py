@@ -18,12 +18,11 @@ import numpy as np
 
 from ...core.errors import ConfigError
 from ...text.base import TokenizerBase
-from ..config import TextConfig
-from .cache import tokenize_corpus
+from ..distill_config import TextConfig
 from .masking import IGNORED, mask_tokens, token_weights
-from .packing import PackedSequences
-from .sequences import split
-from .streaming import StreamedSequences
+from .packed_sequences import PackedSequences, split
+from .streamed_sequences import StreamedSequences
+from .token_cache import tokenize_corpus
 
 logger = logging.getLogger("distilbert")
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from ...data.examples import Unit
 from ...text.base import TokenizerBase
-from ..corpus.batches import Pass, Step
-from ..corpus.draws import ORDER, Draws
+from ..corpus.keyed_random import ORDER, Draws
 from ..corpus.masking import IGNORED, mask_tokens
-from .config import FinetuneConfig
+from ..corpus.text_batches import Pass, Step
+from .finetune_config import FinetuneConfig
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Masking:
 
 
 class LabelledBatches:
-    """Units in an order drawn anew each epoch; see :class:`~distilbert.training.corpus.batches.Batches`.
+    """Units in an order drawn anew each epoch; see :class:`~distilbert.training.corpus.text_batches.Batches`.
 
     A step's units are sorted by length, so that sequences of one length can share an attention call, and cut into
     passes of about ``micro_tokens`` tokens, at least one a process.
@@ -79,7 +79,7 @@ class LabelledBatches:
         return self.config.max_steps or max(1, round(self.config.epochs * self.steps_per_epoch))
 
     def step(self, number: int, process: int, processes: int) -> Step:
-        """See :class:`~distilbert.training.corpus.batches.Batches`."""
+        """See :class:`~distilbert.training.corpus.text_batches.Batches`."""
         epoch, within = divmod(number, self.steps_per_epoch)
         size = self.config.batch_size
         drawn = self._epoch(epoch)[within * size : (within + 1) * size]

@@ -12,7 +12,7 @@ from ..core.errors import ConfigError, InputError, UnknownArgumentError
 from ..core.files import output_folder
 from ..text.base import TokenizerBase
 from . import checkpoints
-from .config import TrainingConfig
+from .distill_config import TrainingConfig
 from .processes import State
 
 CONFIG = "config.toml"

@@ -28,15 +28,15 @@ from .. import checkpoints
 from ..corpus.masking import token_weights
 from ..loop import Job, Progress, train
 from ..processes import agree_on_precision, make_accelerator
-from ..runs import ModelFiles, begin, open_run
-from .batches import LabelledBatches, Masking
-from .config import FinetuneConfig
+from ..run_folder import ModelFiles, begin, open_run
+from .encoded_examples import encode_examples
+from .finetune_config import FinetuneConfig
+from .finetune_objective import FinetuneObjective
 from .judge import Examples
-from .models import Teacher, build_model
-from .objective import FinetuneObjective
+from .labelled_batches import LabelledBatches, Masking
 from .outcome import finish
-from .several import finetune_several
-from .units import encode_examples
+from .sweep import finetune_several
+from .task_models import Teacher, build_model
 
 Record = dict[str, Any]
 QA_LENGTH = 384

@@ -13,8 +13,8 @@ from typing import Any
 from ...core.files import write_json
 from ..evaluation.metrics import is_better_high
 from ..processes import make_accelerator
-from ..runs import CONFIG, open_run
-from .config import FinetuneConfig
+from ..run_folder import CONFIG, open_run
+from .finetune_config import FinetuneConfig
 
 Record = dict[str, Any]
 RUNS = "runs"
@@ -52,7 +52,7 @@ def finetune_several(
     Of the seeds of a learning rate the (lower) median counts, and of the learning rates the best median.
     ``runs.json`` holds all figures, with median, lowest, highest and standard deviation of each learning rate.
 
-    ``finetune`` runs one of them. All other arguments, the result and the errors are those of :func:`.run.finetune`.
+    ``finetune`` runs one of them. Other arguments, result and errors are those of :func:`.finetuner.finetune`.
     """
     folder, _ = open_run(config, config.model, resume, overwrite)
     accelerator = make_accelerator(config)  # waits for all processes, so that each has looked before one writes

@@ -18,8 +18,8 @@ from ..core.errors import ConfigError
 from ..models.pytorch import DistilBertForMaskedLM
 from ..models.pytorch.runner import prepack
 from .corpus.masking import IGNORED
-from .terms import cosine_term, hidden_term, relation_term
-from .vocabulary import VocabularyTerms, held_out_terms, vocabulary_terms
+from .hidden_state_terms import cosine_term, hidden_term, relation_term
+from .vocabulary_terms import VocabularyTerms, held_out_terms, vocabulary_terms
 
 Layers = list[Tensor]
 
@@ -98,7 +98,7 @@ class Objective(nn.Module):
 
         Returns:
             The weighted sum of the terms and each term without its weight, both as parts of the step's means; for an
-            evaluation the (4,) sums of :func:`.vocabulary.held_out_terms` and nothing.
+            evaluation the (4,) sums of :func:`.vocabulary_terms.held_out_terms` and nothing.
         """
         if counts is None:
             return self._evaluate(input_ids, labels), {}

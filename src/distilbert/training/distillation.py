@@ -16,18 +16,17 @@ from ..models.auto import AutoTokenizer
 from ..models.pytorch import DistilBertForMaskedLM
 from ..text.base import TokenizerBase
 from . import checkpoints
-from .config import DistillConfig, PretrainConfig, TextConfig
-from .corpus.batches import MaskedText, Pass, open_text
 from .corpus.masking import IGNORED
-from .loop import Job, Progress, train
-from .objective import Objective, Plan
+from .corpus.text_batches import MaskedText, Pass, open_text
+from .distill_config import DistillConfig, PretrainConfig, TextConfig
+from .distill_models import build_pretrained, build_student, load_teacher, make_plan
+from .distill_objective import Objective, Plan
+from .loop import Job, Progress, on_device, train
 from .processes import agree_on_precision, make_accelerator
 from .reports.card import is_ours, write_card
 from .reports.report import write_report
-from .runs import ModelFiles, begin, open_run
-from .step import on_device
-from .students import build_pretrained, build_student, load_teacher, make_plan
-from .summary import write_summary
+from .run_folder import ModelFiles, begin, open_run
+from .run_summary import write_summary
 
 Record = dict[str, Any]
 
@@ -163,7 +162,7 @@ class HeldOutText:
         self._passes: list[Pass] = []
 
     def share(self, module: nn.Module, process: int, processes: int, device: torch.device) -> list[Any]:
-        """Return for each pass its number, the sums of :func:`.vocabulary.held_out_terms`, and its masked tokens."""
+        """Return per pass its number, the sums of :func:`.vocabulary_terms.held_out_terms`, and its masked tokens."""
         self._passes = self._passes or self._text.held_out(process, processes)
         shares = []
         for one in self._passes:
