@@ -31,7 +31,7 @@ _MODULES = {
     ],
     "models.convert": ["convert"],
     "models.packaging.package": ["package"],
-    "tasks.pipeline": ["pipeline"],
+    "tasks.loading": ["pipeline"],
     "engine.runner": ["EngineRunner"],
     "engine.gate": ["GateError"],
     "exporting.export": ["export"],
@@ -134,7 +134,7 @@ if TYPE_CHECKING:
     from .models.pytorch import DistilBertForTokenClassification as DistilBertForTokenClassification
     from .models.pytorch import DistilBertModel as DistilBertModel
     from .models.pytorch import DistilBertPreTrainedModel as DistilBertPreTrainedModel
-    from .tasks.pipeline import pipeline as pipeline
+    from .tasks.loading import pipeline as pipeline
     from .text.added_tokens import AddedToken as AddedToken
     from .text.batch_encoding import BatchEncoding as BatchEncoding
     from .text.fast import DistilBertTokenizerFast as DistilBertTokenizerFast

@@ -72,6 +72,6 @@ if __name__ == "__main__":
 
     from distilbert.cli import main
 
-    sys.modules["distilbert.tasks.pipeline"] = ModuleType("pipeline")
-    sys.modules["distilbert.tasks.pipeline"].pipeline = fake_pipeline  # type: ignore[attr-defined]
+    sys.modules["distilbert.tasks.loading"] = ModuleType("loading")
+    sys.modules["distilbert.tasks.loading"].pipeline = fake_pipeline  # type: ignore[attr-defined]
     main()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from distilbert.cli import invoke
+from distilbert.tasks import loading
 
 from . import fake
 
@@ -33,10 +34,9 @@ class Command:
     """Runs the command in this process, with the fake task."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], folder: Path) -> None:
-        room = importlib.import_module("distilbert.tasks.pipeline")
         importlib.import_module("distilbert.training.evaluation.evaluate")  # keeps the pipeline that it finds
         self.folder, self._patch, self._capture = folder, monkeypatch, capfd
-        monkeypatch.setattr(room, "pipeline", fake.fake_pipeline)
+        monkeypatch.setattr(loading, "pipeline", fake.fake_pipeline)
         monkeypatch.chdir(folder)
         fake.TASKS.clear()
 

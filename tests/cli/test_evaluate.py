@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 
 import pytest
 
+from distilbert.tasks import pipeline
 from distilbert.training.evaluation.config import EvaluateConfig
 from tests.real.data import FOLDER
 from tests.training.evaluation.made import write_data, write_model
 
 from .helpers import Command
 
-PIPELINE = importlib.import_module("distilbert.tasks.pipeline").pipeline
-
 
 @pytest.fixture
 def real(cli: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
     """The command with real tasks, in a folder with two models and data."""
-    monkeypatch.setattr("distilbert.training.evaluation.evaluate.pipeline", PIPELINE)
+    monkeypatch.setattr("distilbert.training.evaluation.evaluate.pipeline", pipeline)
     write_model(cli.folder / "first", "text-classification")
     write_model(cli.folder / "second", "text-classification", seed=3, n_layers=1)
     write_data(cli.folder, "text-classification")

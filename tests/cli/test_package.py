@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
 
 from distilbert.models.packaging import package
-from distilbert.tasks.defaults import DEFAULT_MODELS
+from distilbert.tasks import TASKS
 from tests.behaviour.make_models import make
 from tests.packages import install
 
 from . import fake
 from .helpers import Command
 
-DEFAULT = DEFAULT_MODELS["text-classification"]
+DEFAULT = TASKS["text-classification"].default_model
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +129,8 @@ def test_a_run_with_the_default_goes_on_with_resume(cli: Command, default: Path)
 
 
 def test_no_model_and_no_default_is_wrong_usage(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(DEFAULT_MODELS, "text-classification", "never-installed")
+    spec = replace(TASKS["text-classification"], default_model="never-installed")
+    monkeypatch.setitem(TASKS, "text-classification", spec)
     for arguments, message in (
         (("--task", "ner"), "The task 'token-classification' has no default model"),
         (("--task", "text-classification"), "never-installed, is not installed: pip install never-installed"),

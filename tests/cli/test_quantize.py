@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import importlib
 import json
 import shutil
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from safetensors.numpy import load_file
 from distilbert.engine import gate
 from distilbert.engine.precision import has_int8
 from distilbert.engine.quantization import Quantization
+from distilbert.tasks import pipeline
 from distilbert.training.evaluation import quantize as room
 from distilbert.training.evaluation.scoring import Scorer
 from distilbert.weights.folder import QUANTIZATION
@@ -23,7 +23,6 @@ from tests.training.evaluation.made import write_data, write_model
 
 from .helpers import Command
 
-PIPELINE = importlib.import_module("distilbert.tasks.pipeline").pipeline
 TEXT = "text-classification"
 needs_int8 = pytest.mark.skipif(not has_int8(), reason="this CPU has no int8")
 
@@ -31,7 +30,7 @@ needs_int8 = pytest.mark.skipif(not has_int8(), reason="this CPU has no int8")
 @pytest.fixture
 def real(cli: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
     """The command with real tasks, in a folder with a model, and data that the model labelled itself."""
-    monkeypatch.setattr(room, "pipeline", PIPELINE)
+    monkeypatch.setattr(room, "pipeline", pipeline)
     write_model(cli.folder / "model", TEXT)
     write_data(cli.folder, TEXT, count=64)
     label(cli.folder / "data.jsonl", cli.folder / "model")
@@ -40,7 +39,7 @@ def real(cli: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
 
 def label(path: Path, model: Path) -> None:
     rows = [json.loads(line) for line in path.read_text().splitlines()]
-    classify = PIPELINE(TEXT, model, precision="fp32")
+    classify = pipeline(TEXT, model, precision="fp32")
     found = classify([row["text"] for row in rows])
     path.write_text(
         "".join(json.dumps(row | {"label": one["label"]}) + "\n" for row, one in zip(rows, found, strict=True))
@@ -78,9 +77,9 @@ def test_a_folder_that_runs_in_int8(real: Command) -> None:
     kept, wrote = (load_file(real.folder / name / "model.safetensors") for name in ("model", "out"))
     assert kept.keys() == wrote.keys()
     assert all((kept[name] == wrote[name]).all() and kept[name].dtype == wrote[name].dtype for name in kept)
-    task = PIPELINE(model=real.folder / "out")
+    task = pipeline(model=real.folder / "out")
     assert task.runner.precision == "int8"
-    assert PIPELINE(model=real.folder / "out", precision="fp32").runner.precision == "fp32"
+    assert pipeline(model=real.folder / "out", precision="fp32").runner.precision == "fp32"
     assert not [path for path in real.folder.iterdir() if path.name.endswith(".tmp")]
     # What is written gives what was measured.
     rows = [json.loads(line) for line in real.read("data.jsonl").splitlines()]

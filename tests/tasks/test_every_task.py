@@ -133,7 +133,7 @@ def test_pure_python_tokenizer_gives_the_same(name: str, task: Any, make_task: A
 def test_a_runner_that_queues_gives_the_same_answers(name: str, task: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The runner of a GPU, on the CPU: windows are encoded while others compute, and batches are cut otherwise."""
     monkeypatch.setattr(type(task), "first_window", 3)
-    model = task.model if task.head else task.model.base_model
+    model = task.model if task.spec.head else task.model.base_model
     inputs = inputs_for(name, 30, seed=4)
     params = TASKS[name][1]
     plain = type(task)(PytorchRunner(model), task.tokenizer, **params)(inputs)

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,7 @@ import torch
 import distilbert
 from distilbert.core.errors import InputError, ModelNotFoundError, UnknownArgumentError
 from distilbert.models.auto import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
-from distilbert.tasks import TASKS, pipeline
-from distilbert.tasks.defaults import DEFAULT_MODELS
+from distilbert.tasks import TASKS, pipeline, task_class
 from tests.packages import installed
 
 Folder = Callable[[str], Path]
@@ -137,7 +137,8 @@ def test_messages(model_folder: Folder, task: Any, model: Any, options: Any, err
 def test_a_task_without_a_model_takes_its_default(
     model_folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
 ) -> None:
-    monkeypatch.setitem(DEFAULT_MODELS, "text-classification", "tiny-default")
+    spec = replace(TASKS["text-classification"], default_model="tiny-default")
+    monkeypatch.setitem(TASKS, "text-classification", spec)
     with pytest.raises(InputError, match="tiny-default, is not installed: pip install tiny-default, or `make run`"):
         pipeline(task)
     monkeypatch.syspath_prepend(installed(tmp_path, "tiny-default"))
@@ -165,7 +166,7 @@ def test_messages_about_loaded_models(model_folder: Folder) -> None:
     with pytest.raises(InputError, match="A runner stays on its device"):
         pipeline("feature-extraction", runner, tokenizer=tokenizer, device="cpu")
     with pytest.raises(InputError, match="needs a DistilBertForQuestionAnswering, this model is a DistilBertModel"):
-        TASKS["question-answering"](runner, tokenizer)
+        task_class("question-answering")(runner, tokenizer)
 
 
 def test_missing_folder(tmp_path: Path) -> None:

@@ -65,14 +65,14 @@ def command(
     is moved to OUTPUT. Another precision can be added to the same folder.
     """
     from ..exporting.export import export
-    from ..tasks.registry import find_task
+    from ..tasks.registry import task_spec
 
     made = export(
         model,
         output,
         to=to.value,
         precision=precision.value,
-        head=None if task is None else find_task(task).head,
+        head=None if task is None else task_spec(task).head,
         calibration=calibration,
         overwrite=overwrite,
     )

@@ -67,7 +67,7 @@ def load(job: Job) -> Any:
     """
     if not job.loading.get("model"):
         raise UsageError("Name a model: --model FOLDER, or a name on the hub.")
-    from ..tasks.pipeline import pipeline
+    from ..tasks.loading import pipeline
 
     task_name = job.task or ("sentence-similarity" if job.source is not None else None)
     given = {name: value for name, value in job.loading.items() if value is not None}

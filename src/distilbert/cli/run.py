@@ -178,7 +178,7 @@ def command(
 
 def _default_model(task: str) -> str:
     """Return the folder of the default model of a task, and say which one it is."""
-    from ..tasks.defaults import default_model
+    from ..tasks.loading import default_model
 
     try:
         name, folder = default_model(task, "--model")

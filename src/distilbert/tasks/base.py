@@ -15,6 +15,7 @@ from ..core.runner import AsynchronousRunner, Runner
 from ..core.schema import HEADS
 from .batching import Outputs, Work, default_batch_tokens, run_works
 from .checks import check_count
+from .task_spec import TaskSpec
 from .tokenizer import Tokenizer
 
 ParamsT = TypeVar("ParamsT")
@@ -39,9 +40,7 @@ class Task(ABC, Generic[ParamsT]):
         UnknownArgumentError: a parameter that the task does not have.
     """
 
-    task: ClassVar[str]
-    head: ClassVar[str]
-    params_class: ClassVar[type[Any]]
+    spec: ClassVar[TaskSpec]
     window: ClassVar[int] = 1024  # inputs tokenized and answered together
     first_window: ClassVar[int] = 64  # of a list: a device that computes on its own should begin early
 
@@ -55,9 +54,9 @@ class Task(ABC, Generic[ParamsT]):
         batch_size: int | None = None,
         **params: Any,
     ) -> None:
-        if runner.head.name != self.head:
+        if runner.head.name != self.spec.head:
             raise InputError(
-                f"The task {self.task!r} needs a {HEADS[self.head].architecture}, "
+                f"The task {self.task!r} needs a {HEADS[self.spec.head].architecture}, "
                 f"this model is a {runner.head.architecture}."
             )
         self.runner = runner
@@ -69,7 +68,7 @@ class Task(ABC, Generic[ParamsT]):
         self.batch_tokens = batch_tokens or default_batch_tokens(runner)
         self.batch_size = batch_size
         self._known(params)
-        self.params: ParamsT = self.params_class(**params)
+        self.params: ParamsT = self.spec.parameters_class(**params)
         self.check(self.params)
 
     def __call__(
@@ -151,6 +150,11 @@ class Task(ABC, Generic[ParamsT]):
         """Turn the outputs of one input, a dict a sequence, into its JSON-ready answer."""
 
     @property
+    def task(self) -> str:
+        """Name of the task."""
+        return self.spec.name
+
+    @property
     def config(self) -> DistilBertConfig:
         """Configuration of the model."""
         return self.runner.config
@@ -161,7 +165,7 @@ class Task(ABC, Generic[ParamsT]):
         return self.config.max_position_embeddings
 
     def _known(self, params: Iterable[str]) -> None:
-        reject_unknown(params, [field.name for field in fields(self.params_class)], f"The task {self.task!r}")
+        reject_unknown(params, [field.name for field in fields(self.spec.parameters_class)], f"The task {self.task!r}")
 
 
 def _is_iterable(inputs: Any) -> bool:

@@ -13,6 +13,7 @@ from .base import Task
 from .batching import Outputs, Work
 from .checks import check_choice, check_text
 from .pooling import POOLINGS, pool, stitch, unit
+from .task_spec import TEXT, Example, InputForm, TaskSpec
 from .windows import check_stride, check_truncation, fit, stride_for, truncate, truncates
 
 
@@ -50,12 +51,21 @@ class FeatureExtractionParams:
         return given if self.truncation is None else given | {"truncation": self.truncation}
 
 
+SPEC = TaskSpec(
+    name="feature-extraction",
+    question="what vector stands for this text?",
+    head="",
+    inputs=(InputForm((TEXT,)),),
+    parameters_class=FeatureExtractionParams,
+    options={"stride": "--stride"},
+    example=Example("A red car.", {"pooling": "mean"}),
+)
+
+
 class FeatureExtraction(Task[FeatureExtractionParams]):
     """A text -> its hidden states ``[1][S][D]``, special tokens included, padding never; pooled: ``[D]``."""
 
-    task = "feature-extraction"
-    head = ""
-    params_class = FeatureExtractionParams
+    spec = SPEC
     window = 64  # answers are large: 512 tokens of 768 numbers are 13 MB as lists
 
     def check(self, params: FeatureExtractionParams) -> None:

@@ -13,6 +13,7 @@ from .batching import Outputs, Work
 from .checks import check_count, check_text, check_texts
 from .joint_fill import fill_jointly
 from .scores import largest, softmax
+from .task_spec import TEXT, TEXT_COLUMN_NAMES, Example, InputForm, LabelledColumn, LabelledData, Metric, TaskSpec
 from .windows import add_special, check_truncation, truncate, truncates
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,20 @@ class FillMaskParams:
         return self.tokenizer_kwargs or {}
 
 
+SPEC = TaskSpec(
+    name="fill-mask",
+    question="which word stands behind `[MASK]`?",
+    head="ForMaskedLM",
+    inputs=(InputForm((TEXT,)),),
+    parameters_class=FillMaskParams,
+    options={"top_k": "--top-k"},
+    example=Example("The capital of France is [MASK]."),
+    labelled=LabelledData((LabelledColumn("text", (TEXT_COLUMN_NAMES,), required=True),)),
+    metric=Metric("perplexity", "Perplexity of masked tokens", higher_is_better=False),
+    model_kind="Masked language model",
+)
+
+
 class FillMask(Task[FillMaskParams]):
     """A text with ``[MASK]`` -> a list of ``{"score", "token", "token_str", "sequence"}``, best first.
 
@@ -55,9 +70,7 @@ class FillMask(Task[FillMaskParams]):
     are lists. ``sequence`` is the text with the proposal in it.
     """
 
-    task = "fill-mask"
-    head = "ForMaskedLM"
-    params_class = FillMaskParams
+    spec = SPEC
 
     def check(self, params: FillMaskParams) -> None:
         """Check that there is a mask token."""

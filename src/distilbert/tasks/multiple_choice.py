@@ -13,6 +13,7 @@ from .base import Task
 from .batching import Outputs, Work
 from .checks import check_fields, check_text, check_texts
 from .scores import softmax
+from .task_spec import Example, InputColumn, InputForm, LabelledColumn, LabelledData, Metric, TaskSpec
 from .windows import add_special, trim_pair
 
 
@@ -28,6 +29,39 @@ class _Item:
     choices: list[str]
 
 
+SPEC = TaskSpec(
+    name="multiple-choice",
+    question="which of these continuations is right?",
+    head="ForMultipleChoice",
+    inputs=(
+        InputForm(
+            (
+                InputColumn("context", required=False),
+                InputColumn("question", required=False),
+                InputColumn("choices", is_list=True),
+            ),
+            at_least_one_of=("context", "question"),
+        ),
+    ),
+    parameters_class=MultipleChoiceParams,
+    example=Example(
+        {"context": "She opened the umbrella because", "choices": ["it rained.", "it was Monday."]},
+    ),
+    labelled=LabelledData(
+        (
+            LabelledColumn("context", (("context", "passage", "sent1", "ctx", "premise"), ("article",))),
+            LabelledColumn("question", (("question", "sent2"), ("query", "goal"))),
+            LabelledColumn("choices", (("choices", "options", "endings", "candidates"),), required=True),
+            LabelledColumn("label", (("label", "labels", "gold_label"), ("answer", "answerkey", "correct", "target"))),
+        ),
+        target="label",
+        at_least_one_of=("context", "question"),
+    ),
+    metric=Metric("accuracy", "Accuracy"),
+    model_kind="Multiple choice",
+)
+
+
 class MultipleChoice(Task[MultipleChoiceParams]):
     """``{"context", "question", "choices"}`` -> ``{"answer": str, "index": int, "scores": [float]}``.
 
@@ -36,9 +70,7 @@ class MultipleChoice(Task[MultipleChoiceParams]):
     in the order of the choices and sum to 1. A context too long for the model is cut at its end.
     """
 
-    task = "multiple-choice"
-    head = "ForMultipleChoice"
-    params_class = MultipleChoiceParams
+    spec = SPEC
 
     def parse(self, item: Any, where: str, params: MultipleChoiceParams) -> _Item:
         """Return first text, second texts and choices."""

@@ -10,6 +10,7 @@ from .base import Task
 from .batching import Outputs, Work
 from .checks import check_count, check_fields, check_text
 from .spans import answer_spans, whole_words
+from .task_spec import Example, InputColumn, InputForm, LabelledColumn, LabelledData, Metric, TaskSpec
 from .tokenizer import TextEncoding
 
 
@@ -49,6 +50,28 @@ class _Context:
     windows: list[TextEncoding]
 
 
+SPEC = TaskSpec(
+    name="question-answering",
+    question="where in this text is the answer?",
+    head="ForQuestionAnswering",
+    inputs=(InputForm((InputColumn("question"), InputColumn("context"))),),
+    parameters_class=QuestionAnsweringParams,
+    options={"top_k": "--top-k", "doc_stride": "--stride"},
+    example=Example({"question": "Where was Ada Lovelace born?", "context": "Ada Lovelace was born in London."}),
+    labelled=LabelledData(
+        (
+            LabelledColumn("question", (("question", "query"),), required=True),
+            LabelledColumn("context", (("context", "passage", "paragraph"), ("document", "text")), required=True),
+            LabelledColumn("answers", (("answers",),)),
+            LabelledColumn("key", (("id", "key", "qid", "question_id"),)),
+        ),
+        target="answers",
+    ),
+    metric=Metric("f1", "F1 (%)", in_percent=True),
+    model_kind="Question answering",
+)
+
+
 class QuestionAnswering(Task[QuestionAnsweringParams]):
     """``{"question": str, "context": str}`` -> ``{"score", "start", "end", "answer"}``, or a list of them.
 
@@ -56,9 +79,7 @@ class QuestionAnswering(Task[QuestionAnsweringParams]):
     a list of texts (one context for all questions, too), or as two texts.
     """
 
-    task = "question-answering"
-    head = "ForQuestionAnswering"
-    params_class = QuestionAnsweringParams
+    spec = SPEC
 
     def __call__(
         self, inputs: Any = None, /, *texts: str, question: Any = None, context: Any = None, **params: Any

@@ -1,4 +1,4 @@
-"""Names of tasks: which class answers which, and which task a model was made for."""
+"""All tasks: what each is, which class answers, and which tasks a model can do."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from .fill_mask import FillMask
 from .multiple_choice import MultipleChoice
 from .question_answering import QuestionAnswering
 from .sentence_similarity import SentenceSimilarity
+from .task_spec import TaskSpec
 from .text_classification import TextClassification
 from .token_classification import TokenClassification
 from .zero_shot_classification import ZeroShotClassification
 
-TASKS: dict[str, type[Task[Any]]] = {
-    task.task: task
-    for task in (  # of the tasks for one head, the first is the one that a model stands for
-        TextClassification,
+_CLASSES: dict[str, type[Task[Any]]] = {
+    task.spec.name: task
+    for task in (
+        TextClassification,  # before ZeroShotClassification: the first task of a head is what its models are made for
         TokenClassification,
         QuestionAnswering,
         FillMask,
@@ -29,23 +30,29 @@ TASKS: dict[str, type[Task[Any]]] = {
         SentenceSimilarity,
     )
 }
-ALIASES = {"sentiment-analysis": "text-classification", "ner": "token-classification"}
+TASKS: dict[str, TaskSpec] = {name: task.spec for name, task in _CLASSES.items()}
+ALIASES = {alias: spec.name for spec in TASKS.values() for alias in spec.aliases}
 
 
-def find_task(name: str) -> type[Task[Any]]:
-    """Return the class for the name of a task, or for an alias.
+def task_spec(name: str) -> TaskSpec:
+    """Return what is known of the task of that name or alias.
 
     Raises:
-        InputError: there is no such task; the message names the nearest and all others.
+        InputError: there is no such task; the message names the nearest and lists all.
     """
     known = [*TASKS, *ALIASES]
-    task = TASKS.get(ALIASES.get(name, name))
-    if task is None:
+    spec = TASKS.get(ALIASES.get(name, name))
+    if spec is None:
         raise InputError(f"There is no task {name!r}.{suggest(str(name), known)} Tasks are: {', '.join(known)}.")
-    return task
+    return spec
+
+
+def task_class(name: str) -> type[Task[Any]]:
+    """Return the class that answers; name and errors as in :func:`task_spec`."""
+    return _CLASSES[task_spec(name).name]
 
 
 def tasks_for(head: Head) -> list[str]:
-    """Return the tasks that a model with ``head`` can do; those of the bare encoder last, which every model has."""
-    own = [name for name, task in TASKS.items() if task.head == head.name]
-    return own + [name for name, task in TASKS.items() if not task.head and name not in own]
+    """Return the tasks that a model with ``head`` can do; those of the bare encoder, which every model has, last."""
+    own = [name for name, spec in TASKS.items() if spec.head == head.name]
+    return own + [name for name, spec in TASKS.items() if not spec.head and name not in own]

@@ -14,6 +14,7 @@ from .base import Task
 from .batching import Outputs, Work
 from .checks import check_choice, check_fields, check_text, check_texts
 from .pooling import POOLINGS, pool, unit
+from .task_spec import TEXT, Example, InputColumn, InputForm, TaskSpec
 from .windows import fit, stride_for
 
 
@@ -38,15 +39,26 @@ class _Texts:
     is_pair: bool
 
 
+SPEC = TaskSpec(
+    name="sentence-similarity",
+    question="which of these sentences mean the same?",
+    head="",
+    inputs=(
+        InputForm((TEXT, InputColumn("text_pair"))),
+        InputForm((InputColumn("source_sentence"), InputColumn("sentences", is_list=True))),
+    ),
+    parameters_class=SentenceSimilarityParams,
+    example=Example({"source_sentence": "a red car", "sentences": ["a crimson automobile", "the weather"]}),
+)
+
+
 class SentenceSimilarity(Task[SentenceSimilarityParams]):
     """``{"source_sentence": str, "sentences": [str]}`` -> N cosines, each -1 to 1, in the order of the sentences.
 
     A pair, ``(a, b)`` or ``{"text": a, "text_pair": b}``, gives one cosine. Long texts are read in windows.
     """
 
-    task = "sentence-similarity"
-    head = ""
-    params_class = SentenceSimilarityParams
+    spec = SPEC
 
     def parse(self, item: Any, where: str, params: SentenceSimilarityParams) -> _Texts:
         """Return the source and the texts it is compared to."""

@@ -12,6 +12,17 @@ from .base import Task
 from .batching import Outputs, Work
 from .checks import check_choice, check_count, check_fields, check_text
 from .scores import largest, sigmoid, softmax
+from .task_spec import (
+    TEXT,
+    TEXT_COLUMN_NAMES,
+    Example,
+    InputColumn,
+    InputForm,
+    LabelledColumn,
+    LabelledData,
+    Metric,
+    TaskSpec,
+)
 from .windows import check_stride, check_truncation, fit, stride_for, truncate, truncates
 
 
@@ -65,15 +76,52 @@ class TextClassificationParams:
         return {"truncation": self.truncation, "max_length": self.max_length}
 
 
+SPEC = TaskSpec(
+    name="text-classification",
+    aliases=("sentiment-analysis",),
+    question="which label does this text, or pair of texts, have?",
+    head="ForSequenceClassification",
+    inputs=(InputForm((TEXT, InputColumn("text_pair", required=False))),),
+    parameters_class=TextClassificationParams,
+    options={"top_k": "--top-k", "stride": "--stride"},
+    example=Example("I love using small models!"),
+    labelled=LabelledData(
+        (
+            LabelledColumn("text", (TEXT_COLUMN_NAMES,), required=True),
+            LabelledColumn("text_pair"),
+            LabelledColumn(
+                "label",
+                (
+                    ("label", "labels", "gold_label"),
+                    ("score", "intent", "class", "category", "sentiment", "target", "rating", "stars", "emotion",
+                     "answer"),
+                ),
+            ),
+        ),
+        target="label",
+        text_pairs=(
+            ("text", "text_pair"), ("sentence1", "sentence2"), ("premise", "hypothesis"), ("question", "passage"),
+            ("question", "sentence"), ("question1", "question2"), ("text1", "text2"), ("text_a", "text_b"),
+            ("sentence_a", "sentence_b"), ("query", "passage"), ("query", "document"), ("claim", "evidence"),
+        ),
+    ),
+    metric=Metric("accuracy", "Accuracy"),
+    metrics_by_problem={
+        "multi_label_classification": Metric("f1_micro", "F1, over all labels"),
+        "regression": Metric("spearman", "Spearman correlation"),
+    },
+    model_kind="Text classifier",
+    default_model="distilbert-mini-sst2",
+)  # fmt: skip
+
+
 class TextClassification(Task[TextClassificationParams]):
     """``"text"`` or ``{"text": ..., "text_pair": ...}`` -> ``{"label": str, "score": float}``, or a list of them.
 
     One plain text gives a list with one result, unless ``top_k`` is given in the call, as in transformers.
     """
 
-    task = "text-classification"
-    head = "ForSequenceClassification"
-    params_class = TextClassificationParams
+    spec = SPEC
 
     def __call__(self, inputs: Any, **params: Any) -> Any:
         """Answer; see :meth:`Task.__call__` and :class:`TextClassificationParams`."""

@@ -12,6 +12,7 @@ from .batching import Outputs, Work
 from .checks import check_choice, check_text, check_texts
 from .entities import STRATEGIES, Token, entities_of, merge_windows
 from .scores import softmax
+from .task_spec import TEXT, Example, InputForm, LabelledColumn, LabelledData, Metric, TaskSpec
 from .tokenizer import TextEncoding
 from .windows import check_stride, stride_for
 
@@ -61,6 +62,27 @@ class _Context:
     windows: list[TextEncoding]
 
 
+SPEC = TaskSpec(
+    name="token-classification",
+    aliases=("ner",),
+    question="which names of people, places, things are in it?",
+    head="ForTokenClassification",
+    inputs=(InputForm((TEXT,)),),
+    parameters_class=TokenClassificationParams,
+    options={"aggregation_strategy": "--aggregation-strategy", "stride": "--stride"},
+    example=Example("Ada Lovelace was born in London.", {"aggregation_strategy": "first"}),
+    labelled=LabelledData(
+        (
+            LabelledColumn("words", (("words", "tokens"), ("word", "token")), required=True),
+            LabelledColumn("tags", (("tags", "ner_tags"), ("labels", "label", "ner", "tag", "pos_tags"))),
+        ),
+        target="tags",
+    ),
+    metric=Metric("f1", "F1 of entities"),
+    model_kind="Token classifier",
+)
+
+
 class TokenClassification(Task[TokenClassificationParams]):
     """A text, or with ``is_split_into_words`` a list of words -> a list of entities in their order.
 
@@ -68,9 +90,7 @@ class TokenClassification(Task[TokenClassificationParams]):
     "score", "word", "start", "end"}``. Start and end count characters of the text; index counts tokens, [CLS] being 0.
     """
 
-    task = "token-classification"
-    head = "ForTokenClassification"
-    params_class = TokenClassificationParams
+    spec = SPEC
 
     def __call__(self, inputs: Any, **params: Any) -> Any:
         """Answer; see :meth:`Task.__call__` and :class:`TokenClassificationParams`.

@@ -16,6 +16,7 @@ from .base import Task
 from .batching import Outputs, Work
 from .checks import check_text, check_texts
 from .scores import softmax
+from .task_spec import TEXT, Example, InputForm, TaskSpec
 from .windows import add_special, trim_pair
 
 
@@ -51,6 +52,17 @@ class ZeroShotParams:
         return [label.strip() for label in given.split(",") if label.strip()] if isinstance(given, str) else list(given)
 
 
+SPEC = TaskSpec(
+    name="zero-shot-classification",
+    question="which of these labels, never trained on, fits?",
+    head="ForSequenceClassification",
+    inputs=(InputForm((TEXT,)),),
+    parameters_class=ZeroShotParams,
+    options={"candidate_labels": "--candidate-labels"},
+    example=Example("They won the match.", {"candidate_labels": ["sports", "politics"]}),
+)
+
+
 class ZeroShotClassification(Task[ZeroShotParams]):
     """A text -> ``{"sequence": str, "labels": [str], "scores": [float]}``, best label first.
 
@@ -58,9 +70,7 @@ class ZeroShotClassification(Task[ZeroShotParams]):
     "entailment". A text too long for the model is cut at its end.
     """
 
-    task = "zero-shot-classification"
-    head = "ForSequenceClassification"
-    params_class = ZeroShotParams
+    spec = SPEC
 
     def __call__(self, inputs: Any, candidate_labels: Any = None, **params: Any) -> Any:
         """Answer; see :meth:`Task.__call__` and :class:`ZeroShotParams`."""

@@ -9,7 +9,7 @@ import pytest
 
 from distilbert.core.installed import find_installed
 from distilbert.engine.precision import has_int8
-from distilbert.tasks.pipeline import pipeline
+from distilbert.tasks.loading import pipeline
 from distilbert.training.evaluation.quantize import quantize
 from tests.real.data import FOLDER
 

@@ -11,7 +11,7 @@ import pytest
 from distilbert.data.labelled import read_examples
 from distilbert.data.labels import labels_of_config
 from distilbert.engine.runner import EngineRunner
-from distilbert.tasks.pipeline import pipeline
+from distilbert.tasks.loading import pipeline
 from distilbert.training.evaluation.metrics import figures
 from distilbert.training.evaluation.predictions import predict
 from distilbert.training.evaluation.scoring import Scorer, record

@@ -30,7 +30,7 @@ from distilbert.data.examples import (
     TextExample,
     Unit,
 )
-from distilbert.tasks import TASKS
+from distilbert.tasks import TASKS, task_class
 from distilbert.text.fast import DistilBertTokenizerFast
 from distilbert.text.tokenizer import DistilBertTokenizer
 from distilbert.training.finetuning import encoded_examples as module
@@ -117,7 +117,7 @@ def test_training_sees_what_answering_sees(
     task: str, examples: list[Example], inputs: list[Any], params: dict[str, Any]
 ) -> None:
     runner = Recorder(TASKS[task].head)
-    TASKS[task](runner, FAST, **params)(inputs)
+    task_class(task)(runner, FAST, **params)(inputs)
     units = encode(
         task, examples, TWO if task == TEXT else None, long_texts="cut" if "truncation" in params else "window"
     )

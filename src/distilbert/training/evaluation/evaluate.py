@@ -16,7 +16,7 @@ from ...data.examples import FINETUNE_TASKS, Example, Labels
 from ...data.labelled import read_examples
 from ...data.labels import check_labels, labels_of_config
 from ...tasks import Task
-from ...tasks.pipeline import pipeline
+from ...tasks.loading import pipeline
 from .bootstrap import Interval, intervals
 from .compare import Side, compare
 from .config import EvaluateConfig

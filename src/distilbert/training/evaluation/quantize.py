@@ -16,8 +16,8 @@ from ...data.labels import check_labels, labels_of_config
 from ...engine.gate import GateError, Outcome, Trial, check_drop, check_machine, find_quantization
 from ...engine.ranking import Progress
 from ...tasks import Task
-from ...tasks.pipeline import pipeline
-from ...tasks.registry import find_task
+from ...tasks.loading import pipeline
+from ...tasks.registry import task_spec
 from ...weights.folder import QUANTIZATION
 from ..run_summary import machine
 from .quantized import check_target, write_quantized
@@ -120,7 +120,7 @@ def quantize(
 
 def _load(model: str | os.PathLike[str], name: str | None, threads: int | None) -> Task[Any]:
     advice = f"quantization is judged by one of {', '.join(FINETUNE_TASKS)}"
-    if name is not None and (name := find_task(name).task) not in FINETUNE_TASKS:
+    if name is not None and (name := task_spec(name).name) not in FINETUNE_TASKS:
         raise InputError(f"There is no metric for the task {name!r}: {advice}.")
     loaded = pipeline(name, model, device="cpu", runner="engine", precision="fp32", threads=threads)
     if loaded.task not in FINETUNE_TASKS:

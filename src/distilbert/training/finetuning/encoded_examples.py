@@ -26,7 +26,7 @@ from ...data.examples import (
     Unit,
 )
 from ...data.labels import check_labels, tags_of, target_of
-from ...tasks import TASKS, Task
+from ...tasks import Task, task_class
 from ...tasks.batching import Work
 from ...tasks.tokenizer import TextEncoding, Tokenizer
 
@@ -104,8 +104,8 @@ def _encoder(task: str, tokenizer: Tokenizer, max_length: int, stride: int, keep
     else:  # a text to fill a mask in is one like any other until masks are drawn
         task = "text-classification"
         params = {"stride": stride} if keeps_all else {"truncation": True, "max_length": max_length}
-    kind = TASKS[task]
-    return kind(_Lengths(HEADS[kind.head], max_length), tokenizer, **params)
+    answering = task_class(task)
+    return answering(_Lengths(HEADS[answering.spec.head], max_length), tokenizer, **params)
 
 
 def _item(example: Example) -> Any:

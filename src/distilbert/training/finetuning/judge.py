@@ -10,7 +10,7 @@ from torch import nn
 
 from ...data.examples import Example, Labels, QuestionExample, TextExample
 from ...models.pytorch.runner import PytorchRunner
-from ...tasks.registry import TASKS
+from ...tasks.registry import task_class
 from ...text.base import TokenizerBase
 from ..evaluation.metrics import figures, main_metric
 from ..evaluation.predictions import predict
@@ -33,7 +33,7 @@ class Examples:
         """Return the number and the prediction of every example whose turn it is."""
         turn = range(process, len(self._examples), processes)
         with torch.autocast(device.type, enabled=False):
-            task = TASKS[self._task](PytorchRunner(self._model), self._tokenizer)
+            task = task_class(self._task)(PytorchRunner(self._model), self._tokenizer)
             if self._task == "fill-mask":  # masks depend on the place among all texts, so those of others are blank
                 texts = [one if n in turn else TextExample("", "") for n, one in enumerate(self._examples)]
                 predictions = predict(task, texts)[process::processes]

@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ..core.config import DistilBertConfig
 from ..core.errors import InputError, UnsupportedArchitectureError
 from ..core.hub import resolve
+from ..core.installed import find_installed
 from ..core.runner import Runner
 from ..core.schema import Head, head_of
 from ..models.frameworks import FRAMEWORKS, framework_of
 from .base import Task
-from .defaults import default_model
-from .registry import find_task, tasks_for
+from .registry import TASKS, task_class, task_spec, tasks_for
 from .runners import EXPORTED, Choice
+from .task_spec import TaskSpec
 
 
 def pipeline(
@@ -94,9 +96,9 @@ def pipeline(
             raise InputError(f"{new} and {old} were both given; choose one.")
     choice = Choice(runner, precision, threads, FRAMEWORKS[framework])
     choice.check()
-    wanted = None if task is None else find_task(task)
+    wanted = None if task is None else task_spec(task)
     if model is None and wanted is not None:
-        model = default_model(wanted.task)[1]
+        model = default_model(wanted.name)[1]
     hub = {"revision": revision, "token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
     if tokenizer is None and not isinstance(model, (str, os.PathLike)):
         raise InputError("A loaded model does not know its tokenizer: pass tokenizer=, one or the folder of one.")
@@ -113,8 +115,8 @@ def pipeline(
         if given:
             raise InputError(f"{', '.join(given)} matter while a model is loaded; this one already is. Leave them out.")
         loaded = _wrap(model, choice, wanted, device)
-    chosen = wanted or find_task(tasks_for(loaded.runner.head)[0])
-    return chosen(
+    answering = task_class(wanted.name if wanted is not None else tasks_for(loaded.runner.head)[0])
+    return answering(
         loaded.runner,
         _tokenizer(model if tokenizer is None else tokenizer, use_fast, hub),
         model=loaded.model,
@@ -122,6 +124,34 @@ def pipeline(
         batch_size=batch_size,
         **task_params,
     )
+
+
+def default_model(task: str, option: str = "model=") -> tuple[str, Path]:
+    """Return the default model of a task.
+
+    Args:
+        task: its name, or an alias.
+        option: what names a model where the caller is, for messages.
+
+    Returns:
+        The model's name, and its folder.
+
+    Raises:
+        InputError: the task has no default model, or it is not installed.
+    """
+    spec = task_spec(task)
+    advice = f"pass {option}, a folder, an installed model or a name on the hub."
+    name = spec.default_model
+    if not name:
+        others = ", ".join(other.name for other in TASKS.values() if other.default_model)
+        raise InputError(f"The task {spec.name!r} has no default model ({others} has one): {advice}")
+    folder = find_installed(name)
+    if folder is None:
+        raise InputError(
+            f"The default model of {spec.name}, {name}, is not installed: pip install {name}, or `make run` in the "
+            f"repository of distilbert. Or {advice}"
+        )
+    return name, folder
 
 
 @dataclass(frozen=True)
@@ -135,7 +165,7 @@ class Loaded:
 def _load(
     name: str | os.PathLike[str],
     choice: Choice,
-    wanted: type[Task[Any]] | None,
+    wanted: TaskSpec | None,
     config: DistilBertConfig | str | os.PathLike[str] | None,
     device: Any,
     options: dict[str, Any],
@@ -157,7 +187,7 @@ def _load(
     return Loaded(choice.put(model, device, plain, resolve(name, **hub)), model)
 
 
-def _wrap(model: Any, choice: Choice, wanted: type[Task[Any]] | None, device: Any) -> Loaded:
+def _wrap(model: Any, choice: Choice, wanted: TaskSpec | None, device: Any) -> Loaded:
     """Put a loaded model behind a runner; a runner stays as it is."""
     if not hasattr(model, "head_spec") and not hasattr(model, "forward"):
         if not (callable(model) and hasattr(model, "head") and hasattr(model, "config")):
@@ -178,7 +208,7 @@ def _wrap(model: Any, choice: Choice, wanted: type[Task[Any]] | None, device: An
     return Loaded(choice.put(model, device, False, None), model)
 
 
-def _head(config: DistilBertConfig, name: Any, wanted: type[Task[Any]] | None) -> str:
+def _head(config: DistilBertConfig, name: Any, wanted: TaskSpec | None) -> str:
     """Return the name of the head to load for a task, or the one that the configuration names."""
     if wanted is not None and not wanted.head:
         return ""
@@ -195,10 +225,10 @@ def _head(config: DistilBertConfig, name: Any, wanted: type[Task[Any]] | None) -
     return wanted.head if wanted is not None else head.name  # type: ignore[union-attr]
 
 
-def _check_fit(head: Head, wanted: type[Task[Any]] | None, name: str) -> None:
+def _check_fit(head: Head, wanted: TaskSpec | None, name: str) -> None:
     if wanted is not None and wanted.head != head.name:
         raise InputError(
-            f"{name} is a {head.architecture}; the task {wanted.task!r} needs a DistilBert{wanted.head or 'Model'}. "
+            f"{name} is a {head.architecture}; the task {wanted.name!r} needs a DistilBert{wanted.head or 'Model'}. "
             f"This model can do: {', '.join(tasks_for(head))}."
         )
 
