@@ -25,6 +25,7 @@ from distilbert import (
     InputError,
     UnknownArgumentError,
 )
+from distilbert.models.checkpoint import open_checkpoint
 from distilbert.models.pytorch.device import pick_device
 from tests.tiny import HEAD_NAMES, model_class, tiny_inputs, tiny_model
 
@@ -118,6 +119,21 @@ def test_a_configuration_of_ones_own(folder: Path) -> None:
     fresh = AutoModelForSequenceClassification.from_config(config, dtype=torch.bfloat16, attn_implementation="eager")
     assert (fresh.dtype, fresh.attn_implementation) == (torch.bfloat16, "eager")
     assert AutoConfig.for_model("distilbert", n_layers=3).n_layers == 3
+
+
+def test_an_open_checkpoint_is_neither_found_nor_read_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = open_checkpoint(folder)
+    inputs = tiny_inputs("ForSequenceClassification")
+    expected = DistilBertForSequenceClassification.from_pretrained(folder)(**inputs)
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise AssertionError("a checkpoint that is open was looked for again")
+
+    monkeypatch.setattr("distilbert.core.hub.resolve", fail)
+    monkeypatch.setattr("distilbert.models.checkpoint.read_config_file", fail)
+    model = DistilBertForSequenceClassification.from_checkpoint(checkpoint)
+    assert model.config is checkpoint.config
+    assert torch.equal(model(**inputs).logits, expected.logits)
 
 
 def test_fresh_weights_follow_the_configuration() -> None:

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import jax
 import numpy as np
 from flax import nnx
 
 from ...core.config import DistilBertConfig
-from ...core.errors import ConfigError, InputError, reject_unknown
-from ...core.hub import push
-from ...core.schema import HEADS, Head, tensor_shapes, tied
-from ...weights.folder import save_tensors
-from ..checkpoint import HUB_ARGUMENTS, open_checkpoint
+from ...core.errors import ConfigError, reject_unknown
+from ...core.schema import tensor_shapes, tied
+from ..checkpoint import HUB_ARGUMENTS, Checkpoint, open_checkpoint
+from ..pretrained_mixin import PreTrainedMixin
 from . import surgery
 from .arrays import Tree, get_tree, set_tree, to_jax, to_numpy, variable_of
 from .attention import require_implementation
@@ -26,7 +23,7 @@ from .layers import Layers, Weights
 from .settings import WithSettings
 
 
-class FlaxDistilBertPreTrainedModel(WithSettings):
+class FlaxDistilBertPreTrainedModel(PreTrainedMixin, WithSettings):
     """Base of the six Flax classes.
 
     Args:
@@ -37,10 +34,6 @@ class FlaxDistilBertPreTrainedModel(WithSettings):
         param_dtype: type of the weights; None for ``dtype``. ``dtype=jnp.bfloat16, param_dtype=jnp.float32`` trains in
             mixed precision.
     """
-
-    config_class = DistilBertConfig
-    base_model_prefix = "distilbert"
-    head_spec: ClassVar[Head] = HEADS[""]
 
     def _begin(
         self, config: DistilBertConfig, rngs: nnx.Rngs | None, seed: int, dtype: Any, param_dtype: Any
@@ -133,7 +126,39 @@ class FlaxDistilBertPreTrainedModel(WithSettings):
         """
         given = locals()
         hub_arguments = {name: given[name] for name in HUB_ARGUMENTS}
-        checkpoint = open_checkpoint(pretrained_model_name_or_path, config=config, overrides=overrides, **hub_arguments)
+        return cls.from_checkpoint(
+            open_checkpoint(pretrained_model_name_or_path, config=config, overrides=overrides, **hub_arguments),
+            dtype=dtype,
+            torch_dtype=torch_dtype,
+            param_dtype=param_dtype,
+            rngs=rngs,
+            seed=seed,
+            device_map=device_map,
+            attn_implementation=attn_implementation,
+            ignore_mismatched_sizes=ignore_mismatched_sizes,
+            use_safetensors=use_safetensors,
+        )
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        checkpoint: Checkpoint,
+        *,
+        dtype: Any = None,
+        torch_dtype: Any = None,
+        param_dtype: Any = None,
+        rngs: nnx.Rngs | None = None,
+        seed: int = 0,
+        device_map: Any = None,
+        attn_implementation: str | None = None,
+        ignore_mismatched_sizes: bool = False,
+        use_safetensors: bool | None = None,
+    ) -> Self:
+        """Load a model from a folder that is open already; see :meth:`from_pretrained` for the other arguments.
+
+        Args:
+            checkpoint: what :func:`distilbert.models.checkpoint.open_checkpoint` returned; the model keeps its config.
+        """
         config = checkpoint.config
         device = None if device_map is None else pick_device(device_map)
         matched = checkpoint.match(
@@ -176,8 +201,6 @@ class FlaxDistilBertPreTrainedModel(WithSettings):
             push_to_hub: upload the folder afterwards.
             **hub_arguments: those of :func:`distilbert.core.hub.push`, for the upload.
         """
-        if hub_arguments and not push_to_hub:
-            raise InputError(f"{', '.join(hub_arguments)} only make sense together with push_to_hub=True.")
         model = self
         if params is not None:
             model = nnx.clone(self)
@@ -185,18 +208,15 @@ class FlaxDistilBertPreTrainedModel(WithSettings):
         names = tensor_shapes(self.config, self.head_spec).keys() - tied(self.config, self.head_spec)
         wanted = [name for name in tensor_shapes(self.config, self.head_spec) if name in names]
         arrays: dict[str, np.ndarray] = {name: to_numpy(*variable_of(model, name)) for name in wanted}
-        self.config.architectures = [self.head_spec.architecture]
-        self.config.dtype = str(self.param_dtype)
-        save_tensors(Path(save_directory), arrays, max_shard_size=max_shard_size, safe=safe_serialization)
-        self.config.save_pretrained(save_directory)
-        if push_to_hub:
-            push(save_directory, hub_arguments.pop("repo_id", Path(save_directory).name), **hub_arguments)
-
-    def push_to_hub(self, repo_id: str, **hub_arguments: Any) -> str:
-        """Upload configuration and weights to the hub; arguments as :func:`distilbert.core.hub.push`."""
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder)
-            return push(folder, repo_id, **hub_arguments)
+        self._write_folder(
+            save_directory,
+            arrays,
+            str(self.param_dtype),
+            max_shard_size=max_shard_size,
+            safe_serialization=safe_serialization,
+            push_to_hub=push_to_hub,
+            hub_arguments=hub_arguments,
+        )
 
     # Parts ----------------------------------------------------------------------------------------------------------
 
@@ -212,49 +232,14 @@ class FlaxDistilBertPreTrainedModel(WithSettings):
     def params(self, tree: Mapping[str, Any]) -> None:
         set_tree(self, tree)
 
-    @property
-    def base_model(self) -> Any:
-        """The encoder: ``distilbert`` of a model with a head, else the model itself."""
-        return getattr(self, self.base_model_prefix, self)
-
-    @property
-    def attn_implementation(self) -> str:
-        """The attention implementation that runs."""
-        return self.config.attn_implementation or "sdpa"
-
-    def set_attn_implementation(self, name: str) -> None:
-        """Choose ``"eager"`` or ``"sdpa"``.
-
-        Raises:
-            ConfigError: another name.
-            DeviceError: FlashAttention, which only PyTorch's classes have.
-        """
-        previous, self.config.attn_implementation = self.config.attn_implementation, name
-        try:
-            self.config.validate()
-            require_implementation(name)
-        except Exception:
-            self.config.attn_implementation = previous
-            raise
-
-    def get_input_embeddings(self) -> nnx.Embed:
-        """Return the word embeddings."""
-        table: nnx.Embed = self.base_model.embeddings.word_embeddings
-        return table
+    @staticmethod
+    def _require_implementation(name: str) -> None:
+        require_implementation(name)
 
     def set_input_embeddings(self, embeddings: nnx.Embed) -> None:
         """Replace the word embeddings."""
         self.base_model.embeddings.word_embeddings = embeddings
         self.config.vocab_size = embeddings.num_embeddings
-
-    def get_position_embeddings(self) -> nnx.Embed:
-        """Return the position embeddings."""
-        table: nnx.Embed = self.base_model.embeddings.position_embeddings
-        return table
-
-    def get_output_embeddings(self) -> Any:
-        """Return the masked-LM projection, where there is one."""
-        return getattr(self, "vocab_projector", None)
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """Return the number of weights, shared ones once."""
@@ -279,18 +264,3 @@ class FlaxDistilBertPreTrainedModel(WithSettings):
     def prune_heads(self, heads_to_prune: Mapping[int, list[int]]) -> None:
         """Remove attention heads, ``{layer: [heads]}``, numbered as before any pruning. See :mod:`.surgery`."""
         surgery.prune_heads(self, heads_to_prune)
-
-    # Training -------------------------------------------------------------------------------------------------------
-
-    @property
-    def is_gradient_checkpointing(self) -> bool:
-        """Whether blocks are recomputed in the backward pass."""
-        return bool(self.base_model.transformer.gradient_checkpointing)
-
-    def gradient_checkpointing_enable(self) -> None:
-        """Recompute each block in the backward pass instead of keeping its activations (``nnx.remat``)."""
-        self.base_model.transformer.gradient_checkpointing = True
-
-    def gradient_checkpointing_disable(self) -> None:
-        """Keep activations, the default."""
-        self.base_model.transformer.gradient_checkpointing = False

@@ -9,14 +9,14 @@ import inspect
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 import numpy as np
 
 from ...core.config import DistilBertConfig
 from ...core.errors import ConfigError, InputError, reject_unknown
-from ...core.schema import HEADS, Head
+from ..pretrained_mixin import PreTrainedMixin
 from .arrays import concrete
 from .attention import check_mask
 
@@ -41,10 +41,9 @@ def around(what: str) -> Iterator[None]:
         _around.reset(token)
 
 
-class CheckedModel(keras.Model):
+class CheckedModel(PreTrainedMixin, keras.Model):
     """A model that takes its inputs by position, by name, or as one dictionary, and checks them."""
 
-    head_spec: ClassVar[Head] = HEADS[""]
     config: DistilBertConfig
 
     def __init__(self, config: DistilBertConfig, *, name: str | None = None, dtype: Any = None, trainable: bool = True):

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Self
 
 import keras
 import numpy as np
 
 from ...core.config import DistilBertConfig
-from ...core.errors import InputError, reject_unknown
-from ...core.hub import push
+from ...core.errors import reject_unknown
 from ...core.schema import tensor_shapes, tied
-from ...weights.folder import save_tensors
 from ...weights.match import match, normalize
 from ...weights.tensors import in_memory
-from ..checkpoint import HUB_ARGUMENTS, open_checkpoint
+from ..checkpoint import HUB_ARGUMENTS, Checkpoint, open_checkpoint
 from . import surgery
 from .arrays import read_variable, to_numpy, write_variable
 from .attention import require_implementation
@@ -36,9 +32,6 @@ class TFDistilBertPreTrainedModel(TrainableModel):
         dtype: a type such as ``"bfloat16"``, or a policy such as ``"mixed_bfloat16"``; Keras's current one if None.
         trainable: whether any weight is trained.
     """
-
-    config_class = DistilBertConfig
-    base_model_prefix = "distilbert"
 
     def build(self, input_shape: Any = None) -> None:
         """Make the weights; a constructor does so."""
@@ -115,7 +108,7 @@ class TFDistilBertPreTrainedModel(TrainableModel):
                 type of the file; Keras's current policy (float32) if None.
             torch_dtype: the older name of ``dtype``.
             device_map: where the weights are kept, as :func:`.device.pick_device` takes it; Keras's default if None.
-            attn_implementation: ``"eager"`` (the default) or ``"sdpa"``.
+            attn_implementation: ``"eager"`` or ``"sdpa"`` (the default).
             ignore_mismatched_sizes: start head tensors of another shape afresh instead of raising.
             use_safetensors: True or False to allow only safetensors or only ``.bin``.
             cache_dir: where downloads are kept.
@@ -136,7 +129,33 @@ class TFDistilBertPreTrainedModel(TrainableModel):
         """
         given = locals()
         hub_arguments = {name: given[name] for name in HUB_ARGUMENTS}
-        checkpoint = open_checkpoint(pretrained_model_name_or_path, config=config, overrides=overrides, **hub_arguments)
+        return cls.from_checkpoint(
+            open_checkpoint(pretrained_model_name_or_path, config=config, overrides=overrides, **hub_arguments),
+            dtype=dtype,
+            torch_dtype=torch_dtype,
+            device_map=device_map,
+            attn_implementation=attn_implementation,
+            ignore_mismatched_sizes=ignore_mismatched_sizes,
+            use_safetensors=use_safetensors,
+        )
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        checkpoint: Checkpoint,
+        *,
+        dtype: Any = None,
+        torch_dtype: Any = None,
+        device_map: Any = None,
+        attn_implementation: str | None = None,
+        ignore_mismatched_sizes: bool = False,
+        use_safetensors: bool | None = None,
+    ) -> Self:
+        """Load a model from a folder that is open already; see :meth:`from_pretrained` for the other arguments.
+
+        Args:
+            checkpoint: what :func:`distilbert.models.checkpoint.open_checkpoint` returned; the model keeps its config.
+        """
         config = checkpoint.config
         place = contextlib.nullcontext() if device_map is None else keras.device(pick_device(device_map))
         matched = checkpoint.match(
@@ -185,64 +204,25 @@ class TFDistilBertPreTrainedModel(TrainableModel):
             push_to_hub: upload the folder afterwards.
             **hub_arguments: those of :func:`distilbert.core.hub.push`, for the upload.
         """
-        if hub_arguments and not push_to_hub:
-            raise InputError(f"{', '.join(hub_arguments)} only make sense together with push_to_hub=True.")
-        arrays = self.get_arrays()
-        self.config.architectures = [self.head_spec.architecture]
-        self.config.dtype = self.dtype
-        save_tensors(Path(save_directory), arrays, max_shard_size=max_shard_size, safe=safe_serialization)
-        self.config.save_pretrained(save_directory)
-        if push_to_hub:
-            push(save_directory, hub_arguments.pop("repo_id", Path(save_directory).name), **hub_arguments)
-
-    def push_to_hub(self, repo_id: str, **hub_arguments: Any) -> str:
-        """Upload configuration and weights to the hub; arguments as :func:`distilbert.core.hub.push`."""
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder)
-            return push(folder, repo_id, **hub_arguments)
+        self._write_folder(
+            save_directory,
+            self.get_arrays(),
+            self.dtype,
+            max_shard_size=max_shard_size,
+            safe_serialization=safe_serialization,
+            push_to_hub=push_to_hub,
+            hub_arguments=hub_arguments,
+        )
 
     # Parts ----------------------------------------------------------------------------------------------------------
-
-    @property
-    def base_model(self) -> Any:
-        """The encoder: ``distilbert`` of a model with a head, else the model itself."""
-        return getattr(self, self.base_model_prefix, self)
 
     def __dir__(self) -> list[str]:
         # Keras saves what it finds by name, and would find the encoder a second time, or itself without end.
         return [name for name in super().__dir__() if name != "base_model"]
 
-    @property
-    def attn_implementation(self) -> str:
-        """The attention implementation that runs."""
-        return self.config.attn_implementation or "eager"
-
-    def set_attn_implementation(self, name: str) -> None:
-        """Choose ``"eager"`` or ``"sdpa"``; functions that were traced before keep what they had.
-
-        Raises:
-            ConfigError: another name.
-            DeviceError: FlashAttention, which only PyTorch's classes have.
-        """
-        previous, self.config.attn_implementation = self.config.attn_implementation, name
-        try:
-            self.config.validate()
-            require_implementation(name)
-        except Exception:
-            self.config.attn_implementation = previous
-            raise
-
-    def get_input_embeddings(self) -> keras.layers.Embedding:
-        """Return the word embeddings."""
-        return self.base_model.embeddings.word_embeddings
-
-    def get_position_embeddings(self) -> keras.layers.Embedding:
-        """Return the position embeddings."""
-        return self.base_model.embeddings.position_embeddings
-
-    def get_output_embeddings(self) -> Any:
-        """Return the masked-LM projection, where there is one."""
-        return getattr(self, "vocab_projector", None)
+    @staticmethod
+    def _require_implementation(name: str) -> None:
+        require_implementation(name)
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """Return the number of weights, shared ones once."""
@@ -263,21 +243,3 @@ class TFDistilBertPreTrainedModel(TrainableModel):
     def prune_heads(self, heads_to_prune: Mapping[int, list[int]]) -> None:
         """Remove attention heads, ``{layer: [heads]}``, numbered as before any pruning. See :mod:`.surgery`."""
         surgery.prune_heads(self, heads_to_prune)
-
-    # Training -------------------------------------------------------------------------------------------------------
-
-    @property
-    def is_gradient_checkpointing(self) -> bool:
-        """Whether blocks are recomputed in the backward pass."""
-        return bool(self.base_model.transformer.gradient_checkpointing)
-
-    def gradient_checkpointing_enable(self) -> None:
-        """Recompute each block in the backward pass instead of keeping its activations.
-
-        As with :meth:`gradient_checkpointing_disable`, functions that were traced before keep what they had.
-        """
-        self.base_model.transformer.gradient_checkpointing = True
-
-    def gradient_checkpointing_disable(self) -> None:
-        """Keep activations, the default."""
-        self.base_model.transformer.gradient_checkpointing = False

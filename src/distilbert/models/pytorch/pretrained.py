@@ -3,36 +3,30 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from ...core.config import DistilBertConfig
-from ...core.errors import ConfigError, InputError, reject_unknown
-from ...core.hub import push
-from ...core.schema import HEADS, Head, tied
-from ...weights.folder import save_tensors
-from ..checkpoint import HUB_ARGUMENTS, open_checkpoint
+from ...core.errors import ConfigError, reject_unknown
+from ...core.schema import tied
+from ..checkpoint import HUB_ARGUMENTS, Checkpoint, open_checkpoint
+from ..pretrained_mixin import PreTrainedMixin
 from . import surgery
 from .arrays import to_numpy, to_torch
 from .attention import require_flash
 from .device import pick_device, pick_dtype
 
 
-class DistilBertPreTrainedModel(nn.Module):
+class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
     """Base of the six PyTorch classes.
 
     Args:
         config: sizes and options. The model keeps this object, so changes made to it later are seen.
     """
 
-    config_class = DistilBertConfig
-    base_model_prefix = "distilbert"
-    head_spec: ClassVar[Head] = HEADS[""]
     config: DistilBertConfig
 
     def __init__(self, config: DistilBertConfig) -> None:
@@ -129,7 +123,33 @@ class DistilBertPreTrainedModel(nn.Module):
         """
         given = locals()
         hub_arguments = {name: given[name] for name in HUB_ARGUMENTS}
-        checkpoint = open_checkpoint(pretrained_model_name_or_path, config=config, overrides=overrides, **hub_arguments)
+        return cls.from_checkpoint(
+            open_checkpoint(pretrained_model_name_or_path, config=config, overrides=overrides, **hub_arguments),
+            dtype=dtype,
+            torch_dtype=torch_dtype,
+            device_map=device_map,
+            attn_implementation=attn_implementation,
+            ignore_mismatched_sizes=ignore_mismatched_sizes,
+            use_safetensors=use_safetensors,
+        )
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        checkpoint: Checkpoint,
+        *,
+        dtype: torch.dtype | str | None = None,
+        torch_dtype: torch.dtype | str | None = None,
+        device_map: str | int | torch.device | Mapping[str, Any] | None = None,
+        attn_implementation: str | None = None,
+        ignore_mismatched_sizes: bool = False,
+        use_safetensors: bool | None = None,
+    ) -> Self:
+        """Load a model from a folder that is open already; see :meth:`from_pretrained` for the other arguments.
+
+        Args:
+            checkpoint: what :func:`distilbert.models.checkpoint.open_checkpoint` returned; the model keeps its config.
+        """
         config = checkpoint.config
         device = pick_device(device_map)
         matched = checkpoint.match(
@@ -170,31 +190,21 @@ class DistilBertPreTrainedModel(nn.Module):
             push_to_hub: upload the folder afterwards.
             **hub_arguments: those of :func:`distilbert.core.hub.push`, for the upload.
         """
-        if hub_arguments and not push_to_hub:
-            raise InputError(f"{', '.join(hub_arguments)} only make sense together with push_to_hub=True.")
         state = dict(self.state_dict() if state_dict is None else state_dict)
         for alias in tied(self.config, self.head_spec):
             state.pop(alias, None)
         arrays = {name: to_numpy(tensor) for name, tensor in state.items()}
-        self.config.architectures = [self.head_spec.architecture]
-        self.config.dtype = str(self.dtype).removeprefix("torch.")
-        save_tensors(Path(save_directory), arrays, max_shard_size=max_shard_size, safe=safe_serialization)
-        self.config.save_pretrained(save_directory)
-        if push_to_hub:
-            push(save_directory, hub_arguments.pop("repo_id", Path(save_directory).name), **hub_arguments)
-
-    def push_to_hub(self, repo_id: str, **hub_arguments: Any) -> str:
-        """Upload configuration and weights to the hub; arguments as :func:`distilbert.core.hub.push`."""
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder)
-            return push(folder, repo_id, **hub_arguments)
+        self._write_folder(
+            save_directory,
+            arrays,
+            str(self.dtype).removeprefix("torch."),
+            max_shard_size=max_shard_size,
+            safe_serialization=safe_serialization,
+            push_to_hub=push_to_hub,
+            hub_arguments=hub_arguments,
+        )
 
     # Parts ----------------------------------------------------------------------------------------------------------
-
-    @property
-    def base_model(self) -> Any:
-        """The encoder: ``distilbert`` of a model with a head, else the model itself."""
-        return getattr(self, self.base_model_prefix, self)
 
     @property
     def device(self) -> torch.device:
@@ -206,43 +216,15 @@ class DistilBertPreTrainedModel(nn.Module):
         """Floating type of the weights."""
         return next(self.parameters()).dtype
 
-    @property
-    def attn_implementation(self) -> str:
-        """The attention implementation that runs."""
-        return self.config.attn_implementation or "sdpa"
-
-    def set_attn_implementation(self, name: str) -> None:
-        """Choose ``"eager"``, ``"sdpa"`` or ``"flash_attention_2"``.
-
-        Raises:
-            ConfigError: another name.
-            DeviceError: FlashAttention on a machine without CUDA.
-        """
-        previous, self.config.attn_implementation = self.config.attn_implementation, name
-        try:
-            self.config.validate()
-            if name == "flash_attention_2":
-                require_flash()
-        except Exception:
-            self.config.attn_implementation = previous
-            raise
-
-    def get_input_embeddings(self) -> nn.Embedding:
-        """Return the word embeddings."""
-        return self.base_model.embeddings.word_embeddings
+    @staticmethod
+    def _require_implementation(name: str) -> None:
+        if name == "flash_attention_2":
+            require_flash()
 
     def set_input_embeddings(self, embeddings: nn.Embedding) -> None:
         """Replace the word embeddings."""
         self.base_model.embeddings.word_embeddings = embeddings
         self.config.vocab_size = embeddings.num_embeddings
-
-    def get_position_embeddings(self) -> nn.Embedding:
-        """Return the position embeddings."""
-        return self.base_model.embeddings.position_embeddings
-
-    def get_output_embeddings(self) -> nn.Linear | None:
-        """Return the masked-LM projection, where there is one."""
-        return getattr(self, "vocab_projector", None)
 
     def tie_weights(self) -> None:
         """Let the masked-LM projection share the word embeddings, if the configuration says so."""
@@ -268,18 +250,3 @@ class DistilBertPreTrainedModel(nn.Module):
     def prune_heads(self, heads_to_prune: Mapping[int, list[int]]) -> None:
         """Remove attention heads, ``{layer: [heads]}``, numbered as before any pruning. See :mod:`.surgery`."""
         surgery.prune_heads(self, heads_to_prune)
-
-    # Training -------------------------------------------------------------------------------------------------------
-
-    @property
-    def is_gradient_checkpointing(self) -> bool:
-        """Whether blocks are recomputed in the backward pass."""
-        return bool(self.base_model.transformer.gradient_checkpointing)
-
-    def gradient_checkpointing_enable(self) -> None:
-        """Recompute each block in the backward pass instead of keeping its activations."""
-        self.base_model.transformer.gradient_checkpointing = True
-
-    def gradient_checkpointing_disable(self) -> None:
-        """Keep activations, the default."""
-        self.base_model.transformer.gradient_checkpointing = False

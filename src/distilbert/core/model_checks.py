@@ -1,0 +1,229 @@
+"""What the models of every framework refuse, in the same words.
+
+Legend: B batch, C choices, S sequence, D dim, N heads. The functions see shapes, types and NumPy arrays, never a tensor
+of a framework. A size is None in a shape where a graph is being traced and the size is not known yet; an unknown size
+fits everything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .config import DistilBertConfig
+from .errors import DeviceError, InputError
+
+Shape = tuple[int | None, ...]
+
+# The arguments of a call, for the suggestion that an error about an unknown one makes.
+CALL_ARGUMENTS = (
+    "input_ids", "attention_mask", "head_mask", "inputs_embeds", "position_ids", "token_type_ids", "labels",
+    "start_positions", "end_positions", "output_attentions", "output_hidden_states", "return_dict",
+)  # fmt: skip
+
+
+# Inputs ---------------------------------------------------------------------------------------------------------------
+
+
+def check_inputs(
+    config: DistilBertConfig, input_ids: Shape | None, inputs_embeds: Shape | None
+) -> tuple[int | None, int | None]:
+    """Check the shape of ``input_ids`` (B, S) or ``inputs_embeds`` (B, S, D), and return B and S.
+
+    Raises:
+        InputError: both or neither are given, the shape is another one, or there are too many tokens.
+    """
+    if (input_ids is None) == (inputs_embeds is None):
+        raise InputError("Give either input_ids or inputs_embeds, and not both.")
+    if input_ids is not None and len(input_ids) != 2:
+        raise InputError(f"input_ids must be (batch, sequence), got shape {input_ids}.")
+    if inputs_embeds is not None and (len(inputs_embeds) != 3 or inputs_embeds[-1] != config.dim):
+        raise InputError(f"inputs_embeds must be (batch, sequence, {config.dim}), got shape {inputs_embeds}.")
+    shape = input_ids if input_ids is not None else inputs_embeds
+    assert shape is not None
+    if shape[1] is not None:
+        check_length(config, shape[1])
+    return shape[0], shape[1]
+
+
+def check_choices(input_ids: Shape | None, inputs_embeds: Shape | None) -> int | None:
+    """Check that a model for multiple choice is given (B, C, S) ids or (B, C, S, D) embeddings, and return C.
+
+    Raises:
+        InputError: the shape is another one.
+    """
+    shape, rank = (input_ids, 3) if input_ids is not None else (inputs_embeds, 4)
+    if shape is None or len(shape) != rank:
+        raise InputError(f"Multiple choice takes (batch, choices, sequence) inputs, got {shape}.")
+    return shape[1]
+
+
+def check_length(config: DistilBertConfig, length: int) -> None:
+    """Check that the model has positions for ``length`` tokens.
+
+    Raises:
+        InputError: there are more tokens than positions.
+    """
+    limit = config.max_position_embeddings
+    if length > limit:
+        raise InputError(
+            f"The input has {length} tokens and the model knows {limit} positions: tokenize with truncation=True, "
+            "or with a stride into windows, or enlarge it with resize_position_embeddings()."
+        )
+
+
+def check_ids(name: str, ids: Any, size: int) -> None:
+    """Check ids or positions that look up the rows of a table.
+
+    Args:
+        name: of the argument, for the message.
+        ids: NumPy array; or an array that is being traced, of which only the type can be checked.
+        size: rows of the table.
+
+    Raises:
+        InputError: they are not integers, or one is outside the table.
+    """
+    if not np.issubdtype(ids.dtype, np.integer):
+        raise InputError(f"{name} must be integers, got {ids.dtype}.")
+    if isinstance(ids, np.ndarray) and ids.size and (ids.min() < 0 or ids.max() >= size):
+        raise InputError(
+            f"{name} holds ids from {int(ids.min())} to {int(ids.max())}; this model takes 0 to {size - 1}. "
+            "Do the tokenizer and the model belong together?"
+        )
+
+
+def refuse_token_types() -> None:
+    """Raise the error for ``token_type_ids`` that are not all zero.
+
+    Raises:
+        InputError: always.
+    """
+    raise InputError(
+        "token_type_ids holds nonzero ids, and DistilBERT has no token types: it tells two texts apart by the "
+        "[SEP] between them. Leave token_type_ids out (return_token_type_ids=False)."
+    )
+
+
+def check_attention_mask(shape: Shape, batch: int | None, length: int | None) -> None:
+    """Check the shape of an attention mask: (B, S) or (B, 1 or N, S, S).
+
+    Raises:
+        InputError: the shape is another one.
+    """
+    flat = len(shape) == 2 and shapes_fit(shape, (batch, length))
+    square = len(shape) == 4 and shapes_fit((shape[0], *shape[2:]), (batch, length, length))
+    if not flat and not square:
+        raise InputError(
+            f"attention_mask must be ({batch}, {length}) or ({batch}, heads, {length}, {length}) to go with the input, "
+            f"got {shape}."
+        )
+
+
+def check_head_mask(config: DistilBertConfig, shape: Shape) -> None:
+    """Check the shape of a head mask: (N,) or (n_layers, N).
+
+    Raises:
+        InputError: the shape is another one, or the model has pruned heads.
+    """
+    layers, heads = config.n_layers, config.n_heads
+    if shape not in ((heads,), (layers, heads)) or config.pruned_heads:
+        raise InputError(
+            f"head_mask must be ({heads},) or ({layers}, {heads}) and needs a model without pruned heads, got {shape}."
+        )
+
+
+def shapes_fit(shape: Shape, other: Shape) -> bool:
+    """Return whether two shapes are equal as far as their sizes are known."""
+    return len(shape) == len(other) and all(a is None or b is None or a == b for a, b in zip(shape, other, strict=True))
+
+
+# Labels ---------------------------------------------------------------------------------------------------------------
+
+
+def pick_problem_type(problem_type: str | None, num_labels: int, integers: bool) -> str:
+    """Return what a sequence classifier is trained for.
+
+    Args:
+        problem_type: that of the configuration, which decides unless it is None.
+        num_labels: L; one label is regression.
+        integers: whether the labels are integers, which name one label a sequence; other numbers say which of several
+            labels hold.
+    """
+    if problem_type is not None:
+        return problem_type
+    if num_labels == 1:
+        return "regression"
+    return "single_label_classification" if integers else "multi_label_classification"
+
+
+def check_labels(labels: Shape, logits: Shape, fits: bool) -> None:
+    """Raise the error for labels whose shape does not go with the logits, unless it ``fits``.
+
+    Raises:
+        InputError: it does not fit.
+    """
+    if not fits:
+        raise InputError(f"labels of shape {labels} do not go with logits of shape {logits}.")
+
+
+def check_class_labels(integers: bool, dtype: object) -> None:
+    """Check that labels which name a class are integers.
+
+    Raises:
+        InputError: they are of another type, which is ``dtype``.
+    """
+    if not integers:
+        raise InputError(f"labels that name a class must be integers, got {dtype}.")
+
+
+# Sizes, devices, attention --------------------------------------------------------------------------------------------
+
+
+def check_vocabulary_size(new_num_tokens: int, pad_to_multiple_of: int | None) -> int:
+    """Return the size of a resized vocabulary, rounded up to a multiple.
+
+    Raises:
+        InputError: nothing would be left.
+    """
+    size = new_num_tokens
+    if pad_to_multiple_of is not None:
+        size = -(-size // pad_to_multiple_of) * pad_to_multiple_of
+    if size < 1:
+        raise InputError(f"A vocabulary needs at least one entry, got {size}.")
+    return size
+
+
+def check_number_of_positions(positions: int) -> None:
+    """Check the new number of positions of a model.
+
+    Raises:
+        InputError: nothing would be left.
+    """
+    if positions < 1:
+        raise InputError(f"A model needs at least one position, got {positions}.")
+
+
+def only_device(device_map: Mapping[str, Any]) -> Any:
+    """Return the device that a map such as ``{"": device}`` names.
+
+    Raises:
+        DeviceError: the map spreads the model over several devices.
+    """
+    if len(set(map(str, device_map.values()))) != 1:
+        raise DeviceError(f"device_map must put the whole model on one device, got {dict(device_map)!r}.")
+    return next(iter(device_map.values()))
+
+
+def refuse_flash_attention(attn_implementation: str) -> None:
+    """Check that an attention implementation is one that every framework has.
+
+    Raises:
+        DeviceError: it is FlashAttention, which only the PyTorch classes have.
+    """
+    if attn_implementation == "flash_attention_2":
+        raise DeviceError(
+            "attn_implementation='flash_attention_2' belongs to the PyTorch classes; use 'sdpa', "
+            "which is as exact and runs everywhere."
+        )

@@ -1,0 +1,123 @@
+"""The part of a model class that needs no framework: its encoder, its attention, its folder, the hub."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..core.config import DistilBertConfig
+from ..core.errors import InputError
+from ..core.hub import push
+from ..core.schema import HEADS, Head
+from ..weights.folder import save_tensors
+
+
+class PreTrainedMixin:
+    """What the base classes of the three frameworks share."""
+
+    config_class = DistilBertConfig
+    base_model_prefix = "distilbert"
+    head_spec: ClassVar[Head] = HEADS[""]
+    config: Any
+
+    # Saving ---------------------------------------------------------------------------------------------------------
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str], **options: Any) -> None:
+        """Write the model into a folder; each framework says how."""
+        raise NotImplementedError
+
+    def push_to_hub(self, repo_id: str, **hub_arguments: Any) -> str:
+        """Upload configuration and weights to the hub; arguments as :func:`distilbert.core.hub.push`."""
+        with tempfile.TemporaryDirectory() as folder:
+            self.save_pretrained(folder)
+            return push(folder, repo_id, **hub_arguments)
+
+    def _write_folder(
+        self,
+        save_directory: str | os.PathLike[str],
+        arrays: Mapping[str, np.ndarray],
+        dtype: str,
+        *,
+        max_shard_size: int | str,
+        safe_serialization: bool,
+        push_to_hub: bool,
+        hub_arguments: dict[str, Any],
+    ) -> None:
+        """Write weights, by their names in a checkpoint, and ``config.json``; upload the folder if asked to."""
+        if hub_arguments and not push_to_hub:
+            raise InputError(f"{', '.join(hub_arguments)} only make sense together with push_to_hub=True.")
+        self.config.architectures = [self.head_spec.architecture]
+        self.config.dtype = dtype
+        save_tensors(Path(save_directory), arrays, max_shard_size=max_shard_size, safe=safe_serialization)
+        self.config.save_pretrained(save_directory)
+        if push_to_hub:
+            push(save_directory, hub_arguments.pop("repo_id", Path(save_directory).name), **hub_arguments)
+
+    # Parts ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def base_model(self) -> Any:
+        """The encoder: ``distilbert`` of a model with a head, else the model itself."""
+        return getattr(self, self.base_model_prefix, self)
+
+    @property
+    def attn_implementation(self) -> str:
+        """The attention implementation that runs."""
+        return self.config.attn_implementation or "sdpa"
+
+    @staticmethod
+    def _require_implementation(name: str) -> None:
+        """Raise DeviceError if the attention implementation cannot run here; each framework says which can."""
+        raise NotImplementedError
+
+    def set_attn_implementation(self, name: str) -> None:
+        """Choose ``"eager"``, ``"sdpa"`` or, in PyTorch, ``"flash_attention_2"``.
+
+        In Keras, functions that were traced before keep the implementation that they had.
+
+        Raises:
+            ConfigError: another name.
+            DeviceError: FlashAttention on a machine without CUDA, or in another framework than PyTorch.
+        """
+        previous, self.config.attn_implementation = self.config.attn_implementation, name
+        try:
+            self.config.validate()
+            self._require_implementation(name)
+        except Exception:
+            self.config.attn_implementation = previous
+            raise
+
+    def get_input_embeddings(self) -> Any:
+        """Return the word embeddings."""
+        return self.base_model.embeddings.word_embeddings
+
+    def get_position_embeddings(self) -> Any:
+        """Return the position embeddings."""
+        return self.base_model.embeddings.position_embeddings
+
+    def get_output_embeddings(self) -> Any:
+        """Return the projection of masked language modelling, or None where there is none."""
+        return getattr(self, "vocab_projector", None)
+
+    # Training -------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_gradient_checkpointing(self) -> bool:
+        """Whether blocks are recomputed in the backward pass."""
+        return bool(self.base_model.transformer.gradient_checkpointing)
+
+    def gradient_checkpointing_enable(self) -> None:
+        """Recompute each block in the backward pass instead of keeping its activations.
+
+        As with :meth:`gradient_checkpointing_disable`, functions that Keras or JAX traced before keep what they had.
+        """
+        self.base_model.transformer.gradient_checkpointing = True
+
+    def gradient_checkpointing_disable(self) -> None:
+        """Keep activations, the default."""
+        self.base_model.transformer.gradient_checkpointing = False
