@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from distilbert import ConfigError, DistilBertConfig, ModelNotFoundError, UnknownArgumentError
 from distilbert import UnsupportedArchitectureError as Unsupported
-from distilbert.core.fields import ALIASES, FIELDS
+from distilbert.core.config import ALIASES, ALWAYS_WRITTEN, DEFAULTS
 
 PAPER = {
     "vocab_size": 30522, "max_position_embeddings": 512, "sinusoidal_pos_embds": False, "n_layers": 6, "n_heads": 12,
@@ -31,13 +31,13 @@ def test_fields_can_be_given_by_position_as_in_transformers() -> None:
     assert DistilBertConfig(97, 23).max_position_embeddings == 23
 
 
-@pytest.mark.parametrize(("alias", "field"), [(a, f) for a, f in ALIASES.items() if f in FIELDS])
+@pytest.mark.parametrize(("alias", "field"), [(a, f) for a, f in ALIASES.items() if f in ALWAYS_WRITTEN])
 def test_aliases_read_and_write_the_field(alias: str, field: str) -> None:
     value: Any = {"activation": "relu", "dropout": 0.3, "attention_dropout": 0.3}.get(field, 24)
     config = DistilBertConfig(**{alias: value})
     assert getattr(config, field) == getattr(config, alias) == value
-    setattr(config, alias, FIELDS[field])
-    assert getattr(config, field) == FIELDS[field]
+    setattr(config, alias, DEFAULTS[field])
+    assert getattr(config, field) == DEFAULTS[field]
     assert alias not in config.to_dict()
 
 
@@ -113,11 +113,11 @@ def test_transformers_reads_what_is_written(tmp_path: Path) -> None:
     config = DistilBertConfig(97, dim=24, n_heads=3, num_labels=5, problem_type="regression", seq_classif_dropout=0.5)
     config.save_pretrained(tmp_path)
     theirs = transformers.AutoConfig.from_pretrained(tmp_path)
-    for name in [*FIELDS, "num_labels", "problem_type", "id2label"]:
+    for name in [*ALWAYS_WRITTEN, "num_labels", "problem_type", "id2label"]:
         assert getattr(theirs, name) == getattr(config, name), name
     theirs.save_pretrained(tmp_path / "back")
     ours = DistilBertConfig.from_pretrained(tmp_path / "back")
-    assert all(getattr(ours, name) == getattr(config, name) for name in [*FIELDS, "num_labels", "problem_type"])
+    assert all(getattr(ours, name) == getattr(config, name) for name in [*ALWAYS_WRITTEN, "num_labels", "problem_type"])
 
 
 @given(

@@ -1,4 +1,4 @@
-"""The configuration of a DistilBERT: sizes, dropouts, labels, and reading and writing ``config.json``."""
+"""The configuration of a DistilBERT: sizes, dropouts, labels; reading and writing ``config.json``."""
 
 from __future__ import annotations
 
@@ -10,9 +10,31 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from .errors import ConfigError, UnsupportedArchitectureError, reject_unknown
-from .fields import ACTIVATIONS, ALIASES, ARGUMENTS, ATTENTIONS, EXTRAS, FIELDS, OPTIONS, PROBLEM_TYPES
 from .files import output_folder, read_config_file, write_json
 from .hub import resolve
+
+ACTIVATIONS = ("gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "relu", "silu", "swish", "tanh")
+ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
+PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
+# Names that BERT's users and other libraries know, and the field that each of them means.
+ALIASES = {
+    "hidden_size": "dim",
+    "num_attention_heads": "n_heads",
+    "num_hidden_layers": "n_layers",
+    "intermediate_size": "hidden_dim",
+    "hidden_act": "activation",
+    "hidden_dropout_prob": "dropout",
+    "attention_probs_dropout_prob": "attention_dropout",
+    "torch_dtype": "dtype",
+    "_attn_implementation": "attn_implementation",
+}
+# Keys that other libraries write. They are accepted by name and kept in ``extra``, and nothing here reads them.
+FOREIGN_KEYS = (
+    "_name_or_path", "transformers_version", "finetuning_task", "tie_weights_", "output_past", "torchscript",
+    "use_bfloat16", "use_cache", "chunk_size_feed_forward", "is_encoder_decoder", "is_decoder", "add_cross_attention",
+    "bos_token_id", "eos_token_id", "sep_token_id", "decoder_start_token_id", "prefix", "task_specific_params",
+    "tokenizer_class",
+)  # fmt: skip
 
 
 class DistilBertConfig:
@@ -21,7 +43,7 @@ class DistilBertConfig:
     Args:
         vocab_size: number of word pieces (V).
         max_position_embeddings: longest sequence in tokens.
-        sinusoidal_pos_embds: fixed sine and cosine positions instead of learned ones.
+        sinusoidal_pos_embds: use fixed sine and cosine positions instead of learned ones.
         n_layers: number of transformer blocks.
         n_heads: attention heads a block (N); must divide ``dim``.
         dim: width of the hidden states (D).
@@ -44,7 +66,7 @@ class DistilBertConfig:
         return_dict: return output objects rather than tuples by default.
         dtype: name of the type the weights were saved in, such as ``"float32"``. ``torch_dtype`` is an alias.
         attn_implementation: ``"eager"``, ``"sdpa"`` or ``"flash_attention_2"``; belongs to a run and is never saved.
-        **others: aliases (``hidden_size``, ``num_hidden_layers``, ...) and the keys listed in ``EXTRAS``.
+        **others: aliases (``hidden_size``, ``num_hidden_layers``, ...) and the keys of ``FOREIGN_KEYS``.
 
     Raises:
         ConfigError: a value cannot work; the message names the field.
@@ -53,38 +75,43 @@ class DistilBertConfig:
 
     model_type: ClassVar[str] = "distilbert"
 
-    # The fields are set from tables, so their types stand here for readers and type checkers.
-    vocab_size: int
-    max_position_embeddings: int
-    sinusoidal_pos_embds: bool
-    n_layers: int
-    n_heads: int
-    dim: int
-    hidden_dim: int
-    dropout: float
-    attention_dropout: float
-    activation: str
-    initializer_range: float
-    qa_dropout: float
-    seq_classif_dropout: float
-    pad_token_id: int | None
-    tie_word_embeddings: bool
-    problem_type: str | None
-    output_hidden_states: bool
-    output_attentions: bool
-    return_dict: bool
-    dtype: str | None
-    architectures: list[str] | None
-    pruned_heads: dict[int, list[int]]
-    attn_implementation: str | None
+    # Always written to config.json. The constructor takes these by position too.
+    vocab_size: int = 30522
+    max_position_embeddings: int = 512
+    sinusoidal_pos_embds: bool = False
+    n_layers: int = 6
+    n_heads: int = 12
+    dim: int = 768
+    hidden_dim: int = 3072
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    activation: str = "gelu"
+    initializer_range: float = 0.02
+    qa_dropout: float = 0.1
+    seq_classif_dropout: float = 0.2
+    pad_token_id: int | None = 0
+    tie_word_embeddings: bool = True
+    # Written to config.json only where they differ from these defaults.
+    problem_type: str | None = None
+    output_hidden_states: bool = False
+    output_attentions: bool = False
+    return_dict: bool = True
+    dtype: str | None = None
+    architectures: list[str] | None = None
+    pruned_heads: dict[int, list[int]] = {}  # noqa: RUF012  (copied for each configuration)
+    # Never written.
+    attn_implementation: str | None = None
+    # Set from num_labels, id2label and label2id together.
     id2label: dict[int, str]
     label2id: dict[str, int]
     extra: dict[str, Any]
 
     def __init__(self, *args: Any, **others: Any) -> None:
-        if len(args) > len(FIELDS):
-            raise ConfigError(f"DistilBertConfig takes {len(FIELDS)} positional arguments, {len(args)} were given.")
-        values = dict(zip(FIELDS, args, strict=False))
+        if len(args) > len(ALWAYS_WRITTEN):
+            raise ConfigError(
+                f"DistilBertConfig takes {len(ALWAYS_WRITTEN)} positional arguments, {len(args)} were given."
+            )
+        values = dict(zip(ALWAYS_WRITTEN, args, strict=False))
         reject_unknown(others, ARGUMENTS, "DistilBertConfig")
         self._assign(values | others)
 
@@ -96,11 +123,10 @@ class DistilBertConfig:
                 raise ConfigError(f"{name!r} means the field {target!r}, which was given too, with another value.")
             named[target] = value
         self.extra = {}
-        for name, default in (FIELDS | OPTIONS).items():
+        for name, default in DEFAULTS.items():
             object.__setattr__(self, name, copy.deepcopy(named.pop(name, default)))
         self.dtype = _dtype_name(self.dtype)
         self.pruned_heads = {int(layer): sorted(heads) for layer, heads in (self.pruned_heads or {}).items()}
-        self.attn_implementation = named.pop("attn_implementation", None)
         self._assign_labels(named.pop("num_labels", None), named.pop("id2label", None), named.pop("label2id", None))
         named.pop("model_type", None)
         self.extra.update(named)
@@ -185,7 +211,7 @@ class DistilBertConfig:
 
     def __setattr__(self, name: str, value: Any) -> None:
         name = ALIASES.get(name, name)
-        if name in self.__dict__.get("extra", {}) or name in EXTRAS:
+        if name in self.__dict__.get("extra", {}) or name in FOREIGN_KEYS:
             self.extra[name] = value
         elif name in type(self).__annotations__ or hasattr(type(self), name):
             object.__setattr__(self, name, value)
@@ -203,8 +229,8 @@ class DistilBertConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return everything that belongs in ``config.json``."""
         values: dict[str, Any] = {"model_type": self.model_type}
-        values |= {name: getattr(self, name) for name in FIELDS}
-        values |= {name: getattr(self, name) for name, default in OPTIONS.items() if getattr(self, name) != default}
+        values |= {name: getattr(self, name) for name in ALWAYS_WRITTEN}
+        values |= {name: getattr(self, name) for name in WRITTEN_IF_SET if getattr(self, name) != DEFAULTS[name]}
         if self.id2label != {0: "LABEL_0", 1: "LABEL_1"}:
             values |= {"id2label": self.id2label, "label2id": self.label2id}
         return copy.deepcopy(self.extra | values)
@@ -291,6 +317,15 @@ class DistilBertConfig:
         """Write ``config.json`` into a folder, which is created if needed."""
         self.validate()
         write_json(output_folder(save_directory) / "config.json", self.to_dict())
+
+
+# The three groups of fields, in the order of the class above.
+_FIELDS = [name for name in DistilBertConfig.__annotations__ if name in vars(DistilBertConfig) and name != "model_type"]
+DEFAULTS: dict[str, Any] = {name: vars(DistilBertConfig)[name] for name in _FIELDS}
+ALWAYS_WRITTEN = tuple(_FIELDS[: _FIELDS.index("problem_type")])
+WRITTEN_IF_SET = tuple(_FIELDS[_FIELDS.index("problem_type") : _FIELDS.index("attn_implementation")])
+# Everything that the constructor takes by name.
+ARGUMENTS = (*DEFAULTS, *ALIASES, *FOREIGN_KEYS, "num_labels", "id2label", "label2id")
 
 
 def _dtype_name(dtype: Any) -> str | None:

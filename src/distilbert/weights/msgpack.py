@@ -10,7 +10,7 @@ where a walk from header to header finds where each array lies and can read them
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,7 +20,7 @@ import numpy as np
 from ..core.errors import WeightsError
 from ..core.files import replacing
 from .leaves import FLAX, check_architecture, to_checkpoint, to_framework
-from .tensors import DTYPES, LazyTensor, Tensors, raw_reader
+from .tensors import DTYPES, LazyTensor, Tensors
 
 # First byte -> what follows. In the first table the byte itself holds the length (or value), counted from `first`.
 SHORT = {"int": (0x00, 0x80), "map": (0x80, 0x90), "array": (0x90, 0xA0), "str": (0xA0, 0xC0)}
@@ -121,7 +121,24 @@ def _array(file: BinaryIO, path: Path, code: int, end: int) -> LazyTensor:
     if end > file.seek(0, 2):
         raise ValueError(f"an array ends at byte {end}, the file at {file.tell()}")
     file.seek(end)
-    return LazyTensor(shape, dtype.name, raw_reader(path, dtype, shape, start))
+    return LazyTensor(shape, dtype.name, _reader(path, dtype, shape, start))
+
+
+def _reader(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int) -> Callable[[], np.ndarray]:
+    """Return a function that reads an array of plain numbers, which begin at a byte of a file."""
+    count = prod(shape) * dtype.itemsize
+
+    def read() -> np.ndarray:
+        if not count:
+            return np.empty(shape, dtype)
+        try:
+            raw = np.memmap(path, np.uint8, mode="c", offset=offset, shape=(count,))
+        except ValueError:
+            raise WeightsError(f"{path} ended while it was read: it has no {count} bytes at {offset}.") from None
+        array = np.asarray(raw).view(dtype).reshape(shape)
+        return array if offset % dtype.itemsize == 0 else array.copy()
+
+    return read
 
 
 def _leaves(tree: Tree, above: tuple[str, ...] = ()) -> Iterator[tuple[list[str], LazyTensor]]:

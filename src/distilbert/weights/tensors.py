@@ -1,15 +1,7 @@
-"""Named tensors of weight files, read one at a time.
-
-A safetensors file is 8 bytes of header length (little endian), a JSON header of
-``{name: {"dtype", "shape", "data_offsets": [begin, end]}}``, then the raw numbers. It is read here rather than through
-the ``safetensors`` package because that one maps the whole file for as long as any of it is in use: where weights are
-converted, the mapped pages count as memory beside the copies. Here each tensor is a map of its own, copied only where
-it is written to, and gone when it is let go. Writing goes through the package.
-"""
+"""Named tensors of weight files, read one at a time."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -18,6 +10,8 @@ from typing import Any
 
 import ml_dtypes
 import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from ..core.errors import WeightsError
 from ..core.extras import require
@@ -44,7 +38,7 @@ class LazyTensor:
     Attributes:
         shape: its shape.
         dtype: NumPy's name of its type; ``"bfloat16"`` is that of ``ml_dtypes``.
-        read: returns the array; it may map the file, and writing to it never changes the file.
+        read: returns the array; writing to it never changes the file.
     """
 
     shape: tuple[int, ...]
@@ -72,48 +66,33 @@ def in_memory(array: np.ndarray) -> LazyTensor:
 def open_safetensors(path: Path) -> Tensors:
     """Return the tensors of a safetensors file; only its header is read.
 
+    Tensors are read with ``pread`` and not through a memory map: the pages of a map would count as memory beside the
+    copies that conversion makes.
+
     Raises:
-        WeightsError: the file is truncated or its header is corrupt.
+        WeightsError: the file is truncated, its header is corrupt, or it holds a type that NumPy does not have.
     """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        if size < 8 or length > size - 8:
-            raise WeightsError(f"{path} is truncated or no safetensors file: {size} bytes, header of {length} bytes.")
-        raw = file.read(length)
     try:
-        header = json.loads(raw)
-        header.pop("__metadata__", None)
-        entries: list[tuple[str, np.dtype[Any], tuple[int, ...], int, int]] = []
-        for name, entry in header.items():
-            begin, end = map(int, entry["data_offsets"])
-            entries.append((name, DTYPES[entry["dtype"]], tuple(map(int, entry["shape"])), begin, end))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise WeightsError(f"{path} has a corrupt safetensors header: {error!r}.") from None
-    start = 8 + length
+        file = safe_open(path, framework="np", backend="pread")
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(f"{path} is truncated, corrupt, or no safetensors file: {error}") from None
     tensors: Tensors = {}
-    for name, dtype, shape, begin, end in entries:
-        if begin < 0 or end - begin != prod(shape) * dtype.itemsize:
-            raise WeightsError(f"{path} has a corrupt safetensors header: {name} does not fill bytes {begin} to {end}.")
-        if start + end > size:
-            raise WeightsError(f"{path} is truncated: {name} ends at byte {start + end}, the file at byte {size}.")
-        tensors[name] = LazyTensor(shape, dtype.name, raw_reader(path, dtype, shape, start + begin))
+    for name in file.offset_keys():
+        header = file.get_slice(name)
+        dtype = DTYPES.get(header.get_dtype())
+        if dtype is None:
+            raise WeightsError(f"{path}: {name} is of type {header.get_dtype()}; known are {', '.join(DTYPES)}.")
+        tensors[name] = LazyTensor(tuple(header.get_shape()), dtype.name, _reader(file, name, path))
     return tensors
 
 
-def raw_reader(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int) -> Callable[[], np.ndarray]:
-    """Return a function that reads an array of plain numbers, which begin at a byte of a file."""
-    count = prod(shape) * dtype.itemsize
-
+def _reader(file: Any, name: str, path: Path) -> Callable[[], np.ndarray]:
     def read() -> np.ndarray:
-        if not count:
-            return np.empty(shape, dtype)
         try:
-            raw = np.memmap(path, np.uint8, mode="c", offset=offset, shape=(count,))
-        except ValueError:
-            raise WeightsError(f"{path} ended while it was read: it has no {count} bytes at {offset}.") from None
-        array = np.asarray(raw).view(dtype).reshape(shape)
-        return array if offset % dtype.itemsize == 0 else array.copy()
+            array: np.ndarray = file.get_tensor(name)
+        except (SafetensorError, OSError) as error:
+            raise WeightsError(f"{path} ended or changed while it was read: {name}: {error}") from None
+        return array
 
     return read
 
@@ -145,8 +124,6 @@ def open_torch_files(paths: Iterable[Path]) -> Tensors:
 
 def save_safetensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays as a safetensors file, atomically."""
-    from safetensors.numpy import save_file
-
     with replacing(path) as temporary:
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary, {"format": "pt"})
 
