@@ -152,7 +152,7 @@ def engine(precision: str) -> Start:
 
 def engine_int8(model: Path, cache: Path) -> None:
     """Find the engine's ranges on the sentences that the peers' are found on."""
-    from distilbert.core.runner import Batch
+    from distilbert.core.runner_protocol import Batch
 
     folder = engine_folder(cache)
     if folder.is_dir():

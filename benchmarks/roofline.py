@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from distilbert import DistilBertConfig, DistilBertForSequenceClassification
-from distilbert.core.runner import Batch, Runner
+from distilbert.core.runner_protocol import Batch, Runner
 
 from . import common, peer_report
 from .contestants import engine_module, is_installed

@@ -30,14 +30,14 @@ def test_options_are_set_and_restored_even_after_an_error(monkeypatch: pytest.Mo
 
     with pytest.raises(KeyError):
         step()
-    assert dict(calls) == allocator._usual
+    assert dict(calls) == allocator._outside_loop
 
 
 def test_what_the_engine_keeps_outlives_a_training(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[int, int]] = []
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setattr(ctypes, "CDLL", recorded(calls))
-    monkeypatch.setattr(allocator, "_usual", dict(allocator._usual))
+    monkeypatch.setattr(allocator, "_outside_loop", dict(allocator._outside_loop))
     keep_buffers()
     assert dict(calls) == KEPT
     with reusing_memory():
@@ -49,7 +49,7 @@ def test_what_the_engine_keeps_outlives_a_training(monkeypatch: pytest.MonkeyPat
 def test_nothing_is_touched_elsewhere(monkeypatch: pytest.MonkeyPatch, platform: str) -> None:
     calls: list[tuple[int, int]] = []
     monkeypatch.setattr(ctypes, "CDLL", recorded(calls))
-    with reusing_memory(wanted=False):
+    with reusing_memory(enabled=False):
         pass
     monkeypatch.setattr(sys, "platform", platform)
     with reusing_memory():

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from distilbert.core.errors import InputError, WeightsError
-from distilbert.core.runner import Batch, Runner
+from distilbert.core.runner_protocol import Batch, Runner
 from distilbert.engine import gate
 from distilbert.engine.gate import GateError, Outcome, find_quantization
 from distilbert.engine.precision import has_int8

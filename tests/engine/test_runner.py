@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from distilbert import DistilBertConfig, InputError
-from distilbert.core.runner import Batch
+from distilbert.core.runner_protocol import Batch
 from distilbert.core.schema import HEADS
 from distilbert.engine import precision as precisions
 from distilbert.engine import runner as module

@@ -12,7 +12,7 @@ import torch
 
 from distilbert import AutoTokenizer, DistilBertConfig
 from distilbert.core.errors import InputError
-from distilbert.core.runner import Batch
+from distilbert.core.runner_protocol import Batch
 from distilbert.core.schema import HEADS
 from distilbert.exporting import comparison
 from distilbert.exporting.export import export

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from distilbert.core.errors import InputError, ModelNotFoundError, WeightsError
-from distilbert.core.runner import Batch
+from distilbert.core.runner_protocol import Batch
 from distilbert.exporting.runners import ExportedRunner, load_exported
 from distilbert.tasks import pipeline
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distilbert import DistilBertConfig, InputError
-from distilbert.core.runner import Batch
+from distilbert.core.runner_protocol import Batch
 from distilbert.models.pytorch import DistilBertModel, attention, modeling
 from distilbert.models.pytorch.packing import FEW_SCORES, Packing, attend_packed
 from distilbert.models.pytorch.runner import CudaRunner, PrepackedLinear, PytorchRunner, make_runner, prepack

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from distilbert import installed_models, pipeline
-from distilbert.core.runner import Batch
+from distilbert.core.runner_protocol import Batch
 from distilbert.engine.precision import available
 from distilbert.tasks.batching import cut_batches
 from tests.real.data import sentences

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from distilbert.core.config import DistilBertConfig
 from distilbert.core.errors import InputError
-from distilbert.core.runner import Batch
+from distilbert.core.runner_protocol import Batch
 from distilbert.core.schema import HEADS, Head
 from distilbert.tasks.batching import BATCH_TOKENS, IN_FLIGHT, Work, cut_batches, default_batch_tokens, run_works
 

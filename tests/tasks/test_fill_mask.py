@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from distilbert.core.errors import InputError
-from distilbert.core.runner import Batch
+from distilbert.core.runner_protocol import Batch
 from distilbert.tasks.scores import softmax
 
 TEXT = "The [MASK] of Paris is [MASK]."

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from distilbert.core.errors import InputError
-from distilbert.core.runner import Batch
+from distilbert.core.runner_protocol import Batch
 from distilbert.tasks.scores import softmax
 from distilbert.tasks.windows import add_special
 from tests.behaviour.cases import LONG

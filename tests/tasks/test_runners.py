@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from distilbert import AutoModelForSequenceClassification, EngineRunner, InputError, pipeline
-from distilbert.core.runner import Batch
+from distilbert.core.runner_protocol import Batch
 from distilbert.engine import precision as precisions
 from distilbert.engine.quantization import Quantization, calibrate
 from distilbert.models.pytorch.runner import PytorchRunner

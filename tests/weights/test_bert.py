@@ -25,7 +25,8 @@ from distilbert import (
     WeightsMismatchError,
     convert,
 )
-from distilbert.weights.bert import LAYER_MODULES, MODULES
+from distilbert.core.schema import HEADS, PREFIX, tensor_shapes
+from distilbert.weights.bert import bert_name, distilbert_name
 from tests.tiny import tiny_inputs
 
 INPUTS = tiny_inputs()
@@ -36,16 +37,42 @@ def save_bert(folder: Path, architecture: str = "BertModel", **changes: Any) -> 
     torch.manual_seed(0)
     config = transformers.BertConfig(
         vocab_size=97, hidden_size=24, num_attention_heads=3, num_hidden_layers=3, intermediate_size=40,
-        max_position_embeddings=23, num_labels=5, initializer_range=0.3, **changes,
+        max_position_embeddings=23, initializer_range=0.3, **({"num_labels": 5} | changes),
     )  # fmt: skip
     model = getattr(transformers, architecture)(config).eval()
     model.save_pretrained(folder)
     return model
 
 
-def test_the_table_runs_both_ways() -> None:
-    for table in (LAYER_MODULES, {k: v for k, v in MODULES.items() if k != "cls.predictions"}):
-        assert len(set(table.values())) == len(table)
+@pytest.mark.parametrize(
+    ("architecture", "head"),
+    [
+        ("BertModel", ""),
+        ("BertForMaskedLM", "ForMaskedLM"),
+        ("BertForTokenClassification", "ForTokenClassification"),
+        ("BertForQuestionAnswering", "ForQuestionAnswering"),
+    ],
+)
+def test_names_are_translated_both_ways(tmp_path: Path, architecture: str, head: str) -> None:
+    bert = {name.removeprefix("bert.") for name in save_bert(tmp_path, architecture, num_labels=2).state_dict()}
+    config = AutoConfig.from_pretrained(tmp_path)
+    distilbert = {name.removeprefix(PREFIX) for name in tensor_shapes(config, HEADS[head])}
+    for name in distilbert:
+        other = bert_name(name)
+        assert other in bert, name
+        assert distilbert_name(other) == name
+    translated = {distilbert_name(name) for name in bert}
+    assert translated - {None} == distilbert
+    without = {name for name in bert if distilbert_name(name) is None}
+    assert all(name.startswith(("pooler.", "embeddings.token_type_embeddings.")) for name in without)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "pooler.dense.weight", "encoder.layer.0.weight", "transformer.layer.x.ffn.lin1.bias"]
+)
+def test_names_without_a_counterpart(name: str) -> None:
+    assert distilbert_name(name) is None
+    assert bert_name(name) is None
 
 
 def test_hidden_states_are_equal(tmp_path: Path) -> None:
@@ -59,7 +86,7 @@ def test_hidden_states_are_equal(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("architecture", ["BertForMaskedLM", "BertForPreTraining"])
-def test_the_masked_lm_head_is_taken_over(tmp_path: Path, architecture: str) -> None:
+def test_the_masked_lm_head_is_converted(tmp_path: Path, architecture: str) -> None:
     bert = save_bert(tmp_path, architecture)
     theirs = bert(**INPUTS)
     logits = theirs.logits if architecture == "BertForMaskedLM" else theirs.prediction_logits
@@ -67,7 +94,7 @@ def test_the_masked_lm_head_is_taken_over(tmp_path: Path, architecture: str) -> 
     torch.testing.assert_close(ours[REAL], logits[REAL], rtol=0, atol=2e-5)
 
 
-def test_the_tagging_head_is_taken_over(tmp_path: Path) -> None:
+def test_the_tagging_head_is_converted(tmp_path: Path) -> None:
     bert = save_bert(tmp_path, "BertForTokenClassification")
     ours = AutoModelForTokenClassification.from_pretrained(tmp_path)(**INPUTS).logits
     torch.testing.assert_close(ours[REAL], bert(**INPUTS).logits[REAL], rtol=0, atol=1e-5)
@@ -127,6 +154,15 @@ def test_a_tensor_without_a_place(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(WeightsMismatchError, match=r"no place for \(1\):\n  encoder\.layer\.0\.extra\.weight"):
         AutoModel.from_pretrained(tmp_path)
+
+
+def test_a_missing_tensor_is_named_as_in_the_file(tmp_path: Path) -> None:
+    bert = save_bert(tmp_path, "BertForMaskedLM")
+    kept = {name: tensor for name, tensor in bert.state_dict().items() if "layer.1.attention.self.query" not in name}
+    torch.save(kept, tmp_path / "pytorch_model.bin")
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(WeightsMismatchError, match="in the file: bert.encoder.layer.1.attention.self.query.bias"):
+        AutoModelForMaskedLM.from_pretrained(tmp_path)
 
 
 def test_convert_writes_what_loading_sees(tmp_path: Path) -> None:

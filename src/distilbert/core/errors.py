@@ -1,8 +1,26 @@
 """Every exception that distilbert raises on purpose, in one tree.
 
-Each class also derives from the built-in that a caller would expect (``ValueError``, ``OSError``, ...), so code
-written for other libraries keeps catching what it caught. Messages say what was given, what was expected and what
-to do next.
+::
+
+    DistilBertError
+    |-- ConfigError                   (ValueError)       a field of a configuration
+    |-- InputError                    (ValueError)       text, ids or tensors
+    |-- TokenizerError                (ValueError)       files or options of a tokenizer
+    |-- UnknownArgumentError          (TypeError)        a keyword that does not exist
+    |-- ModelNotFoundError            (OSError)          a folder or name without a model
+    |-- UnsupportedArchitectureError  (ValueError)       a model that is no DistilBERT
+    |-- WeightsError                  (OSError)          a weights file that cannot be read
+    |-- WeightsMismatchError          (RuntimeError)     tensors that do not fit the model
+    |-- MissingExtraError             (ImportError)      a library that is not installed
+    |-- DeviceError                   (RuntimeError)     a device that is not there
+    |-- DataError                     (ValueError)       a data file
+    |-- TrainingError                 (ArithmeticError)  a loss that is not finite
+    |-- ExportError                   (ArithmeticError)  an export that computes something else
+    |-- UsageError                    (ValueError)       a command line
+    `-- CheckpointError               (OSError)          a checkpoint that cannot be written
+
+Each class also derives from the built-in exception in parentheses, so code that catches the built-in goes on working.
+A message says what was given, what was expected, and what to do.
 """
 
 from __future__ import annotations
@@ -28,11 +46,11 @@ class TokenizerError(DistilBertError, ValueError):
 
 
 class UnknownArgumentError(DistilBertError, TypeError):
-    """A keyword that no parameter is named after."""
+    """A keyword argument that does not exist; the message names the nearest one that does."""
 
 
 class ModelNotFoundError(DistilBertError, OSError):
-    """A name is neither a folder with a model in it nor a model that could be fetched."""
+    """A name is neither a folder with a model in it, nor an installed model, nor one that could be downloaded."""
 
 
 class UnsupportedArchitectureError(DistilBertError, ValueError):
@@ -44,7 +62,7 @@ class WeightsError(DistilBertError, OSError):
 
 
 class WeightsMismatchError(DistilBertError, RuntimeError):
-    """The tensors of a file are not those of the model: some are missing, left over, or have another shape."""
+    """The tensors of a file are not those of the model: some are missing, left over, or of another shape."""
 
 
 class MissingExtraError(DistilBertError, ImportError):
@@ -64,7 +82,7 @@ class TrainingError(DistilBertError, ArithmeticError):
 
 
 class ExportError(DistilBertError, ArithmeticError):
-    """What was exported computes something else than the model, by more than its precision allows."""
+    """An exported file and its model disagree by more than the precision of the export allows."""
 
 
 class UsageError(DistilBertError, ValueError):
@@ -81,15 +99,15 @@ def suggest(name: str, known: Iterable[str]) -> str:
     return f" Did you mean {near[0]!r}?" if near else ""
 
 
-def reject_unknown(given: Iterable[str], known: Iterable[str], where: str) -> None:
-    """Raise :class:`UnknownArgumentError` if ``given`` holds a name that is not in ``known``.
+def reject_unknown(names: Iterable[str], known: Iterable[str], where: str) -> None:
+    """Raise :class:`UnknownArgumentError` if a name is not in ``known``.
 
     Args:
-        given: the keyword names that a caller passed.
-        known: the names that ``where`` understands.
-        where: what the arguments were given to, as it should stand in the message.
+        names: the keyword arguments that a caller passed.
+        known: the arguments that exist.
+        where: the function or class that was called, for the message.
     """
     known = list(known)
-    for name in given:
+    for name in names:
         if name not in known:
             raise UnknownArgumentError(f"{where} got an unknown argument {name!r}.{suggest(name, known)}")

@@ -9,7 +9,7 @@ from .errors import MissingExtraError
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Import ``module``; if it is not installed, raise an error that names the extra which brings it.
+    """Import ``module``; if it is not installed, raise an error that names the extra to install.
 
     Args:
         module: dotted module name, such as ``"torch"``.

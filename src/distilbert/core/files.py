@@ -1,4 +1,4 @@
-"""Writing files so that a reader sees the old content or the new one, never half of it."""
+"""Writing files atomically: a reader sees the old content or the new one, never half of it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .errors import ConfigError, InputError, ModelNotFoundError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside ``path``; on success it is renamed to ``path``, on an error it is removed."""
+    """Yield a temporary path beside ``path``. It is renamed to ``path`` on success and removed on an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     os.close(handle)
@@ -45,7 +45,7 @@ def output_folder(path: str | os.PathLike[str]) -> Path:
     """Create ``path`` as a folder if needed.
 
     Raises:
-        InputError: a file stands at that path.
+        InputError: there is a file at that path.
     """
     folder = Path(path)
     if folder.exists() and not folder.is_dir():

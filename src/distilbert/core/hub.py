@@ -1,4 +1,4 @@
-"""Names to folders: a local folder as it is, an installed model, else the hub. The only file that may go online."""
+"""Find the folder of a model: a local folder, an installed package, or the hub. Only this file opens a connection."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PATTERNS: dict[Kind, list[str]] = {
     "tokenizer": ["config.json", *TOKENIZER_FILES],
     "model": ["config.json", "model*.safetensors", "model.safetensors.index.json", "quantization.safetensors"],
 }
-OLDER_WEIGHTS = (  # fetched one after the other, until one is there
+OLDER_WEIGHTS = (  # tried in this order until one exists
     ["pytorch_model*.bin", "pytorch_model.bin.index.json"],
     ["tf_model*.h5", "tf_model.h5.index.json"],
     ["flax_model*.msgpack", "flax_model.msgpack.index.json"],
@@ -37,35 +37,35 @@ def resolve(
     force_download: bool = False,
     subfolder: str = "",
 ) -> Path:
-    """Return the folder that holds a model, after fetching what is not in the cache.
+    """Return the folder that holds a model, after downloading what is not in the cache.
 
     A folder of that path comes first, then a model that is installed as a package, then the hub.
 
     Args:
         name_or_path: a folder, the name of an installed model, or a name on the hub such as ``"user/model"``.
-        kind: which files are needed.
+        kind: which files are needed: those of a model, its configuration alone, or its tokenizer.
         cache_dir: where downloads are kept; the hub library's default otherwise.
         revision: branch, tag or commit.
-        token: access token, True for the one stored on this machine, False for none.
+        token: an access token, True for the one stored on this machine, or False for none.
         local_files_only: use the cache only; so does ``HF_HUB_OFFLINE=1`` or ``TRANSFORMERS_OFFLINE=1``.
-        force_download: fetch again what the cache has.
+        force_download: download again what is in the cache.
         subfolder: folder inside the model's.
 
     Raises:
-        ModelNotFoundError: neither a folder nor a model that is installed or could be fetched; the message says what
-            was tried.
+        ModelNotFoundError: there is no such folder or installed model, and the hub has none or cannot be reached. The
+            message says what was tried.
     """
     name = os.fspath(name_or_path)
     folder = Path(name).expanduser()
     if folder.exists() and not folder.is_dir():
         raise ModelNotFoundError(f"{folder} is a file; a model is a folder with config.json and weights in it.")
-    found = folder if folder.is_dir() else installed.find_installed(name)
-    if found is not None:
-        if not (found / subfolder).is_dir():
-            raise ModelNotFoundError(f"{found} has no folder {subfolder!r} in it.")
-        return found / subfolder
+    local = folder if folder.is_dir() else installed.find_installed(name)
+    if local is not None:
+        if not (local / subfolder).is_dir():
+            raise ModelNotFoundError(f"{local} has no folder {subfolder!r} in it.")
+        return local / subfolder
     if not _could_be_hub_name(name):
-        raise ModelNotFoundError(f"There is no folder {folder}{_nearby(folder)}.")
+        raise ModelNotFoundError(f"There is no folder {folder}{_siblings(folder)}.")
     offline = local_files_only or any(os.environ.get(v, "").upper() in ("1", "TRUE", "YES", "ON") for v in ONLINE_OFF)
     options: dict[str, Any] = {
         "cache_dir": cache_dir,
@@ -119,12 +119,12 @@ def _download(name: str, patterns: list[str], options: dict[str, Any]) -> Path:
 
     try:
         return Path(snapshot_download(name, allow_patterns=patterns, **options))
-    except Exception as error:  # network, rights, absent names: the hub library raises a different kind for each
+    except Exception as error:  # the hub library has many: for the network, for rights, for names that do not exist
         where = f" in {options['cache_dir']}" if options["cache_dir"] else ""
-        looked = f"the hub's cache{where} (offline)" if options["local_files_only"] else f"the hub and its cache{where}"
+        tried = f"the hub's cache{where} (offline)" if options["local_files_only"] else f"the hub and its cache{where}"
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelNotFoundError(
-            f"There is no model {name!r}: no folder of that name in {Path.cwd()}, no installed model, and {looked} "
+            f"There is no model {name!r}: no folder of that name in {Path.cwd()}, no installed model, and {tried} "
             f"gave: {reason}{installed.nearby(name)}"
         ) from error
 
@@ -137,10 +137,10 @@ def _could_be_hub_name(name: str) -> bool:
     return bool(name) and name.count("/") <= 1 and not name.startswith((".", "/", "~")) and "\\" not in name
 
 
-def _nearby(folder: Path) -> str:
-    """Say what stands in the nearest folder above that exists, to make a wrong path easy to see."""
-    above = next((parent for parent in folder.absolute().parents if parent.is_dir()), None)
-    if above is None:
+def _siblings(folder: Path) -> str:
+    """List what the nearest existing parent folder holds, so that a wrong path is easy to see."""
+    parent = next((parent for parent in folder.absolute().parents if parent.is_dir()), None)
+    if parent is None:
         return ""
-    names = sorted(path.name for path in above.iterdir())[:10]
-    return f"; {above} holds {', '.join(names) or 'nothing'}"
+    names = sorted(path.name for path in parent.iterdir())[:10]
+    return f"; {parent} holds {', '.join(names) or 'nothing'}"

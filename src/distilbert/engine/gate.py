@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..core.errors import DistilBertError, InputError
-from ..core.runner import Batch, Runner
+from ..core.runner_protocol import Batch, Runner
 from .model import PytorchModel
 from .precision import bf16_is_faster, has_int8
 from .quantization import Quantization, calibrate

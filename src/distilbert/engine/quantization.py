@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..core.errors import InputError, WeightsError
 from ..core.files import replacing
-from ..core.runner import Batch
+from ..core.runner_protocol import Batch
 from ..weights.folder import QUANTIZATION
 from .encoder import SITES
 from .model import PytorchModel

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from ..core.runner import Batch
+from ..core.runner_protocol import Batch
 from .model import PytorchModel
 from .quantization import Quantization
 from .runner import EngineRunner

@@ -12,7 +12,7 @@ from torch import nn
 from ..core.allocator import keep_buffers
 from ..core.config import DistilBertConfig
 from ..core.errors import InputError
-from ..core.runner import Batch, check_batch, name_outputs
+from ..core.runner_protocol import Batch, check_batch, name_outputs
 from ..core.schema import Head
 from .encoder import Encoder
 from .library import operations
@@ -79,7 +79,7 @@ class EngineRunner:
         return self.model.device
 
     def __call__(self, batch: Batch) -> dict[str, np.ndarray]:
-        """Run the model; see :class:`distilbert.core.runner.Runner`.
+        """Run the model; see :class:`distilbert.core.runner_protocol.Runner`.
 
         Raises:
             InputError: an id outside the vocabulary, a sequence that is too long, or an empty one to classify.

@@ -12,7 +12,7 @@ import numpy as np
 from ..core.config import DistilBertConfig
 from ..core.errors import InputError, suggest
 from ..core.files import read_config_file
-from ..core.runner import Batch, Runner, check_batch
+from ..core.runner_protocol import Batch, Runner, check_batch
 from ..core.schema import HEADS, Head, head_of
 from ..models.checkpoint import config_from_dict
 from .formats import PRECISIONS, Format, find_runner, present
@@ -47,7 +47,7 @@ class ExportedRunner:
         return self._head
 
     def __call__(self, batch: Batch) -> dict[str, np.ndarray]:
-        """Run the model; see :class:`distilbert.core.runner.Runner`.
+        """Run the model; see :class:`distilbert.core.runner_protocol.Runner`.
 
         Raises:
             InputError: an id outside the vocabulary, a sequence that is too long, or an empty one to classify.

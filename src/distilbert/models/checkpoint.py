@@ -55,6 +55,7 @@ class Checkpoint:
             head,
             where=self.folder,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
+            name_in_file=None if self.bert is None else bert.bert_name,
         )
         if matched.fresh:
             logger.warning(

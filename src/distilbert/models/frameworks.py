@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.errors import InputError
 from ..core.extras import require
-from ..core.runner import Runner
+from ..core.runner_protocol import Runner
 
 
 @dataclass(frozen=True)

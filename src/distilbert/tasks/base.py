@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from ..core.config import DistilBertConfig
 from ..core.errors import InputError, reject_unknown
-from ..core.runner import AsynchronousRunner, Runner
+from ..core.runner_protocol import AsynchronousRunner, Runner
 from ..core.schema import HEADS
 from .batching import Outputs, Work, default_batch_tokens, run_works
 from .checks import check_count

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import InputError
-from ..core.runner import AsynchronousRunner, Batch, Runner
+from ..core.runner_protocol import AsynchronousRunner, Batch, Runner
 
 BATCH_TOKENS = 2048
 IN_FLIGHT = 4  # batches that an asynchronous runner holds at a time
@@ -144,7 +144,7 @@ def split_outputs(outputs: Outputs, sizes: Sequence[int], runner: Runner) -> lis
         if len(array) != ends[-1]:
             raise InputError(
                 f"The runner {type(runner).__name__} returned {name!r} with {len(array)} rows for a batch of "
-                f"{len(sizes)} sequences; {ends[-1]} were expected. See distilbert.core.runner.Runner."
+                f"{len(sizes)} sequences; {ends[-1]} were expected. See distilbert.core.runner_protocol.Runner."
             )
     if not runner.head.per_token:
         return [{name: array[b] for name, array in outputs.items()} for b in range(len(sizes))]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..core.runner import Runner
+from ..core.runner_protocol import Runner
 from .batching import Work, run_works
 from .scores import largest, softmax
 

@@ -12,7 +12,7 @@ from ..core.config import DistilBertConfig
 from ..core.errors import InputError, UnsupportedArchitectureError
 from ..core.hub import resolve
 from ..core.installed import find_installed
-from ..core.runner import Runner
+from ..core.runner_protocol import Runner
 from ..core.schema import Head, head_of
 from ..models.frameworks import FRAMEWORKS, framework_of
 from .base import Task
@@ -51,7 +51,7 @@ def pipeline(
     Args:
         task: its name, such as ``"text-classification"``; None: what the model was made for.
         model: a folder, the name of an installed model or of one on the hub, a loaded model, or a
-            :class:`~distilbert.core.runner.Runner`; None: the default model of the task, where it is installed.
+            :class:`~distilbert.core.runner_protocol.Runner`; None: the default model of the task, if installed.
         config: a configuration, or where to read it, instead of the model's own.
         tokenizer: a tokenizer, or where to read it; by default it is read from where the model is.
         framework: what loads the model: ``"pt"`` (PyTorch), ``"tf"`` (Keras on TensorFlow) or ``"flax"`` (JAX).

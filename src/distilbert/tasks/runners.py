@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import InputError
-from ..core.runner import Runner
+from ..core.runner_protocol import Runner
 from ..models.frameworks import FRAMEWORKS, Framework
 
 RUNNERS = ("engine", "pytorch", "onnxruntime", "openvino")

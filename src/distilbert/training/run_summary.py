@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.files import write_json
-from ..core.runner import Batch
+from ..core.runner_protocol import Batch
 from ..models.pytorch import DistilBertForMaskedLM
 from ..models.pytorch.runner import PytorchRunner
 from .corpus.text_batches import MaskedText

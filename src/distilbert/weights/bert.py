@@ -1,8 +1,8 @@
 """A BERT is a DistilBERT: rename its tensors and add the embedding of segment 0 to every position.
 
-BERT (arXiv 1810.04805) adds a token-type embedding to each token; where all tokens belong to segment 0 that is one
-constant vector, which fits into the position embeddings without any change of the function computed. Its pooler and
-next-sentence head have no counterpart and are left out.
+BERT (arXiv 1810.04805) adds a token-type embedding to each token. Where all tokens belong to segment 0, that is one
+constant vector. It can be added to the position embeddings, and the model computes the same function. DistilBERT has
+no pooler and no next-sentence head, so these are left out.
 """
 
 from __future__ import annotations
@@ -14,11 +14,22 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import UnsupportedArchitectureError, WeightsMismatchError
-from ..core.schema import LAYER_NORM_EPS, Head
+from ..core.schema import LAYER_NORM_EPS, PREFIX, Head
 from .tensors import LazyTensor, Tensors
 
-# BERT's module -> DistilBERT's, in one reversible table; a layer's modules follow its number.
-LAYER_MODULES = {
+# BERT's name -> DistilBERT's: of modules, and of two tensors that BERT keeps in one module more. Read both ways.
+NAMES = {
+    "embeddings.word_embeddings": "embeddings.word_embeddings",
+    "embeddings.position_embeddings": "embeddings.position_embeddings",
+    "embeddings.LayerNorm": "embeddings.LayerNorm",
+    "cls.predictions.transform.dense": "vocab_transform",
+    "cls.predictions.transform.LayerNorm": "vocab_layer_norm",
+    "cls.predictions.decoder.weight": "vocab_projector.weight",
+    "cls.predictions.bias": "vocab_projector.bias",
+    "classifier": "classifier",
+    "qa_outputs": "qa_outputs",
+}
+LAYER_NAMES = {  # below "encoder.layer.N" in BERT and "transformer.layer.N" in DistilBERT
     "attention.self.query": "attention.q_lin",
     "attention.self.key": "attention.k_lin",
     "attention.self.value": "attention.v_lin",
@@ -28,22 +39,13 @@ LAYER_MODULES = {
     "output.dense": "ffn.lin2",
     "output.LayerNorm": "output_layer_norm",
 }
-MODULES = {
-    "embeddings.word_embeddings": "embeddings.word_embeddings",
-    "embeddings.position_embeddings": "embeddings.position_embeddings",
-    "embeddings.LayerNorm": "embeddings.LayerNorm",
-    "cls.predictions.transform.dense": "vocab_transform",
-    "cls.predictions.transform.LayerNorm": "vocab_layer_norm",
-    "cls.predictions.decoder": "vocab_projector",
-    "cls.predictions": "vocab_projector",  # its bias stands beside the decoder
-    "classifier": "classifier",
-    "qa_outputs": "qa_outputs",
-}
+BERT_PREFIX = "bert."
+SECOND_BIAS = "cls.predictions.decoder.bias"  # the same tensor as cls.predictions.bias; newer files hold both
 LEFT_OUT = re.compile(r"pooler\.|cls\.seq_relationship\.|.*position_ids$")
 SEGMENTS = "embeddings.token_type_embeddings.weight"
 POSITIONS = "embeddings.position_embeddings.weight"
 
-FIELDS = {
+CONFIG_FIELDS = {  # BERT's field -> DistilBERT's
     "vocab_size": "vocab_size",
     "max_position_embeddings": "max_position_embeddings",
     "num_hidden_layers": "n_layers",
@@ -63,7 +65,8 @@ FIELDS = {
     "dtype": "dtype",
     "_name_or_path": "_name_or_path",
 }
-# A head that can be taken over gives the same function; the others say why they cannot.
+# These heads compute the same function in both models, so they can be converted. The others cannot, for the reason
+# that stands beside them.
 EXACT_HEADS = {
     "BertModel": "",
     "BertForMaskedLM": "ForMaskedLM",
@@ -90,16 +93,51 @@ def config_from_bert(values: Mapping[str, Any]) -> dict[str, Any]:
         "is_decoder": (False, values.get("is_decoder", False)),
         "add_cross_attention": (False, values.get("add_cross_attention", False)),
     }
-    for field, (needed, given) in demands.items():
-        if given != needed:
+    for field, (required, value) in demands.items():
+        if value != required:
             raise UnsupportedArchitectureError(
-                f"This BERT has no DistilBERT twin: {field} is {given!r}, and DistilBERT has {needed!r}."
+                f"This BERT has no DistilBERT twin: {field} is {value!r}, and DistilBERT has {required!r}."
             )
     source = (values.get("architectures") or ["BertModel"])[0]
-    twin = {new: values[old] for old, new in FIELDS.items() if values.get(old) is not None}
+    twin = {new: values[old] for old, new in CONFIG_FIELDS.items() if values.get(old) is not None}
     if values.get("pad_token_id", 0) is None:
         twin["pad_token_id"] = None
     return twin | {"model_type": "distilbert", "architectures": [f"DistilBert{EXACT_HEADS.get(source) or 'Model'}"]}
+
+
+def distilbert_name(name: str) -> str | None:
+    """Return DistilBERT's name for a tensor of a BERT; None where DistilBERT has no such tensor.
+
+    Args:
+        name: BERT's name. The prefix ``bert.`` becomes ``distilbert.``; a name without it stays without.
+    """
+    if name.startswith(BERT_PREFIX):
+        inner = distilbert_name(name.removeprefix(BERT_PREFIX))
+        return inner and PREFIX + inner
+    if name == SECOND_BIAS:
+        name = "cls.predictions.bias"
+    return _translate(name, r"encoder\.layer\.(\d+)\.(.+)", "transformer", LAYER_NAMES, NAMES)
+
+
+def bert_name(name: str) -> str | None:
+    """Return BERT's name for a tensor of a DistilBERT; the inverse of :func:`distilbert_name`."""
+    if name.startswith(PREFIX):
+        inner = bert_name(name.removeprefix(PREFIX))
+        return inner and BERT_PREFIX + inner
+    layer_names, names = ({new: old for old, new in table.items()} for table in (LAYER_NAMES, NAMES))
+    return _translate(name, r"transformer\.layer\.(\d+)\.(.+)", "encoder", layer_names, names)
+
+
+def _translate(
+    name: str, layer_pattern: str, stack: str, layer_names: Mapping[str, str], names: Mapping[str, str]
+) -> str | None:
+    module, _, leaf = name.rpartition(".")
+    if layer := re.fullmatch(layer_pattern, module):
+        translated = layer_names.get(layer[2])
+        return f"{stack}.layer.{layer[1]}.{translated}.{leaf}" if translated else None
+    if name in names:
+        return names[name]
+    return f"{names[module]}.{leaf}" if module in names else None
 
 
 def tensors_from_bert(tensors: Tensors, architecture: str | None, head: Head | None) -> Tensors:
@@ -108,16 +146,16 @@ def tensors_from_bert(tensors: Tensors, architecture: str | None, head: Head | N
     Args:
         tensors: by BERT's names, with or without the ``bert.`` prefix.
         architecture: the BERT class that was saved, from its ``config.json``.
-        head: the head to load into; None for whichever the checkpoint has.
+        head: the head to load into; None for the one that the checkpoint has.
 
     Raises:
-        UnsupportedArchitectureError: the checkpoint has the head asked for, but DistilBERT's computes something else.
-        WeightsMismatchError: a tensor has no counterpart.
+        UnsupportedArchitectureError: the checkpoint has the requested head, but DistilBERT's computes something else.
+        WeightsMismatchError: DistilBERT has no such tensor.
     """
     if architecture in INEXACT_HEADS:
         if head is not None and architecture.removeprefix("Bert") == head.name:
             raise UnsupportedArchitectureError(
-                f"The head of {architecture} cannot be taken over: {INEXACT_HEADS[architecture]}. "
+                f"The head of {architecture} cannot be converted: {INEXACT_HEADS[architecture]}. "
                 "Convert the encoder alone (distilbert convert --head none) and fine-tune a new head on it."
             )
         tensors = {n: t for n, t in tensors.items() if not n.startswith(("classifier.", "qa_outputs."))}
@@ -125,19 +163,17 @@ def tensors_from_bert(tensors: Tensors, architecture: str | None, head: Head | N
     segments: LazyTensor | None = None
     unknown = []
     for name, tensor in tensors.items():
-        name = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name.removeprefix("bert.")))
+        name = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name.removeprefix(BERT_PREFIX)))
         if LEFT_OUT.match(name):
             continue
         if name == SEGMENTS:
             segments = tensor
             continue
-        module, _, leaf = name.rpartition(".")
-        number = re.fullmatch(r"encoder\.layer\.(\d+)\.(.+)", module)
-        new = LAYER_MODULES.get(number[2]) if number else MODULES.get(module)
+        new = distilbert_name(name)
         if new is None:
             unknown.append(name)
         else:
-            renamed[f"transformer.layer.{number[1]}.{new}.{leaf}" if number else f"{new}.{leaf}"] = tensor
+            renamed[new] = tensor
     if unknown:
         listed = "\n".join(f"  {name}" for name in unknown)
         raise WeightsMismatchError(f"Tensors of a BERT that DistilBERT has no place for ({len(unknown)}):\n{listed}")

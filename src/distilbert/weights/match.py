@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..core.config import DistilBertConfig
@@ -16,7 +16,7 @@ LAYER = re.compile(r"(transformer\.layer\.)(\d+)(\..*)")
 
 @dataclass(frozen=True)
 class Matched:
-    """What was found for a model.
+    """The tensors of a file, sorted by what a model does with them.
 
     Attributes:
         tensors: name -> tensor of the model, without those that are tied to another.
@@ -46,9 +46,9 @@ def keep_layers(tensors: Tensors, layers: Sequence[int]) -> Tensors:
     Raises:
         ConfigError: a layer is not there, or none is given.
     """
-    there = {int(match[2]) for match in map(LAYER.search, tensors) if match}
-    if not layers or not set(layers) <= there:
-        raise ConfigError(f"layers must name some of {sorted(there)}, got {list(layers)}.")
+    present = {int(match[2]) for match in map(LAYER.search, tensors) if match}
+    if not layers or not set(layers) <= present:
+        raise ConfigError(f"layers must name some of {sorted(present)}, got {list(layers)}.")
     kept: Tensors = {}
     for name, tensor in tensors.items():
         match = LAYER.search(name)
@@ -62,7 +62,13 @@ def keep_layers(tensors: Tensors, layers: Sequence[int]) -> Tensors:
 
 
 def match(
-    tensors: Tensors, config: DistilBertConfig, head: Head, *, where: object, ignore_mismatched_sizes: bool = False
+    tensors: Tensors,
+    config: DistilBertConfig,
+    head: Head,
+    *,
+    where: object,
+    ignore_mismatched_sizes: bool = False,
+    name_in_file: Callable[[str], str | None] | None = None,
 ) -> Matched:
     """Find every tensor of a model among ``tensors``.
 
@@ -75,32 +81,35 @@ def match(
         head: of the model.
         where: the source, for messages.
         ignore_mismatched_sizes: head tensors of another shape are ``fresh`` instead of an error.
+        name_in_file: returns what the file calls a tensor, where the file has names of its own.
 
     Raises:
         WeightsMismatchError: lists all missing, left-over and misshapen tensors at once.
     """
     expected, shared = tensor_shapes(config, head), tied(config, head)
     prefix = PREFIX if head.name else ""
-    found = {name if _module(name) in HEAD_MODULES else prefix + name: tensor for name, tensor in tensors.items()}
+    available = {name if _module(name) in HEAD_MODULES else prefix + name: tensor for name, tensor in tensors.items()}
     for alias, original in shared.items():
-        copy = found.pop(alias, None)
+        copy = available.pop(alias, None)
         if copy is not None:
-            found.setdefault(original, copy)
+            available.setdefault(original, copy)
         del expected[alias]
     own = set(head_shapes(config, head))
-    present = {_module(name) for name in found}
+    present = {_module(name) for name in available}
     fresh = [name for name in expected if name in own and _module(name) not in present]
-    misshapen = [name for name in expected if name in found and found[name].shape != expected[name]]
+    misshapen = [name for name in expected if name in available and available[name].shape != expected[name]]
     if ignore_mismatched_sizes:
         fresh += [name for name in misshapen if name in own]
         misshapen = [name for name in misshapen if name not in own]
-    missing = [name for name in expected if name not in found and name not in fresh]
-    surplus = [name for name in found if name not in expected]
+    missing = [name for name in expected if name not in available and name not in fresh]
+    surplus = [name for name in available if name not in expected]
     dropped = [name for name in surplus if _module(name) in HEAD_MODULES]
     left_over = [name for name in surplus if name not in dropped]
     if missing or left_over or misshapen:
-        raise WeightsMismatchError(_report(found, expected, missing, left_over, misshapen, head, own, where))
-    return Matched({name: found[name] for name in expected if name not in fresh}, fresh, dropped)
+        raise WeightsMismatchError(
+            _report(available, expected, missing, left_over, misshapen, head, own, where, name_in_file)
+        )
+    return Matched({name: available[name] for name in expected if name not in fresh}, fresh, dropped)
 
 
 def _module(name: str) -> str:
@@ -108,7 +117,7 @@ def _module(name: str) -> str:
 
 
 def _report(
-    found: Tensors,
+    available: Tensors,
     expected: Shapes,
     missing: list[str],
     left_over: list[str],
@@ -116,15 +125,21 @@ def _report(
     head: Head,
     own: set[str],
     where: object,
+    name_in_file: Callable[[str], str | None] | None,
 ) -> str:
+    def line(name: str, detail: str) -> str:
+        original = name_in_file(name) if name_in_file else None
+        return f"  {name}{detail}" + (f" (in the file: {original})" if original else "")
+
     lines = [f"The weights of {where} do not fit {head.architecture} with this configuration."]
     if missing:
-        lines += [f"missing ({len(missing)}):", *(f"  {name} {expected[name]}" for name in missing)]
+        lines += [f"missing ({len(missing)}):", *(line(name, f" {expected[name]}") for name in missing)]
     if left_over:
-        lines += [f"left over ({len(left_over)}):", *(f"  {name} {found[name].shape}" for name in left_over)]
+        lines += [f"left over ({len(left_over)}):", *(line(name, f" {available[name].shape}") for name in left_over)]
     if misshapen:
         lines.append(f"wrong shape ({len(misshapen)}):")
-        lines += [f"  {name}: the file has {found[name].shape}, needed is {expected[name]}" for name in misshapen]
+        for name in misshapen:
+            lines.append(line(name, f": the file has {available[name].shape}, needed is {expected[name]}"))
     if misshapen and set(misshapen) <= own and not missing and not left_over:
         lines.append("ignore_mismatched_sizes=True starts these tensors of the head afresh.")
     return "\n".join(lines)

@@ -73,7 +73,7 @@ def open_safetensors(path: Path) -> Tensors:
         WeightsError: the file is truncated, its header is corrupt, or it holds a type that NumPy does not have.
     """
     try:
-        file = safe_open(path, framework="np", backend="pread")
+        file: Any = safe_open(path, framework="np", backend="pread")
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} is truncated, corrupt, or no safetensors file: {error}") from None
     tensors: Tensors = {}

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distilbert import InputError
-from distilbert.core.runner import Batch
+from distilbert.core.runner_protocol import Batch
 from distilbert.models.flax.runner import FlaxRunner, round_up
 from distilbert.models.pytorch.runner import PytorchRunner
 from tests.models.flax.tiny import close, flax_class, flax_model

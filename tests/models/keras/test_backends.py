@@ -11,7 +11,7 @@ JAX = """
 import sys, tempfile
 import keras
 import numpy as np
-from distilbert.core.runner import Batch
+from distilbert.core.runner_protocol import Batch
 from distilbert.models.keras.runner import KerasRunner
 from distilbert.models.pytorch.runner import PytorchRunner
 from tests.models.keras.twins import assert_close, assert_same, inputs, keras_class, labels, twin_of, eager

@@ -18,7 +18,7 @@ import tensorflow as tf
 device, = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(device, [tf.config.LogicalDeviceConfiguration()] * 2)
 import numpy as np
-from distilbert.core.runner import Batch
+from distilbert.core.runner_protocol import Batch
 from distilbert.models.keras.device import device_of, list_devices
 from distilbert.models.keras.runner import KerasRunner
 from tests.models.keras.twins import assert_close, keras_class, tiny_keras

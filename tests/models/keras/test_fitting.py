@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from distilbert import BatchEncoding, InputError, UnknownArgumentError
-from distilbert.core.runner import Batch
+from distilbert.core.runner_protocol import Batch
 from distilbert.core.schema import HEADS
 from distilbert.models.keras.runner import KerasRunner
 from distilbert.models.pytorch.runner import PytorchRunner

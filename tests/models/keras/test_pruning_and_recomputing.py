@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from distilbert import ConfigError, InputError
-from distilbert.core.runner import Batch
+from distilbert.core.runner_protocol import Batch
 from distilbert.models.keras.runner import KerasRunner
 from tests.models.keras.twins import (
     assert_close,

@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from distilbert.core.errors import ConfigError
-from distilbert.core.runner import Batch
+from distilbert.core.runner_protocol import Batch
 from distilbert.data.examples import Labels
 from distilbert.data.labelled import read_examples
 from distilbert.data.labels import collect_labels

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from distilbert import DistilBertConfig
 from distilbert.core.errors import DataError, InputError
-from distilbert.core.runner import Batch
+from distilbert.core.runner_protocol import Batch
 from distilbert.core.schema import HEADS
 from distilbert.data.examples import (
     MULTI,

@@ -13,7 +13,7 @@ from flax import nnx
 from jax import Array
 
 from ...core.config import DistilBertConfig
-from ...core.runner import Batch, check_batch, name_outputs
+from ...core.runner_protocol import Batch, check_batch, name_outputs
 from ...core.schema import Head
 from .checks import check_length
 from .device import pick_device
@@ -66,7 +66,7 @@ class FlaxRunner:
         return min(weight.devices(), key=lambda device: device.id)
 
     def __call__(self, batch: Batch) -> dict[str, np.ndarray]:
-        """Run the model; see :class:`distilbert.core.runner.Runner`.
+        """Run the model; see :class:`distilbert.core.runner_protocol.Runner`.
 
         Raises:
             InputError: an id outside the vocabulary, a sequence that is too long, or an empty one to classify.

@@ -13,7 +13,7 @@ from keras import ops
 
 from ...core.config import DistilBertConfig
 from ...core.errors import InputError
-from ...core.runner import Batch, check_batch, name_outputs
+from ...core.runner_protocol import Batch, check_batch, name_outputs
 from ...core.schema import Head
 from .device import copy_to, device_of, pick_device
 from .pretrained import TFDistilBertPreTrainedModel
@@ -52,7 +52,7 @@ class KerasRunner:
         return self.model.head_spec
 
     def __call__(self, batch: Batch) -> dict[str, np.ndarray]:
-        """Run the model; see :class:`distilbert.core.runner.Runner`.
+        """Run the model; see :class:`distilbert.core.runner_protocol.Runner`.
 
         Raises:
             InputError: an id outside the vocabulary, a sequence that is too long, or an empty one to classify.

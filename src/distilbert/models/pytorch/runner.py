@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core.config import DistilBertConfig
-from ...core.runner import Batch, check_batch, name_outputs
+from ...core.runner_protocol import Batch, check_batch, name_outputs
 from ...core.schema import Head
 from .device import Device, pick_device
 from .packing import Packing
@@ -54,7 +54,7 @@ class PytorchRunner:
         return self.model.device
 
     def __call__(self, batch: Batch) -> dict[str, np.ndarray]:
-        """Run the model; see :class:`distilbert.core.runner.Runner`.
+        """Run the model; see :class:`distilbert.core.runner_protocol.Runner`.
 
         Raises:
             InputError: an id outside the vocabulary, a sequence that is too long, or an empty one to classify.
@@ -87,7 +87,7 @@ class CudaRunner(PytorchRunner):
         return self.submit(batch)()
 
     def submit(self, batch: Batch) -> Callable[[], dict[str, np.ndarray]]:
-        """Queue a batch; see :class:`distilbert.core.runner.AsynchronousRunner`.
+        """Queue a batch; see :class:`distilbert.core.runner_protocol.AsynchronousRunner`.
 
         Raises:
             InputError: as :meth:`PytorchRunner.__call__`.

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ...core.config import DistilBertConfig
-from ...core.runner import Batch, Runner
+from ...core.runner_protocol import Batch, Runner
 from ...core.schema import Head
 from ...data.examples import MULTI, REGRESSION, Example, Labels
 from ...tasks import Task

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...core.config import DistilBertConfig
 from ...core.errors import DataError
-from ...core.runner import Batch
+from ...core.runner_protocol import Batch
 from ...core.schema import HEADS, Head
 from ...data.examples import (
     FINETUNE_TASKS,

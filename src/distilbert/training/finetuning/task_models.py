@@ -11,7 +11,7 @@ import torch
 
 from ...core.config import DistilBertConfig
 from ...core.errors import ConfigError
-from ...core.runner import Batch
+from ...core.runner_protocol import Batch
 from ...core.schema import HEADS, Head, head_of
 from ...data.examples import Labels, Unit
 from ...data.labels import labels_of_config
