@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from distilbert import DistilBertError, MissingExtraError
 from distilbert.core import errors
 from distilbert.core.extras import require
-from distilbert.core.files import output_folder, replacing, write_text
+from distilbert.core.files import output_folder, replacing, replacing_folder, write_text
 from distilbert.core.outputs import BaseModelOutput, MaskedLMOutput
 from distilbert.core.runner_protocol import Batch
 from distilbert.core.schema import HEADS, head_of, tensor_shapes, tied
@@ -107,6 +107,42 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     umask = os.umask(0)
     os.umask(umask)
     assert path.stat().st_mode & 0o777 == 0o666 & ~umask
+
+
+def test_a_folder_is_replaced_as_a_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = tmp_path / "folder"
+    with replacing_folder(folder) as new:
+        (new / "a").touch()
+    with replacing_folder(folder) as new:
+        (new / "b").touch()
+    assert [path.name for path in folder.iterdir()] == ["b"]
+
+    def interrupted() -> None:
+        with replacing_folder(folder) as new:
+            (new / "c").touch()
+            raise KeyboardInterrupt
+
+    def completed() -> None:
+        with replacing_folder(folder) as new:
+            (new / "c").touch()
+
+    renamed = []
+    rename = Path.rename
+
+    def fail_for_the_new_folder(self: Path, target: Path) -> Path:
+        renamed.append(self.name)
+        if self.name == "new":
+            raise OSError("the disk is gone")
+        return rename(self, target)
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    monkeypatch.setattr(Path, "rename", fail_for_the_new_folder)
+    with pytest.raises(OSError, match="the disk is gone"):
+        completed()
+    assert renamed == ["folder", "new", "old"]
+    assert [path.name for path in folder.iterdir()] == ["b"]
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
 def test_a_file_where_a_folder_should_be(tmp_path: Path) -> None:

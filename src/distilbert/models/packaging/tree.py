@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from pathlib import Path
 
 from ...core.errors import InputError
-from ...core.files import write_text
+from ...core.files import replacing_folder, write_text
 from ...core.installed import FOLDER
 from .distribution import Distribution, init_py, pyproject
 
@@ -20,9 +19,7 @@ def write_tree(path: Path, made: Distribution, model: Path) -> None:
     Raises:
         InputError: what stands at ``path`` holds files that the new tree does not have.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent) as folder:
-        new, old = Path(folder, "new"), Path(folder, "old")
+    with replacing_folder(path) as new:
         module = new / "src" / made.module
         shutil.copytree(model, module / FOLDER)
         write_text(module / "__init__.py", init_py(made))
@@ -32,13 +29,6 @@ def write_tree(path: Path, made: Distribution, model: Path) -> None:
             shutil.copyfile(model / name, new / name)
         if path.exists():
             _check_replaceable(path, new)
-            path.rename(old)
-        try:
-            new.rename(path)
-        except BaseException:
-            if old.exists():
-                old.rename(path)
-            raise
 
 
 def _check_replaceable(path: Path, new: Path) -> None:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ...core.errors import InputError
-from ...core.files import write_text
+from ...core.files import replacing_folder, write_text
 from ...engine.quantization import Quantization
 from ...models.packaging.contents import CARD, collect
 from ...weights.folder import QUANTIZATION
@@ -49,10 +47,7 @@ def write_quantized(source: Path, target: Path, quantization: Quantization) -> l
         TokenizerError: the model has no tokenizer, or not its own.
         WeightsError: a weight is not a finite number.
     """
-    target = target.resolve()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent) as folder:
-        new, old = Path(folder, "new"), Path(folder, "old")
+    with replacing_folder(target) as new:
         contents = collect(source, new, "keep")
         quantization.save(new)
         card = contents.card if contents.card is not None else f"# {prose(source.resolve().name)}\n"
@@ -60,14 +55,6 @@ def write_quantized(source: Path, target: Path, quantization: Quantization) -> l
         names = sorted(path.name for path in new.iterdir())
         if target.exists():
             _check_replaceable(target, names)
-            target.rename(old)
-        try:
-            new.rename(target)
-        except BaseException:
-            if old.exists():
-                old.rename(target)
-            raise
-        shutil.rmtree(old, ignore_errors=True)
     return names
 
 
