@@ -1,4 +1,4 @@
-"""A model folder: which files hold the weights, reading them, and writing them so that a crash leaves the old ones."""
+"""The weights of a model folder: which files hold them, reading, and writing that keeps the old files after a crash."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .msgpack import open_msgpack, save_msgpack
 from .tensors import Tensors, open_safetensors, open_torch_files, save_safetensors, save_torch_file
 
 SAFETENSORS = "model.safetensors"
-QUANTIZATION = "quantization.safetensors"  # beside the weights: what the engine needs to run them in int8
+QUANTIZATION = "quantization.safetensors"  # scales of int8 products, beside the weights
 TORCH = "pytorch_model.bin"
 H5 = "tf_model.h5"
 MSGPACK = "flax_model.msgpack"
@@ -30,13 +30,13 @@ def open_tensors(folder: Path, *, use_safetensors: bool | None = None) -> Tensor
 
     Args:
         folder: holds ``model.safetensors``, ``pytorch_model.bin``, ``tf_model.h5`` or ``flax_model.msgpack``, or the
-            shards that an index names; the first of these that is there is read.
-        use_safetensors: True or False to allow only that format or only the others; None prefers safetensors.
+            shards that an index names. The first format that exists, in this order, is read.
+        use_safetensors: True allows safetensors only, False the other formats only, None all of them.
 
     Raises:
-        ModelNotFoundError: there are no weights; the message says what is there.
+        ModelNotFoundError: there are no weights; the message lists the files that exist.
         WeightsError: a file is missing, truncated or corrupt.
-        UnsupportedArchitectureError: a file of TensorFlow or Flax is of neither a DistilBERT nor a BERT.
+        UnsupportedArchitectureError: a file of TensorFlow or Flax holds neither a DistilBERT nor a BERT.
         MissingExtraError: the library that reads the format is not installed.
     """
     for name in FORMATS:
@@ -45,10 +45,10 @@ def open_tensors(folder: Path, *, use_safetensors: bool | None = None) -> Tensor
         paths = _files(folder, name)
         if paths:
             return _OPEN[name](paths)
-    there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    files = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     raise ModelNotFoundError(
         f"There are no weights in {folder}: looked for {', '.join(FORMATS)}, alone or as shards with an index; "
-        f"found {', '.join(there) or 'nothing'}."
+        f"found {', '.join(files) or 'nothing'}."
     )
 
 
@@ -65,7 +65,7 @@ _OPEN: dict[str, Callable[[list[Path]], Tensors]] = {
 
 
 def _files(folder: Path, name: str) -> list[Path]:
-    """Return the files that hold the weights of the format of ``name``: one, its shards, or none."""
+    """Return the files that hold the weights in the format of ``name``: one file, its shards, or none."""
     single, index = folder / name, folder / f"{name}.index.json"
     if single.is_file():
         return [single]
@@ -89,8 +89,8 @@ def save_tensors(
     Args:
         folder: created if needed.
         arrays: name -> array.
-        max_shard_size: bytes, or text such as ``"200MB"``; more than that is split into shards with an index.
-        safe: safetensors; False writes ``pytorch_model.bin``.
+        max_shard_size: bytes, or text such as ``"200MB"``. Larger weights are split into shards with an index.
+        safe: write safetensors; False writes ``pytorch_model.bin``.
 
     Returns:
         The files written.
@@ -116,7 +116,7 @@ def save_tensors(
 
 
 def save_as(folder: Path, arrays: Mapping[str, np.ndarray], to: str, head: Head) -> list[Path]:
-    """Write the weights of a model folder in any of the four formats; TensorFlow's and Flax's are single files.
+    """Write the weights of a model folder in any of the four formats. TensorFlow's and Flax's are single files.
 
     Args:
         folder: created if needed.
@@ -128,7 +128,7 @@ def save_as(folder: Path, arrays: Mapping[str, np.ndarray], to: str, head: Head)
         The files written.
 
     Raises:
-        InputError: there is no such format, or it cannot hold these weights.
+        InputError: the format does not exist, or cannot hold these weights.
         MissingExtraError: the library that writes the format is not installed.
     """
     if to in (SAFETENSORS, TORCH):
@@ -145,7 +145,7 @@ def save_as(folder: Path, arrays: Mapping[str, np.ndarray], to: str, head: Head)
 
 
 def remove_weights(folder: Path, name: str, keep: Collection[str] = ()) -> None:
-    """Remove files of an earlier save in the format of ``name``: they would be read instead of, or beside, new ones."""
+    """Remove the files of an earlier save in the format of ``name``, so that they are not read with the new ones."""
     stem, suffix = name.rsplit(".", 1)
     own = re.compile(rf"{re.escape(stem)}(-\d{{5}}-of-\d{{5}})?\.{suffix}(\.index\.json)?")
     for path in folder.iterdir():

@@ -1,8 +1,9 @@
 """``tf_model.h5``: weights as the TensorFlow classes of transformers wrote them, in the HDF5 layout of Keras 2.
 
-A file holds one group a layer of the model, and in it the weights by their full names, which begin with the model's:
+A file holds one group for each layer of the model. The group holds the layer's weights by their full names, which
+begin with the model's name:
 ``distilbert/tf_distil_bert_for_masked_lm/distilbert/transformer/layer_._0/attention/q_lin/kernel:0``. Attributes list
-the layers, and the weights of each layer in order. A shard has no groups for layers and no name of the model:
+the layers, and the weights of each layer in order. A shard has no groups for layers and leaves out the model's name:
 ``distilbert/transformer/layer_._0/attention/q_lin/kernel:0``.
 """
 
@@ -24,9 +25,9 @@ from .leaves import TENSORFLOW, check_architecture, to_checkpoint, to_framework
 from .tensors import LazyTensor, Tensors
 
 BASE = "distilbert"
-KERAS_VERSION = "2.19.0"  # the one that transformers 4.57.6 wrote with
-ATTRIBUTE_LIMIT = 64512  # bytes that HDF5 has for an attribute beside its own header; Keras splits longer lists
-OWN_WEIGHT = f"{BASE}/embeddings/word_embeddings"  # made by transformers, not by Keras: "weight", not "embeddings"
+KERAS_VERSION = "2.19.0"  # what transformers 4.57.6 wrote
+ATTRIBUTE_LIMIT = 64512  # bytes of an HDF5 attribute without its header; Keras splits longer lists
+WORD_EMBEDDINGS = f"{BASE}/embeddings/word_embeddings"  # transformers' own layer: its weight is called "weight"
 NAMES, WEIGHTS = "layer_names", "weight_names"
 
 
@@ -34,8 +35,8 @@ def open_h5(paths: Sequence[Path]) -> Tensors:
     """Return the tensors of a ``tf_model.h5`` or of its shards, by their names in a checkpoint.
 
     Raises:
-        WeightsError: a file is truncated, corrupt, or HDF5 of another kind.
-        UnsupportedArchitectureError: the weights are of neither a DistilBERT nor a BERT.
+        WeightsError: a file is truncated, corrupt, or some other HDF5 file.
+        UnsupportedArchitectureError: the weights belong to neither a DistilBERT nor a BERT.
         MissingExtraError: h5py is not installed.
     """
     h5py = require("h5py", "keras")
@@ -43,14 +44,14 @@ def open_h5(paths: Sequence[Path]) -> Tensors:
     for path in paths:
         try:
             with h5py.File(path, "r") as file:
-                found = _datasets(h5py, file, path)
+                datasets = _datasets(h5py, file, path)
         except DistilBertError:
             raise
-        except Exception as error:  # h5py raises many kinds here, depending on where a file breaks
+        except Exception as error:  # h5py raises various kinds, depending on where a file is broken
             raise _broken(path, error) from None
-        for parts, tensor in found:
+        for parts, tensor in datasets:
             name, tensor = to_checkpoint(parts, tensor)
-            tensors.setdefault(name, tensor)  # a tied weight stands below each of its layers
+            tensors.setdefault(name, tensor)  # a tied weight is listed under each of its layers
     check_architecture(tensors, paths)
     return tensors
 
@@ -61,8 +62,8 @@ def _datasets(h5py: Any, file: Any, path: Path) -> list[tuple[list[str], LazyTen
             f"{path} is HDF5, but not weights as transformers wrote them: it has no list of layers, "
             f"and holds {', '.join(file) or 'nothing'}."
         )
-    outer = 2 if "keras_version" in file.attrs else 0  # the layer and the model; a shard leaves both out
-    found: list[tuple[list[str], LazyTensor]] = []
+    outer = 2 if "keras_version" in file.attrs else 0  # parts before the name: layer and model, none in a shard
+    datasets: list[tuple[list[str], LazyTensor]] = []
 
     def visit(name: str, item: Any) -> None:
         if not isinstance(item, h5py.Dataset):
@@ -72,10 +73,10 @@ def _datasets(h5py: Any, file: Any, path: Path) -> list[tuple[list[str], LazyTen
         parts = name.removesuffix(":0").split("/")
         # "mlm___cls" is the module "cls", and "layer_._0" is "layer.0"
         parts = [part.rpartition("___")[2].replace("_._", ".") for part in parts[outer:] or parts]
-        found.append((parts, LazyTensor(tuple(item.shape), item.dtype.name, _reader(path, name))))
+        datasets.append((parts, LazyTensor(tuple(item.shape), item.dtype.name, _reader(path, name))))
 
     file.visititems(visit)
-    return found
+    return datasets
 
 
 def _reader(path: Path, name: str) -> Callable[[], np.ndarray]:
@@ -95,15 +96,15 @@ def _broken(path: Path, error: Exception) -> WeightsError:
 
 
 def save_h5(path: Path, arrays: Mapping[str, np.ndarray], head: Head) -> None:
-    """Write ``tf_model.h5`` as ``TFDistilBert...`` of transformers 4.57.6 wrote and reads it, atomically.
+    """Write ``tf_model.h5`` in the layout of ``TFDistilBert...`` in transformers 4.57.6, atomically.
 
     Args:
         path: of the file.
-        arrays: name -> array, in checkpoint names and order; HDF5 has no bfloat16, which is written as float32.
-        head: the head they are for, which names the model in the file.
+        arrays: name -> array, in checkpoint names and order. HDF5 has no bfloat16: it is written as float32.
+        head: of the model; the file contains its name.
 
     Raises:
-        InputError: the masked-LM projection is not tied to the word embeddings, as it always is in TensorFlow.
+        InputError: the masked-LM projection is not tied to the word embeddings. TensorFlow always ties it.
         MissingExtraError: h5py is not installed.
     """
     if "vocab_projector.weight" in arrays:
@@ -116,7 +117,7 @@ def save_h5(path: Path, arrays: Mapping[str, np.ndarray], head: Head) -> None:
     model = f"tf_distil_bert_{words}"
     layers = _layers(arrays, head)
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-        _list(file, NAMES, list(layers))
+        _write_names(file, NAMES, list(layers))
         file.attrs["backend"], file.attrs["keras_version"] = b"tensorflow", KERAS_VERSION.encode()
         for layer, weights in layers.items():
             group = file.create_group(layer)
@@ -125,13 +126,13 @@ def save_h5(path: Path, arrays: Mapping[str, np.ndarray], head: Head) -> None:
             tied = [name for name in layers[BASE] if name.startswith(f"{BASE}/embeddings/")]
             tied = tied if layer == "vocab_projector" else []
             for name in tied:
-                group[f"{model}/{name}"] = file[f"{BASE}/{model}/{name}"]  # a link: the numbers stand there once
-            _list(group, WEIGHTS, [f"{model}/{name}" for name in [*weights, *tied]])
-        _list(file.create_group("top_level_model_weights"), WEIGHTS, [])
+                group[f"{model}/{name}"] = file[f"{BASE}/{model}/{name}"]  # a link to the same numbers
+            _write_names(group, WEIGHTS, [f"{model}/{name}" for name in [*weights, *tied]])
+        _write_names(file.create_group("top_level_model_weights"), WEIGHTS, [])
 
 
 def _layers(arrays: Mapping[str, np.ndarray], head: Head) -> dict[str, dict[str, np.ndarray]]:
-    """Return layer -> full name of a weight, without the model's -> its array, laid out as in TensorFlow."""
+    """Return layer -> name of a weight, without the model's name -> array, laid out as in TensorFlow."""
     layers: dict[str, dict[str, np.ndarray]] = {BASE: {}, **{module: {} for module in head.modules}}
     for name, array in arrays.items():
         name = name if head.name else PREFIX + name
@@ -139,17 +140,17 @@ def _layers(arrays: Mapping[str, np.ndarray], head: Head) -> dict[str, dict[str,
             array = array.astype(np.float32)
         parts, array = to_framework(name, array, TENSORFLOW)
         module = re.sub(r"/layer/(\d+)/", r"/layer_._\1/", "/".join(parts[:-1]))
-        leaf = "weight" if module == OWN_WEIGHT else parts[-1]
+        leaf = "weight" if module == WORD_EMBEDDINGS else parts[-1]
         layers.setdefault(parts[0], {})[f"{module}/{leaf}:0"] = array
     if head.modules and head.name != "ForMaskedLM":
-        # Keras numbers dropout layers; the encoder has one, and three a block. A listed layer is not reported missing.
+        # Keras numbers dropout layers: the encoder has one, and each block three. Listed, it is not reported missing.
         blocks = {match[1] for match in map(re.compile(r".*/layer_\._(\d+)/").match, layers[BASE]) if match}
         layers[f"dropout_{1 + 3 * len(blocks)}"] = {}
     return layers
 
 
-def _list(group: Any, name: str, entries: list[str]) -> None:
-    """Set an attribute to a list of names, in several parts where it is too long for one, as Keras does."""
+def _write_names(group: Any, name: str, entries: list[str]) -> None:
+    """Set an attribute to a list of names. A list that is too long is split into numbered attributes, as in Keras."""
     encoded = [entry.encode() for entry in entries]
     count = 1
     while any(part.nbytes > ATTRIBUTE_LIMIT for part in np.array_split(np.asarray(encoded), count)):

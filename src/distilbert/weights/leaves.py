@@ -1,4 +1,4 @@
-"""The rules between a checkpoint's names and those of TensorFlow and Flax; they need no table of tensors.
+"""How a checkpoint's tensors are called and laid out in TensorFlow and Flax: rules by kind of module.
 
 =========  ==========================  ==================  ==================
 module     checkpoint                  TensorFlow          Flax
@@ -32,11 +32,11 @@ FLAX: Leaves = {
     "norm": {"weight": "scale", "bias": "bias"},
 }
 TO_CHECKPOINT = {new: old for leaves in (TENSORFLOW, FLAX) for kind in leaves.values() for old, new in kind.items()}
-BASES = ("distilbert", "bert", "embeddings")  # the last: an encoder alone, as Flax saves it
+BASES = ("distilbert", "bert", "embeddings")  # "embeddings" where Flax saved a bare encoder
 
 
 def kind_of(module: str) -> str:
-    """Return whether a module, by its name in a checkpoint, is an ``embedding``, a ``norm`` or ``linear``."""
+    """Return the kind of a module, by its name in a checkpoint: ``"embedding"``, ``"norm"`` or ``"linear"``."""
     last = module.rpartition(".")[2]
     if last.endswith("_embeddings"):
         return "embedding"
@@ -44,7 +44,7 @@ def kind_of(module: str) -> str:
 
 
 def to_framework(name: str, array: np.ndarray, leaves: Leaves) -> tuple[list[str], np.ndarray]:
-    """Return where a tensor of a checkpoint stands in a framework, as modules and a leaf, and how it is laid out."""
+    """Return a checkpoint's tensor as a framework has it: its path (modules, then the leaf) and its array."""
     module, _, leaf = name.rpartition(".")
     kind = kind_of(module)
     flip = kind == "linear" and leaf == "weight"
@@ -52,21 +52,21 @@ def to_framework(name: str, array: np.ndarray, leaves: Leaves) -> tuple[list[str
 
 
 def to_checkpoint(path: Sequence[str], tensor: LazyTensor) -> tuple[str, LazyTensor]:
-    """Return a framework's tensor by its name in a checkpoint, laid out as there."""
+    """Return a framework's tensor as a checkpoint has it: its name and its array."""
     *modules, leaf = path
     flip = leaf == "kernel" and len(tensor.shape) == 2
     return ".".join([*modules, TO_CHECKPOINT.get(leaf, leaf)]), tensor.transposed() if flip else tensor
 
 
 def check_architecture(tensors: Tensors, paths: Collection[Path]) -> None:
-    """Raise an error that says what the files hold, if it is neither a DistilBERT nor a BERT.
+    """Check that files hold a DistilBERT or a BERT.
 
     Raises:
-        UnsupportedArchitectureError: no tensor belongs to either.
+        UnsupportedArchitectureError: no tensor belongs to either; the message names what the files hold.
     """
-    found = list(dict.fromkeys(name.partition(".")[0] for name in tensors))
-    if not set(found) & set(BASES):
+    modules = list(dict.fromkeys(name.partition(".")[0] for name in tensors))
+    if not set(modules) & set(BASES):
         raise UnsupportedArchitectureError(
-            f"{', '.join(map(str, paths))} holds {', '.join(found) or 'no tensors'}, "
+            f"{', '.join(map(str, paths))} holds {', '.join(modules) or 'no tensors'}, "
             "which is neither a DistilBERT ('distilbert') nor a BERT ('bert')."
         )

@@ -1,4 +1,4 @@
-"""From the names in a file to exactly the tensors of a model: every one there, none left over, every shape equal."""
+"""The strict check between a file and a model: every tensor present, none left over, every shape equal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Matched:
 
     Attributes:
         tensors: name -> tensor of the model, without those that are tied to another.
-        fresh: names of head tensors that the file lacks and that start from random numbers.
+        fresh: names of head tensors that the file lacks; they start from random numbers.
         dropped: names in the file that belong to another head.
     """
 
@@ -30,7 +30,7 @@ class Matched:
 
 
 def normalize(tensors: Tensors) -> Tensors:
-    """Return tensors by today's names without the ``distilbert.`` prefix: old LayerNorm names, stray buffers."""
+    """Return tensors without the ``distilbert.`` prefix, old LayerNorm names replaced, stray buffers removed."""
     normal: Tensors = {}
     for name, tensor in tensors.items():
         name = name.removeprefix(PREFIX)
@@ -41,10 +41,10 @@ def normalize(tensors: Tensors) -> Tensors:
 
 
 def keep_layers(tensors: Tensors, layers: Sequence[int]) -> Tensors:
-    """Return the tensors with only the given blocks, renumbered in the order given.
+    """Return the tensors with some of the blocks only, renumbered in the order of ``layers``.
 
     Raises:
-        ConfigError: a layer is not there, or none is given.
+        ConfigError: a layer does not exist, or ``layers`` is empty.
     """
     present = {int(match[2]) for match in map(LAYER.search, tensors) if match}
     if not layers or not set(layers) <= present:
@@ -72,15 +72,15 @@ def match(
 ) -> Matched:
     """Find every tensor of a model among ``tensors``.
 
-    A module of the head that is absent as a whole is allowed and comes back as ``fresh``; modules of other heads are
-    dropped. Anything else that does not fit is an error.
+    A module of the head may be absent as a whole: its tensors are then listed in ``fresh``. Modules of other heads are
+    dropped. Everything else that does not fit is an error.
 
     Args:
         tensors: normalized names, see :func:`normalize`.
         config: of the model.
         head: of the model.
-        where: the source, for messages.
-        ignore_mismatched_sizes: head tensors of another shape are ``fresh`` instead of an error.
+        where: the folder or file, for messages.
+        ignore_mismatched_sizes: list head tensors of another shape in ``fresh`` instead of raising an error.
         name_in_file: returns what the file calls a tensor, where the file has names of its own.
 
     Raises:

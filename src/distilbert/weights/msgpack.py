@@ -1,11 +1,12 @@
 """``flax_model.msgpack``: weights as the Flax classes of transformers wrote them.
 
-A file is one MessagePack map of maps, ``{"transformer": {"layer": {"0": {"ffn": {"lin1": {"kernel": array}}}}}}``; a
+A file is one MessagePack map of maps, ``{"transformer": {"layer": {"0": {"ffn": {"lin1": {"kernel": array}}}}}}``. A
 shard is one flat map with keys such as ``"transformer/layer/0/ffn/lin1/kernel"``. An array is an extension of type 1
-that holds ``[shape, name of the type, bytes]``; one of more than a gigabyte is a map of flat pieces. A value begins
-with a byte that says what it is, followed by its length (https://github.com/msgpack/msgpack/blob/master/spec.md). It
-is read and written here rather than through the ``msgpack`` package because that one needs the whole file in memory,
-where a walk from header to header finds where each array lies and can read them one at a time.
+that holds ``[shape, name of the type, bytes]``; an array of more than a gigabyte is a map of flat pieces. A value
+begins with a byte for its kind, followed by its length (https://github.com/msgpack/msgpack/blob/master/spec.md).
+
+The ``msgpack`` package needs the whole file in memory. The code here walks from header to header, notes where each
+array is, and reads them one at a time.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from ..core.files import replacing
 from .leaves import FLAX, check_architecture, to_checkpoint, to_framework
 from .tensors import DTYPES, LazyTensor, Tensors
 
-# First byte -> what follows. In the first table the byte itself holds the length (or value), counted from `first`.
+# The first byte of a value: in SHORT it holds the kind and the length (or value), counted from the first number. In
+# LONG it holds the kind, and as many bytes as the number says hold the length.
 SHORT = {"int": (0x00, 0x80), "map": (0x80, 0x90), "array": (0x90, 0xA0), "str": (0xA0, 0xC0)}
 LONG = {
     "bin": {0xC4: 1, 0xC5: 2, 0xC6: 4},
@@ -34,7 +36,7 @@ LONG = {
 }
 LONG_BY_BYTE = {byte: (kind, width) for kind, bytes_ in LONG.items() for byte, width in bytes_.items()}
 FALSE, TRUE, FIRST_FIXED_EXT, LAST_FIXED_EXT = 0xC2, 0xC3, 0xD4, 0xD8
-NDARRAY, SCALAR = 1, 3  # Flax's extension types with this payload; 2 is a complex number
+NDARRAY, SCALAR = 1, 3  # extension types of Flax; 2, a complex number, is not supported
 CHUNKED, PIECE_BYTES = "__msgpack_chunked_array__", 2**30
 DTYPES_BY_NAME = {dtype.name: dtype for dtype in DTYPES.values()}
 DEEPEST = 32
@@ -47,7 +49,7 @@ def open_msgpack(paths: Sequence[Path]) -> Tensors:
 
     Raises:
         WeightsError: a file is truncated, corrupt, or holds more than arrays.
-        UnsupportedArchitectureError: the weights are of neither a DistilBERT nor a BERT.
+        UnsupportedArchitectureError: the weights belong to neither a DistilBERT nor a BERT.
     """
     tensors: Tensors = {}
     for path in paths:
@@ -65,7 +67,7 @@ def open_msgpack(paths: Sequence[Path]) -> Tensors:
 
 
 def _value(file: BinaryIO, path: Path, depth: int = 0) -> Any:
-    """Read one value: a map, an integer, or where an array lies."""
+    """Read one value: a map, an integer, or the place of an array."""
     kind, length = _header(file)
     if kind == "map" and depth < DEEPEST:
         return {_text(file, *_header(file)): _value(file, path, depth + 1) for _ in range(length)}
@@ -77,7 +79,7 @@ def _value(file: BinaryIO, path: Path, depth: int = 0) -> Any:
 
 
 def _header(file: BinaryIO) -> tuple[str, int]:
-    """Read what comes next and its length, which for an integer is its value."""
+    """Read the kind and the length of the next value. The length of an integer is its value."""
     byte = _take(file, 1)[0]
     for kind, (first, beyond) in SHORT.items():
         if first <= byte < beyond:
@@ -89,24 +91,24 @@ def _header(file: BinaryIO) -> tuple[str, int]:
         return "ext", 2 ** (byte - FIRST_FIXED_EXT)
     if byte in (FALSE, TRUE):
         return "int", byte - FALSE
-    raise ValueError(f"byte 0x{byte:02x} at {file.tell() - 1} begins no value that weights have")
+    raise ValueError(f"byte 0x{byte:02x} at {file.tell() - 1} begins no value that a weights file can hold")
 
 
 def _take(file: BinaryIO, count: int) -> bytes:
-    taken = file.read(count)
-    if len(taken) < count:
+    data = file.read(count)
+    if len(data) < count:
         raise ValueError(f"it ends at byte {file.tell()}")
-    return taken
+    return data
 
 
 def _text(file: BinaryIO, kind: str, length: int) -> str:
     if kind not in ("str", "bin"):
-        raise ValueError(f"{kind} where a name belongs, at byte {file.tell()}")
+        raise ValueError(f"{kind} instead of a name at byte {file.tell()}")
     return _take(file, length).decode()
 
 
 def _array(file: BinaryIO, path: Path, code: int, end: int) -> LazyTensor:
-    """Read where the numbers of an array lie, and step over them."""
+    """Read the place of an array's numbers, and skip them."""
     if code not in (NDARRAY, SCALAR) or _header(file) != ("array", 3):
         raise ValueError(f"an extension of type {code} at byte {file.tell()} is no array")
     kind, dimensions = _header(file)
@@ -125,7 +127,7 @@ def _array(file: BinaryIO, path: Path, code: int, end: int) -> LazyTensor:
 
 
 def _reader(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...], offset: int) -> Callable[[], np.ndarray]:
-    """Return a function that reads an array of plain numbers, which begin at a byte of a file."""
+    """Return a function that reads an array whose numbers begin at ``offset`` bytes of a file."""
     count = prod(shape) * dtype.itemsize
 
     def read() -> np.ndarray:
@@ -155,7 +157,7 @@ def _leaves(tree: Tree, above: tuple[str, ...] = ()) -> Iterator[tuple[list[str]
 
 
 def _joined(value: Tree) -> LazyTensor:
-    """Return the array that stands in a file as flat pieces."""
+    """Return the array that a file holds as flat pieces."""
     shape = tuple(value["shape"][str(axis)] for axis in range(len(value["shape"])))
     pieces = [value["chunks"][str(number)] for number in range(len(value["chunks"]))]
     types = {piece.dtype for piece in pieces}
@@ -165,7 +167,7 @@ def _joined(value: Tree) -> LazyTensor:
 
 
 def save_msgpack(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write ``flax_model.msgpack`` as ``FlaxDistilBert...`` of transformers 4.57.6 wrote and reads it, atomically.
+    """Write ``flax_model.msgpack`` in the layout of ``FlaxDistilBert...`` in transformers 4.57.6, atomically.
 
     Args:
         path: of the file.
@@ -206,7 +208,7 @@ def _write(file: BinaryIO, value: Any) -> None:
 
 
 def _head(kind: str, length: int) -> bytes:
-    """Return the shortest bytes that begin a value of this kind and length."""
+    """Return the shortest header of a value of this kind and length."""
     if kind == "ext" and length in (1, 2, 4, 8, 16):
         return bytes([FIRST_FIXED_EXT + length.bit_length() - 1])
     first, beyond = SHORT.get(kind, (0, 0))

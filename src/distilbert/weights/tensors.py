@@ -33,7 +33,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
 
 @dataclass(frozen=True)
 class LazyTensor:
-    """A tensor that is still in its file.
+    """A tensor that has not been read from its file yet.
 
     Attributes:
         shape: its shape.
@@ -51,7 +51,7 @@ class LazyTensor:
         return prod(self.shape)
 
     def transposed(self) -> LazyTensor:
-        """Return the tensor with its axes in reverse order."""
+        """Return the tensor with its axes reversed."""
         return LazyTensor(self.shape[::-1], self.dtype, lambda: np.ascontiguousarray(self.read().T))
 
 
@@ -59,7 +59,7 @@ Tensors = dict[str, LazyTensor]
 
 
 def in_memory(array: np.ndarray) -> LazyTensor:
-    """Wrap an array that is already there."""
+    """Wrap an array that is in memory already."""
     return LazyTensor(array.shape, array.dtype.name, lambda: array)
 
 
@@ -98,7 +98,7 @@ def _reader(file: Any, name: str, path: Path) -> Callable[[], np.ndarray]:
 
 
 def open_torch_files(paths: Iterable[Path]) -> Tensors:
-    """Return the tensors of PyTorch pickles (``.bin``), read with ``weights_only`` so that no code in them runs.
+    """Return the tensors of PyTorch pickles (``.bin``), read with ``weights_only``: no code in them runs.
 
     Raises:
         WeightsError: a file is truncated or holds something other than tensors.
@@ -109,7 +109,7 @@ def open_torch_files(paths: Iterable[Path]) -> Tensors:
     for path in paths:
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # PyTorch raises many kinds here, depending on where a file breaks
+        except Exception as error:  # PyTorch raises various kinds, depending on where a file is broken
             reason = str(error).split("\n")[0]
             raise WeightsError(f"{path} is truncated, corrupt, or holds more than tensors: {reason}") from None
         if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
