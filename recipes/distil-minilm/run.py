@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from distilbert import DistillConfig, FinetuneConfig, PretrainConfig, distill, finetune, pretrain
-from distilbert.cli.training import Watch
+from distilbert.cli.training_progress import TrainingProgress
 
 HERE = Path(__file__).parent
 TRIPLE = {"ce": 5.0, "mlm": 2.0, "cos": 1.0}
@@ -51,9 +51,11 @@ def run(function: Any, config: Any) -> dict[str, Any]:
     """Run or finish a training run and return its summary."""
     summary = Path(config.output) / "summary.json"
     if not summary.is_file():
-        with Watch() as watch:
-            told = {"on_data": watch.data} if function is finetune else {"on_tokenized": watch.tokenized}
-            function(config, resume=True, on_record=watch.record, **told)
+        with TrainingProgress() as progress:
+            told = (
+                {"on_data": progress.show_data} if function is finetune else {"on_tokenized": progress.show_tokenized}
+            )
+            function(config, resume=True, on_record=progress.show_record, **told)
     return dict(json.loads(summary.read_text(encoding="utf-8")))
 
 

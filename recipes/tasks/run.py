@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from distilbert import FinetuneConfig, finetune
-from distilbert.cli.training import Watch
+from distilbert.cli.training_progress import TrainingProgress
 
 HERE = Path(__file__).parent
 MODELS = Path("models/tasks")
@@ -64,8 +64,8 @@ def run(config: FinetuneConfig) -> Record:
     """Run or finish a run and return its figures; of several seeds those of the median."""
     folder = Path(config.output)
     if not (folder / "summary.json").is_file():
-        with Watch() as watch:
-            finetune(config, resume=True, on_record=watch.record, on_data=watch.data)
+        with TrainingProgress() as progress:
+            finetune(config, resume=True, on_record=progress.show_record, on_data=progress.show_data)
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     models = summary["models"]
     figures = dict(models.get("student") or models["model"])

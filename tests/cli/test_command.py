@@ -135,7 +135,7 @@ def test_errors_of_the_system_are_one_message(cli: Command, monkeypatch: pytest.
     def refuse(*_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", "secret")
 
-    monkeypatch.setattr("distilbert.cli.job.load", refuse)
+    monkeypatch.setattr("distilbert.cli.run.steps.load", refuse)
     done = cli.run()
     assert (done.code, done.err) == (1, "distilbert: secret: Permission denied\n")
 

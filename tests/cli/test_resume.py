@@ -137,7 +137,7 @@ def test_an_existing_output_is_an_error_before_any_work(cli: Command) -> None:
     cli.write("out.jsonl", "mine")
     done = cli(*RUN)
     assert done.code == 2
-    assert "out.jsonl is there already" in done.err
+    assert "out.jsonl exists already" in done.err
     assert cli.read("out.jsonl") == "mine"
     assert cli(*RUN, "--overwrite").code == 0
     assert len(cli.read("out.jsonl").splitlines()) == 5

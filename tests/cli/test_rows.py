@@ -11,9 +11,9 @@ from . import fake
 from .helpers import Command
 
 BAD = {
-    "in.csv": ("text,n\none,1\ntwo\nthree,3\n", "in.csv:3: 1 cells, but the header names 2"),
-    "quote.csv": ('text,n\n"a\nb",1\n"x"y,2\nthree,3\n', "quote.csv:4: broken CSV"),
-    "in.tsv": ("text\tn\none\t1\ntwo\t2\t3\nthree\t3\n", "in.tsv:3: 3 cells"),
+    "in.csv": ("text,n\none,1\ntwo\nthree,3\n", "in.csv:3: this row has 1 field, but the header names 2: 'text', 'n'"),
+    "quote.csv": ('text,n\n"a\nb",1\n"x"y,2\nthree,3\n', "quote.csv:4: this row is broken as CSV"),
+    "in.tsv": ("text\tn\none\t1\ntwo\t2\t3\nthree\t3\n", "in.tsv:3: this row has 3 fields"),
     "in.jsonl": ('{"text": "one"}\n\n{"text": oops}\n{"text": "three"}\n', "in.jsonl:3: not JSON: Expecting value"),
     "kind.jsonl": ('{"text": "one"}\n7\n"three"\n', "kind.jsonl:2: an object or a text is expected, got 7"),
     "null.jsonl": (
@@ -65,13 +65,14 @@ def test_refused_rows_cost_no_answer_of_others(cli: Command) -> None:
     [
         ("in.json", '{"text": "x"}', "must hold an array"),
         ("in.json", '{"text": "x"}\n{"text": "y"}', "--format jsonl"),
-        ("in.json", "", "is not JSON"),
-        ("in.csv", "", "in.csv:1: a header"),
+        ("in.json", "", "in.json is empty"),
+        ("in.json", "[1,", "in.json:1: not JSON"),
+        ("in.csv", "", "in.csv is empty: a header"),
         ("in.csv", "a,a\n1,2\n", "'a' more than once"),
         ("in.parquet", "nonsense", "is not a parquet file"),
         ("in.txt.gz", "nonsense", "is broken as a .gz file"),
         ("in.jsonl.gz", gzip.compress(b'"one"\n' * 99)[:-12], "is broken as a .gz file"),
-        ("in.json.gz", gzip.compress(b'["one"]')[:-9], "is not JSON"),
+        ("in.json.gz", gzip.compress(b'["one"]')[:-9], "in.json.gz is broken as a .gz file"),
     ],
 )
 def test_broken_files(cli: Command, name: str, content: str | bytes, message: str) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from distilbert.cli import training
-from distilbert.cli.training import clock, describe_evaluation, describe_step
+from distilbert.cli import training_progress
+from distilbert.cli.training_progress import clock, describe_evaluation, describe_step
 from distilbert.training.distill_config import DistillConfig, PretrainConfig
 from tests.training.runs import evaluation_record, train_record
 from tests.training.tiny_run import options, settings, start, write_corpus, write_model
@@ -124,10 +124,10 @@ def test_lines_of_progress() -> None:
 
 
 def test_a_pipe_sees_a_line_a_record(capfd: pytest.CaptureFixture[str]) -> None:
-    with training.Watch() as watch:
-        watch.tokenized(1200, 34_000)
-        watch.record(train_record(10) | {"steps": 2000})
-        watch.record(evaluation_record(10) | {"teacher_perplexity": 11.0})
+    with training_progress.TrainingProgress() as progress:
+        progress.show_tokenized(1200, 34_000)
+        progress.show_record(train_record(10) | {"steps": 2000})
+        progress.show_record(evaluation_record(10) | {"teacher_perplexity": 11.0})
     lines = capfd.readouterr().err.splitlines()
     assert lines[0] == "tokenized 1,200 documents, 34,000 tokens"
     assert [line.split()[:2] for line in lines[1:]] == [["step", "10/2000,"], ["step", "10:"]]
@@ -142,14 +142,14 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_ctrl_c_says_how_to_go_on(cli: Command, prepared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = training.Watch.record
+    shown = training_progress.TrainingProgress.show_record
 
-    def stop(self: training.Watch, record: dict[str, Any]) -> None:
+    def stop(self: training_progress.TrainingProgress, record: dict[str, Any]) -> None:
         shown(self, record)
         if record["step"] == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(training.Watch, "record", stop)
+    monkeypatch.setattr(training_progress.TrainingProgress, "show_record", stop)
     values = settings(prepared, teacher=str(prepared / "teacher"), output=str(cli.folder / "run"))
     done: Done = cli("distill", *options(values))
     assert done.code == 130

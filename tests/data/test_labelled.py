@@ -168,7 +168,7 @@ def test_texts_without_labels(tmp_path: Path) -> None:
     assert read(MASK, write(tmp_path / "a.txt", "\n a b\r\n\nc\n")) == wanted
     assert texts(read(MASK, as_format(tmp_path / "a.csv", ROWS))) == [(text, None) for text, _ in ROWS]
     assert texts(read(MASK, write(tmp_path / "b.csv", "anything\na\n"))) == [("a", None)]
-    assert "needs columns, which a .txt file has not" in fault(TEXT, str(tmp_path / "a.txt"))
+    assert "needs columns, which a .txt file does not have" in fault(TEXT, str(tmp_path / "a.txt"))
 
 
 # Faults of files.
@@ -177,7 +177,7 @@ def test_texts_without_labels(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.tsv", "text\tlabel\na\tx\nb\n", ":3: this row has 1 fields, but the header names 2: 'text', 'label'. In"),
+        ("a.tsv", "text\tlabel\na\tx\nb\n", ":3: this row has 1 field, but the header names 2: 'text', 'label'. In"),
         ("a.csv", "text,label\na,x,y\n", ":2: this row has 3 fields, but the header names 2"),
         ("a.csv", 'text,label\na,x\n"b,y\n', ":3: this row is broken as CSV"),
         ("a.csv", "text,label,text\na,x,b\n", ":1: the header has 'text' more than once"),
@@ -188,11 +188,11 @@ def test_texts_without_labels(tmp_path: Path) -> None:
         ("a.json", " \n", "a.json is empty"),
         ("a.json", "[]", "a.json has no rows"),
         ("a.conll", "\n\n", "a.conll has no rows"),
-        ("a.jsonl", '{"text": "a", "label": 1}\n{"text"\n', ":2 is not JSON"),
-        ("a.jsonl", "[1]\n", ":1 must hold a JSON object, got [1] of type list"),
-        ("a.json", '{"text":\n"a",\n}', ":3 is not JSON"),
-        ("a.json", '{"text": "a", "label": 1}\n{"text"\n', ":2 is not JSON"),
-        ("a.json", "[5]", "item 1 must hold a JSON object, got 5"),
+        ("a.jsonl", '{"text": "a", "label": 1}\n{"text"\n', ":2: not JSON"),
+        ("a.jsonl", "[1]\n", ":1: a JSON object is expected, got [1] of type list"),
+        ("a.json", '{"text":\n"a",\n}', ":3: not JSON"),
+        ("a.json", '{"text": "a", "label": 1}\n{"text"\n', ":2: not JSON"),
+        ("a.json", "[5]", "item 1: a JSON object is expected, got 5"),
         ("a.tsv", "text\tlabel\n \tx\n", ":2 has an empty text under 'text'"),
         ("a.tsv", "premise\thypothesis\tlabel\na\t\tx\n", ":2 has an empty text under 'hypothesis'"),
         ("a.jsonl", '{"text": 5, "label": 1}', ":1 must hold a text under 'text', got 5 of type int"),
@@ -224,7 +224,7 @@ def test_sources_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "That folder has train.tsv." in fault(TEXT, "trian.tsv")
     assert "There is no folder 'nowhere' either" in fault(TEXT, "nowhere/a.tsv")
     (tmp_path / "folder").mkdir()
-    assert "no data set that 'datasets' saved" in fault(TEXT, "folder")
+    assert "is not a data set that 'datasets' saved" in fault(TEXT, "folder")
     with pytest.raises(DataError, match="at least one source"):
         read_examples(TEXT, [])
     assert "no labelled data for 'text-clasification', but for" in fault("text-clasification", "train.tsv")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from distilbert.core.errors import DataError
-from distilbert.data.columns import assign
+from distilbert.data.column_roles import assign
 
 TEXT, QA, CHOICE = "text-classification", "question-answering", "multiple-choice"
 

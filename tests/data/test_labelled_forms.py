@@ -236,10 +236,10 @@ def test_choices_in_a_cell_and_a_missing_context(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"label": 3}, "3 under 'label' is no choice. There are 3 choices: 0 to 2, or A to C."),
-        ({"label": -1}, "-1 under 'label' is no choice"),
-        ({"label": "3"}, "'3' under 'label' is no choice"),
-        ({"label": "D"}, "'D' under 'label' is no choice"),
+        ({"label": 3}, "3 under 'label' is not a choice. There are 3 choices: 0 to 2, or A to C."),
+        ({"label": -1}, "-1 under 'label' is not a choice"),
+        ({"label": "3"}, "'3' under 'label' is not a choice"),
+        ({"label": "D"}, "'D' under 'label' is not a choice"),
         ({"label": None}, "has nothing under 'label'"),
         ({"label": "1", "choices": ["1", "2"]}, "'1' under 'label' could mean several choices"),
         ({"label": "x", "choices": ["x", "x"]}, "'x' under 'label' could mean several choices"),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from distilbert.data.examples import MULTI, REGRESSION, SINGLE, Labels, QuestionExample, TextExample
-from distilbert.data.labelled import Reading, read_examples
+from distilbert.data.labelled import ExampleSet, read_examples
 from distilbert.data.labels import check_labels, class_counts, collect_labels
 from distilbert.text.fast import DistilBertTokenizerFast
 from distilbert.training.finetuning.encoded_examples import IGNORED, encode_examples
@@ -61,7 +61,7 @@ SETS: dict[str, tuple[str, list[str], list[int], dict[str, str], tuple[str, ...]
 }  # fmt: skip
 
 
-def read(name: str, file: str) -> Reading:
+def read(name: str, file: str) -> ExampleSet:
     path = FOLDER / name / file
     if not path.is_file():
         pytest.skip(f"the data set {name} is not at {path}")

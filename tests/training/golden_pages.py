@@ -20,7 +20,7 @@ import matplotlib
 import numpy as np
 from rich.console import Console
 
-from distilbert.cli.evaluation_view import show
+from distilbert.cli.evaluation_table import print_evaluation
 from distilbert.data.examples import SINGLE, Labels, TextExample
 from distilbert.training.evaluation.bootstrap import intervals
 from distilbert.training.evaluation.compare import Side, compare
@@ -155,7 +155,9 @@ def evaluation(kind: str, models: int) -> Evaluation:
 
 def printed(values: dict[str, Any]) -> str:
     file = io.StringIO()
-    show(values, Console(file=file, width=160, highlight=False, markup=False, emoji=False, color_system=None))
+    print_evaluation(
+        values, Console(file=file, width=160, highlight=False, markup=False, emoji=False, color_system=None)
+    )
     return "".join(f"{line.rstrip()}\n" for line in file.getvalue().splitlines())
 
 

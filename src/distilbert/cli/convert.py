@@ -1,4 +1,4 @@
-"""``distilbert convert``: a model folder from another one."""
+"""``distilbert convert``: makes a model folder from another one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .failures import OK
 EXAMPLE = "distilbert convert models/minilm models/minilm-half --layers 0,2,4"
 
 
-class To(StrEnum):
+class WeightsFormat(StrEnum):
     """Values of ``--to``."""
 
     safetensors = "safetensors"
@@ -22,14 +22,14 @@ class To(StrEnum):
     flax = "flax_model.msgpack"
 
 
-class Head(StrEnum):
+class HeadOption(StrEnum):
     """Values of ``--head``."""
 
     auto = "auto"
     none = "none"
 
 
-class Dtype(StrEnum):
+class WeightsDtype(StrEnum):
     """Values of ``--dtype``."""
 
     float32 = "float32"
@@ -46,46 +46,47 @@ def command(
     layers: Annotated[
         str | None, typer.Option(help="Blocks to keep, in this order: 0,2,4. Default: all.", show_default=False)
     ] = None,
-    head: Annotated[Head, typer.Option(help="auto keeps the head that the model has, none leaves it out.")] = Head.auto,
+    head: Annotated[
+        HeadOption, typer.Option(help="auto keeps the head that the model has, none leaves it out.")
+    ] = HeadOption.auto,
     dtype: Annotated[
-        Dtype | None, typer.Option(help="Type of the weights. Default: that of the model.", show_default=False)
+        WeightsDtype | None, typer.Option(help="Type of the weights. Default: that of the model.", show_default=False)
     ] = None,
-    to: Annotated[To, typer.Option(help="Format of the weights.")] = To.safetensors,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write over a model that is there.")] = False,
+    to: Annotated[WeightsFormat, typer.Option(help="Format of the weights.")] = WeightsFormat.safetensors,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write over a model that exists.")] = False,
 ) -> int:
     """Convert a model: BERT to DistilBERT, fewer layers, no head, another type or file format."""
-    kept = _layers(layers)
+    layer_numbers = _layer_numbers(layers)
     from pathlib import Path
 
     from ..models.convert import convert
 
     if (Path(output) / "config.json").exists() and not overwrite:
         raise UsageError(f"{output} holds a model already; name another folder, or write over it with --overwrite.")
-    made = convert(
+    converted = convert(
         model,
         output,
-        layers=kept,
+        layers=layer_numbers,
         head=head.value,
         dtype=dtype.value if dtype else None,
         to=to.value,
         overwrite=overwrite,
     )
-    print(
-        f"{made.architecture} of {made.n_layers} layers and {made.parameters:,} parameters, written to {made.folder}:"
-    )
-    for name in made.files:
+    summary = f"{converted.architecture} of {converted.n_layers} layers and {converted.parameters:,} parameters"
+    print(f"{summary}, written to {converted.folder}:")
+    for name in converted.files:
         print(f"  {name}")
-    if made.dropped:
-        print(f"left behind: {', '.join(made.dropped)}")
-    if not made.tokenizer:
+    if converted.dropped:
+        print(f"left behind: {', '.join(converted.dropped)}")
+    if not converted.tokenizer:
         print("no tokenizer was found beside the model, so none was written")
     return OK
 
 
-def _layers(given: str | None) -> list[int] | None:
-    if given is None:
+def _layer_numbers(option: str | None) -> list[int] | None:
+    if option is None:
         return None
-    parts = [part.strip() for part in given.split(",")]
-    if not all(part.isdecimal() for part in parts):
-        raise UsageError(f"--layers {given!r}: numbers of blocks, counted from 0, separated by commas, are expected.")
-    return [int(part) for part in parts]
+    numbers = [number.strip() for number in option.split(",")]
+    if not all(number.isdecimal() for number in numbers):
+        raise UsageError(f"--layers {option!r}: numbers of blocks, counted from 0, separated by commas, are expected.")
+    return [int(number) for number in numbers]

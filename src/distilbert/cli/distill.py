@@ -1,9 +1,9 @@
-"""``distilbert distill``: a teacher into a smaller student."""
+"""``distilbert distill``: trains a smaller student from a teacher."""
 
 from __future__ import annotations
 
 from ..training.distill_config import DistillConfig
-from .settings import with_settings
+from .config_options import with_config_options
 
 EXAMPLE = r"""
 distilbert distill --teacher models/minilm-mlm --data text/*.txt --output models/student \
@@ -11,7 +11,7 @@ distilbert distill --teacher models/minilm-mlm --data text/*.txt --output models
 """
 
 
-@with_settings(DistillConfig)
+@with_config_options(DistillConfig)
 def command(config: DistillConfig, resume: bool, overwrite: bool) -> int:
     """Distil a BERT or DistilBERT masked LM into a smaller one (arXiv 1910.01108)."""
     from ..core.extras import require
@@ -19,6 +19,6 @@ def command(config: DistillConfig, resume: bool, overwrite: bool) -> int:
     require("torch", "torch")
     require("accelerate", "train")
     from ..training.distillation import distill
-    from .training import watched
+    from .training_progress import run_training
 
-    return watched(distill, config, resume, overwrite)
+    return run_training(distill, config, resume, overwrite)

@@ -1,4 +1,4 @@
-"""What this machine has: versions, devices, and which extras are installed."""
+"""What this machine has: versions, devices, CPU features and installed extras."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def _version(package: str) -> str | None:
 
 
 def devices() -> dict[str, str]:
-    """Return what PyTorch can compute on, and with how many threads."""
+    """Return the devices that PyTorch can compute on, and with how many threads."""
     try:
         require("torch", "torch")
     except MissingExtraError as error:
@@ -53,7 +53,7 @@ def devices() -> dict[str, str]:
 
 
 def engine() -> dict[str, Any]:
-    """Return what the engine runs with on this CPU; empty without PyTorch."""
+    """Return the precisions and kernels that the engine has on this CPU; empty without PyTorch."""
     try:
         require("torch", "torch")
     except MissingExtraError:
@@ -62,7 +62,7 @@ def engine() -> dict[str, Any]:
     from ..engine.precision import available, pick_precision
 
     return {
-        "precisions": [name for name, there in available().items() if there],
+        "precisions": [name for name, usable in available().items() if usable],
         "auto": pick_precision("auto", quantized=False),
         "auto, quantized": pick_precision("auto", quantized=True),
         "kernels": operations().name,
@@ -75,19 +75,19 @@ def usable_cores() -> int:
 
 
 def cpu_features(listing: Path = Path("/proc/cpuinfo")) -> list[str]:
-    """Return the instruction sets that make small numbers fast; Linux only."""
+    """Return the instruction sets that matter for speed; on Linux only."""
     try:
         text = listing.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return []
     flags = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
-    there = set(flags[1].split()) if flags else set()
-    return [feature for feature in CPU_FEATURES if feature in there]
+    of_cpu = set(flags[1].split()) if flags else set()
+    return [feature for feature in CPU_FEATURES if feature in of_cpu]
 
 
 def extras() -> dict[str, str]:
-    """Return each extra of the package: installed, or the line that installs it."""
-    wanted: dict[str, list[str]] = {}
+    """Return each extra of the package with ``installed``, or with the command that installs it."""
+    packages_of: dict[str, list[str]] = {}
     try:
         requirements = requires("distilbert") or []
     except PackageNotFoundError:
@@ -96,8 +96,8 @@ def extras() -> dict[str, str]:
         extra = re.search(r"""extra\s*==\s*["']([\w-]+)["']""", requirement)
         package = re.match(r"[\w.-]+", requirement)
         if extra and package and extra[1] not in DEVELOPMENT:
-            wanted.setdefault(extra[1], []).append(package[0])
+            packages_of.setdefault(extra[1], []).append(package[0])
     return {
         extra: "installed" if all(map(_version, packages)) else f"pip install 'distilbert[{extra}]'"
-        for extra, packages in wanted.items()
+        for extra, packages in packages_of.items()
     }

@@ -1,4 +1,4 @@
-"""``distilbert export``: a model for ONNX Runtime, OpenVINO, the browser, or PyTorch without this package."""
+"""``distilbert export``: writes a model for ONNX Runtime, OpenVINO, the browser, or PyTorch without this package."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 EXAMPLE = "distilbert export models/minilm --to onnx --output exported/minilm"
 
 
-class To(StrEnum):
+class ExportFormat(StrEnum):
     """Values of ``--to``."""
 
     onnx = "onnx"
@@ -24,7 +24,7 @@ class To(StrEnum):
     torch = "torch"
 
 
-class Precision(StrEnum):
+class ExportPrecision(StrEnum):
     """Values of ``--precision``."""
 
     fp32 = "fp32"
@@ -38,14 +38,17 @@ def command(
         typer.Argument(metavar="MODEL", help="DistilBERT or BERT: a folder, or a name.", show_default=False),
     ],
     to: Annotated[
-        To, typer.Option(help="onnx also runs in transformers.js; torch is a torch.export program.", show_default=False)
+        ExportFormat,
+        typer.Option(help="onnx also runs in transformers.js; torch is a torch.export program.", show_default=False),
     ],
     output: Annotated[str, typer.Option(help="Folder to write, or to add to.", show_default=False)],
-    precision: Annotated[Precision, typer.Option(help="Of the weights; torch has no int8.")] = Precision.fp32,
+    precision: Annotated[
+        ExportPrecision, typer.Option(help="Of the weights; torch has no int8.")
+    ] = ExportPrecision.fp32,
     task: Annotated[
         str | None,
         typer.Option(
-            help="What to export it for: feature-extraction leaves the head out. Default: what it was made for.",
+            help="What to export it for: feature-extraction leaves the head out. Default: what the model was made for.",
             show_default=False,
         ),
     ] = None,
@@ -57,7 +60,7 @@ def command(
             show_default=False,
         ),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an export that is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an export that exists.")] = False,
 ) -> int:
     """Export a model: one folder with configuration, tokenizer and a file for another runtime.
 
@@ -67,7 +70,7 @@ def command(
     from ..exporting.export import export
     from ..tasks.registry import task_spec
 
-    made = export(
+    exported = export(
         model,
         output,
         to=to.value,
@@ -76,30 +79,32 @@ def command(
         calibration=calibration,
         overwrite=overwrite,
     )
-    _report(made, to.value, precision.value)
+    _report(exported, to.value, precision.value)
     return OK
 
 
-def _report(made: Exported, to: str, precision: str) -> None:
-    """Print what was written and what its check found."""
-    from .model_info import size_text
+def _report(exported: Exported, to: str, precision: str) -> None:
+    """Print what was written, and how much it differs from the model."""
+    from .text_output import size_text
 
-    print(f"{made.architecture} of {made.n_layers} layers as {to} in {precision}, written to {made.folder}:")
-    for name in made.files:
-        print(f"  {name}  {size_text((made.folder / name).stat().st_size)}")
-    if not made.tokenizer:
+    print(
+        f"{exported.architecture} of {exported.n_layers} layers as {to} in {precision}, written to {exported.folder}:"
+    )
+    for name in exported.files:
+        print(f"  {name}  {size_text((exported.folder / name).stat().st_size)}")
+    if not exported.tokenizer:
         print("no tokenizer was found beside the model, so none was written, and no sentence was tried")
     print("checked against the model:")
-    for name, found in (("random ids", made.random), ("sentences", made.sentences)):
-        if found is not None:
-            print(f"  {name}: {_found(found, made.architecture, precision)}")
+    for name, comparison in (("random ids", exported.random), ("sentences", exported.sentences)):
+        if comparison is not None:
+            print(f"  {name}: {_differences(comparison, exported.architecture, precision)}")
 
 
-def _found(found: Comparison, architecture: str, precision: str) -> str:
-    text = f"{found.batches} batches, largest difference {found.difference:.2g}"
+def _differences(comparison: Comparison, architecture: str, precision: str) -> str:
+    text = f"{comparison.batches} batches, largest difference {comparison.difference:.2g}"
     if precision == "fp32":
         return text
-    changes = f"{found.change:.2g} at most, {found.mean_change:.2g} on average"
+    changes = f"{comparison.change:.2g} at most, {comparison.mean_change:.2g} on average"
     if architecture == "DistilBertModel":
         return f"{text}; vectors turn by (1 - cosine) {changes}"
-    return f"{text}; probabilities change by {changes}; {found.labels} of {found.answers} labels change"
+    return f"{text}; probabilities change by {changes}; {comparison.labels} of {comparison.answers} labels change"

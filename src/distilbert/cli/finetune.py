@@ -1,9 +1,9 @@
-"""``distilbert finetune``: labelled data and a model into a model for a task."""
+"""``distilbert finetune``: trains a model for a task on labelled data."""
 
 from __future__ import annotations
 
 from ..training.finetuning.finetune_config import FinetuneConfig
-from .settings import with_settings
+from .config_options import with_config_options
 
 EXAMPLE = r"""
 distilbert finetune --task text-classification --model models/minilm \
@@ -11,14 +11,14 @@ distilbert finetune --task text-classification --model models/minilm \
 """
 
 
-@with_settings(FinetuneConfig)
+@with_config_options(FinetuneConfig)
 def command(config: FinetuneConfig, resume: bool, overwrite: bool) -> int:
-    """Fine-tune a BERT or DistilBERT for a task, from a teacher too if there is one."""
+    """Fine-tune a BERT or DistilBERT for a task, on labels and, if you name one, on a teacher's answers."""
     from ..core.extras import require
 
     require("torch", "torch")
     require("accelerate", "train")
     from ..training.finetuning.finetuner import finetune
-    from .training import watched
+    from .training_progress import run_training
 
-    return watched(finetune, config, resume, overwrite, labelled=True)
+    return run_training(finetune, config, resume, overwrite, labelled=True)

@@ -1,4 +1,4 @@
-"""``distilbert info``: what a model folder holds, or what this machine has."""
+"""``distilbert info``: shows what a model folder holds, or what this machine has."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ def command(
     if model is None:
         from .environment import describe
     else:
-        from .model_info import describe_model
+        from .model_summary import describe_model
 
-    found = describe() if model is None else describe_model(model, tensors)
+    summary = describe() if model is None else describe_model(model, tensors)
     if model is None:
         from ..core.installed import installed_models
 
-        found["models"] = {name: str(folder) for name, folder in installed_models().items()}
+        summary["models"] = {name: str(folder) for name, folder in installed_models().items()}
     if json:
         from json import dumps
 
-        print(dumps(found, indent=2, ensure_ascii=False))
+        print(dumps(summary, indent=2, ensure_ascii=False))
     else:
-        print("\n".join(_lines(found)))
+        print("\n".join(_lines(summary)))
     return OK
 
 
 def _lines(values: dict[str, Any], indent: str = "") -> list[str]:
-    """Lay nested values out as lines of names and values."""
+    """Return nested values as indented lines, a name and its value each."""
     lines: list[str] = []
     width = max((len(str(name)) for name, value in values.items() if not isinstance(value, dict)), default=0)
     for name, value in values.items():

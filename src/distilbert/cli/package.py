@@ -1,4 +1,4 @@
-"""``distilbert package``: a model folder as a Python package, which installs it under a name."""
+"""``distilbert package``: makes a Python package of a model folder; installed, its name loads the model."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .failures import OK
 EXAMPLE = "distilbert package models/minilm --name minilm-encoder --license Apache-2.0"
 
 
-class Dtype(StrEnum):
+class PackageDtype(StrEnum):
     """Values of ``--dtype``."""
 
     bfloat16 = "bfloat16"
@@ -35,9 +35,11 @@ def command(
         str | None, typer.Option(help="Licence of the model, such as Apache-2.0 (SPDX).", show_default=False)
     ] = None,
     output: Annotated[str, typer.Option(help="Folder for the result.")] = "dist",
-    dtype: Annotated[Dtype, typer.Option(help="Type of the weights; keep leaves them as they are.")] = Dtype.bfloat16,
+    dtype: Annotated[
+        PackageDtype, typer.Option(help="Type of the weights; keep leaves them as they are.")
+    ] = PackageDtype.bfloat16,
     source: Annotated[bool, typer.Option("--source", help="Write a source tree, not a wheel.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the result if it is there.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the result if it exists.")] = False,
 ) -> int:
     """Make a Python package of a model: pip installs it, and its name loads it, with no hub.
 
@@ -47,7 +49,7 @@ def command(
     from ..models.packaging.package import package
 
     try:
-        made = package(
+        built = package(
             folder,
             name=name,
             version=version,
@@ -59,32 +61,32 @@ def command(
         )
     except InputError as error:
         raise UsageError(str(error)) from None
-    _report(made, Path(folder))
+    _report(built, Path(folder))
     return OK
 
 
-def _report(made: Path, folder: Path) -> None:
-    """Print what was made, its size beside that of the folder's weights, and how to install it."""
+def _report(built: Path, folder: Path) -> None:
+    """Print the name of the package, its size, the size of its weights and of the model's, and how to install it."""
     import shlex
     from zipfile import ZipFile
 
     import numpy as np
 
     from ..weights.folder import SAFETENSORS, open_tensors
-    from .model_info import size_text
+    from .text_output import size_text
 
     if (folder / SAFETENSORS).is_file():
         before = (folder / SAFETENSORS).stat().st_size
     else:
         before = sum(tensor.size * np.dtype(tensor.dtype).itemsize for tensor in open_tensors(folder).values())
-    if made.is_dir():
-        sizes = {file.name: file.stat().st_size for file in made.rglob("*") if file.is_file()}
-        total = sum(file.stat().st_size for file in made.rglob("*") if file.is_file())
+    if built.is_dir():
+        sizes = {file.name: file.stat().st_size for file in built.rglob("*") if file.is_file()}
+        total = sum(file.stat().st_size for file in built.rglob("*") if file.is_file())
     else:
-        with ZipFile(made) as archive:
+        with ZipFile(built) as archive:
             sizes = {Path(entry.filename).name: entry.file_size for entry in archive.infolist()}
-        total = made.stat().st_size
-    place = str(made) if len(made.parts) > 1 else f"./{made}"  # a bare name would be one to look for in an index
-    print(f"{made}: {size_text(total)}")
+        total = built.stat().st_size
+    place = str(built) if len(built.parts) > 1 else f"./{built}"  # pip looks for a bare name in an index
+    print(f"{built}: {size_text(total)}")
     print(f"  weights: {size_text(sizes[SAFETENSORS])}, {size_text(before)} in {folder}")
     print(f"  install: pip install {shlex.quote(place)}")

@@ -1,14 +1,14 @@
-"""``distilbert pretrain``: the masked-LM objective alone."""
+"""``distilbert pretrain``: trains a masked language model."""
 
 from __future__ import annotations
 
 from ..training.distill_config import PretrainConfig
-from .settings import with_settings
+from .config_options import with_config_options
 
 EXAMPLE = "distilbert pretrain --model models/minilm --data text/*.txt --output models/minilm-mlm"
 
 
-@with_settings(PretrainConfig)
+@with_config_options(PretrainConfig)
 def command(config: PretrainConfig, resume: bool, overwrite: bool) -> int:
     """Train a masked LM: a missing head, a model on new text, or one from scratch (arXiv 1810.04805)."""
     from ..core.extras import require
@@ -16,6 +16,6 @@ def command(config: PretrainConfig, resume: bool, overwrite: bool) -> int:
     require("torch", "torch")
     require("accelerate", "train")
     from ..training.distillation import pretrain
-    from .training import watched
+    from .training_progress import run_training
 
-    return watched(pretrain, config, resume, overwrite)
+    return run_training(pretrain, config, resume, overwrite)

@@ -1,4 +1,4 @@
-"""``distilbert quantize``: a model that runs in int8, and loses no more than is allowed."""
+"""``distilbert quantize``: makes a model that runs in int8 and loses no more than is allowed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def command(
         str,
         typer.Option(
             metavar="FILE",
-            help="Texts like those the model is for, labelled or not; the first 512 are used.",
+            help="Texts such as the model will see, labelled or not; the first 512 are used.",
             show_default=False,
         ),
     ],
@@ -36,74 +36,76 @@ def command(
         typer.Option(metavar="FILE", help="Labelled examples to measure the drop on, at least 50.", show_default=False),
     ],
     output: Annotated[str, typer.Option(metavar="FOLDER", help="Folder to write.", show_default=False)],
-    max_drop: Annotated[float, typer.Option(help="Points of the metric that may be lost against fp32.")] = 0.5,
+    max_drop: Annotated[float, typer.Option(help="Points of the metric that it may lose against fp32.")] = 0.5,
     task: Annotated[
         str | None, typer.Option(help="Task. Default: what the model was made for.", show_default=False)
     ] = None,
     columns: Annotated[
         str, typer.Option(help="Columns of both files, where they have other names: text=sentence,label=class.")
     ] = "",
-    delimiter: Annotated[str, typer.Option(help="What separates columns. Default: what the file's name says.")] = "",
+    delimiter: Annotated[
+        str, typer.Option(help="What separates columns. Default: the usual one of the file's format.")
+    ] = "",
     threads: Annotated[int | None, typer.Option(help="Threads.", show_default=False)] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a quantized model in FOLDER.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the JSON of what was measured, not a table.")] = False,
 ) -> int:
     """Quantize a model: int8 where it costs little, bf16 or fp32 elsewhere, measured on your data.
 
-    The folder loads like any other and then runs in int8 by itself. If int8 costs more than is allowed, whatever is
-    left in floats, nothing is written.
+    The folder loads like any other, and then runs in int8. If int8 costs more than is allowed, whatever stays in
+    floats, nothing is written.
     """
     if not 0 <= max_drop <= 100:
         raise UsageError(f"--max-drop {max_drop:g}: points of the metric, from 0 to 100, are expected.")
-    given = _columns(columns)
+    columns_by_role = _columns_by_role(columns)
     from ..core.extras import require
 
     for module, extra in (("torch", "torch"), ("sklearn", "train"), ("seqeval", "train")):
         require(module, extra)
     from ..engine.gate import GateError
     from ..training.evaluation.quantize import quantize
-    from .evaluate import Watch
+    from .progress_bar import ProgressBar
 
     try:
-        with Watch() as watch:
-            made = quantize(
+        with ProgressBar("loading ...") as bar:
+            result = quantize(
                 model,
                 calibration=calibration,
                 metric_data=metric_data,
                 output=output,
                 max_drop=max_drop,
                 task=task,
-                columns=given,
+                columns=columns_by_role,
                 delimiter=delimiter,
                 threads=threads,
                 overwrite=overwrite,
-                on_progress=watch.show,
+                on_progress=bar.update,
             )
     except GateError as error:
         if not json:
-            _show(error.full, error.trail)
+            _print_trials(error.full, error.trail)
         raise
     if json:
         from json import dumps
 
-        trail = [dataclasses.asdict(trial) for trial in made.trail]
-        values = {"folder": str(made.folder), "files": made.files, **made.measured, "trail": trail}
+        trail = [dataclasses.asdict(trial) for trial in result.trail]
+        values = {"folder": str(result.folder), "files": result.files, **result.measured, "trail": trail}
         print(dumps(values, indent=2, ensure_ascii=False))
         return OK
-    _report(made.measured)
-    _show(made.measured["fp32"], made.trail)
-    print(f"written to {made.folder}: {', '.join(made.files)}")
+    _print_data(result.measured)
+    _print_trials(result.measured["fp32"], result.trail)
+    print(f"written to {result.folder}: {', '.join(result.files)}")
     return OK
 
 
-def _columns(text: str) -> dict[str, str] | None:
+def _columns_by_role(text: str) -> dict[str, str] | None:
     pairs = [part.partition("=") for part in text.split(",") if part.strip()]
     if not all(sign for _, sign, _ in pairs):
         raise UsageError(f"--columns {text!r}: pairs such as text=review,label=stars are expected.")
     return {role.strip(): column.strip() for role, _, column in pairs} or None
 
 
-def _report(measured: dict[str, Any]) -> None:
+def _print_data(measured: dict[str, Any]) -> None:
     """Print what was measured, on what, and which products stay in floats."""
     data, calibration, changed = measured["data"], measured["calibration"], measured["changed"]
     answers = f"; {changed['answers']:,} of {changed['of']:,} answers change" if changed else ""
@@ -111,12 +113,13 @@ def _report(measured: dict[str, Any]) -> None:
     print(f"calibrated on {calibration['texts']:,} texts ({calibration['tokens']:,} tokens) of {calibration['name']}")
     if measured["floats"]:
         print(f"left in {measured['beside']}: {', '.join(measured['floats'])}")
-    if (one := 100 / data["examples"]) > measured["max_drop"] > 0:
-        warn(f"one of {data['examples']} examples is worth {one:.2f} points; more would measure a small drop better")
+    if (points_each := 100 / data["examples"]) > measured["max_drop"] > 0:
+        worth = f"one of {data['examples']} examples is worth {points_each:.2f} points"
+        warn(f"{worth}; more would measure a small drop better")
 
 
-def _show(full: float, trail: tuple[Trial, ...]) -> None:
-    """Print a row for each setting that was tried."""
+def _print_trials(full: float, trail: tuple[Trial, ...]) -> None:
+    """Print a row for each choice of products in int8 that was tried."""
     products = trail[0].int8 + len(trail[0].floats)
     rows = [("setting", "products in int8", "score", "drop"), ("fp32", f"0 of {products}", f"{full:.2f}", "")]
     for trial in trail:
@@ -124,5 +127,5 @@ def _show(full: float, trail: tuple[Trial, ...]) -> None:
         rows.append((name, f"{trial.int8} of {products}", f"{trial.score:.2f}", f"{trial.drop:+.2f}"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for name, *numbers in rows:
-        cells = [number.rjust(width) for number, width in zip(numbers, widths[1:], strict=True)]
-        print("  ".join([name.ljust(widths[0]), *cells]).rstrip())
+        columns = [number.rjust(width) for number, width in zip(numbers, widths[1:], strict=True)]
+        print("  ".join([name.ljust(widths[0]), *columns]).rstrip())

@@ -1,4 +1,4 @@
-"""``distilbert tokenize``: what a model sees of a text."""
+"""``distilbert tokenize``: shows what a model sees of a text."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .failures import OK
 EXAMPLE = "distilbert tokenize 'Hello, world!' --model models/minilm"
 
 
-class Format(StrEnum):
+class TokenFormat(StrEnum):
     """Values of ``--format``."""
 
     table = "table"
@@ -33,7 +33,7 @@ def command(
     ] = False,
     slow: Annotated[bool, typer.Option("--slow", help="The tokenizer in plain Python instead of Rust.")] = False,
     format: Annotated[
-        Format | None,
+        TokenFormat | None,
         typer.Option(help="table (default on a terminal), or json: an object a line.", show_default=False),
     ] = None,
 ) -> int:
@@ -41,14 +41,14 @@ def command(
     import sys
 
     tokenizer = _load(model, vocab, slow)
-    table = format is Format.table or (format is None and sys.stdout.isatty())
+    table = format is TokenFormat.table or (format is None and sys.stdout.isatty())
     for first, second in _inputs(texts or [], pair):
         encoding = tokenizer(first, second, return_offsets_mapping=True, verbose=False)
         tokens = tokenizer.convert_ids_to_tokens(encoding["input_ids"])
         if table:
             _print_table(first, second, encoding, tokens)
             continue
-        from .records import encode_lines
+        from .text_output import encode_lines
 
         text = {"text": first} if second is None else {"text": first, "text_pair": second}
         offsets = [list(span) for span in encoding["offset_mapping"]]
@@ -85,9 +85,9 @@ def _inputs(texts: list[str], pair: bool) -> Any:
     else:
         import sys
 
-        from ..data.stdin import LineSource
+        from ..data.text_lines import PipeLines
 
-        for number, line in enumerate(LineSource(sys.stdin.fileno()), 1):
+        for number, line in enumerate(PipeLines(sys.stdin.fileno()), 1):
             first, tab, second = line.rstrip("\r\n").partition("\t") if pair else (line.rstrip("\r\n"), "", "")
             if pair and not tab:
                 raise InputError(f"standard input:{number}: a tab between two texts is expected (--pair).")
@@ -95,21 +95,20 @@ def _inputs(texts: list[str], pair: bool) -> Any:
 
 
 def _print_table(first: str, second: str | None, encoding: Any, tokens: list[str]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    from .show import clean
+    from .text_output import clean, plain_console
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name, side in (("id", "right"), ("token", "left"), ("characters", "right"), ("text", "left")):
         table.add_column(name, justify="right" if side == "right" else "left")
     sequences = encoding.sequence_ids()
     for index, (token, (start, stop)) in enumerate(zip(tokens, encoding["offset_mapping"], strict=True)):
-        which = sequences[index]
-        text = "" if which is None else (second or "" if which else first)[start:stop]
-        span = "" if which is None else f"{start}-{stop}"
+        sequence = sequences[index]
+        text = "" if sequence is None else (second or "" if sequence else first)[start:stop]
+        span = "" if sequence is None else f"{start}-{stop}"
         table.add_row(str(encoding["input_ids"][index]), Text(clean(token)), span, Text(clean(text)))
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = plain_console()
     console.print(table)
     console.print(f"{len(tokens)} tokens")

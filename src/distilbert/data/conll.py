@@ -1,4 +1,4 @@
-"""Tagged words in columns: a word a line, its tag in the last column, a blank line between sentences."""
+"""CoNLL: a word a line, its tag in the last column, a blank line between sentences."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ DOCUMENT_START = "-DOCSTART-"
 def read_sentences(
     lines: Iterable[tuple[int, str]], name: str, delimiter: str = ""
 ) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield the place of each sentence and its ``words`` and ``tags``; no ``tags`` where no word has one.
+    """Yield the place of each sentence and its ``words`` and ``tags``; without ``tags`` where no word has one.
 
     Example: the lines ``EU<TAB>B-ORG``, ``rejects<TAB>O`` and a blank one are
     ``{"words": ["EU", "rejects"], "tags": ["B-ORG", "O"]}``.
 
     Args:
-        lines: with their numbers; those of ``-DOCSTART-`` are passed over.
+        lines: each with its number; those of ``-DOCSTART-`` are left out.
         name: the file, for places.
-        delimiter: between columns; empty for a tab where a line has one, else spaces.
+        delimiter: between columns; empty for a tab where a line has one, and spaces elsewhere.
 
     Raises:
         DataError: a line has no word, or no tag where others have one.
@@ -42,10 +42,10 @@ def read_sentences(
         if is_tagged is None:
             is_tagged = len(fields) > 1
         if not fields[0] or not fields[-1] or (len(fields) > 1) != is_tagged:
-            wanted = "A line holds a word and its tag, with a tab or a space between them"
+            expected = "A line holds a word and its tag, with a tab or a space between them"
             if not is_tagged:
-                wanted = "The first line has a word without a tag, so that all must"
-            raise DataError(f"{name}:{number} is {content!r:.60}. {wanted}.")
+                expected = "The first line has a word without a tag, so all lines must"
+            raise DataError(f"{name}:{number} is {content!r:.60}. {expected}.")
         if not words:
             first = number
         words.append(fields[0])

@@ -1,42 +1,50 @@
 """A corpus: the documents of files, folders and data sets, one at a time, whatever format they are in.
 
-A document is the list of its paragraphs, none of them blank. ``readers.py`` reads each format.
+A document is the list of its paragraphs, none of them blank.
 """
 
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import DataError
-from .readers import read_jsonl, read_named, read_parquet, read_saved, read_text
+from .data_sources import check_hub_name, is_saved_dataset, load_from_hub, load_saved
+from .file_formats import COMPRESSED_PARQUET, FileFormat, endings_of, format_of
+from .messages import listed, type_name
+from .row_stream import ReadingRules, Row, open_rows, without_problems
+from .text_lines import FileLines
 
 Sources = Sequence[str | os.PathLike[str]]
 
-ENDINGS = {
-    ".txt": "text", ".text": "text", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet", ".pq": "parquet",
-}  # fmt: skip
-_NAME = re.compile(r"[\w.-]+(/[\w.-]+)?(:[\w.-]+)?")  # of a data set: NAME, OWNER/NAME, and either with :CONFIG
-_SAVED = ("dataset_dict.json", "state.json")  # what datasets.save_to_disk leaves beside the rows
+FORMATS = ("txt", "jsonl", "parquet")
+LONGEST_DOCUMENT = 1 << 22  # characters; a longer document of a text file comes in pieces, so that memory is bounded
 
 
 @dataclass(frozen=True)
-class _Part:
-    """One file, saved data set or name, with the reader of its documents and the files that it consists of."""
+class _CorpusSource:
+    """One file, saved data set or data set on the hub.
+
+    Attributes:
+        name: as messages call it.
+        files: those that it consists of; none for a data set on the hub.
+        format: of a file; empty for a data set.
+        compressed: whether the file is compressed with gzip.
+    """
 
     name: str
-    read: Callable[[str], Iterator[list[str]]]
     files: tuple[Path, ...] = ()
+    format: str = ""
+    compressed: bool = False
 
 
 def documents(sources: Sources, column: str = "text") -> Iterator[list[str]]:
     """Return an iterator over the documents of all sources, in order, each as its paragraphs that are not blank.
 
     Every source is looked up before the first document is read. Memory stays constant: files are read as needed, and
-    a document of a text file longer than ``readers.DOCUMENT`` characters comes in parts.
+    a document of a text file longer than ``LONGEST_DOCUMENT`` characters comes in pieces.
 
     Args:
         sources: any of
@@ -45,7 +53,7 @@ def documents(sources: Sources, column: str = "text") -> Iterator[list[str]]:
             - a ``.jsonl`` or ``.ndjson`` file: an object a line, each a document; its lines are the paragraphs
             - either of these compressed (``.gz``)
             - a ``.parquet`` file, each row a document
-            - a folder: all files below it with such an ending, sorted by their paths; hidden ones are passed over
+            - a folder: all files below it with such an ending, sorted by their paths, without hidden ones
             - a folder written by ``datasets.save_to_disk``
             - the name of a data set on the hub, ``NAME`` or ``NAME:CONFIG``; its split ``train`` is streamed
         column: the column of the text, where there are columns.
@@ -54,8 +62,8 @@ def documents(sources: Sources, column: str = "text") -> Iterator[list[str]]:
         DataError: a source does not exist or cannot be read; while iterating, a line or row cannot be used.
         MissingExtraError: pyarrow or datasets is needed and not installed.
     """
-    parts = [part for source in _listed(sources) for part in _resolve(source)]
-    return (paragraphs for part in parts for paragraphs in part.read(column) if paragraphs)
+    resolved = _resolve(sources)
+    return (paragraphs for source in resolved for paragraphs in _read(source, column) if paragraphs)
 
 
 def describe(sources: Sources) -> list[tuple[str, int, int]]:
@@ -66,85 +74,126 @@ def describe(sources: Sources) -> list[tuple[str, int, int]]:
     Raises:
         DataError: a source does not exist or cannot be read.
     """
-    found = []
-    for part in (part for source in _listed(sources) for part in _resolve(source)):
-        if not part.files:
-            found.append((part.name, 0, 0))
-        for file in part.files:
+    described = []
+    for source in _resolve(sources):
+        if not source.files:
+            described.append((source.name, 0, 0))
+        for file in source.files:
             status = file.stat()
-            found.append((file.resolve().as_posix(), status.st_size, status.st_mtime_ns))
-    return found
+            described.append((file.resolve().as_posix(), status.st_size, status.st_mtime_ns))
+    return described
 
 
 def name_sources(sources: Sources) -> str:
     """Return the sources as a message calls them: the first three, and how many more there are."""
-    names = [repr(os.fspath(source)) for source in _listed(sources)]
+    names = [repr(os.fspath(source)) for source in _as_list(sources)]
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-def _listed(sources: Sources) -> list[str | os.PathLike[str]]:
-    listed: list[str | os.PathLike[str]] = [sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
-    if not listed:
+def _as_list(sources: Sources) -> list[str | os.PathLike[str]]:
+    several: list[str | os.PathLike[str]] = [sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
+    if not several:
         raise DataError("A corpus needs at least one source: a file, a folder, or the name of a data set.")
-    return listed
+    return several
 
 
-def _resolve(source: str | os.PathLike[str]) -> list[_Part]:
+# Looking sources up.
+
+
+def _resolve(sources: Sources) -> list[_CorpusSource]:
+    return [resolved for source in _as_list(sources) for resolved in _look_up(source)]
+
+
+def _look_up(source: str | os.PathLike[str]) -> list[_CorpusSource]:
     path, name = Path(source), os.fspath(source)
     if path.is_file():
-        kind, packed = _format(path)
-        if not kind:
+        told = format_of(path, FORMATS, without_ending="txt")
+        if not told.format:
             raise DataError(
-                f"The name {name!r} does not tell its format: text ends in .txt (or in nothing), others in "
-                f"{', '.join(ending for ending in ENDINGS if ending != '.txt')}; text and .jsonl may add .gz."
+                f"The name {name!r} does not tell its format: text ends in .txt (or has no ending), others in "
+                f"{endings_of(FORMATS).removeprefix('.txt, ')}; text and .jsonl may add .gz."
             )
-        return [_file(path, kind, packed)]
+        return [_file(path, told)]
     if path.is_dir():
         return _folder(path)
-    is_local = len(path.parts) > 1 and path.parent.is_dir()  # data/x beside a folder data is no OWNER/NAME
-    if is_local or _format(path, bare="")[0] or not _NAME.fullmatch(name) or name.startswith("."):
-        raise DataError(f"There is no file or folder {name!r} (looked in {Path.cwd()}).{_neighbours(path)}")
-    return [_Part(name, lambda column: read_named(name, column))]
+    check_hub_name(name, FORMATS)
+    return [_CorpusSource(name)]
 
 
-def _folder(folder: Path) -> list[_Part]:
-    if any((folder / mark).is_file() for mark in _SAVED):
-        files = tuple(sorted(path for path in folder.rglob("*") if path.is_file()))
-        return [_Part(str(folder), lambda column: read_saved(folder, column), files)]
-    parts = []
+def _folder(folder: Path) -> list[_CorpusSource]:
+    if is_saved_dataset(folder):
+        return [_CorpusSource(str(folder), tuple(sorted(path for path in folder.rglob("*") if path.is_file())))]
+    sources = []
     for path in sorted(folder.rglob("*")):
-        is_hidden = any(piece.startswith(".") for piece in path.relative_to(folder).parts)
-        kind, packed = _format(path, bare="")
-        if kind and not is_hidden and path.is_file():
-            parts.append(_file(path, kind, packed))
-    if not parts:
+        is_hidden = any(name.startswith(".") for name in path.relative_to(folder).parts)
+        told = format_of(path, FORMATS)
+        if told.format and not is_hidden and path.is_file():
+            sources.append(_file(path, told))
+    if not sources:
         raise DataError(
-            f"The folder {str(folder)!r} has no text in it: no file below it ends in {', '.join(ENDINGS)} "
+            f"The folder {str(folder)!r} has no text in it: no file below it ends in {endings_of(FORMATS)} "
             "(text and .jsonl also with .gz)."
         )
-    return parts
+    return sources
 
 
-def _file(path: Path, kind: str, packed: bool) -> _Part:
-    if kind == "parquet":
-        if packed:
-            raise DataError(f"{path}: parquet is compressed inside already; .gz goes with text and .jsonl.")
-        return _Part(str(path), lambda column: read_parquet(path, column), (path,))
-    if kind == "jsonl":
-        return _Part(str(path), lambda column: read_jsonl(path, column, packed), (path,))
-    return _Part(str(path), lambda column: read_text(path, packed), (path,))
+def _file(path: Path, told: FileFormat) -> _CorpusSource:
+    if told.format == "parquet" and told.compressed:
+        raise DataError(f"{path}: {COMPRESSED_PARQUET}")
+    return _CorpusSource(str(path), (path,), told.format, told.compressed)
 
 
-def _format(path: Path, bare: str = "text") -> tuple[str, bool]:
-    """Return the format that a name's ending tells (``bare`` without one, else empty), and whether it adds ``.gz``."""
-    name = path.name.lower()
-    ending = Path(name.removesuffix(".gz")).suffix
-    return ENDINGS.get(ending, "") if ending else bare, name.endswith(".gz")
+# Reading documents.
 
 
-def _neighbours(path: Path) -> str:
-    """Say what there is in the place of a missing file."""
-    if not path.parent.is_dir():
-        return f" There is no folder {str(path.parent)!r} either."
-    names = sorted(other.name for other in path.parent.iterdir() if _format(other, bare="")[0])
-    return f" That folder has {', '.join(names[:5])}{' ...' if len(names) > 5 else ''}." if names else ""
+def _read(source: _CorpusSource, column: str) -> Iterator[list[str]]:
+    """Yield the documents of a source."""
+    if source.format == "txt":
+        yield from _text_documents(FileLines(source.files[0], compressed=source.compressed))
+    elif source.format:
+        with open_rows(source.files[0], source.format, source.compressed, ReadingRules(class_names=False)) as stream:
+            if stream.columns is not None:
+                if column not in stream.columns:
+                    raise _no_column(source.name, column, stream.columns)
+                stream.columns_to_read = [column]
+            for row in without_problems(stream.rows):
+                yield _document(row, column, row.place)
+    else:
+        rows = load_saved(Path(source.name)) if source.files else load_from_hub(source.name, "train", streaming=True)
+        for number, value in enumerate(rows, 1):
+            yield _document(Row(f"{source.name}, row {number}", value), column, source.name)
+
+
+def _text_documents(lines: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the documents of a text file: a paragraph a line, a blank line between documents."""
+    paragraphs: list[str] = []
+    size = 0
+    for line in lines:
+        paragraph = line.strip()
+        if paragraph:
+            paragraphs.append(paragraph)
+            size += len(paragraph)
+        if paragraphs and (not paragraph or size > LONGEST_DOCUMENT):
+            yield paragraphs
+            paragraphs, size = [], 0
+    if paragraphs:
+        yield paragraphs
+
+
+def _document(row: Row, column: str, place_of_columns: str) -> list[str]:
+    """Return the lines of a row's text that are not blank.
+
+    Raises:
+        DataError: the row has no such column, or no text in it.
+    """
+    if column not in row.value:
+        raise _no_column(place_of_columns, column, row.value)
+    text = row.value[column]
+    if not isinstance(text, str):
+        value = f"{repr(text)[:60]} of type {type_name(text)}"
+        raise DataError(f"{row.place} must hold a text under {column!r}, got {value}.")
+    return [paragraph for line in text.split("\n") if (paragraph := line.strip())]
+
+
+def _no_column(place: str, column: str, known: Iterable[str]) -> DataError:
+    return DataError(f"{place} has no column {column!r}, but {listed(known)}. Name the column that holds the text.")

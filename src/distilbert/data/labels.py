@@ -10,7 +10,7 @@ import numpy as np
 from ..core.config import DistilBertConfig
 from ..core.errors import DataError, suggest
 from .examples import MULTI, REGRESSION, SINGLE, Example, Labels, TaggedExample, TextExample
-from .readers import listed
+from .messages import listed
 
 OUTSIDE = "O"  # the tag of words in no entity
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)

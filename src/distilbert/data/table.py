@@ -1,12 +1,20 @@
-"""A table: the rows of one source of labelled data, as they came."""
+"""A table of labelled data: all rows of one source, which must all be usable.
+
+``column_roles.py`` decides what the columns mean. Here a value is whatever the format has: a text, a number, a list.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-Row = tuple[str, dict[str, Any]]  # where it stands, such as "train.tsv:12", and its cells by column
+from ..core.errors import DataError
+from .arrow import classes_of_dataset, with_class_names
+from .data_sources import check_hub_name, is_saved_dataset, load_from_hub, load_saved
+from .file_formats import COMPRESSED_PARQUET, FORMATS, endings_of, format_of
+from .row_stream import SQUAD, ReadingRules, Row, open_rows, without_problems
 
 
 @dataclass(frozen=True)
@@ -16,7 +24,7 @@ class Table:
     Attributes:
         name: the source, as messages call it.
         columns: names of the columns; of JSON objects, those that any of them has.
-        rows: place and cells of each row, in order.
+        rows: in order; each value is a dict by column.
     """
 
     name: str
@@ -24,11 +32,68 @@ class Table:
     rows: list[Row]
 
 
-def table_of(name: str, rows: Iterable[Row]) -> Table:
-    """Return the table of rows whose columns are not known before."""
+def read_table(source: str, task: str, *, delimiter: str = "", split: str = "train") -> Table:
+    """Read all rows of a source.
+
+    Args:
+        source: a file, whose ending tells the format; a folder that ``datasets.save_to_disk`` wrote; or the name of a
+            data set on the hub, ``NAME`` or ``NAME:CONFIG``.
+        task: what the rows are for. It decides what a ``.txt`` file is: lines for fill-mask, words and tags for
+            token-classification.
+        delimiter: between the columns of a ``.csv``, ``.tsv``, ``.conll`` or ``.txt`` file; empty for the usual one.
+        split: the split of a data set that has several.
+
+    Raises:
+        DataError: there is no such source, it cannot be read, or it has no rows.
+        MissingExtraError: pyarrow or datasets is needed and not installed.
+    """
+    path = Path(source)
+    if path.is_file():
+        table = _read_file(path, source, task, delimiter)
+    elif path.is_dir():
+        if not is_saved_dataset(path):
+            raise DataError(f"The folder {source!r} is not a data set that 'datasets' saved. Name the files in it.")
+        table = _table_of_dataset(load_saved(path, split), source)
+    else:
+        check_hub_name(source, FORMATS)
+        table = _table_of_dataset(load_from_hub(source, split, streaming=False), source)
+    if not table.rows:
+        raise DataError(f"{source} has no rows.")
+    return table
+
+
+def _read_file(path: Path, name: str, task: str, delimiter: str) -> Table:
+    format, compressed = format_of(path)
+    if not format:
+        raise DataError(f"The name {name!r} does not tell its format: known are {endings_of(FORMATS)}, also with .gz.")
+    if format == "parquet" and compressed:
+        raise DataError(f"{name}: {COMPRESSED_PARQUET}")
+    if format == "txt" and task == "token-classification":
+        format = "conll"
+    if format == "txt" and task != "fill-mask":
+        raise DataError(f"{name}: {task} needs columns, which a .txt file does not have; use .tsv, .csv or .jsonl.")
+    with open_rows(path, format, compressed, ReadingRules(delimiter=delimiter), name) as stream:
+        if stream.format == SQUAD and task != "question-answering":
+            raise DataError(f"{name} has the form of SQuAD, which is for question-answering, not for {task}.")
+        return _table_of(name, without_problems(stream.rows), stream.columns)
+
+
+def _table_of_dataset(data: Any, name: str) -> Table:
+    """Return the rows of a ``datasets.Dataset``."""
+    data = data.with_format(None)  # a saved one may come back as tensors
+    features = data.features or {}
+    classes = classes_of_dataset(features)
+    rows = (Row(f"{name}, row {number}", with_class_names(row, classes)) for number, row in enumerate(data, 1))
+    return _table_of(name, rows, list(features) or None)
+
+
+def _table_of(name: str, rows: Iterable[Row], columns: list[str] | None) -> Table:
+    """Collect rows; where their columns are not known before, they are those that any row has."""
     collected = list(rows)
-    columns: dict[str, None] = {}
-    for _, row in collected:
-        if row.keys() != columns.keys():
-            columns |= dict.fromkeys(row)
+    if columns is None:
+        names: dict[str, None] = {}
+        for row in collected:
+            if row.value.keys() != names.keys():
+                names |= dict.fromkeys(row.value)
+        columns = list(names)
     return Table(name, tuple(columns), collected)

@@ -20,7 +20,7 @@ from ...data.examples import (
     TaggedExample,
     Unit,
 )
-from ...data.labelled import Reading, read_examples
+from ...data.labelled import ExampleSet, read_examples
 from ...data.labels import check_labels, class_counts, collect_labels
 from ...models.auto import AutoTokenizer
 from ...text.base import TokenizerBase
@@ -144,7 +144,7 @@ def read_data(config: FinetuneConfig, say: Callable[[str], None]) -> Data:
     """
     marked = config.task != "fill-mask"
 
-    def read(sources: Sequence[str], split: str, labelled: bool) -> Reading:
+    def read(sources: Sequence[str], split: str, labelled: bool) -> ExampleSet:
         return read_examples(
             config.task, sources, columns=config.columns, delimiter=config.delimiter, split=split, labelled=labelled
         )

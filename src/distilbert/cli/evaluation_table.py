@@ -1,4 +1,4 @@
-"""An evaluation on a terminal: the result, a table of what was measured, the worst errors in a line each."""
+"""An evaluation on a terminal: the result in a sentence, a table of the measurements, the worst errors."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from rich.text import Text
 
 from ..training.reports.evaluation_text import between, sentence, signed
 from ..training.reports.figures import ABSENT, count, metric_name, number, pace, ratio, size, whole
-from .show import clean
+from .text_output import clean, plain_console
 
 Values = Mapping[str, Any]
-ERRORS = 5
+ERRORS = 5  # how many of the worst are printed
+# Label, where the model's figures have the value, its key, how it is written, and its key among the ratios.
 FACTS = (
     ("Calibration error", "calibration", "error", number, ""),
     ("Parameters", "facts", "parameters", count, "parameters"),
@@ -28,15 +29,15 @@ FACTS = (
 )
 
 
-def show(values: Values, console: Console | None = None) -> None:
+def print_evaluation(values: Values, console: Console | None = None) -> None:
     """Print what ``Evaluation.to_dict`` returned."""
-    console = console or Console(highlight=False, markup=False, emoji=False)
+    console = console or plain_console()
     examples = values["data"]["examples"]
     console.print(Text(f"{values['task']}, {examples:,} {'example' if examples == 1 else 'examples'}", style="dim"))
     console.print(Text(clean(sentence(values), 1000)))
     console.print(_table(values))
     if comparison := values["comparison"]:
-        for line in _compared(comparison, [model["name"] for model in values["models"]]):
+        for line in _comparison(comparison, [model["name"] for model in values["models"]]):
             console.print(Text(clean(line)))
     for line in _worst(values):
         console.print(Text(line))
@@ -51,23 +52,23 @@ def _table(values: Values) -> Table:
     if comparison:
         table.add_column("difference", justify="right")
     for key in models[0]["metrics"]:
-        cells = [number(model["metrics"].get(key)) for model in models]
+        fields = [number(model["metrics"].get(key)) for model in models]
         if not comparison:
-            cells[0] += between(models[0], key)
+            fields[0] += between(models[0], key)
         else:
-            one = comparison["differences"].get(key)
-            ends = one and f" ({signed(one['low'])} to {signed(one['high'])})"
-            cells.append(f"{signed(one['value'])}{ends}" if one else ABSENT)
-        table.add_row(metric_name(key, values["task"]), *cells)
+            difference = comparison["differences"].get(key)
+            interval = difference and f" ({signed(difference['low'])} to {signed(difference['high'])})"
+            fields.append(f"{signed(difference['value'])}{interval}" if difference else ABSENT)
+        table.add_row(metric_name(key, values["task"]), *fields)
     for label, where, key, written, compared in FACTS:
-        parts = [(model["details"] if where == "calibration" else model).get(where) or {} for model in models]
-        if any(key in part for part in parts):
+        facts = [(model["details"] if where == "calibration" else model).get(where) or {} for model in models]
+        if any(key in of_model for of_model in facts):
             times = [ratio(comparison["ratios"].get(compared), 1) if compared else ""] if comparison else []
-            table.add_row(label, *(written(part.get(key)) for part in parts), *times)
+            table.add_row(label, *(written(of_model.get(key)) for of_model in facts), *times)
     return table
 
 
-def _compared(comparison: Values, names: list[str]) -> Iterator[str]:
+def _comparison(comparison: Values, names: list[str]) -> Iterator[str]:
     if comparison["agreement"] is not None:
         yield f"Both answer alike in {100 * comparison['agreement']:.1f} % of the cases."
     if right := comparison["right"]:
@@ -83,23 +84,25 @@ def _worst(values: Values) -> Iterator[str]:
         yield ""
         yield "Worst:"
     for row in rows:
-        yield f"  {clean(row['place'])}  {_asked(row)}"
+        yield f"  {clean(row['place'])}  {_input(row)}"
         if "words" not in row:
-            yield f"    expected {_written(row['expected'])}, got {_written(row['got'])} ({number(row['score'])})"
+            yield f"    expected {_answer(row['expected'])}, got {_answer(row['got'])} ({number(row['score'])})"
 
 
-def _asked(row: Values) -> str:
+def _input(row: Values) -> str:
     if "words" in row:
-        differing = [
+        wrong_words = [
             f"{word} ({expected}, got {got})"
             for word, expected, got in zip(row["words"], row["expected"], row["got"], strict=True)
             if expected != got
         ]
-        return clean(", ".join(differing), 200)
+        return clean(", ".join(wrong_words), 200)
     keys = ("text", "text_pair", *(["context"] if "choices" in row else []), "question")
     return clean("  |  ".join(row[key] for key in keys if row.get(key)), 120)
 
 
-def _written(answer: Any) -> str:
+def _answer(answer: Any) -> str:
     answers = answer if isinstance(answer, list) else [answer]
-    return clean(" / ".join(number(one) if isinstance(one, float) else str(one) for one in answers), 80) or "nothing"
+    return (
+        clean(" / ".join(number(item) if isinstance(item, float) else str(item) for item in answers), 80) or "nothing"
+    )

@@ -1,4 +1,4 @@
-"""Command-line options made of a settings class: one for each field, so that file, Python and shell never differ."""
+"""Options made from a class of settings, one for each field, so that a file, Python and the shell never differ."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ from ..training.distill_config import TrainingConfig
 
 C = TypeVar("C", bound=Settings)
 PLAIN = (str, int, float, bool)
-FILE = {"config": ("", "TOML file of settings; options given here win over it.")}
-RUN = FILE | {
+CONFIG_FILE = {"config": ("", "TOML file of settings; options on the command line win over it.")}
+TRAINING_RUN = CONFIG_FILE | {
     "resume": (False, "Go on from the newest checkpoint in OUTPUT, with its settings."),
     "overwrite": (False, "Start anew in a folder that holds a run."),
 }
 
 
-def with_settings(
-    settings: type[C], options: Mapping[str, tuple[str | bool, str]] = RUN
+def with_config_options(
+    settings: type[C], options: Mapping[str, tuple[str | bool, str]] = TRAINING_RUN
 ) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Give a command an option for each field of ``settings``.
 
     Args:
         settings: the class of the settings.
-        options: default and help of those that are no settings; ``"config"`` is a file of settings.
+        options: default and help of the options that are not settings; ``"config"`` is a file of settings.
 
-    The decorated function is called with the settings, and by name with the other options but ``config``.
+    The decorated function gets the settings and, by name, the other options except ``config``.
     """
 
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
-        def take(**given: Any) -> int:
-            others = {name: given.pop(name) for name in options}
+        def take(**stated: Any) -> int:
+            others = {name: stated.pop(name) for name in options}
             config = others.pop("config")
-            return command(_collect(settings, given, config, others.get("resume", False)), **others)
+            return command(_collect(settings, stated, config, others.get("resume", False)), **others)
 
         parameters = [_plain_option(name, *options[name]) for name in options]
         hints = get_type_hints(settings)
@@ -56,19 +56,19 @@ def with_settings(
     return decorate
 
 
-def _collect(settings: type[C], given: dict[str, Any], config: str, resume: bool) -> C:
-    """Merge, from weak to strong: the run to be resumed or the file, then what was given.
+def _collect(settings: type[C], stated: dict[str, Any], config: str, resume: bool) -> C:
+    """Merge the settings of a file, or of the run to be resumed, with those of the command line, which win.
 
     Raises:
-        UsageError: a setting is missing, unknown or cannot be.
+        UsageError: a setting is missing or unknown, or has a value that cannot work.
     """
-    if more := given.pop("more", None):
-        given["data"] = [*(given.get("data") or []), *more]
-    given = {name: value for name, value in given.items() if value is not None}
-    if not config and resume and "output" in given and (file := Path(given["output"]) / "config.toml").is_file():
+    if more := stated.pop("more", None):
+        stated["data"] = [*(stated.get("data") or []), *more]
+    stated = {name: value for name, value in stated.items() if value is not None}
+    if not config and resume and "output" in stated and (file := Path(stated["output"]) / "config.toml").is_file():
         config = str(file)
     hints = get_type_hints(settings)
-    values = {name: _parse(name, value, hints[name]) for name, value in given.items()}
+    values = {name: _parse(name, value, hints[name]) for name, value in stated.items()}
     try:
         values = read_toml(config) | values if config else values
         missing = [f.name for f in dataclasses.fields(settings) if f.default is REQUIRED is f.default_factory]
@@ -120,19 +120,19 @@ def _parse(name: str, value: Any, hint: Any) -> Any:
     """Turn the text of an option into the type of its field: ``a=1,b=2`` for a table, ``1,2`` for a list."""
     if hint in PLAIN or _names_files(name):
         return value
-    parts = [part.strip() for part in value.split(",") if part.strip()]
+    items = [item.strip() for item in value.split(",") if item.strip()]
     if hint.__origin__ is list:
-        return parts if hint.__args__[0] is str else [_number(name, part) for part in parts]
-    pairs = [part.partition("=") for part in parts]
-    words = hint.__args__[1] is str
+        return items if hint.__args__[0] is str else [_number(name, item) for item in items]
+    pairs = [item.partition("=") for item in items]
+    is_text = hint.__args__[1] is str
     if not all(sign for _, sign, _ in pairs):
-        example = "text=review,label=stars" if words else "ce=5,mlm=2"
+        example = "text=review,label=stars" if is_text else "ce=5,mlm=2"
         raise UsageError(f"--{name.replace('_', '-')} {value!r}: pairs such as {example} are expected.")
-    return {key.strip(): other.strip() if words else _number(name, other) for key, _, other in pairs}
+    return {key.strip(): other.strip() if is_text else _number(name, other) for key, _, other in pairs}
 
 
 def _names_files(name: str) -> bool:
-    """Say whether an option may be given several times, each with a name that may hold any character."""
+    """Tell whether an option names files: it may be repeated, and a comma is part of a name."""
     return name == "data" or name.endswith("_data")
 
 

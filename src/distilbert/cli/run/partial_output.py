@@ -1,4 +1,4 @@
-"""Unfinished output: JSON lines beside the final name, with a note of the command, so that ``--resume`` can go on."""
+"""Partial output: JSON lines beside the final name, with a note of the command, so that ``--resume`` can go on."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
 
-from ..core.errors import DataError, UsageError
-from ..core.files import write_json
-from .records import encode_lines
-from .writing import publish
+from ...core.errors import DataError, UsageError
+from ...core.files import write_json
+from ..text_output import encode_lines
+from .output_files import publish
 
 
-class Part:
+class PartialOutput:
     """``OUTPUT.part``, which becomes ``OUTPUT`` when it is complete, and its note ``OUTPUT.part.json``.
 
-    Rows are counted from 0 among those that could be read. A row that the task refused has no line; its number stands
-    in the note, which is written before the lines that follow it.
+    Rows are counted from 0, and only those that could be read. A row that the task refused has no line; its number
+    stands in the note, which is written before the lines that follow it.
 
     Args:
         output: the final name.
-        kind: its format, one of ``writing.OUTPUTS``.
+        format: its format, one of ``output_files.FORMATS``.
     """
 
-    def __init__(self, output: Path, kind: str) -> None:
-        self.output, self.kind = output, kind
+    def __init__(self, output: Path, format: str) -> None:
+        self.output, self.format = output, format
         self.path = output.with_name(output.name + ".part")
         self.note = output.with_name(output.name + ".part.json")
         self.rows = 0
@@ -36,15 +36,15 @@ class Part:
         self._file: IO[bytes] | None = None
 
     def check(self, *, overwrite: bool, resume: bool) -> None:
-        """Check, before any work, that nothing is in the way.
+        """Check, before any work, that the output can be written.
 
         Raises:
-            UsageError: the output is there already, or unfinished work is.
+            UsageError: the output exists already, or unfinished work does.
         """
         if self.output.is_dir():
             raise UsageError(f"{self.output} is a folder; name a file to write.")
         if self.output.exists() and not overwrite:
-            raise UsageError(f"{self.output} is there already; name another file, or replace it with --overwrite.")
+            raise UsageError(f"{self.output} exists already; name another file, or replace it with --overwrite.")
         if not self.output.parent.is_dir():
             raise UsageError(f"There is no folder {self.output.parent} to write {self.output.name} into.")
         if self.path.exists() and not resume and not overwrite:
@@ -52,25 +52,25 @@ class Part:
                 f"{self.path} holds unfinished work: go on with --resume, or start again with --overwrite."
             )
 
-    def start(self, command: Mapping[str, Any], *, resume: bool, boundary: Callable[[int], int]) -> int:
+    def start(self, command: Mapping[str, Any], *, resume: bool, window_end: Callable[[int], int]) -> int:
         """Open for writing.
 
         Args:
             command: what the results depend on; kept in the note and compared on ``resume``.
-            resume: go on after the lines that are there; without any, start.
-            boundary: returns the last end of a window at or before a number of rows. Going on there means that every
-                window holds the same rows as in one run, so that the results are equal to the last digit.
+            resume: go on after the lines that an earlier run wrote; start if there are none.
+            window_end: returns the last end of a window at or before a number of rows. The work goes on there, so that
+                every window has the rows that it has in one run, and the results are equal to the last digit.
 
         Returns:
             How many rows are done.
 
         Raises:
-            UsageError: the unfinished work is that of another command.
+            UsageError: another command left the unfinished work.
         """
         self._command = command
         if resume and self.path.exists():
             self._compare()
-            self._cut(boundary)
+            self._cut(window_end)
         else:
             self.path.unlink(missing_ok=True)
             self._write_note()
@@ -83,7 +83,7 @@ class Part:
             before, self._refused = note["command"], sorted(note["refused"])
         except (OSError, ValueError, KeyError, TypeError):
             raise UsageError(
-                f"{self.note} is missing or broken, so that nobody can say what {self.path} holds; "
+                f"{self.note} is missing or broken, so it is unknown what {self.path} holds; "
                 "start again with --overwrite."
             ) from None
         now = json.loads(json.dumps(self._command))
@@ -98,7 +98,7 @@ class Part:
                 "Give that command again, or start this one with --overwrite."
             )
 
-    def _cut(self, boundary: Callable[[int], int]) -> None:
+    def _cut(self, window_end: Callable[[int], int]) -> None:
         """Drop what follows the last whole window."""
         ends = [0]
         with self.path.open("rb") as file:
@@ -106,10 +106,10 @@ class Part:
                 if line.endswith(b"\n"):
                     ends.append(ends[-1] + len(line))
         rows = len(ends) - 1
-        for number in self._refused:  # each one before the last line stands for a row without a line
+        for number in self._refused:  # a refused row before the last line has no line of its own
             if number < rows:
                 rows += 1
-        self.rows = boundary(rows)
+        self.rows = window_end(rows)
         self._refused = self._refused[: bisect_left(self._refused, self.rows)]
         os.truncate(self.path, ends[self.rows - len(self._refused)])
         self._write_note()
@@ -117,35 +117,35 @@ class Part:
     def _write_note(self) -> None:
         write_json(self.note, {"command": self._command, "refused": self._refused})
 
-    def write(self, records: list[Any], refused: list[int]) -> None:
-        """Append the records of a window, down to the disk.
+    def write(self, results: list[Any], refused: list[int]) -> None:
+        """Append the results of a window, and wait until they are on the disk.
 
         Args:
-            records: one for each row that was answered.
-            refused: places, within the window, of the rows that were not.
+            results: one for each row that was answered.
+            refused: the places within the window of the rows that were not.
         """
         assert self._file is not None
         if refused:
             self._refused += [self.rows + place for place in refused]
             self._write_note()
-        self._file.write(encode_lines(records))
+        self._file.write(encode_lines(results))
         self._file.flush()
         os.fsync(self._file.fileno())
-        self.rows += len(records) + len(refused)
+        self.rows += len(results) + len(refused)
 
     def finish(self) -> None:
-        """Make the final file and remove the unfinished ones."""
+        """Make the final file and remove the partial ones."""
         assert self._file is not None
         self._file.close()
         try:
-            publish(self.path, self.output, self.kind)
+            publish(self.path, self.output, self.format)
         except DataError as error:
             raise DataError(f"{error} All results are kept in {self.path}, as JSON lines.") from None
         self.path.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Stop; what is done stays, and nothing stays if nothing is done."""
+        """Close the file; what is done is kept, and no file is left if nothing is done."""
         if self._file is None:
             return
         self._file.close()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..core.errors import DataError, suggest
-from .readers import listed
+from .messages import listed
 
 JOINT = "+"  # between columns that play one role together: choices=ending0+ending1, answers=answer_text+answer_start
 Roles = dict[str, tuple[str, ...]]  # columns of each role; one each but for choices and answers

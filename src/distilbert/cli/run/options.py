@@ -1,4 +1,4 @@
-"""``distilbert run``: a task over a file, a pipe or what is typed."""
+"""The options of ``distilbert run``, and the plan that they make."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ..core.errors import InputError, UsageError
-from .failures import warn
+from ...core.errors import InputError, UsageError
+from ..failures import warn
 
 EXAMPLE = r"""
 printf 'a red car\ta crimson automobile\n' | \
@@ -16,7 +16,7 @@ printf 'a red car\ta crimson automobile\n' | \
 """
 
 
-class Format(StrEnum):
+class FormatOption(StrEnum):
     """Values of ``--format``."""
 
     infer = "infer"
@@ -29,7 +29,7 @@ class Format(StrEnum):
     pipe = "pipe"
 
 
-class Precision(StrEnum):
+class PrecisionOption(StrEnum):
     """Values of ``--precision``."""
 
     auto = "auto"
@@ -39,7 +39,7 @@ class Precision(StrEnum):
     int8 = "int8"
 
 
-class Runner(StrEnum):
+class RunnerOption(StrEnum):
     """Values of ``--runner``."""
 
     engine = "engine"
@@ -48,7 +48,7 @@ class Runner(StrEnum):
     openvino = "openvino"
 
 
-class Framework(StrEnum):
+class FrameworkOption(StrEnum):
     """Values of ``--framework``."""
 
     pt = "pt"
@@ -56,7 +56,7 @@ class Framework(StrEnum):
     flax = "flax"
 
 
-class OnError(StrEnum):
+class OnErrorOption(StrEnum):
     """Values of ``--on-error``."""
 
     stop = "stop"
@@ -70,27 +70,27 @@ def _option(name: str, text: str) -> Any:
     return typer.Option(name, help=text, show_default=False)
 
 
-_TASK = _option("--task", "What to do, such as text-classification; default: what the model is for.")
+_TASK = _option("--task", "What to do, such as text-classification; default: what the model was made for.")
 _MODEL = _option("--model", "Folder of the model, or its name: installed or on the hub. Default: that of the task.")
 _INPUT = _option("--input", "File to read: .json .jsonl .csv .tsv .txt (also .gz), .parquet.")
 _OUTPUT = _option("--output", "File to write: .json .jsonl .csv .tsv (also .gz), .parquet.")
 _COLUMN = _option("--column", "Columns to use: a,b in the task's order, or argument=column,...")
-_FORMAT = _option("--format", "Format of an input whose name does not tell; json also prints JSON.")
+_FORMAT = _option("--format", "Format of an input whose name does not tell it; json also prints JSON.")
 _CONFIG = _option("--config", "Where the configuration is, if not with the model.")
 _TOKENIZER = _option("--tokenizer", "Where the tokenizer is, if not with the model.")
 _DEVICE = _option("--device", "-1 or cpu, 0 or cuda:0, mps, ...")
 _PRECISION = _option("--precision", "Type that the model computes in; default: auto, the fastest that is as good.")
-_RUNNER = _option("--runner", "What computes: default the engine on a CPU; or pytorch, onnxruntime, openvino.")
+_RUNNER = _option("--runner", "What computes: engine (default on a CPU), pytorch, onnxruntime or openvino.")
 _THREADS = _option("--threads", "Threads on a CPU.")
 _FRAMEWORK = _option("--framework", "What loads the model: pt (PyTorch), tf (Keras on TensorFlow), flax (JAX).")
 _BATCH_TOKENS = _option("--batch-tokens", "Tokens of a batch, padding included.")
-_OVERWRITE = _option("--overwrite", "Replace the output if it is there.")
+_OVERWRITE = _option("--overwrite", "Replace the output if it exists.")
 _RESUME = _option("--resume", "Go on after an interruption (OUTPUT.part).")
 _KEEP_INPUT = _option("--keep-input", "Write each result joined to its row.")
-_ON_ERROR = _option("--on-error", "What a row that cannot be used does: stop (default), or skip it.")
+_ON_ERROR = _option("--on-error", "At a row that cannot be used: stop (default), or skip it.")
 _PROGRESS = _option("--progress/--no-progress", "Draw a progress bar; default: on a terminal.")
 _TOP_K = _option("--top-k", "How many answers a row; with --source, how many sentences.")
-_SOURCE = _option("--source", "Rank the input's sentences by their similarity to this one.")
+_SOURCE = _option("--source", "Rank the sentences of the input by their similarity to this one.")
 _CANDIDATE_LABELS = _option("--candidate-labels", "Labels of zero-shot classification: a,b,c.")
 _AGGREGATION_STRATEGY = _option("--aggregation-strategy", "Tokens into entities: none, simple, first, average, max.")
 _STRIDE = _option("--stride", "Tokens that two windows of a long text share.")
@@ -103,19 +103,19 @@ def command(
     input: Annotated[Text, _INPUT] = None,
     output: Annotated[Text, _OUTPUT] = None,
     column: Annotated[Text, _COLUMN] = None,
-    format: Annotated[Format, _FORMAT] = Format.infer,
+    format: Annotated[FormatOption, _FORMAT] = FormatOption.infer,
     config: Annotated[Text, _CONFIG] = None,
     tokenizer: Annotated[Text, _TOKENIZER] = None,
     device: Annotated[Text, _DEVICE] = None,
-    precision: Annotated[Precision | None, _PRECISION] = None,
-    framework: Annotated[Framework | None, _FRAMEWORK] = None,
-    runner: Annotated[Runner | None, _RUNNER] = None,
+    precision: Annotated[PrecisionOption | None, _PRECISION] = None,
+    framework: Annotated[FrameworkOption | None, _FRAMEWORK] = None,
+    runner: Annotated[RunnerOption | None, _RUNNER] = None,
     threads: Annotated[int | None, _THREADS] = None,
     batch_tokens: Annotated[int | None, _BATCH_TOKENS] = None,
     overwrite: Annotated[bool, _OVERWRITE] = False,
     resume: Annotated[bool, _RESUME] = False,
     keep_input: Annotated[bool, _KEEP_INPUT] = False,
-    on_error: Annotated[OnError, _ON_ERROR] = OnError.stop,
+    on_error: Annotated[OnErrorOption, _ON_ERROR] = OnErrorOption.stop,
     progress: Annotated[bool | None, _PROGRESS] = None,
     top_k: Annotated[int | None, _TOP_K] = None,
     source: Annotated[Text, _SOURCE] = None,
@@ -129,12 +129,13 @@ def command(
     Without --input, lines come from standard input; a tab separates columns, and blank lines are left out.
     Without --output, results are printed: for people on a terminal, elsewhere as one JSON value a line.
 
-    A file is read in little memory, and its output appears under its name only when it is complete: until then the
-    work is in OUTPUT.part, where --resume goes on.
+    A file is read in little memory. Its output appears under its name only when it is complete; until then the
+    results are in OUTPUT.part, and --resume goes on from there.
     """
-    from .job import Job, run
+    from .plan import RunPlan
+    from .steps import run
 
-    loading: dict[str, Any] = {
+    loading = {
         "model": model,
         "config": config,
         "tokenizer": tokenizer,
@@ -145,7 +146,13 @@ def command(
         "framework": framework.value if framework else None,
         "batch_tokens": batch_tokens,
     }
-    job = Job(
+    task_options = {
+        "--top-k": top_k if source is None else None,
+        "--candidate-labels": candidate_labels,
+        "--aggregation-strategy": aggregation_strategy,
+        "--stride": stride,
+    }
+    plan = RunPlan(
         task=task,
         input=input,
         output=output,
@@ -155,30 +162,21 @@ def command(
         overwrite=overwrite,
         resume=resume,
         keep_input=keep_input,
-        skip=on_error is OnError.skip,
+        skip=on_error is OnErrorOption.skip,
         progress=progress,
         top_k=top_k,
         loading=loading,
+        task_options={option: value for option, value in task_options.items() if value is not None},
+        parameters=_parameters(param or []),
     )
-    values = {
-        "top_k": top_k,
-        "candidate_labels": candidate_labels,
-        "aggregation_strategy": aggregation_strategy,
-        "doc_stride" if job.task == "question-answering" else "stride": stride,
-    }
-    job.params.update({name: value for name, value in values.items() if value is not None} | _params(param or []))
-    if model is None and job.task is not None:
-        loading["model"] = _default_model(job.task)
-    if job.source is not None:
-        from .ranking import rank
-
-        return rank(job)
-    return run(job)
+    if model is None and source is None and plan.task is not None:
+        loading["model"] = _default_model(plan.task)
+    return run(plan)
 
 
 def _default_model(task: str) -> str:
-    """Return the folder of the default model of a task, and say which one it is."""
-    from ..tasks.loading import default_model
+    """Return the folder of the default model of a task, and say which model it is."""
+    from ...tasks.loading import default_model
 
     try:
         name, folder = default_model(task, "--model")
@@ -195,16 +193,17 @@ def _device(name: str | None) -> str | int | None:
     return "cpu" if int(name) < 0 else int(name)
 
 
-def _params(given: list[str]) -> dict[str, Any]:
+def _parameters(options: list[str]) -> dict[str, Any]:
+    """Return the parameters that ``--param`` states; a value is JSON, or else text."""
     import json
 
-    params: dict[str, Any] = {}
-    for one in given:
-        name, equals, value = one.partition("=")
+    parameters: dict[str, Any] = {}
+    for option in options:
+        name, equals, value = option.partition("=")
         if not equals or not name:
-            raise UsageError(f"--param {one!r} is not of the form NAME=VALUE.")
+            raise UsageError(f"--param {option!r} is not of the form NAME=VALUE.")
         try:
-            params[name.replace("-", "_")] = json.loads(value)
+            parameters[name.replace("-", "_")] = json.loads(value)
         except ValueError:
-            params[name.replace("-", "_")] = value
-    return params
+            parameters[name.replace("-", "_")] = value
+    return parameters

@@ -1,4 +1,4 @@
-"""What a model folder holds: configuration, weights, files and tokenizer; only headers are read."""
+"""What a model folder holds: configuration, weights, files and tokenizer. Of weights only the headers are read."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from ..models.auto import AutoTokenizer
 from ..models.checkpoint import open_checkpoint
 from ..weights.folder import open_tensors
 from ..weights.tensors import Tensors
+from .text_output import size_text
 
-LAYER = re.compile(r"(?:^|\.)layer\.(\d+)\.")
-WEIGHTS = (".safetensors", ".bin", ".h5", ".msgpack")
+_LAYER = re.compile(r"(?:^|\.)layer\.(\d+)\.")
+WEIGHT_ENDINGS = (".safetensors", ".bin", ".h5", ".msgpack")
 
 
 def describe_model(name: str, list_tensors: bool = False) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def describe_model(name: str, list_tensors: bool = False) -> dict[str, Any]:
     checkpoint = open_checkpoint(name)
     tensors = open_tensors(checkpoint.folder)
     config = checkpoint.config.to_dict()
-    found = {
+    summary = {
         "folder": str(checkpoint.folder),
         "kind": f"BERT ({checkpoint.bert}), read as a DistilBERT" if checkpoint.bert else "DistilBERT",
         "config": {key: value for key, value in config.items() if not isinstance(value, dict)},
@@ -41,44 +42,40 @@ def describe_model(name: str, list_tensors: bool = False) -> dict[str, Any]:
         "tokenizer": _tokenizer(checkpoint.folder),
     }
     if list_tensors:
-        found["tensors"] = {
+        summary["tensors"] = {
             key: f"{tensor.dtype} ({', '.join(map(str, tensor.shape))})" for key, tensor in tensors.items()
         }
-    return found
+    return summary
 
 
 def parameters(tensors: Tensors) -> dict[str, int]:
-    """Count weights: all, of the embeddings, of each layer, of what stands on them."""
+    """Count the weights: all of them, those of the embeddings, of each layer and of the head."""
     counts = {"total": sum(tensor.size for tensor in tensors.values())}
     for name, tensor in tensors.items():
-        layer = LAYER.search(name)
+        layer = _LAYER.search(name)
         if layer:
-            part = f"layer {layer[1]}"
+            group = f"layer {layer[1]}"
         else:
-            part = "embeddings" if re.match(r"(\w+\.)?embeddings\.", name) else "head"
-        counts[part] = counts.get(part, 0) + tensor.size
-    order = ["total", "embeddings", *sorted((p for p in counts if p.startswith("layer")), key=_number), "head"]
-    return {part: counts[part] for part in order if part in counts}
+            group = "embeddings" if re.match(r"(\w+\.)?embeddings\.", name) else "head"
+        counts[group] = counts.get(group, 0) + tensor.size
+    order = [
+        "total",
+        "embeddings",
+        *sorted((group for group in counts if group.startswith("layer")), key=_layer_number),
+        "head",
+    ]
+    return {group: counts[group] for group in order if group in counts}
 
 
-def _number(part: str) -> int:
-    return int(part.split()[1])
+def _layer_number(group: str) -> int:
+    return int(group.split()[1])
 
 
 def _files(folder: Path) -> dict[str, str]:
     sizes = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.is_file()}
-    weights = sum(size for name, size in sizes.items() if name.endswith(WEIGHTS))
+    weights = sum(size for name, size in sizes.items() if name.endswith(WEIGHT_ENDINGS))
     summary = {"all": size_text(sum(sizes.values())), "weights": size_text(weights)}
     return summary | {name: size_text(size) for name, size in sizes.items()}
-
-
-def size_text(size: float) -> str:
-    """Return bytes as people read them: ``"268.0 MB"``."""
-    for unit in ("B", "kB", "MB"):
-        if size < 1000:
-            return f"{size:.0f} B" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.2f} GB"
 
 
 def _tokenizer(folder: Path) -> dict[str, Any]:

@@ -1,0 +1,80 @@
+"""A progress bar on standard error, for every command that takes a while."""
+
+from __future__ import annotations
+
+import sys
+from types import TracebackType
+from typing import Any, Self
+
+WIDTH = 20  # of the bar, in characters
+
+
+class ProgressBar:
+    """One line of standard error that moves: a bar, a percentage and a text.
+
+    Use it as a context.
+
+    Args:
+        text: what stands beside the bar at the beginning.
+        shown: draw it; by default on a terminal only. A bar that is not shown does nothing.
+        total: the amount of work, where it is known at the beginning.
+        countable: the amount of work is known, or will be; otherwise a spinner takes the place of the bar.
+        with_time_left: estimate the time that is left.
+        stays: leave the last state on the terminal.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        shown: bool | None = None,
+        total: float | None = None,
+        countable: bool = True,
+        with_time_left: bool = False,
+        stays: bool = False,
+    ) -> None:
+        self.shown = sys.stderr.isatty() if shown is None else shown
+        self._text, self._total = text, total
+        self._countable, self._with_time_left, self._stays = countable, with_time_left, stays
+        self._progress: Any = None
+
+    def __enter__(self) -> Self:
+        if self.shown:
+            from rich.console import Console
+            from rich.progress import (
+                BarColumn,
+                Progress,
+                ProgressColumn,
+                SpinnerColumn,
+                TaskProgressColumn,
+                TextColumn,
+                TimeRemainingColumn,
+            )
+
+            columns: list[ProgressColumn] = [SpinnerColumn()]
+            if self._countable:
+                columns = [BarColumn(WIDTH), TaskProgressColumn()]
+                columns += [TimeRemainingColumn()] if self._with_time_left else []
+            columns.append(TextColumn("{task.description}", markup=False))
+            console = Console(stderr=True)  # one that is not a terminal gets the last state only
+            transient = console.is_terminal and not self._stays
+            self._progress = Progress(*columns, console=console, transient=transient, redirect_stdout=False)
+            self._progress.start()
+            self._progress.add_task(self._text, total=self._total)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._progress is not None:
+            self._progress.stop()
+
+    def update(self, text: str, done: float | None = None, total: float | None = None) -> None:
+        """Show what is being done, how much of it is done, and of how much; None leaves a number as it was."""
+        if self._progress is not None:
+            self._progress.update(self._progress.task_ids[0], description=text, completed=done, total=total)
+
+    def print_above(self, text: str) -> None:
+        """Print a line that stays, above the bar."""
+        if self._progress is not None:
+            self._progress.console.print(text, markup=False, highlight=False)

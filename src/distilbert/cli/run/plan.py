@@ -1,0 +1,97 @@
+"""What a ``distilbert run`` was asked to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ...core.errors import InputError, UsageError
+from ...tasks.registry import task_spec
+
+
+@dataclass
+class RunPlan:
+    """The command line of one run, checked as far as it can be without reading or loading anything.
+
+    Attributes:
+        task: name of the task; None: what the model was made for.
+        input: file to read; None: standard input.
+        output: file to write; None: print the results.
+        column: the value of ``--column``.
+        format: the value of ``--format``.
+        source: the sentence that the sentences of the input are compared with, in place of answering row by row.
+        overwrite: replace the output.
+        resume: go on with the partial output of an earlier run.
+        keep_input: write each result joined to its row.
+        skip: leave rows out that cannot be used, instead of stopping at the first.
+        progress: draw a progress bar; None: where people see it.
+        top_k: with ``source``, how many sentences to write; None: all.
+        loading: what ``pipeline`` takes besides the task.
+        task_options: options that set parameters of the task, such as ``--stride``, with their values.
+        parameters: parameters of the task, by name.
+
+    Raises:
+        UsageError: the task does not exist, or options contradict each other.
+    """
+
+    task: str | None = None
+    input: str | None = None
+    output: str | None = None
+    column: str | None = None
+    format: str = "infer"
+    source: str | None = None
+    overwrite: bool = False
+    resume: bool = False
+    keep_input: bool = False
+    skip: bool = False
+    progress: bool | None = None
+    top_k: int | None = None
+    loading: dict[str, Any] = field(default_factory=dict)
+    task_options: dict[str, Any] = field(default_factory=dict)
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.task is not None:
+            try:
+                self.task = task_spec(self.task).name
+            except InputError as error:
+                raise UsageError(str(error)) from None
+        if self.resume and (self.input is None or self.output is None or self.source is not None):
+            raise UsageError("--resume goes with --input and --output, and not with --source.")
+        if self.source is not None:
+            self._check_ranking()
+
+    def _check_ranking(self) -> None:
+        if self.task not in (None, "sentence-similarity"):
+            raise UsageError(f"--source ranks sentences: it goes with --task sentence-similarity, not {self.task}.")
+        self.task = "sentence-similarity"
+        if not (self.source or "").strip():
+            raise UsageError("--source is empty: give the sentence that the others are compared to.")
+        if self.top_k is not None and self.top_k < 1:
+            raise UsageError(f"--top-k must be at least 1, got {self.top_k}.")
+
+    @property
+    def can_resume(self) -> bool:
+        """Whether a run that is interrupted can go on later: its input can be read again, and rows are answered one
+        after the other."""
+        return self.input is not None and self.source is None
+
+    def parameters_of(self, task: str) -> dict[str, Any]:
+        """Return all parameters for a task. An option that it does not have keeps its name, and so is refused."""
+        names = {option: name for name, option in task_spec(task).options.items()}
+        values = {
+            names.get(option, option.removeprefix("--").replace("-", "_")): value
+            for option, value in self.task_options.items()
+        }
+        return values | self.parameters
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the results depend on, besides the content of the input."""
+        names = ("task", "column", "format", "keep_input", "source", "loading", "task_options", "parameters")
+        values = {name: getattr(self, name) for name in names}
+        if self.input is None:
+            return {"input": None} | values
+        path = Path(self.input).resolve()
+        return {"input": str(path), "size": path.stat().st_size} | values

@@ -1,0 +1,166 @@
+"""From rows to inputs of a task: which column of a table is which argument."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ...core.errors import DataError, UsageError, suggest
+from ...tasks.task_spec import TEXT, InputForm, TaskSpec
+
+SENTENCE = InputForm((TEXT,))  # one text a row, whatever the task: --source ranks single sentences
+Pairs = list[tuple[str, str]]  # (argument, column); a list argument may have several columns
+
+
+class TaskInputs:
+    """Makes the inputs of a task from rows.
+
+    Args:
+        task: the task.
+        columns: the value of ``--column``: ``"a,b"`` or ``"argument=column,..."``; None: columns have the names of
+            the arguments.
+        forms: the forms that an input can have, the usual one first; default: those of the task.
+
+    Raises:
+        UsageError: ``columns`` names an argument that the task does not have.
+    """
+
+    def __init__(self, task: TaskSpec, columns: str | None = None, forms: tuple[InputForm, ...] = ()) -> None:
+        self._task = task.name
+        self._forms = forms or task.inputs
+        self._form = self._forms[0]
+        self._stated = self._parse(columns) if columns else []
+        self._matched: dict[tuple[str, ...], tuple[InputForm, Pairs]] = {}
+
+    def match(self, columns: Iterable[str]) -> Pairs:
+        """Return (argument, column) pairs for the columns that a table or an object has.
+
+        Raises:
+            UsageError: a column asked for does not exist, or the column of an argument cannot be guessed; the message
+                lists the columns.
+        """
+        return self._match(tuple(columns))[1]
+
+    def input_of(self, value: Any) -> Any:
+        """Return the task's input that a row holds: a text, or a dict of arguments.
+
+        Args:
+            value: the value of a row: columns by name, the fields of a line, or a text.
+
+        Raises:
+            DataError: the row lacks a column, or a value is not text.
+        """
+        item = self._from_columns(value) if isinstance(value, Mapping) else self._from_fields(value)
+        return item["text"] if list(item) == ["text"] else item
+
+    def as_columns(self, value: Any) -> dict[str, Any]:
+        """Return the value of a row as named columns, for ``--keep-input``."""
+        return dict(value) if isinstance(value, Mapping) else self._from_fields(value)
+
+    def _parse(self, option: str) -> Pairs:
+        """Return the (argument, column) pairs of ``--column``; a column without argument gets the next free one."""
+        arguments = {column.name: column for form in self._forms for column in form.columns}
+        other_names = {other: name for name, column in arguments.items() for other in column.other_names}
+        items = [item.strip() for item in option.split(",")]
+        if "" in items:
+            raise UsageError(f"--column {option!r} has an empty name; write a,b or argument=column,...")
+        if all("=" not in item and item in arguments for item in items):
+            return [(item, item) for item in items]
+        pairs: Pairs = []
+        stated = {item.partition("=")[0] for item in items if "=" in item}
+        for item in items:
+            name, equals, column = item.partition("=")
+            if not equals:
+                name, column = self._next_argument(stated | {name for name, _ in pairs}, option, len(items)), item
+            name = name if name in arguments else other_names.get(name, name)
+            if name not in arguments:
+                raise UsageError(
+                    f"--column: {self._task} has no argument {name!r}.{suggest(name, arguments)} "
+                    f"It has {', '.join(arguments)}."
+                )
+            if name in dict(pairs) and not arguments[name].is_list:
+                raise UsageError(f"--column {option!r} names {name!r} twice.")
+            pairs.append((name, column))
+        return pairs
+
+    def _next_argument(self, taken: set[str], option: str, count: int) -> str:
+        form = self._form
+        free = [name for name in form.names if name not in taken or name == form.list_column]
+        if not free:
+            raise UsageError(
+                f"--column {option!r} names {count} columns, but an input of {self._task} has "
+                f"{len(form.names)}: {', '.join(form.names)}."
+            )
+        return free[0]
+
+    def _match(self, columns: tuple[str, ...]) -> tuple[InputForm, Pairs]:
+        if columns in self._matched:
+            return self._matched[columns]
+        listing = f"Columns found: {', '.join(columns) or 'none'}."
+        for _, column in self._stated:
+            if column not in columns:
+                raise UsageError(f"There is no column {column!r}.{suggest(column, columns)} {listing}")
+        names = {name for name, _ in self._stated} or set(columns)
+        form = next((form for form in self._forms[1:] if names >= set(form.names)), self._form)
+        pairs = self._stated or [(name, name) for name in form.names if name in columns]
+        if form.required == (TEXT.name,) and TEXT.name not in dict(pairs):
+            guess = next((name for name in TEXT.other_names if name in columns), "")
+            guess = guess or (columns[0] if len(columns) == 1 else "")
+            pairs = [*([(TEXT.name, guess)] if guess else []), *pairs]
+        missing = [name for name in form.required if name not in dict(pairs)]
+        if missing:
+            example = ",".join(f"{name}=COLUMN" for name in form.required)
+            raise UsageError(f"Which column is {' and which is '.join(missing)}? Say so: --column {example}. {listing}")
+        self._matched[columns] = form, pairs
+        return form, pairs
+
+    def _from_columns(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        try:
+            form, pairs = self._match(tuple(row))
+        except UsageError as error:
+            if not self._matched:  # no row has had these columns yet: the command is wrong, not this row
+                raise
+            raise DataError(str(error)) from None
+        item: dict[str, Any] = {}
+        for name, column in pairs:
+            value = row[column]
+            if name == form.list_column:
+                item[name] = [*item.get(name, []), *_texts(value, column)]
+            elif value not in (None, "") or name in form.required:
+                item[name] = _text(value, column)
+        return item
+
+    def _from_fields(self, value: Any) -> dict[str, Any]:
+        """Name the fields of a line, or a text that is a whole row."""
+        fields = [value] if isinstance(value, str) else list(value)
+        names = [name for name, _ in self._stated] or list(self._form.names)
+        list_column = self._form.list_column
+        if len(names) == 1:  # there is nothing to separate, so a tab belongs to the text
+            return {names[0]: "\t".join(_text(field, names[0]) for field in fields)}
+        if names[-1] == list_column and len(fields) >= len(names):
+            fields = [*fields[: len(names) - 1], fields[len(names) - 1 :]]
+        if not self._form.fewest_fields <= len(fields) <= len(names):
+            count = "1 field" if len(fields) == 1 else f"{len(fields)} fields"
+            raise DataError(f"{count} where a tab separates {', '.join(names)}")
+        return {
+            name: _texts(field, name) if name == list_column else _text(field, name)
+            for name, field in zip(names, fields, strict=False)
+        }
+
+
+def _text(value: Any, column: str) -> str:
+    if not isinstance(value, str):
+        described = "null" if value is None else f"{value!r:.40} of type {type(value).__name__}"
+        raise DataError(f"{column!r} must be text, got {described}")
+    return value
+
+
+def _texts(value: Any, column: str) -> list[str]:
+    """Return the texts of a list, of a JSON list in a text, or of a single text."""
+    if isinstance(value, str) and value.startswith("["):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            value = [value]
+    return [_text(text, column) for text in (value if isinstance(value, list) else [value])]

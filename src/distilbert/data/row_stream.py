@@ -1,0 +1,302 @@
+"""One reader of rows for the command line and for training: any format, a row at a time, each with its place.
+
+Memory stays constant, except for a ``.json`` file, which is parsed whole. A row that cannot be used does not end the
+reading: it says what is wrong with it, and the caller decides.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..core.errors import DataError
+from .arrow import classes_of_parquet, open_parquet, with_class_names
+from .conll import read_sentences
+from .messages import listed, type_name
+from .squad import read_questions
+from .text_lines import FileLines
+
+BLANK = "blank"  # the problem of an empty line: it is no row, and no error either
+PARQUET_BATCH = 256  # rows of a parquet file that are in memory at once
+SQUAD = "squad"  # the format of a .json file in the form of SQuAD
+
+
+class Row(NamedTuple):
+    """One row of an input.
+
+    Attributes:
+        place: where it stands, as messages call it: ``reviews.csv:12`` (its first line, if a quoted field has line
+            breaks) or ``reviews.json, item 3``.
+        value: its values by column; where columns need no names, also a text or a list of fields.
+        problem: why it cannot be used; empty if it can.
+    """
+
+    place: str
+    value: Any = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class ReadingRules:
+    """What the users of the reader want to be different.
+
+    Attributes:
+        delimiter: between the columns of ``.csv``, ``.tsv`` and ``.conll``; empty for the usual one.
+        named_columns: every row must have columns with names: a line of a ``.txt`` file is a column ``text``, and JSON
+            must hold objects. Otherwise a row may also be a text or a list of fields.
+        json_array: a ``.json`` file must hold an array. Otherwise it may also hold one object, an object a line, or
+            questions in the form of SQuAD.
+        class_names: where a parquet file has names for its class numbers, use them.
+        keep_invalid: bytes that are not UTF-8 are a problem of their own row only; otherwise they end the reading.
+    """
+
+    delimiter: str = ""
+    named_columns: bool = True
+    json_array: bool = False
+    class_names: bool = True
+    keep_invalid: bool = False
+
+
+@dataclass
+class RowStream:
+    """The rows of one input, and what is known about it before they are read.
+
+    Attributes:
+        name: the input, as messages call it.
+        format: one of ``file_formats.FORMATS``, or ``SQUAD``.
+        rows: the rows; they can be read once.
+        columns: names of the columns, where the format states them before the rows.
+        size: bytes of the file; None if its rows are not read in the order of its bytes, and for a pipe.
+        position: returns how many of those bytes were read.
+        ready: tells whether a row can be had without waiting.
+        total: number of rows, where the format states it.
+        columns_to_read: those that will be used; None for all. A parquet file is read without the others.
+    """
+
+    name: str
+    format: str
+    rows: Iterator[Row] = field(default_factory=lambda: iter(()))
+    columns: list[str] | None = None
+    size: int | None = None
+    position: Callable[[], int] = lambda: 0
+    ready: Callable[[], bool] = lambda: True
+    total: int | None = None
+    columns_to_read: list[str] | None = None
+
+
+@contextmanager
+def open_rows(path: Path, format: str, compressed: bool, rules: ReadingRules, name: str = "") -> Iterator[RowStream]:
+    """Open a file and close it at the end.
+
+    Args:
+        path: the file.
+        format: one of ``file_formats.FORMATS``.
+        compressed: whether it is compressed with gzip.
+        rules: how to read it.
+        name: as messages call it; default: its path.
+
+    Raises:
+        DataError: the file or its header cannot be used; while iterating, the same for what can only be seen then.
+        MissingExtraError: pyarrow is needed and not installed.
+    """
+    stream = RowStream(name or str(path), format)
+    if format == "parquet":
+        with open_parquet(path) as table:
+            stream.columns, stream.total = list(table.schema_arrow.names), table.metadata.num_rows
+            stream.rows = _parquet_rows(table, stream, rules)
+            yield stream
+        return
+    lines = FileLines(path, compressed=compressed, keep_invalid=rules.keep_invalid)
+    stream.size, stream.position = path.stat().st_size, lines.position
+    try:
+        read_lines(stream, lines, rules)
+        yield stream
+    finally:
+        lines.close()
+
+
+def read_lines(stream: RowStream, lines: Iterable[str], rules: ReadingRules) -> None:
+    """Give a stream the rows that lines hold, in the stream's format.
+
+    Raises:
+        DataError: the header cannot be used, or the content of a JSON file.
+    """
+    if stream.format in ("csv", "tsv"):
+        _read_table(stream, lines, rules.delimiter)
+    elif stream.format == "json":
+        _read_json(stream, lines, rules)
+    elif stream.format == "jsonl":
+        stream.rows = _json_lines(lines, stream.name, rules)
+    elif stream.format == "conll":
+        stream.rows = (Row(*sentence) for sentence in read_sentences(enumerate(lines, 1), stream.name, rules.delimiter))
+    else:
+        stream.columns = ["text"] if rules.named_columns else None
+        stream.rows = _text_rows(lines, stream.name, rules.named_columns)
+    if stream.format != "conll":
+        stream.rows = map(_checked, stream.rows)
+
+
+def without_problems(rows: Iterable[Row]) -> Iterator[Row]:
+    """Yield rows, without the blank ones.
+
+    Raises:
+        DataError: a row has a problem.
+    """
+    for row in rows:
+        if not row.problem:
+            yield row
+        elif row.problem != BLANK:
+            raise DataError(f"{row.place}: {row.problem}")
+
+
+def _checked(row: Row) -> Row:
+    """Mark a row whose text is not valid Unicode: bytes that were not UTF-8, or half of a surrogate pair in JSON."""
+    values = row.value.values() if isinstance(row.value, dict) else row.value if isinstance(row.value, list) else ()
+    for text in (row.value, *values):
+        if isinstance(text, str) and not text.isascii():
+            try:
+                text.encode("utf-8")
+            except UnicodeEncodeError:
+                return Row(row.place, None, "not valid UTF-8")
+    return row
+
+
+# Text: a row a line.
+
+
+def _text_rows(lines: Iterable[str], name: str, named: bool) -> Iterator[Row]:
+    for number, line in enumerate(lines, 1):
+        place = f"{name}:{number}"
+        if not line.strip():
+            yield Row(place, None, BLANK)
+        elif named:
+            yield Row(place, {"text": line.strip()})
+        else:
+            yield Row(place, line.rstrip("\r\n").split("\t"))
+
+
+# Tables with a header.
+
+Fields = tuple[int, list[str], str]  # the number of its line, the fields of a row, and what is wrong with it
+
+
+def _read_table(stream: RowStream, lines: Iterable[str], delimiter: str) -> None:
+    name, advice = stream.name, ""
+    if stream.format == "tsv":
+        records, advice = _split_fields(lines, delimiter or "\t"), " In a .tsv file nothing is quoted."
+    else:
+        if len(delimiter or ",") != 1:
+            raise DataError(f"{name}: the delimiter of a .csv file is one character, got {delimiter!r}.")
+        records = _quoted_fields(lines, delimiter or ",")
+    number, header, problem = next((record for record in records if record[1] or record[2]), (1, [], ""))
+    if problem:
+        raise DataError(f"{name}:{number}: {problem}")
+    if not header:
+        raise DataError(f"{name} is empty: a header with the names of the columns and rows below it are expected.")
+    if repeated := sorted({column for column in header if header.count(column) > 1}):
+        raise DataError(f"{name}:{number}: the header has {listed(repeated)} more than once.")
+    stream.columns = header
+    stream.rows = _rows_under(header, records, name, advice)
+
+
+def _split_fields(lines: Iterable[str], delimiter: str) -> Iterator[Fields]:
+    """Yield the fields of lines in which nothing is quoted."""
+    for number, line in enumerate(lines, 1):
+        content = line.rstrip("\r\n")
+        yield number, content.split(delimiter) if content else [], ""
+
+
+def _quoted_fields(lines: Iterable[str], delimiter: str) -> Iterator[Fields]:
+    """Yield the fields of CSV rows, each with the number of its first line."""
+    csv.field_size_limit(sys.maxsize)
+    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    while True:
+        number = reader.line_num + 1
+        try:
+            yield number, next(reader), ""
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield number, [], f"this row is broken as CSV: {error}."
+
+
+def _rows_under(header: list[str], records: Iterable[Fields], name: str, advice: str) -> Iterator[Row]:
+    width = len(header)
+    for number, fields, problem in records:
+        place = f"{name}:{number}"
+        if len(fields) == width:
+            yield Row(place, dict(zip(header, fields, strict=True)))
+        elif problem or not fields:
+            yield Row(place, None, problem or BLANK)
+        else:
+            count = "1 field" if len(fields) == 1 else f"{len(fields)} fields"
+            names = f"the header names {width}: {listed(header)}"
+            yield Row(place, None, f"this row has {count}, but {names}.{advice}")
+
+
+# JSON.
+
+
+def _json_lines(lines: Iterable[str], name: str, rules: ReadingRules) -> Iterator[Row]:
+    for number, line in enumerate(lines, 1):
+        place = f"{name}:{number}"
+        if not line.strip():
+            yield Row(place, None, BLANK)
+            continue
+        try:
+            value = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            yield Row(place, None, f"not JSON: {error}. One JSON value a line is expected.")
+        else:
+            yield _json_row(place, value, rules)
+
+
+def _read_json(stream: RowStream, lines: Iterable[str], rules: ReadingRules) -> None:
+    name, lines = stream.name, list(lines)
+    content = "".join(lines)
+    if not content.strip():
+        raise DataError(f"{name} is empty.")
+    try:
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        is_lines = "Extra data" in str(error)
+        if is_lines and not rules.json_array:
+            stream.rows = _json_lines(lines, name, rules)
+            return
+        advice = " If it holds one object a line, name it .jsonl or state --format jsonl." if is_lines else ""
+        raise DataError(f"{name}:{getattr(error, 'lineno', 1)}: not JSON: {error}.{advice}") from None
+    if isinstance(value, list):
+        stream.size, stream.total = None, len(value)
+        stream.rows = (_json_row(f"{name}, item {number}", item, rules) for number, item in enumerate(value, 1))
+    elif rules.json_array:
+        raise DataError(f"{name} must hold an array of objects or texts, got a {type_name(value)}.")
+    elif isinstance(value, dict) and isinstance(value.get("data"), list):
+        stream.format = SQUAD
+        stream.rows = (Row(*question) for question in read_questions(value["data"], name))
+    else:
+        stream.rows = iter([_json_row(f"{name}:1", value, rules)])
+
+
+def _json_row(place: str, value: Any, rules: ReadingRules) -> Row:
+    if isinstance(value, dict) or (isinstance(value, (str, list)) and not rules.named_columns):
+        return Row(place, value)
+    expected = "a JSON object" if rules.named_columns else "an object or a text"
+    return Row(place, None, f"{expected} is expected, got {value!r:.40} of type {type_name(value)}.")
+
+
+# Parquet.
+
+
+def _parquet_rows(table: Any, stream: RowStream, rules: ReadingRules) -> Iterator[Row]:
+    classes = classes_of_parquet(table.schema_arrow) if rules.class_names else {}
+    number = 0
+    for batch in table.iter_batches(batch_size=PARQUET_BATCH, columns=stream.columns_to_read):
+        for value in batch.to_pylist():
+            number += 1
+            yield Row(f"{stream.name}, row {number}", with_class_names(value, classes) if classes else value)
