@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from distilbert.core.errors import InputError
 from distilbert.tasks.pooling import pool, stitch, unit
-from distilbert.tasks.windows import spans
+from distilbert.text.truncation import window_spans
 
 
 @given(st.integers(1, 60), st.integers(2, 15), st.data())
 def test_stitching_gives_every_token_once(length: int, room: int, data: Any) -> None:
     stride = data.draw(st.integers(0, room - 1))
     text = np.arange(length)
-    windows = [np.array([-1, *text[a:b], -2])[:, None] for a, b in spans(length, room, stride)]
+    windows = [np.array([-1, *text[a:b], -2])[:, None] for a, b in window_spans(length, room, stride)]
     assert stitch(windows, stride)[:, 0].tolist() == [-1, *range(length), -2]
 
 

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 
 from distilbert.core.errors import InputError
 from distilbert.tasks.scores import largest
-from distilbert.tasks.windows import check_stride, fit, spans, trim_pair, truncate
-from distilbert.text.encoding import window_spans
+from distilbert.tasks.windows import check_stride, fit, trim_pair, truncate
 
 
 class Ids:
@@ -23,19 +22,6 @@ class Ids:
 
 
 TOKENIZER: Any = Ids()
-
-
-def test_spans_by_hand() -> None:
-    assert spans(5, 3, 1) == [(0, 3), (2, 5)]
-    assert spans(3, 3, 1) == [(0, 3)]
-    assert spans(7, 3, 0) == [(0, 3), (3, 6), (6, 7)]
-    assert spans(0, 3, 1) == [(0, 0)]
-
-
-@given(st.integers(1, 80), st.integers(1, 20), st.data())
-def test_spans_are_those_of_the_tokenizers(length: int, size: int, data: Any) -> None:
-    stride = data.draw(st.integers(0, size - 1))
-    assert spans(length, size, stride) == window_spans(length, size, stride, "right")
 
 
 @given(st.integers(1, 90), st.integers(8, 30), st.integers(0, 5))

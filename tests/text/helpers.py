@@ -1,4 +1,4 @@
-"""A small vocabulary, both tokenizer classes on it, and what the tests compare."""
+"""A small vocabulary, both tokenizers with it, and an encoding as plain data."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LETTERS = [*"abcdefghijklmnopqrstuvwxyz0"]
 WORDS = ["the", "cafe", "play", "##ing", "un", "##aff", "##able", "é", "ß", "中", "ii", "Foo", "ᄀ"]
 PUNCTUATION = [*".,!?'-[]#"]
-MORE = ["do", "not", "##ed", "##er", "in", "is", "of", "dog", "##ss", "Σ", "σ", "##ς", "$", "(", ")", "1"]
-SMALL = [*SPECIAL, *LETTERS, *(f"##{letter}" for letter in LETTERS), *WORDS, *PUNCTUATION, *MORE]
-assert len(set(SMALL)) == len(SMALL) == 97
+MORE_WORDS = ["do", "not", "##ed", "##er", "in", "is", "of", "dog", "##ss", "Σ", "σ", "##ς", "$", "(", ")", "1"]
+SMALL_VOCAB = [*SPECIAL, *LETTERS, *(f"##{letter}" for letter in LETTERS), *WORDS, *PUNCTUATION, *MORE_WORDS]
+assert len(set(SMALL_VOCAB)) == len(SMALL_VOCAB) == 97
 
 CLASSES = [DistilBertTokenizer, DistilBertTokenizerFast]
 DATA = Path(os.environ.get("DISTILBERT_TEST_DATA") or Path(__file__).parents[2].parent / "shared" / "data")
@@ -23,21 +23,21 @@ DATA = Path(os.environ.get("DISTILBERT_TEST_DATA") or Path(__file__).parents[2].
 COLUMNS = ["ids", "tokens", "offsets", "word_ids", "sequence_ids", "type_ids", "special_tokens_mask", "attention_mask"]
 
 
-def twins(**options: Any) -> tuple[DistilBertTokenizer, DistilBertTokenizerFast]:
-    """The pure and the fast tokenizer with the same options, on the small vocabulary unless another is given."""
-    options = {"vocab": SMALL, **options}
+def both_tokenizers(**options: Any) -> tuple[DistilBertTokenizer, DistilBertTokenizerFast]:
+    """Return the pure and the fast tokenizer with the same options, by default with the small vocabulary."""
+    options = {"vocab": SMALL_VOCAB, **options}
     return DistilBertTokenizer(**options), DistilBertTokenizerFast(**options)
 
 
-def facts(encoding: Any, overflow: bool = True) -> dict[str, Any]:
-    """Everything that an encoding tells, as plain data."""
+def as_dict(encoding: Any, overflow: bool = True) -> dict[str, Any]:
+    """Return all attributes of an encoding, with ``overflow`` also those of its further windows."""
     columns = {name: list(getattr(encoding, name)) for name in COLUMNS}
     columns["n_sequences"] = encoding.n_sequences
     if overflow:
-        columns["overflowing"] = [facts(window, overflow=False) for window in encoding.overflowing]
+        columns["overflowing"] = [as_dict(window, overflow=False) for window in encoding.overflowing]
     return columns
 
 
 def write_vocab(folder: Path) -> None:
-    """Write the small vocabulary as ``vocab.txt``."""
-    (folder / "vocab.txt").write_text("".join(f"{entry}\n" for entry in SMALL), encoding="utf-8")
+    """Write the small vocabulary into ``folder`` as ``vocab.txt``."""
+    (folder / "vocab.txt").write_text("".join(f"{entry}\n" for entry in SMALL_VOCAB), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Texts that are likely to find a difference: any character, and often the awkward ones."""
+"""Texts in which two tokenizers are likely to differ: any character, and often the awkward ones."""
 
 from __future__ import annotations
 

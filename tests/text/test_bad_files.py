@@ -1,4 +1,4 @@
-"""Folders and vocabularies that cannot be read, and what the errors say."""
+"""Folders and vocabularies that cannot be read, and the messages of their errors."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 from tokenizers import Tokenizer, models
 
 from distilbert.core.errors import TokenizerError, UnknownArgumentError
-from distilbert.text.files import load_spec
 from distilbert.text.tokenizer import DistilBertTokenizer
+from distilbert.text.tokenizer_files import load_spec
 
 from .helpers import write_vocab
 

@@ -1,4 +1,4 @@
-"""What a call returns: columns, look-ups, tensors, pickles."""
+"""The result of a call: columns, look-ups, tensors, copies."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ import torch
 from distilbert.core.errors import InputError, MissingExtraError
 from distilbert.text.batch_encoding import BatchEncoding, CharSpan, TokenSpan
 
-from .helpers import CLASSES, SMALL
+from .helpers import CLASSES, SMALL_VOCAB
 
 
 @pytest.fixture(params=CLASSES)
 def tokenizer(request: pytest.FixtureRequest) -> Any:
-    return request.param(vocab=SMALL)
+    return request.param(vocab=SMALL_VOCAB)
 
 
-def test_columns_by_key_attribute_and_stars(tokenizer: Any) -> None:
+def test_columns_by_key_by_attribute_and_as_keyword_arguments(tokenizer: Any) -> None:
     batch = tokenizer("the cafés")
     assert batch["input_ids"] == batch.input_ids == dict(**batch)["input_ids"] == [2, 59, 60, 50, 3]
     assert list(batch) == ["input_ids", "attention_mask"]
@@ -34,7 +34,7 @@ def test_columns_by_key_attribute_and_stars(tokenizer: Any) -> None:
     assert batch.is_fast == tokenizer.is_fast
 
 
-def test_singles_are_flat_and_batches_are_not(tokenizer: Any) -> None:
+def test_a_single_text_gives_flat_columns(tokenizer: Any) -> None:
     assert tokenizer(["the"])["input_ids"] == [[2, 59, 3]]
     assert tokenizer("the", return_tensors="np")["input_ids"].shape == (1, 3)
     assert tokenizer([])["input_ids"] == []
@@ -70,7 +70,7 @@ def test_look_ups(tokenizer: Any) -> None:
         BatchEncoding({"input_ids": [1]}).tokens()
 
 
-def test_padding_is_seen_by_the_look_ups(tokenizer: Any) -> None:
+def test_look_ups_with_padding(tokenizer: Any) -> None:
     batch = tokenizer(["a", "the cafés"], padding=True, padding_side="left", return_special_tokens_mask=True)
     assert batch.tokens(0) == ["[PAD]", "[PAD]", "[CLS]", "a", "[SEP]"]
     assert batch.word_ids(0) == [None, None, None, 0, None]
@@ -92,7 +92,7 @@ def test_tensors(tokenizer: Any) -> None:
     assert tuple(empty.input_ids.shape) == (1, 0)
 
 
-def test_tensors_that_cannot_be_made(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tensors_that_are_impossible(tokenizer: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match=r"'input_ids' have different lengths \(3 to 5\).*padding=True"):
         tokenizer(["a", "the cafés"], return_tensors="np")
     with pytest.raises(InputError, match="return_tensors='pd' is not known"):
@@ -104,30 +104,30 @@ def test_tensors_that_cannot_be_made(tokenizer: Any, monkeypatch: pytest.MonkeyP
         tokenizer("a", return_tensors="tf")
 
 
-@pytest.mark.parametrize(("kind", "module"), [("tf", "tensorflow"), ("jax", "jax")])
-def test_tensors_of_the_siblings(tokenizer: Any, kind: str, module: str) -> None:
+@pytest.mark.parametrize(("tensor_type", "module"), [("tf", "tensorflow"), ("jax", "jax")])
+def test_tensors_of_tensorflow_and_jax(tokenizer: Any, tensor_type: str, module: str) -> None:
     pytest.importorskip(module)
     texts = ["a", "the cafés"]
-    wanted = tokenizer(texts, padding=True, return_tensors="np")
-    made = tokenizer(texts, padding=True, return_tensors=kind)
-    for name, array in wanted.items():
-        assert not isinstance(made[name], np.ndarray)
-        assert module in type(made[name]).__module__ + str(type(made[name]).__mro__)
-        np.testing.assert_array_equal(np.asarray(made[name]), array)
+    arrays = tokenizer(texts, padding=True, return_tensors="np")
+    tensors = tokenizer(texts, padding=True, return_tensors=tensor_type)
+    for name, array in arrays.items():
+        assert not isinstance(tensors[name], np.ndarray)
+        assert module in type(tensors[name]).__module__ + str(type(tensors[name]).__mro__)
+        np.testing.assert_array_equal(np.asarray(tensors[name]), array)
 
 
-@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda x: pickle.loads(pickle.dumps(x))])
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda original: pickle.loads(pickle.dumps(original))])
 def test_copies(tokenizer: Any, duplicate: Any) -> None:
     batch = duplicate(tokenizer(["the cafés"], ["a"]))
     assert batch.input_ids == [[2, 59, 60, 50, 3, 5, 3]]
     assert batch.tokens() == ["[CLS]", "the", "cafe", "##s", "[SEP]", "a", "[SEP]"]
-    again = duplicate(tokenizer)
-    again.add_tokens(["xyz"])
-    assert again("xyz").input_ids == [2, 97, 3]
+    other = duplicate(tokenizer)
+    other.add_tokens(["xyz"])
+    assert other("xyz").input_ids == [2, 97, 3]
     assert len(tokenizer) == 97
 
 
-def test_overflow_rows_know_their_input(tokenizer: Any) -> None:
+def test_windows_name_their_input(tokenizer: Any) -> None:
     batch = tokenizer(
         ["a b c d e", "a"], truncation=True, max_length=5, stride=1, return_overflowing_tokens=True, padding=True
     )

@@ -1,4 +1,4 @@
-"""Arguments of a call, and what is wrong with some."""
+"""The arguments of a call, valid and invalid."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 import pytest
 
 from distilbert.core.errors import InputError, UnknownArgumentError
-from distilbert.text.word_ids import WordIds
+from distilbert.text.fast import WordCache
 
-from .helpers import CLASSES, SMALL
+from .helpers import CLASSES, SMALL_VOCAB
 
 
 @pytest.fixture(params=CLASSES)
 def tokenizer(request: pytest.FixtureRequest) -> Any:
-    return request.param(vocab=SMALL, model_max_length=6)
+    return request.param(vocab=SMALL_VOCAB, model_max_length=6)
 
 
 @pytest.mark.parametrize(
@@ -31,13 +31,13 @@ def tokenizer(request: pytest.FixtureRequest) -> Any:
         ((["a", None],), r"text\[1\] must be a str, but is None"),
         ((["a", float("nan")],), r"text\[1\] must be a str, but is nan of type float"),
         (([["a"]],), r"text\[0\] must be a str, but is .*is_split_into_words=True"),
-        ((["a"], "b"), "text is a list but text_pair is a single text|text_pair must be"),
+        ((["a"], "b"), "text is a list but text_pair is a single text; pass a list"),
         ((["a"], ["b", "c"]), "text has 1 inputs but text_pair has 2"),
         (("a", ["b"]), r"text_pair\[0\] must be a str"),
         ((["a"], [2]), r"text_pair\[0\] must be a str, but is 2 of type int"),
     ],
 )
-def test_inputs_that_are_no_text(tokenizer: Any, arguments: tuple[Any, ...], message: str) -> None:
+def test_inputs_of_the_wrong_type(tokenizer: Any, arguments: tuple[Any, ...], message: str) -> None:
     with pytest.raises(InputError, match=message):
         tokenizer(*arguments)
 
@@ -60,12 +60,12 @@ def test_inputs_that_are_no_text(tokenizer: Any, arguments: tuple[Any, ...], mes
         ({"truncation": True, "max_length": 2, "return_overflowing_tokens": True}, "room for special tokens only"),
     ],
 )
-def test_options_that_cannot_work(tokenizer: Any, options: dict[str, Any], message: str) -> None:
+def test_invalid_options(tokenizer: Any, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         tokenizer("a b c d", **options)
 
 
-def test_pairs_that_cannot_be_cut(tokenizer: Any) -> None:
+def test_pairs_that_cannot_be_truncated(tokenizer: Any) -> None:
     with pytest.raises(InputError, match="Input 1: the second text has 3 tokens and leaves no room"):
         tokenizer(["a", "a b c"], ["b", "a b c"], truncation="only_first", max_length=6)
     with pytest.raises(InputError, match="Input 0: stride=1 must be smaller than the 1 tokens"):
@@ -127,7 +127,7 @@ def test_all_columns(tokenizer: Any) -> None:
     }
 
 
-def test_half_characters_are_dropped(tokenizer: Any) -> None:
+def test_lone_surrogates_are_dropped(tokenizer: Any) -> None:
     batch = tokenizer(["a \ud83d b"], ["\udc00"], return_offsets_mapping=True)
     assert batch["input_ids"] == [[2, 5, 6, 3, 3]]
     assert batch["offset_mapping"][0][2] == (4, 5)
@@ -135,7 +135,7 @@ def test_half_characters_are_dropped(tokenizer: Any) -> None:
     assert tokenizer([["a", "\ud83d"]], is_split_into_words=True)["input_ids"] == [[2, 5, 3]]
 
 
-def test_decode_of_what_is_no_sequence(tokenizer: Any) -> None:
+def test_decode_of_other_than_one_sequence(tokenizer: Any) -> None:
     assert tokenizer.decode(5) == "a"
     with pytest.raises(InputError, match="for a batch use batch_decode"):
         tokenizer.decode([[5]])
@@ -147,44 +147,45 @@ def test_decode_of_what_is_no_sequence(tokenizer: Any) -> None:
 
 def test_threads_do_not_disturb_each_other(tokenizer: Any) -> None:
     text = " ".join("abcdefgh" * 3)
-    wanted = {length: tokenizer(text, truncation=True, max_length=length)["input_ids"] for length in range(3, 20)}
+    lengths = [3 + index % 17 for index in range(400)]
 
-    def work(index: int) -> bool:
-        length = 3 + index % 17
-        return bool(tokenizer(text, truncation=True, max_length=length)["input_ids"] == wanted[length])
+    def ids(length: int) -> list[int]:
+        input_ids: list[int] = tokenizer(text, truncation=True, max_length=length)["input_ids"]
+        return input_ids
 
+    expected = {length: ids(length) for length in set(lengths)}
     with ThreadPoolExecutor(8) as pool:
-        assert all(pool.map(work, range(400)))
+        assert list(pool.map(ids, lengths)) == [expected[length] for length in lengths]
 
 
-def test_words_are_looked_up_once_and_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_cache_asks_for_a_word_once_and_forgets_all_words_when_it_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
     def encode(words: Sequence[str]) -> list[list[int]]:
         asked.extend(words)
         return [[ord(word[0]), len(word)] for word in words]
 
-    ids = WordIds(CLASSES[1](vocab=SMALL).spec, encode)
-    assert ids(["Be a b!", "be", "", "\u00e9", "[MASK]", "[mask]"]) == [
+    cache = WordCache(CLASSES[1](vocab=SMALL_VOCAB).spec, encode)
+    assert cache(["Be a b!", "be", "", "\u00e9", "[MASK]", "[mask]"]) == [
         [98, 2, 97, 1, 98, 1, 33, 1], [98, 2], [], None, None, None,
     ]  # fmt: skip
-    assert ids(["a be"]) == [[97, 1, 98, 2]]
+    assert cache(["a be"]) == [[97, 1, 98, 2]]
     assert asked == ["!", "a", "b", "be"]
-    monkeypatch.setattr("distilbert.text.word_ids.CAPACITY", 5)
-    assert ids(["a c", "d"]) == [[97, 1, 99, 1], [100, 1]]
+    monkeypatch.setattr("distilbert.text.fast.MAX_CACHED_WORDS", 5)
+    assert cache(["a c", "d"]) == [[97, 1, 99, 1], [100, 1]]
     assert asked[4:] == ["a", "c", "d"]
 
 
 def test_nothing_heavy_is_imported() -> None:
     code = (
-        "import sys; from distilbert.text.tokenizer import DistilBertTokenizer as T; T(vocab=['[UNK]', 'a'])('a');"
+        "import sys; from distilbert import DistilBertTokenizer; DistilBertTokenizer(vocab=['[UNK]', 'a'])('a');"
         "print([m for m in ('torch', 'tokenizers', 'transformers', 'tensorflow', 'jax') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
 
 
 def test_a_call_leaves_no_state_behind() -> None:
-    fast = CLASSES[1](vocab=SMALL)
+    fast = CLASSES[1](vocab=SMALL_VOCAB)
     before = fast.backend_tokenizer.to_str()
     fast(["a b c d", "a"], padding=True, truncation=True, max_length=4)
     fast.encode_ids(["a b c d"])

@@ -12,17 +12,17 @@ import torch
 from distilbert.core.errors import InputError, TokenizerError, UnknownArgumentError
 from distilbert.text.added_tokens import AddedToken
 
-from .helpers import CLASSES, SMALL, SPECIAL
+from .helpers import CLASSES, SMALL_VOCAB, SPECIAL
 
 
 @pytest.fixture(params=CLASSES)
 def tokenizer(request: pytest.FixtureRequest) -> Any:
-    return request.param(vocab=SMALL)
+    return request.param(vocab=SMALL_VOCAB)
 
 
 def test_tokens_and_ids(tokenizer: Any) -> None:
     assert tokenizer.vocab_size == len(tokenizer) == 97
-    assert tokenizer.get_vocab() == tokenizer.vocab == {entry: index for index, entry in enumerate(SMALL)}
+    assert tokenizer.get_vocab() == tokenizer.vocab == {entry: index for index, entry in enumerate(SMALL_VOCAB)}
     assert tokenizer.convert_tokens_to_ids("the") == 59
     assert tokenizer.convert_tokens_to_ids(["the", "nothing"]) == [59, 1]
     assert tokenizer.convert_ids_to_tokens(59) == "the"
@@ -76,7 +76,7 @@ def test_add_tokens(tokenizer: Any) -> None:
         AddedToken.of({"lstrip": True})
 
 
-def test_added_tokens_that_are_normalized_alike(tokenizer: Any) -> None:
+def test_added_tokens_with_the_same_normalized_text(tokenizer: Any) -> None:
     tokenizer.add_tokens(["new", "New", "NEW"])
     assert tokenizer.encode("new New NEW nEw", add_special_tokens=False) == [97, 98, 99, 97]
     with pytest.raises(TokenizerError, match=r"is normalized to an empty text.*normalized=False"):
@@ -98,7 +98,7 @@ def test_add_special_tokens(tokenizer: Any) -> None:
         tokenizer.add_special_tokens({"unk_token": "<u>"})
 
 
-def test_options_of_a_known_token_can_change(tokenizer: Any) -> None:
+def test_changing_the_options_of_a_known_token(tokenizer: Any) -> None:
     assert tokenizer.add_special_tokens({"mask_token": AddedToken("[MASK]", lstrip=True, special=True)}) == 0
     assert tokenizer("a [MASK]", return_offsets_mapping=True)["offset_mapping"][2] == (1, 8)
     assert tokenizer.add_tokens(["[MASK]"]) == 0
@@ -114,22 +114,22 @@ def test_missing_special_tokens_are_added(cls: type[Any]) -> None:
 
 
 @pytest.mark.parametrize("cls", CLASSES)
-def test_constructors_that_cannot_work(cls: type[Any]) -> None:
+def test_invalid_constructor_arguments(cls: type[Any]) -> None:
     with pytest.raises(TokenizerError, match=f"{cls.__name__} needs one of vocab_file=.* got none.*from_pretrained"):
         cls()
     with pytest.raises(TokenizerError, match="got vocab_file and vocab"):
-        cls("vocab.txt", vocab=SMALL)
+        cls("vocab.txt", vocab=SMALL_VOCAB)
     with pytest.raises(TokenizerError, match=r"no vocabulary file 'nowhere.txt'"):
         cls("nowhere.txt")
     with pytest.raises(UnknownArgumentError, match=r"'do_lowercase'. Did you mean 'do_lower_case'"):
-        cls(vocab=SMALL, do_lowercase=True)
+        cls(vocab=SMALL_VOCAB, do_lowercase=True)
     with pytest.raises(TokenizerError, match=r"never_split holds 'Bar'.*add_tokens\(\['Bar'\]\)"):
-        cls(vocab=SMALL, never_split=["Bar"])
+        cls(vocab=SMALL_VOCAB, never_split=["Bar"])
     with pytest.raises(TokenizerError, match="padding_side='middle' is not known"):
-        cls(vocab=SMALL, padding_side="middle")
+        cls(vocab=SMALL_VOCAB, padding_side="middle")
 
 
-def test_building_blocks(tokenizer: Any) -> None:
+def test_special_tokens_around_ids(tokenizer: Any) -> None:
     assert tokenizer.build_inputs_with_special_tokens([5]) == [2, 5, 3]
     assert tokenizer.build_inputs_with_special_tokens([5], [6, 7]) == [2, 5, 3, 6, 7, 3]
     assert tokenizer.create_token_type_ids_from_sequences([5], [6, 7]) == [0, 0, 0, 1, 1, 1]
@@ -143,8 +143,8 @@ def test_building_blocks(tokenizer: Any) -> None:
 def test_a_new_vocabulary(tokenizer: Any) -> None:
     tokenizer.add_special_tokens({"additional_special_tokens": ["[Q]"]})
     texts = ["Zebras graze, zebras gaze."] * 5
-    for given in (texts, [texts]):
-        new = tokenizer.train_new_from_iterator(iter(given), 60, min_frequency=2)
+    for iterable in (texts, [texts]):
+        new = tokenizer.train_new_from_iterator(iter(iterable), 60, min_frequency=2)
         assert type(new) is type(tokenizer)
         assert "[Q]" in new.all_special_tokens
         assert new.pad_token_id == 0

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.errors import InputError, reject_unknown
+from ..text.truncation import share_room, window_spans
 from .checks import check_choice, check_count
 from .tokenizer import Tokenizer
 
@@ -65,23 +66,8 @@ def trim_pair(
     if strategy == "only_first":
         kept = second if len(second) < room else second[: max(room // 2, room - len(first))]
         return first[: room - len(kept)], kept
-    if min(len(first), len(second)) > room // 2:
-        shorter, longer = room // 2, room - room // 2
-    else:
-        shorter = min(len(first), len(second))
-        longer = room - shorter
-    return (first[:longer], second[:shorter]) if len(first) > len(second) else (first[:shorter], second[:longer])
-
-
-def spans(length: int, size: int, stride: int) -> list[tuple[int, int]]:
-    """Return start and stop of windows of ``size`` ids over ``length`` ids, each sharing ``stride`` with the next.
-
-    Example: ``spans(5, 3, 1)`` is ``[(0, 3), (2, 5)]``.
-    """
-    if length <= size:
-        return [(0, length)]
-    starts = range(0, length - stride, size - stride)
-    return [(start, min(start + size, length)) for start in starts]
+    first_length, second_length = share_room(len(first), len(second), room)
+    return first[:first_length], second[:second_length]
 
 
 def fit(
@@ -93,18 +79,18 @@ def fit(
     """
     if second is None:
         room = limit - 2
-        return [add_special(tokenizer, first[start:stop]) for start, stop in spans(len(first), room, stride)]
+        return [add_special(tokenizer, first[start:stop]) for start, stop in window_spans(len(first), room, stride)]
     room = limit - 3
     if len(first) + len(second) <= room:
         return [add_special(tokenizer, first, second)]
     if len(first) >= len(second):
         second = second[: room // 2]
         size = room - len(second)
-        cuts = spans(len(first), size, min(stride, size // 2))
+        cuts = window_spans(len(first), size, min(stride, size // 2))
         return [add_special(tokenizer, first[start:stop], second) for start, stop in cuts]
     first = first[: room // 2]
     size = room - len(first)
-    cuts = spans(len(second), size, min(stride, size // 2))
+    cuts = window_spans(len(second), size, min(stride, size // 2))
     return [add_special(tokenizer, first, second[start:stop]) for start, stop in cuts]
 
 

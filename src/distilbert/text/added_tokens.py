@@ -1,4 +1,4 @@
-"""Tokens that are found in the text before WordPiece sees it: ``[MASK]``, words a user added, words never split."""
+"""Tokens that are matched before WordPiece: ``[MASK]`` and its like, words a user added, words that are never split."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import TokenizerError
-from .unicode import WHITESPACE, WORD
+from .unicode import WHITESPACE, WORD_CHARACTERS
 
 _FLAGS = ("single_word", "lstrip", "rstrip", "normalized", "special")
 
@@ -20,10 +20,13 @@ class AddedToken:
     Attributes:
         content: the text of the token.
         single_word: match only where no letter, digit or underscore touches the token.
-        lstrip: take the whitespace on the left along.
-        rstrip: take the whitespace on the right along.
-        normalized: match on the normalized (lowercased) text; False matches the raw text. None means not ``special``.
-        special: leave the token out of ``decode(..., skip_special_tokens=True)``.
+        lstrip: the match includes the whitespace to the left.
+        rstrip: the match includes the whitespace to the right.
+        normalized: match in the normalized text; False matches in the raw text, None means not ``special``.
+        special: ``decode(..., skip_special_tokens=True)`` leaves the token out.
+
+    Raises:
+        TokenizerError: ``content`` is empty.
     """
 
     content: str
@@ -44,11 +47,11 @@ class AddedToken:
 
     @classmethod
     def of(cls, token: Any, *, special: bool = False) -> AddedToken:
-        """Make an AddedToken of a text, a dict from a file, or any object with the same attributes.
+        """Make an AddedToken from a text, from a dict that a file holds, or from an object with the same attributes.
 
         Args:
-            token: ``"<x>"``, ``{"content": "<x>", "lstrip": True}``, or an AddedToken of any library.
-            special: whether the token is special; a token that already is special stays so.
+            token: ``"<x>"``, ``{"content": "<x>", "lstrip": True}``, or the AddedToken of any library.
+            special: make the token special; a token that is special already stays so.
 
         Raises:
             TokenizerError: ``token`` is none of these.
@@ -70,12 +73,12 @@ class AddedToken:
         return cls(values["content"], **flags)
 
     def to_dict(self) -> dict[str, Any]:
-        """The token as files store it."""
+        """Return the token in the form in which files store it."""
         return {"content": self.content, **{name: getattr(self, name) for name in _FLAGS}}
 
 
-class Matcher:
-    """Finds added tokens in a text: at the leftmost place, the longest one.
+class AddedTokenMatcher:
+    """Finds added tokens in a text, from left to right; where several match, the longest wins.
 
     Args:
         tokens: pairs of the text to look for and its token.
@@ -87,27 +90,28 @@ class Matcher:
             self._tokens.setdefault(text, token)
         # "|" takes the first alternative that fits, so the longest must stand first.
         longest_first = sorted(self._tokens, key=len, reverse=True)
-        self._find = re.compile("|".join(map(re.escape, longest_first))).finditer if longest_first else None
+        self._finditer = re.compile("|".join(map(re.escape, longest_first))).finditer if longest_first else None
 
     def split(self, text: str) -> Iterator[tuple[int, int, AddedToken | None]]:
-        """Cut ``text`` into ``(start, stop, token)``; the token is None for what lies between matches."""
-        done = 0
-        for match in self._find(text) if self._find else ():
+        """Cut ``text`` into ``(start, stop, token)``; the token is None for the text between two matches."""
+        last_stop = 0
+        for match in self._finditer(text) if self._finditer else ():
             start, stop = match.span()
             token = self._tokens[match.group()]
             if token.single_word and (
-                (start > 0 and text[start - 1] in WORD) or (stop < len(text) and text[stop] in WORD)
+                (start > 0 and text[start - 1] in WORD_CHARACTERS)
+                or (stop < len(text) and text[stop] in WORD_CHARACTERS)
             ):
                 continue
             if token.lstrip:
-                while start > done and text[start - 1] in WHITESPACE:
+                while start > last_stop and text[start - 1] in WHITESPACE:
                     start -= 1
             if token.rstrip:
                 while stop < len(text) and text[stop] in WHITESPACE:
                     stop += 1
-            if done < start:
-                yield done, start, None
+            if last_stop < start:
+                yield last_stop, start, None
             yield start, stop, token
-            done = stop
-        if done < len(text):
-            yield done, len(text), None
+            last_stop = stop
+        if last_stop < len(text):
+            yield last_stop, len(text), None

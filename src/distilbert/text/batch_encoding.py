@@ -1,19 +1,44 @@
-"""``BatchEncoding``: what a tokenizer returns, a dict of columns that still knows where every token came from."""
+"""``BatchEncoding``: what a tokenizer returns, a dict of columns that knows where in the text each token stands.
+
+This is the only file of the room that imports a framework, and only when a call asks for its tensors.
+"""
 
 from __future__ import annotations
 
 from collections import UserDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.errors import InputError
-from .tensors import check_kind, to_tensors
+from ..core.errors import InputError, suggest
+from ..core.extras import require
+
+_CONVERTERS: dict[str, Callable[[np.ndarray[Any, Any]], Any]] = {
+    "np": lambda array: array,
+    "pt": lambda array: require("torch", "torch").from_numpy(array),
+    "tf": lambda array: require("tensorflow", "keras").constant(array),
+    "jax": lambda array: require("jax.numpy", "flax").asarray(array),
+}
+
+
+def check_tensor_type(value: Any) -> str:
+    """Return the name of a tensor type (``"np"``, ``"pt"``, ``"tf"``, ``"jax"``); accepts enums of other libraries.
+
+    Raises:
+        InputError: there is no such type.
+    """
+    name = str(getattr(value, "value", value))
+    if name not in _CONVERTERS:
+        raise InputError(
+            f"return_tensors={value!r} is not known: expected 'pt' (PyTorch), 'np' (NumPy), 'tf' (TensorFlow) or 'jax'."
+            f"{suggest(name, _CONVERTERS)}"
+        )
+    return name
 
 
 class CharSpan(NamedTuple):
-    """Start and stop of a piece of text, in characters."""
+    """Start and stop of a token or word in its text, in characters."""
 
     start: int
     end: int
@@ -29,14 +54,14 @@ class TokenSpan(NamedTuple):
 class BatchEncoding(UserDict[str, Any]):
     """Columns such as ``input_ids`` and ``attention_mask``, by key, attribute or ``**``.
 
-    The methods that look up characters, words and tokens take the index of the input first; with one argument less
-    they speak of input 0: ``enc.char_to_token(1, 7)`` is character 7 of input 1, ``enc.char_to_token(7)`` of input 0.
+    The methods that look up characters, words and tokens take the index of the input first. Without it they use
+    input 0: ``batch.char_to_token(1, 7)`` is about character 7 of input 1, ``batch.char_to_token(7)`` of input 0.
 
     Args:
         data: the columns.
-        encodings: one encoding for each input (or window), needed by the look-ups.
-        tensor_type: ``"pt"``, ``"np"``, ``"tf"`` or ``"jax"`` to convert the columns; None leaves lists.
-        is_fast: whether the Rust library made it.
+        encodings: one encoding for each row (an input, or a window of one); the look-ups need them.
+        tensor_type: ``"pt"``, ``"np"``, ``"tf"`` or ``"jax"`` converts the columns; None leaves them as they are.
+        is_fast: whether the Rust library made the encodings.
     """
 
     def __init__(
@@ -53,14 +78,14 @@ class BatchEncoding(UserDict[str, Any]):
             self.convert_to_tensors(tensor_type)
 
     def __getattr__(self, name: str) -> Any:
-        # Only called for names that are not set; "data" itself is missing while a pickle is being read.
+        # Only called for names that are not set. While a pickle is read, even "data" is missing.
         data = self.__dict__.get("data", {})
         if name in data:
             return data[name]
         raise AttributeError(f"BatchEncoding has no attribute or column {name!r}; it has the columns {list(data)}.")
 
     def __getitem__(self, key: Any) -> Any:
-        """A column by its name, or the encoding of an input by its index."""
+        """Return a column by its name, the encoding of an input by its index, or a slice of every column."""
         if isinstance(key, str):
             return self.data[key]
         if isinstance(key, slice):
@@ -69,12 +94,12 @@ class BatchEncoding(UserDict[str, Any]):
 
     @property
     def encodings(self) -> list[Any] | None:
-        """One encoding for each input, or None if this was made of columns alone."""
+        """One encoding for each row, or None if this object was made from columns alone."""
         return self._encodings
 
     @property
     def is_fast(self) -> bool:
-        """Whether the Rust library made it."""
+        """Whether the Rust library made the encodings."""
         return self._is_fast
 
     @property
@@ -91,38 +116,38 @@ class BatchEncoding(UserDict[str, Any]):
             raise InputError(f"There is no input {index}: the batch has {len(self._encodings)}.") from None
 
     def tokens(self, batch_index: int = 0) -> list[str]:
-        """The tokens of an input."""
+        """Return the tokens of an input."""
         tokens: list[str] = self._encoding(batch_index).tokens
         return tokens
 
     def word_ids(self, batch_index: int = 0) -> list[int | None]:
-        """For each token of an input the index of its word; None for special tokens and padding."""
+        """Return the index of the word of each token of an input; None for special tokens and padding."""
         word_ids: list[int | None] = self._encoding(batch_index).word_ids
         return word_ids
 
     words = word_ids
 
     def sequence_ids(self, batch_index: int = 0) -> list[int | None]:
-        """For each token of an input 0 or 1, the text it belongs to; None for special tokens and padding."""
+        """Return 0 or 1 for each token of an input, the text it belongs to; None for special tokens and padding."""
         sequence_ids: list[int | None] = self._encoding(batch_index).sequence_ids
         return sequence_ids
 
     def token_to_sequence(self, batch_or_token_index: int, token_index: int | None = None) -> int | None:
-        """0 or 1, the text that a token belongs to."""
+        """Return 0 or 1, the text that a token belongs to; None for special tokens and padding."""
         encoding, index = self._locate(batch_or_token_index, token_index)
-        found: int | None = encoding.token_to_sequence(self._token(encoding, index))
-        return found
+        sequence: int | None = encoding.token_to_sequence(self._check_token(encoding, index))
+        return sequence
 
     def token_to_word(self, batch_or_token_index: int, token_index: int | None = None) -> int | None:
-        """The index of the word that a token belongs to."""
+        """Return the index of the word that a token belongs to; None for special tokens and padding."""
         encoding, index = self._locate(batch_or_token_index, token_index)
-        found: int | None = encoding.token_to_word(self._token(encoding, index))
-        return found
+        word: int | None = encoding.token_to_word(self._check_token(encoding, index))
+        return word
 
     def token_to_chars(self, batch_or_token_index: int, token_index: int | None = None) -> CharSpan | None:
-        """Where a token stands in its text; None for special tokens."""
+        """Return where a token stands in its text; None for special tokens and padding."""
         encoding, index = self._locate(batch_or_token_index, token_index)
-        index = self._token(encoding, index)
+        index = self._check_token(encoding, index)
         if encoding.token_to_sequence(index) is None:
             return None
         return CharSpan(*encoding.offsets[index])
@@ -130,7 +155,7 @@ class BatchEncoding(UserDict[str, Any]):
     def word_to_tokens(
         self, batch_or_word_index: int, word_index: int | None = None, sequence_index: int = 0
     ) -> TokenSpan | None:
-        """The tokens of a word."""
+        """Return the tokens of a word; None if there is no such word."""
         encoding, index = self._locate(batch_or_word_index, word_index)
         span = encoding.word_to_tokens(index, sequence_index)
         return None if span is None else TokenSpan(*span)
@@ -138,7 +163,7 @@ class BatchEncoding(UserDict[str, Any]):
     def word_to_chars(
         self, batch_or_word_index: int, word_index: int | None = None, sequence_index: int = 0
     ) -> CharSpan | None:
-        """Where a word stands in its text."""
+        """Return where a word stands in its text; None if there is no such word."""
         encoding, index = self._locate(batch_or_word_index, word_index)
         span = encoding.word_to_chars(index, sequence_index)
         return None if span is None else CharSpan(*span)
@@ -146,24 +171,24 @@ class BatchEncoding(UserDict[str, Any]):
     def char_to_token(
         self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0
     ) -> int | None:
-        """The token that holds a character; None for whitespace and dropped characters."""
+        """Return the token that holds a character; None for whitespace and removed characters."""
         encoding, index = self._locate(batch_or_char_index, char_index)
-        found: int | None = encoding.char_to_token(index, sequence_index)
-        return found
+        token: int | None = encoding.char_to_token(index, sequence_index)
+        return token
 
     def char_to_word(
         self, batch_or_char_index: int, char_index: int | None = None, sequence_index: int = 0
     ) -> int | None:
-        """The word that holds a character."""
+        """Return the word that holds a character; None for whitespace and removed characters."""
         encoding, index = self._locate(batch_or_char_index, char_index)
-        found: int | None = encoding.char_to_word(index, sequence_index)
-        return found
+        word: int | None = encoding.char_to_word(index, sequence_index)
+        return word
 
     def _locate(self, first: int, second: int | None) -> tuple[Any, int]:
         return (self._encoding(0), first) if second is None else (self._encoding(first), second)
 
     @staticmethod
-    def _token(encoding: Any, index: int) -> int:
+    def _check_token(encoding: Any, index: int) -> int:
         length = len(encoding)
         if not -length <= index < length:
             raise InputError(f"There is no token {index}: the input has {length}.")
@@ -174,14 +199,15 @@ class BatchEncoding(UserDict[str, Any]):
 
         Args:
             tensor_type: ``"pt"``, ``"np"``, ``"tf"`` or ``"jax"``; None changes nothing.
-            prepend_batch_axis: put an axis of size 1 in front, for a single input that is not a batch yet.
+            prepend_batch_axis: add a first axis of size 1, for a single input that is not a batch yet.
 
         Raises:
-            InputError: the rows of a column have different lengths.
+            InputError: the rows of a column have different lengths, or values that are not numbers.
+            MissingExtraError: the library of the tensors is not installed.
         """
         if tensor_type is None:
             return self
-        kind = check_kind(tensor_type)
+        convert = _CONVERTERS[check_tensor_type(tensor_type)]
         for name, column in self.data.items():
             if hasattr(column, "shape"):
                 column = np.asarray(column)
@@ -195,8 +221,8 @@ class BatchEncoding(UserDict[str, Any]):
                 ) from None
             if array.dtype == object:
                 raise InputError(f"The column {name!r} holds values that are no numbers and cannot become a tensor.")
-            # An empty list has no integers to tell its type by.
-            self.data[name] = to_tensors(array.astype(np.int64) if array.size == 0 else array, kind)
+            # NumPy makes an empty list an array of floats.
+            self.data[name] = convert(array.astype(np.int64) if array.size == 0 else array)
         return self
 
     def to(self, device: Any, *, non_blocking: bool = False) -> BatchEncoding:

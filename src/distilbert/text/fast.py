@@ -3,37 +3,41 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any
 
-from tokenizers import AddedToken as RustToken
+from tokenizers import AddedToken as RustAddedToken
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
-from .base import TokenizerBase
-from .inputs import mend
-from .truncation import Strategy, plan
-from .word_ids import WordIds
+from .spec import TokenizerSpec
+from .tokenizer_base import TokenizerBase
+from .tokenizer_files import spec_to_tokenizer_json
+from .truncation import Truncation, truncated_lengths
+from .wordpiece import ASCII_WORD, is_printable_ascii, replace_surrogates
 
-_MAX_VARIANTS = 32
+MAX_CACHED_WORDS = 100_000  # most words repeat; the cache must not fill the memory with those that do not
+_MAX_TRUNCATING_BACKENDS = 32
 
 
 class DistilBertTokenizerFast(TokenizerBase):
-    """The tokenizer run by the Rust library; takes the arguments of ``TokenizerBase``.
+    """The tokenizer run by the Rust library; the arguments are those of ``TokenizerBase``.
 
-    Calls may come from several threads at once.
+    Several threads may call it at once.
     """
 
     def _rebuild(self) -> None:
-        self._backend = Tokenizer.from_str(json.dumps(self.spec.to_tokenizer_json()))
-        self._variants: dict[tuple[int, str, int, str, bool], Tokenizer] = {}
+        self._backend = Tokenizer.from_str(json.dumps(spec_to_tokenizer_json(self.spec)))
+        self._truncating_backends: dict[tuple[Truncation, str, bool], Tokenizer] = {}
         self._lock = threading.Lock()
-        self._word_ids = WordIds(self.spec, self._rust_ids)
+        self._word_cache = WordCache(self.spec, self._rust_ids)
 
     @property
     def backend_tokenizer(self) -> Tokenizer:
-        """The Rust tokenizer. It is shared between calls: set neither truncation nor padding on it."""
+        """The Rust tokenizer. All calls share it: do not set truncation or padding on it."""
         return self._backend
 
     @property
@@ -47,37 +51,35 @@ class DistilBertTokenizerFast(TokenizerBase):
         pairs: Sequence[Any] | None,
         add_special_tokens: bool,
         is_split: bool,
-        room: tuple[int, Strategy, int] | None,
+        truncation: Truncation | None,
     ) -> list[Any]:
         backend = self._backend
-        if room:
-            self._check_room(texts, pairs, is_split, room)
-            special = self.num_special_tokens_to_add(pairs is not None) if add_special_tokens else 0
-            backend = self._variant(room[0] + special, room[1], room[2], add_special_tokens)
+        if truncation:
+            self._check_truncation(texts, pairs, is_split, truncation)
+            backend = self._truncating_backend(truncation, pairs is not None, add_special_tokens)
         inputs = texts if pairs is None else list(zip(texts, pairs, strict=True))
         try:
             return list(backend.encode_batch(inputs, is_pretokenized=is_split, add_special_tokens=add_special_tokens))
-        except TypeError:
-            # Half characters cannot pass to Rust.
-            inputs = _mend_all(texts) if pairs is None else list(zip(_mend_all(texts), _mend_all(pairs), strict=True))
+        except TypeError:  # Rust takes no lone surrogates
+            texts = _replace_all_surrogates(texts)
+            inputs = texts if pairs is None else list(zip(texts, _replace_all_surrogates(pairs), strict=True))
             return list(backend.encode_batch(inputs, is_pretokenized=is_split, add_special_tokens=add_special_tokens))
 
     def _encode_ids(
         self, texts: Sequence[str], pairs: Sequence[str] | None, add_special_tokens: bool
     ) -> list[list[int]]:
-        firsts = self._bodies(texts)
-        seconds = None if pairs is None else self._bodies(pairs)
+        firsts = self._ids_without_special_tokens(texts)
+        seconds = None if pairs is None else self._ids_without_special_tokens(pairs)
         if not add_special_tokens:
             return firsts if seconds is None else [a + b for a, b in zip(firsts, seconds, strict=True)]
-        others: Sequence[list[int] | None] = seconds or [None] * len(firsts)
-        return [self.build_inputs_with_special_tokens(a, b) for a, b in zip(firsts, others, strict=True)]
+        seconds_or_none: Sequence[list[int] | None] = seconds or [None] * len(firsts)
+        return [self.build_inputs_with_special_tokens(a, b) for a, b in zip(firsts, seconds_or_none, strict=True)]
 
-    def _bodies(self, texts: Sequence[str]) -> list[list[int]]:
-        """Ids without special tokens: of known words from memory, of other texts from Rust."""
-        found = self._word_ids(texts)
-        rest = [text for text, ids in zip(texts, found, strict=True) if ids is None]
-        others = iter(self._rust_ids(rest) if rest else [])
-        return [next(others) if ids is None else ids for ids in found]
+    def _ids_without_special_tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        cached = self._word_cache(texts)
+        rest = [text for text, ids in zip(texts, cached, strict=True) if ids is None]
+        rest_ids = iter(self._rust_ids(rest) if rest else [])
+        return [next(rest_ids) if ids is None else ids for ids in cached]
 
     def _rust_ids(self, texts: Sequence[str]) -> list[list[int]]:
         try:
@@ -85,53 +87,108 @@ class DistilBertTokenizerFast(TokenizerBase):
         except TypeError:
             return super()._encode_ids(texts, None, False)
 
-    def _variant(self, length: int, strategy: Strategy, stride: int, add_special_tokens: bool) -> Tokenizer:
-        """A tokenizer that cuts, made of the parts of the shared one, which itself never changes.
+    def _truncating_backend(self, truncation: Truncation, is_pair: bool, add_special_tokens: bool) -> Tokenizer:
+        """Return a Rust tokenizer that truncates. It uses the components of the shared one, which never changes.
 
-        The Rust object keeps truncation as state; threads with different lengths would disturb each other.
+        The Rust object keeps truncation as state, so threads that cut to different lengths would disturb each other.
         """
-        key = (length, strategy, stride, self.truncation_side, add_special_tokens)
+        special = self.num_special_tokens_to_add(is_pair) if add_special_tokens else 0
+        truncation = truncation._replace(room=truncation.room + special)  # Rust counts the special tokens
+        key = (truncation, self.truncation_side, add_special_tokens)
         with self._lock:
-            variant = self._variants.get(key)
-            if variant is None:
-                variant = Tokenizer(self._backend.model)
-                variant.normalizer = self._backend.normalizer
-                variant.pre_tokenizer = self._backend.pre_tokenizer
-                # Rust takes the special tokens of the template off the length even where a call leaves them out.
-                bare = TemplateProcessing(single="$A:0", pair="$A:0 $B:1", special_tokens=[])
-                variant.post_processor = self._backend.post_processor if add_special_tokens else bare
-                for _, token in sorted(self.spec.added.items()):
-                    rust = RustToken(**{k: v for k, v in token.to_dict().items() if k != "special"})
-                    add = variant.add_special_tokens if token.special else variant.add_tokens
-                    add([rust])
-                variant.enable_truncation(length, stride=stride, strategy=strategy, direction=self.truncation_side)
-                if len(self._variants) >= _MAX_VARIANTS:
-                    self._variants.clear()
-                self._variants[key] = variant
-            return variant
+            backend = self._truncating_backends.get(key)
+            if backend is None:
+                backend = Tokenizer(self._backend.model)
+                backend.normalizer = self._backend.normalizer
+                backend.pre_tokenizer = self._backend.pre_tokenizer
+                # Rust subtracts the special tokens of the template even if a call leaves them out.
+                no_special_tokens = TemplateProcessing(single="$A:0", pair="$A:0 $B:1", special_tokens=[])
+                backend.post_processor = self._backend.post_processor if add_special_tokens else no_special_tokens
+                for _, token in sorted(self.spec.added_tokens.items()):
+                    options = {name: value for name, value in token.to_dict().items() if name != "special"}
+                    add = backend.add_special_tokens if token.special else backend.add_tokens
+                    add([RustAddedToken(**options)])
+                backend.enable_truncation(
+                    truncation.room,
+                    stride=truncation.stride,
+                    strategy=truncation.strategy,
+                    direction=self.truncation_side,
+                )
+                if len(self._truncating_backends) >= _MAX_TRUNCATING_BACKENDS:
+                    self._truncating_backends.clear()
+                self._truncating_backends[key] = backend
+            return backend
 
-    def _check_room(
-        self, texts: Sequence[Any], pairs: Sequence[Any] | None, is_split: bool, room: tuple[int, Strategy, int]
+    def _check_truncation(
+        self, texts: Sequence[Any], pairs: Sequence[Any] | None, is_split: bool, truncation: Truncation
     ) -> None:
         """Raise the error that names the input at fault, where Rust would stop with a panic."""
-        size, strategy, stride = room
+        room, strategy, stride = truncation
         if pairs is None and strategy != "only_second":
             return
-        if strategy == "longest_first" and stride < size // 2:
+        if strategy == "longest_first" and stride < room // 2:
             return  # a cut text keeps at least half of the room
         if pairs is not None and strategy != "longest_first":
-            # Often the uncut texts are short (questions), and what they leave is enough.
+            # The uncut texts are often short questions that leave room enough; then there is no need to count the rest.
             uncut = self._lengths(texts if strategy == "only_second" else pairs, is_split)
-            if max(uncut, default=0) + stride < size:
+            if max(uncut, default=0) + stride < room:
                 return
         firsts = self._lengths(texts, is_split)
         seconds = None if pairs is None else self._lengths(pairs, is_split)
         for index, first in enumerate(firsts):
-            plan(first, None if seconds is None else seconds[index], size, strategy, stride, f"Input {index}: ")
+            truncated_lengths(first, None if seconds is None else seconds[index], truncation, f"Input {index}: ")
 
     def _lengths(self, texts: Sequence[Any], is_split: bool) -> list[int]:
         return [len(encoding) for encoding in self._encode(texts, None, False, is_split, None)]
 
 
-def _mend_all(texts: Sequence[Any]) -> list[Any]:
-    return [mend(text) if isinstance(text, str) else [mend(word) for word in text] for text in texts]
+class WordCache:
+    """Remembers the ids of words. Printable ASCII without added tokens is a plain sequence of words.
+
+    Most words of a text have been seen before; a text that holds only such words needs no tokenizer.
+
+    Args:
+        spec: the spec of the tokenizer.
+        encode: returns the ids of a list of texts, without special tokens; called with the words that are new.
+    """
+
+    def __init__(self, spec: TokenizerSpec, encode: Callable[[Sequence[str]], list[list[int]]]) -> None:
+        self._normalizer = spec.normalizer
+        self._encode = encode
+        self._ids: dict[str, list[int]] = {}
+        contents = {token.content for token in spec.added_tokens.values()}
+        if self._normalizer is not None:
+            contents |= {self._normalizer(content)[0] for content in contents}
+        # Text and tokens are compared in lower case: that may find a token where the tokenizer would not, never the
+        # other way round.
+        pattern = "|".join(re.escape(content.lower()) for content in sorted(contents - {""}))
+        self._search_added_token = re.compile(pattern).search
+
+    def __call__(self, texts: Sequence[str]) -> list[list[int] | None]:
+        """Return the ids of each text, without special tokens; None for a text that only the tokenizer can encode."""
+        split = [self._split_words(text) for text in texts]
+        cache = self._ids
+        new = {word for words in split if words for word in words if word not in cache}
+        if len(cache) + len(new) > MAX_CACHED_WORDS:
+            # Start again: the texts have other words than before, and the next texts will be like these.
+            cache = self._ids = {}
+            new = {word for words in split if words for word in words}
+        if new:
+            ordered = sorted(new)
+            cache.update(zip(ordered, self._encode(ordered), strict=True))
+        return [None if words is None else list(chain.from_iterable(map(cache.__getitem__, words))) for words in split]
+
+    def _split_words(self, text: str) -> list[str] | None:
+        if self._normalizer is None or not is_printable_ascii(text):
+            return None
+        lower = text.lower()
+        if self._search_added_token(lower):
+            return None
+        return ASCII_WORD.findall(lower if self._normalizer.lowercase else text)
+
+
+def _replace_all_surrogates(texts: Sequence[Any]) -> list[Any]:
+    return [
+        replace_surrogates(text) if isinstance(text, str) else [replace_surrogates(word) for word in text]
+        for text in texts
+    ]

@@ -1,4 +1,4 @@
-"""Filling rows up to one length: the ``padding`` argument, encodings, and the dicts that collators hand over."""
+"""Padding: the ``padding`` argument of a call, the padded length, and columns of ids filled up to that length."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import Any, Literal
 
 from ..core.errors import InputError, suggest
 
-# Files write 1e30 for "no limit"; nothing is ever cut or filled to such a length.
+# Files write 1e30 for "no limit". No text is cut or padded to a length above this.
 NO_LIMIT = 10**20
 
-PaddingKind = Literal["longest", "max_length"]
+PaddingStrategy = Literal["longest", "max_length"]
 
 
-def check_padding(value: bool | str | None) -> PaddingKind | None:
-    """Turn the ``padding`` argument into a kind; None means that nothing is padded.
+def check_padding(value: bool | str | None) -> PaddingStrategy | None:
+    """Turn the ``padding`` argument of a call into a strategy; None means that nothing is padded.
 
     Raises:
-        InputError: the value is none of True, False, ``"longest"``, ``"max_length"`` and ``"do_not_pad"``.
+        InputError: the value is none of True, False, None, ``"longest"``, ``"max_length"`` and ``"do_not_pad"``.
     """
     value = getattr(value, "value", value)  # an enum of another library
     if value is None or value is False or value == "do_not_pad":
@@ -33,16 +33,21 @@ def check_padding(value: bool | str | None) -> PaddingKind | None:
     )
 
 
-def target_length(lengths: Sequence[int], kind: PaddingKind, max_length: int | None, multiple: int | None) -> int:
-    """Length to which rows are filled.
+def padded_length(
+    lengths: Sequence[int], strategy: PaddingStrategy, max_length: int | None, multiple: int | None
+) -> int:
+    """Return the length to which all rows are padded.
 
     Args:
-        lengths: the rows' own lengths.
-        kind: ``"longest"`` for the longest row, ``"max_length"`` for ``max_length``.
-        max_length: used by ``"max_length"``; None falls back to the longest row.
-        multiple: round up to a multiple of this; None does not.
+        lengths: the lengths of the rows.
+        strategy: ``"longest"`` pads to the longest row, ``"max_length"`` to ``max_length``.
+        max_length: for ``"max_length"``; None pads to the longest row.
+        multiple: round up to a multiple of this; None does not round.
+
+    Raises:
+        InputError: ``multiple`` is below 1.
     """
-    length = max_length if kind == "max_length" and max_length is not None else max(lengths, default=0)
+    length = max_length if strategy == "max_length" and max_length is not None else max(lengths, default=0)
     if multiple is None:
         return length
     if multiple < 1:
@@ -50,48 +55,53 @@ def target_length(lengths: Sequence[int], kind: PaddingKind, max_length: int | N
     return -(-length // multiple) * multiple
 
 
-def as_rows(inputs: Any, name: str) -> tuple[dict[str, list[Any]], bool]:
-    """Bring the inputs of ``pad`` into the form column -> rows, every value a list.
+def as_columns(inputs: Any, ids_name: str) -> tuple[dict[str, list[Any]], bool]:
+    """Bring the inputs of ``pad`` into one form: a dict from column to rows, with lists for arrays and tensors.
 
     Args:
         inputs: a dict of columns, of one row or of many, or a list of dicts of one row.
-        name: the column that must be there, ``"input_ids"``.
+        ids_name: the column that must be present, ``"input_ids"``.
 
     Returns:
-        The columns, and whether the input was one row only.
+        The columns, and whether the input was a single row.
+
+    Raises:
+        InputError: ``inputs`` has another form, or the column is missing.
     """
     if isinstance(inputs, Mapping):
-        columns = {key: _plain(value) for key, value in inputs.items()}
+        columns = {name: _to_lists(value) for name, value in inputs.items()}
     elif isinstance(inputs, (list, tuple)) and inputs and all(isinstance(row, Mapping) for row in inputs):
-        columns = {key: [_plain(row[key]) for row in inputs] for key in inputs[0]}
+        columns = {name: [_to_lists(row[name]) for row in inputs] for name in inputs[0]}
     else:
         raise InputError(f"pad needs a dict or a list of dicts, but got {type(inputs).__name__}: {str(inputs)[:60]!r}.")
-    if name not in columns:
-        raise InputError(f"pad needs the column {name!r}, but got only {list(columns)}.")
-    ids = columns[name]
+    if ids_name not in columns:
+        raise InputError(f"pad needs the column {ids_name!r}, but got only {list(columns)}.")
+    ids = columns[ids_name]
     is_single = bool(ids) and not isinstance(ids[0], (list, tuple))
-    return ({key: [value] for key, value in columns.items()} if is_single else columns), is_single
+    return ({name: [value] for name, value in columns.items()} if is_single else columns), is_single
 
 
-def fill_columns(columns: dict[str, list[Any]], fills: Mapping[str, Any], name: str, length: int, side: str) -> None:
-    """Fill the rows of the columns that have a fill value up to ``length``, in place.
+def pad_columns(
+    columns: dict[str, list[Any]], pad_values: Mapping[str, Any], ids_name: str, length: int, side: str
+) -> None:
+    """Pad the rows of the columns up to ``length``, in place.
 
     Args:
         columns: column -> rows.
-        fills: column -> value for padding; columns that are not named stay as they are.
-        name: the column whose rows tell how much is missing.
-        length: length of every row afterwards, if it is not longer already.
+        pad_values: column -> value that fills its rows; columns without one stay as they are.
+        ids_name: the column whose rows tell how many values are missing.
+        length: the length of every row afterwards, unless it is longer already.
         side: ``"right"`` or ``"left"``.
     """
-    missing = [max(0, length - len(row)) for row in columns[name]]
-    for column, fill in fills.items():
-        if column in columns:
-            pairs = zip(columns[column], missing, strict=True)
-            columns[column] = [[*row, *[fill] * n] if side == "right" else [*[fill] * n, *row] for row, n in pairs]
+    missing = [max(0, length - len(row)) for row in columns[ids_name]]
+    for name, value in pad_values.items():
+        if name in columns:
+            rows = zip(columns[name], missing, strict=True)
+            columns[name] = [[*row, *[value] * n] if side == "right" else [*[value] * n, *row] for row, n in rows]
 
 
-def _plain(value: Any) -> Any:
+def _to_lists(value: Any) -> Any:
     if hasattr(value, "tolist"):
         return value.tolist()
-    # Offsets are tuples within a row and stay tuples.
-    return [_plain(item) for item in value] if isinstance(value, list) else value
+    # The offsets in a row are tuples and stay tuples.
+    return [_to_lists(item) for item in value] if isinstance(value, list) else value

@@ -1,34 +1,35 @@
-"""``DistilBertTokenizer``: the tokenizer in plain Python, to be read and to check its Rust-backed twin."""
+"""``DistilBertTokenizer``: the tokenizer in plain Python, to be read, and to check its Rust-backed twin."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from .added_tokens import Matcher
-from .base import TokenizerBase
+from .added_tokens import AddedTokenMatcher
 from .encoding import Encoding, pair_windows
-from .inputs import mend
-from .truncation import Strategy, plan
-from .wordpiece import split_pieces, split_whitespace, split_words
+from .tokenizer_base import TokenizerBase
+from .truncation import Truncation, truncated_lengths
+from .wordpiece import replace_surrogates, split_tokens, split_whitespace, split_words
+
+MAX_CACHED_WORDS = 100_000  # most words repeat; the cache must not fill the memory with those that do not
 
 
 class DistilBertTokenizer(TokenizerBase):
-    """The tokenizer in plain Python; takes the arguments of ``TokenizerBase``.
+    """The tokenizer in plain Python; the arguments are those of ``TokenizerBase``.
 
-    ``DistilBertTokenizerFast`` gives the same results through the Rust library.
+    ``DistilBertTokenizerFast`` gives the same results with the Rust library.
     """
 
     def _rebuild(self) -> None:
         spec = self.spec
         self._normalizer = spec.normalizer
-        self._split = split_words if spec.do_basic_tokenize else split_whitespace
-        tokens = [token for _, token in sorted(spec.added.items())]
-        # Added tokens are found in two passes: raw ones before the text is normalized, the others after.
-        self._raw = Matcher((token.content, token) for token in tokens if not token.normalized)
+        self._split_words = split_words if spec.do_basic_tokenize else split_whitespace
+        tokens = [token for _, token in sorted(spec.added_tokens.items())]
+        # Added tokens are matched in two passes: some in the raw text, the others in the normalized text.
+        self._raw_matcher = AddedTokenMatcher((token.content, token) for token in tokens if not token.normalized)
         normalized = [(self._normalize(token.content)[0], token) for token in tokens if token.normalized]
-        self._normalized = Matcher((text, token) for text, token in normalized if text)
-        self._known_words: dict[str, list[tuple[str, int, int, int]]] = {}
+        self._normalized_matcher = AddedTokenMatcher((text, token) for text, token in normalized if text)
+        self._word_cache: dict[str, list[tuple[str, int, int, int]]] = {}
 
     def _normalize(self, text: str) -> tuple[str, Sequence[int]]:
         return self._normalizer(text) if self._normalizer else (text, range(len(text)))
@@ -39,18 +40,18 @@ class DistilBertTokenizer(TokenizerBase):
         pairs: Sequence[Any] | None,
         add_special_tokens: bool,
         is_split: bool,
-        room: tuple[int, Strategy, int] | None,
+        truncation: Truncation | None,
     ) -> list[Encoding]:
         encodings = []
         for index, text in enumerate(texts):
             first = self._encode_text(text, 0, is_split)
             second = None if pairs is None else self._encode_text(pairs[index], 1, is_split)
-            if room:
-                self._truncate(first, second, room, f"Input {index}: ")
+            if truncation:
+                self._truncate(first, second, truncation, f"Input {index}: ")
             encodings.append(self._add_template(first, second, add_special_tokens))
         return encodings
 
-    def _encode_text(self, text: str | Sequence[str], sequence: int, is_split: bool) -> Encoding:
+    def _encode_text(self, text: str | Sequence[str], sequence_id: int, is_split: bool) -> Encoding:
         encoding = Encoding()
         if is_split:
             for index, word in enumerate(text):
@@ -58,72 +59,72 @@ class DistilBertTokenizer(TokenizerBase):
         else:
             self._append(encoding, str(text), None)
         length = len(encoding)
-        encoding.type_ids = [sequence] * length
-        encoding.sequence_ids = [sequence] * length
+        encoding.type_ids = [sequence_id] * length
+        encoding.sequence_ids = [sequence_id] * length
         encoding.special_tokens_mask = [0] * length
         encoding.attention_mask = [1] * length
         return encoding
 
     def _append(self, encoding: Encoding, text: str, word_id: int | None) -> None:
-        """Append the tokens of ``text``; its words are counted from 0, or all get the given ``word_id``."""
-        text = mend(text)
-        words = 0
+        """Append the tokens of ``text``. All get ``word_id``, or with None the index of their word, from 0."""
+        text = replace_surrogates(text)
+        n_words = 0
 
-        def append(entry: str, index: int, start: int, stop: int) -> None:
-            encoding.ids.append(index)
+        def append(entry: str, token_id: int, start: int, stop: int) -> None:
+            encoding.ids.append(token_id)
             encoding.tokens.append(entry)
-            encoding.word_ids.append(words if word_id is None else word_id)
+            encoding.word_ids.append(n_words if word_id is None else word_id)
             encoding.offsets.append((start, stop))
 
-        for start, stop, token in self._raw.split(text):
-            if token:
-                append(text[start:stop], self._vocab[token.content], start, stop)
-                words += 1
+        for start, stop, raw_token in self._raw_matcher.split(text):
+            if raw_token:
+                append(text[start:stop], self._vocab[raw_token.content], start, stop)
+                n_words += 1
                 continue
-            clean, origins = self._normalize(text[start:stop])
-            for left, right, found in self._normalized.split(clean):
-                if found:
-                    index = self._vocab[found.content]
-                    append(clean[left:right], index, start + origins[left], start + origins[right - 1] + 1)
-                    words += 1
+            normalized, origins = self._normalize(text[start:stop])
+            # Positions in the normalized text; origins turn them into positions in the original text.
+            for left, right, token in self._normalized_matcher.split(normalized):
+                if token:
+                    token_id = self._vocab[token.content]
+                    append(normalized[left:right], token_id, start + origins[left], start + origins[right - 1] + 1)
+                    n_words += 1
                     continue
-                for first, last in self._split(clean[left:right]):
-                    word = left + first
-                    for entry, index, begin, end in self._pieces(clean[word : left + last]):
-                        append(entry, index, start + origins[word + begin], start + origins[word + end - 1] + 1)
-                    words += 1
+                for word_start, word_stop in self._split_words(normalized[left:right]):
+                    word = left + word_start
+                    for entry, token_id, first, last in self._word_tokens(normalized[word : left + word_stop]):
+                        append(entry, token_id, start + origins[word + first], start + origins[word + last - 1] + 1)
+                    n_words += 1
 
-    def _pieces(self, word: str) -> list[tuple[str, int, int, int]]:
-        """Entry, id, start and stop of each piece of a word."""
-        found = self._known_words.get(word)
-        if found is None:
-            vocab, unknown = self.spec.vocab, self.unk_token
-            pieces = split_pieces(word, vocab) or [(unknown, 0, len(word))]
-            found = [(entry, vocab[entry], start, stop) for entry, start, stop in pieces]
-            if len(self._known_words) < 100_000:  # most words repeat; the rest must not fill the memory
-                self._known_words[word] = found
-        return found
+    def _word_tokens(self, word: str) -> list[tuple[str, int, int, int]]:
+        """Return entry, id, start and stop of each token of a word."""
+        tokens = self._word_cache.get(word)
+        if tokens is None:
+            vocab = self.spec.vocab
+            split = split_tokens(word, vocab) or [(self.unk_token, 0, len(word))]
+            tokens = [(entry, vocab[entry], start, stop) for entry, start, stop in split]
+            if len(self._word_cache) < MAX_CACHED_WORDS:
+                self._word_cache[word] = tokens
+        return tokens
 
-    def _truncate(self, first: Encoding, second: Encoding | None, room: tuple[int, Strategy, int], where: str) -> None:
-        size, strategy, stride = room
-        keep = plan(len(first), None if second is None else len(second), size, strategy, stride, where)
-        first.truncate(keep[0], stride, self.truncation_side)
+    def _truncate(self, first: Encoding, second: Encoding | None, truncation: Truncation, where: str) -> None:
+        lengths = truncated_lengths(len(first), None if second is None else len(second), truncation, where)
+        first.truncate(lengths[0], truncation.stride, self.truncation_side)
         if second is not None:
-            second.truncate(keep[1], stride, self.truncation_side)
+            second.truncate(lengths[1], truncation.stride, self.truncation_side)
 
     def _add_template(self, first: Encoding, second: Encoding | None, add_special_tokens: bool) -> Encoding:
-        """``[CLS] A [SEP]`` or ``[CLS] A [SEP] B [SEP]``, for every window."""
+        """Make ``[CLS] A [SEP]`` or ``[CLS] A [SEP] B [SEP]`` of every window."""
         cls = Encoding.special(self.cls_token, self.cls_token_id, 0)
         sep = Encoding.special(self.sep_token, self.sep_token_id, 0)
-        end = Encoding.special(self.sep_token, self.sep_token_id, 1)
+        last_sep = Encoding.special(self.sep_token, self.sep_token_id, 1)
         if second is None:
-            windows = [[cls, window, sep] for window in (first, *first.overflowing)]
+            rows = [[cls, window, sep] for window in (first, *first.overflowing)]
         else:
-            windows = [[cls, one, sep, two, end] for one, two in pair_windows(first, second)]
+            rows = [[cls, window, sep, other, last_sep] for window, other in pair_windows(first, second)]
         if not add_special_tokens:
-            windows = [window[1::2] for window in windows]
-        main, *overflow = [window[0].concat(window[1:]) for window in windows]
-        main.overflowing = overflow
-        for window in (main, *overflow):
-            window.n_sequences = 1 if second is None else 2
+            rows = [row[1::2] for row in rows]
+        main, *overflowing = [row[0].concat(row[1:]) for row in rows]
+        main.overflowing = overflowing
+        for encoding in (main, *overflowing):
+            encoding.n_sequences = 1 if second is None else 2
         return main

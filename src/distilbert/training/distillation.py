@@ -14,7 +14,7 @@ from torch import nn
 from ..core.errors import ConfigError
 from ..models.auto import AutoTokenizer
 from ..models.pytorch import DistilBertForMaskedLM
-from ..text.base import TokenizerBase
+from ..text.tokenizer_base import TokenizerBase
 from . import checkpoints
 from .corpus.masking import IGNORED
 from .corpus.text_batches import MaskedText, Pass, open_text

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 
 from ..core.errors import ConfigError, InputError, UnknownArgumentError
 from ..core.files import output_folder
-from ..text.base import TokenizerBase
+from ..text.tokenizer_base import TokenizerBase
 from . import checkpoints
 from .distill_config import TrainingConfig
 from .processes import State

@@ -15,7 +15,7 @@ from ...core.files import read_config_file, write_json
 from ...core.hub import TOKENIZER_FILES
 from ...core.installed import CONFIG
 from ...core.schema import HEADS, Head, head_of
-from ...text.files import load_spec
+from ...text.tokenizer_files import load_spec
 from ...weights.folder import QUANTIZATION, SAFETENSORS, open_tensors
 from ...weights.match import match
 from ...weights.tensors import save_safetensors
@@ -100,7 +100,7 @@ def _check_weights(checkpoint: Checkpoint) -> Head:
 
 def _check_tokenizer(source: Path, vocab_size: int) -> None:
     spec = load_spec(source)
-    largest = max((*spec.vocab.values(), *spec.added))
+    largest = max((*spec.vocab.values(), *spec.added_tokens))
     if largest >= vocab_size:
         raise TokenizerError(
             f"The tokenizer of {source} has an entry of id {largest}, the model only {vocab_size} entries: "

@@ -10,7 +10,7 @@ from itertools import chain, islice
 
 import numpy as np
 
-from ...text.base import TokenizerBase
+from ...text.tokenizer_base import TokenizerBase
 
 BATCH = 1 << 20  # characters that are tokenized in one call
 PIECE = 1 << 16  # characters of a paragraph that are tokenized as one text

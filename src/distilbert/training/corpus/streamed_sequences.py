@@ -17,7 +17,7 @@ import numpy as np
 
 from ...core.errors import ConfigError, DataError
 from ...data.corpus import Sources, describe, documents, name_sources
-from ...text.base import TokenizerBase
+from ...text.tokenizer_base import TokenizerBase
 from .document_encoding import encode_documents, id_type
 from .keyed_random import BLOCK, Draws
 from .packed_sequences import PackedSequences, check_length, frame

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ...core.errors import ConfigError
-from ...text.base import TokenizerBase
+from ...text.tokenizer_base import TokenizerBase
 from ..distill_config import TextConfig
 from .masking import IGNORED, mask_tokens, token_weights
 from .packed_sequences import PackedSequences, split

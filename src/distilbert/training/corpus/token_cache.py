@@ -21,7 +21,8 @@ import numpy as np
 
 from ...core.errors import DataError
 from ...data.corpus import Sources, describe, documents, name_sources
-from ...text.base import TokenizerBase
+from ...text.tokenizer_base import TokenizerBase
+from ...text.tokenizer_files import spec_to_tokenizer_json
 from .document_encoding import encode_documents, id_type
 
 FORMAT = 1  # raise it when the files, or how documents become tokens, change
@@ -94,7 +95,7 @@ def fingerprint(sources: Sources, tokenizer: TokenizerBase, column: str = "text"
     They are made of the format's version, path, size and time of change of each file, the column, and the content of
     the tokenizer.json that describes the tokenizer. A data set on the hub counts by its name.
     """
-    key = [FORMAT, describe(sources), column, tokenizer.spec.to_tokenizer_json()]
+    key = [FORMAT, describe(sources), column, spec_to_tokenizer_json(tokenizer.spec)]
     return hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 

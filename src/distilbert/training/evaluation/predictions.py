@@ -16,7 +16,8 @@ from ...core.errors import InputError
 from ...data.examples import ChoiceExample, Example, QuestionExample, TaggedExample, TextExample
 from ...tasks import Task
 from ...tasks.batching import Work, run_works
-from ...tasks.windows import add_special, spans
+from ...tasks.windows import add_special
+from ...text.truncation import window_spans
 from ..corpus.masking import IGNORED, mask_tokens
 from .truth import only
 
@@ -151,7 +152,7 @@ def _masked(task: Task[Any], ids: list[int], weights: np.ndarray, number: int) -
         vocab_size=len(weights), split=(1.0, 0.0, 0.0),
     )  # fmt: skip
     sequences, rows, true = [], [], []
-    for start, stop in spans(len(ids), task.limit - 2, 0):
+    for start, stop in window_spans(len(ids), task.limit - 2, 0):
         labels = masked.labels[0, start:stop]
         hidden = np.flatnonzero(labels != IGNORED)
         if len(hidden):

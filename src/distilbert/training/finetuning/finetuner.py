@@ -23,7 +23,7 @@ from ...data.examples import (
 from ...data.labelled import ExampleSet, read_examples
 from ...data.labels import check_labels, class_counts, collect_labels
 from ...models.auto import AutoTokenizer
-from ...text.base import TokenizerBase
+from ...text.tokenizer_base import TokenizerBase
 from .. import checkpoints
 from ..corpus.masking import token_weights
 from ..loop import Job, Progress, train

@@ -11,7 +11,7 @@ from torch import nn
 from ...data.examples import Example, Labels, QuestionExample, TextExample
 from ...models.pytorch.runner import PytorchRunner
 from ...tasks.registry import task_class
-from ...text.base import TokenizerBase
+from ...text.tokenizer_base import TokenizerBase
 from ..evaluation.metrics import figures, main_metric
 from ..evaluation.predictions import predict
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...data.examples import Unit
-from ...text.base import TokenizerBase
+from ...text.tokenizer_base import TokenizerBase
 from ..corpus.keyed_random import ORDER, Draws
 from ..corpus.masking import IGNORED, mask_tokens
 from ..corpus.text_batches import Pass, Step

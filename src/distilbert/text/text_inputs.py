@@ -1,37 +1,29 @@
-"""Checking what callers pass as text, so that an error names the input at fault."""
+"""Checks of the texts that callers pass, with errors that name the input at fault."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from ..core.errors import InputError
 
-Text = str | Sequence[str]  # a text, or its words when it is split already
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
-
-
-def mend(text: str) -> str:
-    """Replace half characters (lone surrogates, as broken JSON holds) by U+FFFD, which cleaning drops."""
-    return _SURROGATE.sub("\ufffd", text)
+Text = str | Sequence[str]  # a text, or the words of a text
 
 
 def as_batch(text: Any, text_pair: Any, is_split: bool) -> tuple[list[Any], list[Any] | None, bool]:
-    """Bring the arguments of a call into lists of inputs.
+    """Turn the text arguments of a call into lists of inputs.
 
     Args:
-        text: a text or a list of texts; words and lists of words if ``is_split``. A list of tuples of two texts is a
-            list of pairs.
-        text_pair: the same for the second texts, or None.
-        is_split: whether texts come as lists of words.
+        text: a text or a list of texts; with ``is_split`` a list of words or a list of such lists. A list of tuples of
+            two texts is a list of pairs.
+        text_pair: the second texts in the same form, or None.
+        is_split: whether the texts are lists of words.
 
     Returns:
         First texts, second texts or None, and whether the call was for a single input.
 
     Raises:
-        InputError: something is no text; the message names its index and type.
+        InputError: a text has the wrong type, or the two lists differ in length.
     """
     if not is_split and text_pair is None and isinstance(text, (list, tuple)) and text and _are_pairs(text):
         text, text_pair = [first for first, _ in text], [second for _, second in text]
@@ -39,17 +31,38 @@ def as_batch(text: Any, text_pair: Any, is_split: bool) -> tuple[list[Any], list
     if is_single:
         firsts, seconds = [text], None if text_pair is None else [text_pair]
     else:
-        firsts = _listed(text, "text", is_split)
-        seconds = None if text_pair is None else _listed(text_pair, "text_pair", is_split)
-        if seconds is not None and isinstance(text_pair, str):
+        firsts = _as_list(text, "text", is_split)
+        if isinstance(text_pair, str) and not is_split:
             raise InputError("text is a list but text_pair is a single text; pass a list of the same length.")
+        seconds = None if text_pair is None else _as_list(text_pair, "text_pair", is_split)
         if seconds is not None and len(seconds) != len(firsts):
             raise InputError(f"text has {len(firsts)} inputs but text_pair has {len(seconds)}; each needs its partner.")
     return firsts, seconds, is_single
 
 
-def check_texts(texts: Sequence[Any], is_split: bool, name: str = "text") -> None:
-    """Raise :class:`InputError` unless every input is a text, or a list of words if ``is_split``."""
+def check_texts(
+    texts: Sequence[Any], pairs: Sequence[Any] | None, is_split: bool = False, pairs_name: str = "text_pair"
+) -> None:
+    """Raise an error unless every input is a text (with ``is_split`` a list of words) and each text has its partner.
+
+    Args:
+        texts: the first texts.
+        pairs: the second texts, or None.
+        is_split: whether the texts are lists of words.
+        pairs_name: how the caller's argument for the second texts is called in error messages.
+
+    Raises:
+        InputError: the message names the index and the type of the input at fault.
+    """
+    _check_types(texts, is_split, "text")
+    if pairs is None:
+        return
+    _check_types(pairs, is_split, pairs_name)
+    if len(pairs) != len(texts):
+        raise InputError(f"There are {len(texts)} texts but {len(pairs)} second texts; each needs its partner.")
+
+
+def _check_types(texts: Sequence[Any], is_split: bool, name: str) -> None:
     if not is_split:
         for index, text in enumerate(texts):
             if not isinstance(text, str):
@@ -73,15 +86,15 @@ def _are_pairs(texts: Sequence[Any]) -> bool:
     return all(isinstance(item, tuple) and len(item) == 2 for item in texts)
 
 
-def _listed(value: Any, name: str, is_split: bool) -> list[Any]:
+def _as_list(value: Any, name: str, is_split: bool) -> list[Any]:
     if isinstance(value, str) and is_split:
         raise InputError(f"{name} must be a list of words with is_split_into_words=True, but is {_describe(value)}.")
     if isinstance(value, (list, tuple)):
         return list(value)
     if hasattr(value, "tolist") and not isinstance(value, (str, bytes)):  # an array or a column of texts
-        listed = value.tolist()
-        if isinstance(listed, list):
-            return listed
+        values = value.tolist()
+        if isinstance(values, list):
+            return values
     raise InputError(f"{name} must be a str or a list of str, but is {_describe(value)}.")
 
 
