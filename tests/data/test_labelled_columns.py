@@ -7,19 +7,19 @@ from typing import Any
 import pytest
 
 from distilbert.core.errors import DataError
-from distilbert.data.column_roles import assign
+from distilbert.data.column_roles import assign_roles
 
 TEXT, QA, CHOICE = "text-classification", "question-answering", "multiple-choice"
 
 
 def roles(task: str, found: str, **stated: str) -> dict[str, str]:
-    taken = assign(task, found.split(), "a.tsv", stated, labelled=False)
+    taken = assign_roles(task, found.split(), "a.tsv", stated, labelled=False)
     return {role: "+".join(columns) for role, columns in taken.items()}
 
 
 def fault(task: str, found: str, labelled: bool = True, **stated: Any) -> str:
     with pytest.raises(DataError) as caught:
-        assign(task, found.split(), "a.tsv", stated, labelled=labelled)
+        assign_roles(task, found.split(), "a.tsv", stated, labelled=labelled)
     return str(caught.value)
 
 

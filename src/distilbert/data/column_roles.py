@@ -1,4 +1,7 @@
-"""Which column of a table plays which role: as stated, or guessed from well-known names."""
+"""Which column of a table plays which role of a task: as stated, or guessed from usual names.
+
+The roles and the usual names stand with the task: ``TaskSpec.labelled``.
+"""
 
 from __future__ import annotations
 
@@ -6,177 +9,138 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..core.errors import DataError, suggest
+from ..tasks.registry import task_spec
+from ..tasks.task_spec import LabelledData
 from .messages import listed
 
 JOINT = "+"  # between columns that play one role together: choices=ending0+ending1, answers=answer_text+answer_start
-Roles = dict[str, tuple[str, ...]]  # columns of each role; one each but for choices and answers
+Roles = dict[str, tuple[str, ...]]  # the columns of each role: one, or several for choices and answers
+Guesses = dict[str, list[tuple[str, ...]]]  # what each role could be: columns, or columns that play it together
 
-ROLES: dict[str, tuple[str, ...]] = {
-    "text-classification": ("text", "text_pair", "label"),
-    "token-classification": ("words", "tags"),
-    "question-answering": ("question", "context", "answers", "key"),
-    "multiple-choice": ("context", "question", "choices", "label"),
-    "fill-mask": ("text",),
-}
-TARGETS = {
-    "text-classification": "label",
-    "token-classification": "tags",
-    "question-answering": "answers",
-    "multiple-choice": "label",
-    "fill-mask": "",
-}  # the role that a labelled row must have
-_REQUIRED = {
-    "text-classification": ("text",),
-    "token-classification": ("words",),
-    "question-answering": ("question", "context"),
-    "multiple-choice": ("choices",),
-    "fill-mask": ("text",),
-}
-
-# Names are compared in lower case. Of several groups the first that a table has counts.
-_TEXTS = ("text", "sentence", "review", "content", "comment", "tweet", "utterance", "message", "document", "body",
-          "headline", "article", "query", "question", "phrase")  # fmt: skip
-_PAIRS = (
-    ("text", "text_pair"), ("sentence1", "sentence2"), ("premise", "hypothesis"), ("question", "passage"),
-    ("question", "sentence"), ("question1", "question2"), ("text1", "text2"), ("text_a", "text_b"),
-    ("sentence_a", "sentence_b"), ("query", "passage"), ("query", "document"), ("claim", "evidence"),
-)  # fmt: skip
-_NAMES: dict[str, dict[str, tuple[tuple[str, ...], ...]]] = {
-    "text-classification": {
-        "label": (
-            ("label", "labels", "gold_label"),
-            ("score", "intent", "class", "category", "sentiment", "target", "rating", "stars", "emotion", "answer"),
-        ),
-    },
-    "token-classification": {
-        "words": (("words", "tokens"), ("word", "token")),
-        "tags": (("tags", "ner_tags"), ("labels", "label", "ner", "tag", "pos_tags")),
-    },
-    "question-answering": {
-        "question": (("question", "query"),),
-        "context": (("context", "passage", "paragraph"), ("document", "text")),
-        "answers": (("answers",),),
-        "key": (("id", "key", "qid", "question_id"),),
-    },
-    "multiple-choice": {
-        "context": (("context", "passage", "sent1", "ctx", "premise"), ("article",)),
-        "question": (("question", "sent2"), ("query", "goal")),
-        "choices": (("choices", "options", "endings", "candidates"),),
-        "label": (("label", "labels", "gold_label"), ("answer", "answerkey", "correct", "target")),
-    },
-    "fill-mask": {},
-}
-_NUMBERED = re.compile(r"(ending|choice|option|answer|sol)[ _]?(\d+|[a-h])", re.IGNORECASE)
-_ANSWER_PARTS = (("answer_text", "answer"), ("answer_start", "start"))
+# Columns that play a role together; here names are compared in lower case, too.
+_NUMBERED_CHOICE = re.compile(r"(ending|choice|option|answer|sol)[ _]?(\d+|[a-h])", re.IGNORECASE)
+_ANSWER_TEXTS, _ANSWER_STARTS = ("answer_text", "answer"), ("answer_start", "start")
 
 
-def assign(
-    task: str, found: Sequence[str], name: str, columns: Mapping[str, str] | None = None, *, labelled: bool = True
+def assign_roles(
+    task: str, columns: Sequence[str], name: str, stated: Mapping[str, str] | None = None, *, labelled: bool = True
 ) -> Roles:
-    """Return the columns of each role; roles that no column plays are left out.
+    """Return the columns of each role; a role that no column plays is left out.
 
     Args:
-        task: decides which roles there are, see ``ROLES``.
-        found: the columns that the table has.
+        task: a task with labelled data.
+        columns: the columns of the table.
         name: the table, for messages.
-        columns: the column of some roles; the others are guessed. Where ``text`` is stated, a second text counts only
-            if it is stated, too.
-        labelled: the role of the label, tags or answers must be played; otherwise its column may be missing, even
-            where it is stated.
+        stated: the columns of some roles; the others are guessed. Where ``text`` is stated, there is a second text
+            only if ``text_pair`` is stated, too.
+        labelled: a column must play the role of the label, tags or answers; otherwise it may be missing, even where
+            it is stated.
 
     Raises:
-        DataError: a role or a column that does not exist, or a role that is needed and whose column cannot be told;
-            the message lists the columns and says how to name them.
+        DataError: a role or a column does not exist, or the column of a required role cannot be told; the message
+            lists the columns and says how to state one.
     """
-    known, target = ROLES[task], TARGETS[task]
-    there = f"Columns found: {listed(found)}."
+    data = task_spec(task).labelled
+    if data is None:
+        raise DataError(f"There is no labelled data for {task}.")
+    listing = f"Columns found: {listed(columns)}."
     roles: Roles = {}
-    for role, column in (columns or {}).items():
-        if role not in known:
+    for role, column in (stated or {}).items():
+        if role not in data.roles:
             raise DataError(
-                f"{task} has no role {role!r} for a column; it has {', '.join(known)}.{suggest(role, known)}"
+                f"{task} has no role {role!r} for a column; it has {', '.join(data.roles)}.{suggest(role, data.roles)}"
             )
-        parts = _parts(role, column, found)
-        lacking = [part for part in parts if part not in found]
-        if lacking and (labelled or role != target):
-            near = suggest(lacking[0], found)
-            raise DataError(f"{name} has no column {lacking[0]!r} for the {role}.{near} {there}")
-        roles[role] = () if lacking else parts
-    free = [column for column in found if not any(column in taken for taken in roles.values())]
-    guessed = _guess_texts(task, free, roles) if "text" in known else {}
-    for role, groups in _NAMES[task].items():
-        if role not in roles and (names := _first_group(free, groups)):
-            guessed[role] = [(option,) for option in names]
-    for role, guess in (("choices", _numbered(free)), ("answers", _answer_parts(free))):
-        if role in known and role not in roles and role not in guessed and guess:
-            guessed[role] = [guess]
-    for role, options in guessed.items():
-        if len(options) > 1:
-            joined = " or ".join(_option(role, option) for option in options)
-            raise DataError(f"{name}: which column is the {role}? State it: --columns {joined}. {there}")
-        if role == "text" and len(options[0]) == 2:
-            roles["text"], roles["text_pair"] = options[0][:1], options[0][1:]
+        of_role = _split(role, column, columns)
+        absent = [column for column in of_role if column not in columns]
+        if absent and (labelled or role != data.target):
+            near = suggest(absent[0], columns)
+            raise DataError(f"{name} has no column {absent[0]!r} for the {role}.{near} {listing}")
+        roles[role] = () if absent else of_role
+    for role, guesses in _guess(data, columns, roles).items():
+        if len(guesses) > 1:
+            options = " or ".join(_option(role, guess) for guess in guesses)
+            raise DataError(f"{name}: which column is the {role}? State it: --columns {options}. {listing}")
+        if role == "text" and len(guesses[0]) == 2:
+            roles["text"], roles["text_pair"] = guesses[0][:1], guesses[0][1:]
         else:
-            roles[role] = options[0]
-    missing = [role for role in (*_REQUIRED[task], *([target] if labelled and target else [])) if role not in roles]
-    if task == "multiple-choice" and "context" not in roles and "question" not in roles:
-        missing.append("question")
+            roles[role] = guesses[0]
+    required = (*data.required, *([data.target] if labelled and data.target else []))
+    missing = [role for role in required if role not in roles]
+    if data.at_least_one_of and not any(role in roles for role in data.at_least_one_of):
+        missing.append(data.at_least_one_of[-1])
     if missing:
         example = ",".join(f"{role}=COLUMN" for role in missing)
         raise DataError(
-            f"{name}: no column is known as the {' or as the '.join(missing)}. State it: --columns {example}. {there}"
+            f"{name}: no column is known as the {' or as the '.join(missing)}. State it: --columns {example}. {listing}"
         )
-    return {role: roles[role] for role in known if roles.get(role)}
+    return {role: roles[role] for role in data.roles if roles.get(role)}
 
 
 def _option(role: str, columns: tuple[str, ...]) -> str:
-    """Return how to state a guess."""
+    """Return the option that states a guess."""
     if role == "text" and len(columns) == 2:
         return f"text={columns[0]},text_pair={columns[1]}"
     return f"{role}={JOINT.join(columns)}"
 
 
-def _parts(role: str, column: str, found: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns that a role was given: one, or several with ``JOINT`` between them."""
-    return (column,) if column in found or role not in ("choices", "answers") else tuple(column.split(JOINT))
+def _split(role: str, column: str, columns: Sequence[str]) -> tuple[str, ...]:
+    """Return the columns that were stated for a role: one, or several with ``JOINT`` between them."""
+    return (column,) if column in columns or role not in ("choices", "answers") else tuple(column.split(JOINT))
 
 
-def _guess_texts(task: str, free: Sequence[str], roles: Roles) -> dict[str, list[tuple[str, ...]]]:
-    """Return the columns, or pairs of columns, that could be the text; none where it is stated."""
-    if "text" in roles:
-        return {}
+def _guess(data: LabelledData, columns: Sequence[str], roles: Roles) -> Guesses:
+    """Return what the roles that are not stated could be; roles that nothing fits are left out."""
+    free = [column for column in columns if not any(column in taken for taken in roles.values())]
+    guesses: Guesses = {}
+    for column in data.columns:
+        if column.role in roles:
+            continue
+        if column.role == "text":
+            texts = _guess_texts(data, free, with_pairs="text_pair" not in roles)
+        else:
+            texts = [(name,) for name in _first_group(free, column.known_names)]
+        if texts:
+            guesses[column.role] = texts
+    for role, together in (("choices", _numbered_choices(free)), ("answers", _answer_columns(free))):
+        if together and role in data.roles and role not in roles and role not in guesses:
+            guesses[role] = [together]
+    return guesses
+
+
+def _guess_texts(data: LabelledData, free: Sequence[str], with_pairs: bool) -> list[tuple[str, ...]]:
+    """Return the columns, and pairs of columns, that could be the text."""
     pairs: list[tuple[str, ...]] = []
-    if task == "text-classification" and "text_pair" not in roles:
-        pairs = [(a, b) for first, second in _PAIRS for a in _called(free, first) for b in _called(free, second)]
+    if with_pairs:
+        pairs = [(a, b) for names in data.text_pairs for a in _named(free, names[0]) for b in _named(free, names[1])]
     paired = {column for pair in pairs for column in pair}
-    singles = [(column,) for column in free if column.lower() in _TEXTS and column not in paired]
+    known = {name for column in data.columns if column.role == "text" for group in column.known_names for name in group}
+    singles = [(column,) for column in free if column.lower() in known and column not in paired]
     if not pairs and not singles and len(free) == 1:
         singles = [(free[0],)]
-    return {"text": [*pairs, *singles]} if pairs or singles else {}
+    return [*pairs, *singles]
 
 
 def _first_group(free: Sequence[str], groups: Iterable[Iterable[str]]) -> list[str]:
-    for group in groups:
-        if options := [column for column in free if column.lower() in group]:
-            return options
-    return []
+    """Return the columns with a name of the first group of which there are some."""
+    return next((columns for names in groups if (columns := [name for name in free if name.lower() in names])), [])
 
 
-def _called(free: Sequence[str], name: str) -> list[str]:
+def _named(free: Sequence[str], name: str) -> list[str]:
     return [column for column in free if column.lower() == name]
 
 
-def _numbered(free: Sequence[str]) -> tuple[str, ...]:
-    """Return the columns of choices that are numbered, such as ``ending0`` to ``ending3``, in order."""
-    stems: dict[str, list[tuple[str, str]]] = {}
+def _numbered_choices(free: Sequence[str]) -> tuple[str, ...]:
+    """Return columns of choices with numbers or letters, such as ``ending0`` to ``ending3``, in order."""
+    by_stem: dict[str, list[tuple[str, str]]] = {}
     for column in free:
-        if match := _NUMBERED.fullmatch(column):
-            stems.setdefault(match[1].lower(), []).append((match[2].lower().rjust(4), column))
-    found = [sorted(columns) for columns in stems.values() if len(columns) > 1]
-    return tuple(column for _, column in found[0]) if len(found) == 1 else ()
+        if match := _NUMBERED_CHOICE.fullmatch(column):
+            by_stem.setdefault(match[1].lower(), []).append((match[2].lower().rjust(4), column))
+    series = [sorted(columns) for columns in by_stem.values() if len(columns) > 1]
+    return tuple(column for _, column in series[0]) if len(series) == 1 else ()
 
 
-def _answer_parts(free: Sequence[str]) -> tuple[str, ...]:
+def _answer_columns(free: Sequence[str]) -> tuple[str, ...]:
     """Return the columns of an answer's text and of its first character."""
-    texts, starts = (next((column for name in names for column in _called(free, name)), "") for names in _ANSWER_PARTS)
-    return (texts, starts) if texts and starts else ()
+    texts = [column for name in _ANSWER_TEXTS for column in _named(free, name)]
+    starts = [column for name in _ANSWER_STARTS for column in _named(free, name)]
+    return (texts[0], starts[0]) if texts and starts else ()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..core.errors import DataError, suggest
-from .column_roles import JOINT, Roles, assign
+from .column_roles import JOINT, Roles, assign_roles
 from .examples import (
     FINETUNE_TASKS,
     Answer,
@@ -88,7 +88,7 @@ def read_examples(
     columns_used: dict[str, str] = {}
     for name in names:
         table = read_table(name, task, delimiter=delimiter, split=split)
-        roles = assign(task, table.columns, name, columns, labelled=labelled)
+        roles = assign_roles(task, table.columns, name, columns, labelled=labelled)
         columns_used = {role: JOINT.join(names) for role, names in roles.items()} | columns_used
         examples += _EXAMPLES[task](table, roles, labelled, len(examples))
     return ExampleSet(examples, columns_used, names)

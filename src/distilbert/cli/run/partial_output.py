@@ -129,9 +129,9 @@ class PartialOutput:
             self._refused += [self.rows + place for place in refused]
             self._write_note()
         self._file.write(encode_lines(results))
+        self.rows += len(results) + len(refused)  # before they are on the disk: Ctrl-C meanwhile must not discard them
         self._file.flush()
         os.fsync(self._file.fileno())
-        self.rows += len(results) + len(refused)
 
     def finish(self) -> None:
         """Make the final file and remove the partial ones."""
