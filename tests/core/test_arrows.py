@@ -43,7 +43,7 @@ LAZY = {
     "core/extras.py",  # optional libraries, named by the caller
     "models/frameworks.py",  # a framework's room, by the name of the framework
     "models/keras/device.py",  # the version of the backend that Keras runs on
-    "models/keras/export.py",  # an interpreter that is there on some machines
+    "models/keras/tflite.py",  # an interpreter that is there on some machines
     "models/pytorch/attention.py",  # flash-attn, where it is installed
 }
 ONLINE = {"huggingface_hub", "requests", "urllib", "httpx", "socket", "http"}

@@ -38,7 +38,7 @@ def test_attention(attention: str) -> None:
     hidden, mask = hidden_states()
     ours = twin_of(model).transformer.layer[0].attention
     context, maps = ours(hidden.numpy(), mask.numpy(), implementation=attention)
-    wanted, wanted_maps = model.transformer.layer[0].attention(hidden, mask, None, None, None, "eager")
+    wanted, wanted_maps = model.transformer.layer[0].attention(hidden, mask, implementation="eager")
     assert_close(context, wanted)
     if attention == "eager":
         assert_close(maps, wanted_maps)
@@ -56,10 +56,12 @@ def test_block_and_encoder() -> None:
     hidden, mask = hidden_states()
     block, wanted = twin.transformer.layer[1], model.transformer.layer[1]
     for ours, theirs in zip(
-        block(hidden.numpy(), mask.numpy()), wanted(hidden, mask, implementation="eager"), strict=True
+        block(hidden.numpy(), mask.numpy(), implementation="eager"),
+        wanted(hidden, mask, implementation="eager"),
+        strict=True,
     ):
         assert_close(ours, theirs)
-    states, maps = twin.transformer(hidden.numpy(), mask.numpy())
+    states, maps = twin.transformer(hidden.numpy(), mask.numpy(), implementation="eager")
     wanted_states, wanted_maps = model.transformer(hidden, mask, implementation="eager")
     for ours, theirs in zip([*states, *maps], [*wanted_states, *wanted_maps], strict=True):
         assert_close(ours, theirs)

@@ -13,7 +13,7 @@ MODELS = Path(distilbert.__file__).parent / "models"
 ROOMS = {"pytorch": "", "keras": "TF", "flax": "Flax"}
 # What a framework needs for itself and a checkpoint does not know.
 BOOKKEEPING = {"config", "dim", "padding_idx", "gradient_checkpointing", "bias"}
-HELPERS = {"TiedProjection"}
+HELPERS = {"TiedProjector"}
 
 
 def outline(room: str, file: str) -> dict[str, list[str]]:

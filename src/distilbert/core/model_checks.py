@@ -48,8 +48,10 @@ def check_inputs(
     return shape[0], shape[1]
 
 
-def check_choices(input_ids: Shape | None, inputs_embeds: Shape | None) -> int | None:
+def check_choices(input_ids: Shape | None, inputs_embeds: Shape | None) -> Any:
     """Check that a model for multiple choice is given (B, C, S) ids or (B, C, S, D) embeddings, and return C.
+
+    While a graph is being traced, C may be a symbol of the framework.
 
     Raises:
         InputError: the shape is another one.
@@ -74,6 +76,16 @@ def check_length(config: DistilBertConfig, length: int) -> None:
         )
 
 
+def check_id_type(name: str, integers: bool, dtype: object) -> None:
+    """Check that ids or positions are integers.
+
+    Raises:
+        InputError: they are of another type, which is ``dtype``.
+    """
+    if not integers:
+        raise InputError(f"{name} must be integers, got {dtype}.")
+
+
 def check_ids(name: str, ids: Any, size: int) -> None:
     """Check ids or positions that look up the rows of a table.
 
@@ -85,8 +97,7 @@ def check_ids(name: str, ids: Any, size: int) -> None:
     Raises:
         InputError: they are not integers, or one is outside the table.
     """
-    if not np.issubdtype(ids.dtype, np.integer):
-        raise InputError(f"{name} must be integers, got {ids.dtype}.")
+    check_id_type(name, np.issubdtype(ids.dtype, np.integer), ids.dtype)
     if isinstance(ids, np.ndarray) and ids.size and (ids.min() < 0 or ids.max() >= size):
         raise InputError(
             f"{name} holds ids from {int(ids.min())} to {int(ids.max())}; this model takes 0 to {size - 1}. "

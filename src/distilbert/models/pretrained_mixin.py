@@ -13,6 +13,7 @@ import numpy as np
 from ..core.config import DistilBertConfig
 from ..core.errors import InputError
 from ..core.hub import push
+from ..core.model_checks import refuse_flash_attention
 from ..core.schema import HEADS, Head
 from ..weights.folder import save_tensors
 
@@ -72,8 +73,8 @@ class PreTrainedMixin:
 
     @staticmethod
     def _require_implementation(name: str) -> None:
-        """Raise DeviceError if the attention implementation cannot run here; each framework says which can."""
-        raise NotImplementedError
+        """Raise DeviceError if an attention implementation cannot run; PyTorch, which has one more, overrides this."""
+        refuse_flash_attention(name)
 
     def set_attn_implementation(self, name: str) -> None:
         """Choose ``"eager"``, ``"sdpa"`` or, in PyTorch, ``"flash_attention_2"``.

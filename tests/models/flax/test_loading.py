@@ -31,7 +31,7 @@ from distilbert.models.flax import (
     FlaxDistilBertModel,
 )
 from distilbert.models.flax.device import pick_device
-from distilbert.models.flax.heads import TiedProjection
+from distilbert.models.flax.heads import TiedProjector
 from tests.models.flax.tiny import close, flax_class, flax_model, inputs
 from tests.tiny import HEAD_NAMES
 
@@ -155,7 +155,7 @@ def test_fresh_weights_follow_the_configuration() -> None:
 def test_pieces() -> None:
     model = flax_model("ForMaskedLM")
     assert model.base_model is model.distilbert
-    assert isinstance(model.get_output_embeddings(), TiedProjection)
+    assert isinstance(model.get_output_embeddings(), TiedProjector)
     assert model.get_position_embeddings().num_embeddings == 23
     leaves = jax.tree.leaves(model.params)
     assert model.num_parameters() == sum(leaf.size for leaf in leaves)

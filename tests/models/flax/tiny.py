@@ -11,7 +11,7 @@ from flax import nnx
 
 import distilbert.models.flax as room
 from distilbert.core.schema import HEADS
-from distilbert.models.flax.layers import Weights
+from distilbert.models.flax.layer_factory import WEIGHT_TYPES
 from tests import tiny
 
 QUIET = {"dropout": 0.0, "attention_dropout": 0.0, "qa_dropout": 0.0, "seq_classif_dropout": 0.0}
@@ -25,7 +25,7 @@ def flax_model(head: str = "", seed: int = 0, dtype: Any = jnp.float32, **change
     """A model in evaluation mode whose weights are large enough for every part to matter."""
     model = flax_class(head)(tiny.tiny_config(head, **changes), seed=seed, dtype=dtype)
     for number, (_, variable) in enumerate(nnx.iter_graph(model)):
-        if isinstance(variable, Weights):
+        if isinstance(variable, WEIGHT_TYPES):
             value = variable.get_value()
             noise = jax.random.normal(jax.random.key(number), value.shape, value.dtype)
             variable.set_value(value + noise * 0.3)

@@ -159,7 +159,7 @@ def test_bad_configurations() -> None:
         model.set_attn_implementation("blurb")
     with pytest.raises(DeviceError, match="'flash_attention_2' belongs to the PyTorch classes; use 'sdpa'"):
         model.set_attn_implementation("flash_attention_2")
-    assert model.attn_implementation == "eager"
+    assert model.attn_implementation == "sdpa"
     with pytest.raises(DeviceError, match="'flash_attention_2' belongs to the PyTorch classes"):
         keras_class("")(tiny_config(attn_implementation="flash_attention_2"))
 

@@ -25,7 +25,7 @@ from distilbert import (
     convert,
 )
 from distilbert.models.keras import TFDistilBertForSequenceClassification, TFDistilBertModel, to_tflite
-from distilbert.models.keras.export import run_tflite
+from distilbert.models.keras.tflite import run_tflite
 from tests.models.keras.twins import (
     assert_close,
     assert_same,

@@ -15,7 +15,7 @@ from jax import Array
 
 from ...core.errors import WeightsMismatchError
 from ...core.outputs import ModelOutput
-from .layers import Weights
+from .layer_factory import WEIGHT_TYPES
 
 # What a checkpoint calls ``weight`` has another name here in each kind of layer, and a linear map has it transposed.
 LEAVES: dict[type, tuple[str, bool]] = {
@@ -31,7 +31,7 @@ def variable_of(model: nnx.Module, name: str) -> tuple[nnx.Variable[Any], bool]:
     """Return the variable that a checkpoint calls ``name``, and whether it is the transpose of what is there."""
     *path, leaf = name.split(".")
     module: Any = model
-    module = reduce(lambda node, part: node[int(part)] if part.isdigit() else getattr(node, part), path, module)
+    module = reduce(lambda node, step: node[int(step)] if step.isdigit() else getattr(node, step), path, module)
     attribute, transposed = (leaf, False) if leaf == "bias" else LEAVES[type(module)]
     return getattr(module, attribute), transposed
 
@@ -57,8 +57,8 @@ def get_tree(model: nnx.Module) -> Tree:
     tree: Tree = {}
     for path, variable in _weights(model):
         node = tree
-        for part in path[:-1]:
-            node = node.setdefault(part, {})
+        for name in path[:-1]:
+            node = node.setdefault(name, {})
         node[path[-1]] = variable.get_value()
     return tree
 
@@ -69,21 +69,21 @@ def set_tree(model: nnx.Module, tree: Mapping[str, Any]) -> None:
     Raises:
         WeightsMismatchError: lists all missing, left-over and misshapen arrays at once; nothing has been changed.
     """
-    given, there = dict(_leaves(tree)), dict(_weights(model))
-    faults = [f"  missing: {'/'.join(path)}" for path in there if path not in given]
-    faults += [f"  left over: {'/'.join(path)}" for path in given if path not in there]
-    for path, variable in there.items():
-        if path in given and np.shape(given[path]) != variable.get_value().shape:
-            faults.append(f"  {'/'.join(path)}: given {np.shape(given[path])}, needed {variable.get_value().shape}")
+    new, current = dict(_leaves(tree)), dict(_weights(model))
+    faults = [f"  missing: {'/'.join(path)}" for path in current if path not in new]
+    faults += [f"  left over: {'/'.join(path)}" for path in new if path not in current]
+    for path, variable in current.items():
+        if path in new and np.shape(new[path]) != variable.get_value().shape:
+            faults.append(f"  {'/'.join(path)}: given {np.shape(new[path])}, needed {variable.get_value().shape}")
     if faults:
         raise WeightsMismatchError("\n".join(["These params do not fit the model:", *faults]))
-    for path, variable in there.items():
-        variable.set_value(jnp.asarray(given[path], variable.get_value().dtype))
+    for path, variable in current.items():
+        variable.set_value(jnp.asarray(new[path], variable.get_value().dtype))
 
 
 def _weights(model: nnx.Module) -> Iterator[tuple[tuple[str, ...], nnx.Variable[Any]]]:
     for path, variable in nnx.iter_graph(model):
-        if isinstance(variable, Weights):
+        if isinstance(variable, WEIGHT_TYPES):
             yield tuple(map(str, path)), variable
 
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ...core.errors import DeviceError, InputError
+from ...core.model_checks import check_attention_mask
 
 
 def attend_eager(
@@ -77,19 +77,6 @@ def _bias(mask: Array, dtype: Any) -> Array:
     return jnp.where(mask, 0.0, jnp.finfo(dtype).min / 2).astype(dtype)
 
 
-def require_implementation(name: str) -> None:
-    """Check that the attention implementation called ``name`` is there.
-
-    Raises:
-        DeviceError: it is FlashAttention, which only the PyTorch classes have.
-    """
-    if name == "flash_attention_2":
-        raise DeviceError(
-            "attn_implementation='flash_attention_2' belongs to the PyTorch classes; use 'sdpa', "
-            "which is as exact and runs everywhere."
-        )
-
-
 def extend_mask(attention_mask: Any, batch: int, length: int) -> Array | None:
     """Turn an attention mask into a bool one that broadcasts to (B, N, S, S), True where a key may be seen.
 
@@ -105,11 +92,5 @@ def extend_mask(attention_mask: Any, batch: int, length: int) -> Array | None:
     if attention_mask is None:
         return None
     mask = jnp.asarray(attention_mask).astype(bool)
-    if mask.shape == (batch, length):
-        return mask[:, None, None, :]
-    if mask.ndim == 4 and mask.shape[0] == batch and mask.shape[2:] == (length, length):
-        return mask
-    raise InputError(
-        f"attention_mask must be ({batch}, {length}) or ({batch}, heads, {length}, {length}) to go with the input, "
-        f"got {mask.shape}."
-    )
+    check_attention_mask(mask.shape, batch, length)
+    return mask[:, None, None, :] if mask.ndim == 2 else mask

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...core.config import DistilBertConfig
 from ...core.errors import DeviceError, InputError
+from ...core.model_checks import only_device
 from ...weights.tensors import Tensors
 
 
@@ -28,10 +29,7 @@ def pick_device(device: Any) -> jax.Device:
     if isinstance(device, jax.Device):
         return device
     if isinstance(device, Mapping):
-        places = set(map(str, device.values()))
-        if len(places) != 1:
-            raise DeviceError(f"device_map must put the whole model on one device, got {dict(device)!r}.")
-        return pick_device(next(iter(device.values())))
+        return pick_device(only_device(device))
     if device is None or device in ("auto", "balanced", "sequential"):
         return jax.local_devices()[0]
     name = ("cpu" if device < 0 else f"gpu:{device}") if isinstance(device, int) else str(device)
@@ -39,9 +37,9 @@ def pick_device(device: Any) -> jax.Device:
     try:
         return jax.local_devices(backend=platform)[int(number or 0)]
     except (RuntimeError, IndexError, ValueError):
-        there = ", ".join(map(str, jax.local_devices()))
+        available = ", ".join(map(str, jax.local_devices()))
         raise DeviceError(
-            f"device {device!r} is not there: JAX {jax.__version__} sees {there}. "
+            f"device {device!r} is not there: JAX {jax.__version__} sees {available}. "
             "Use device='cpu', or 'auto' to take whatever there is."
         ) from None
 

@@ -15,7 +15,8 @@ from flax import nnx
 from jax import Array
 
 from ...core.config import DistilBertConfig
-from ...core.errors import ConfigError, InputError
+from ...core.errors import ConfigError
+from ...core.model_checks import check_choices
 from ...core.outputs import (
     BaseModelOutput,
     MaskedLMOutput,
@@ -26,17 +27,17 @@ from ...core.outputs import (
     TokenClassifierOutput,
 )
 from ...core.schema import HEADS, tied
-from .layers import Layers
+from .layer_factory import LayerFactory
 from .losses import choice_loss, sequence_classification_loss, span_loss, token_loss
 from .modeling import ACTIVATIONS, FlaxDistilBertModel
 from .pretrained import FlaxDistilBertPreTrainedModel
 
 
-class TiedProjection(nnx.Module):
+class TiedProjector(nnx.Module):
     """The map to the vocabulary by the table of the word embeddings: one parameter, in one place."""
 
-    def __init__(self, config: DistilBertConfig, make: Layers) -> None:
-        self.bias = nnx.Param(jnp.zeros(config.vocab_size, make.types["param_dtype"]))
+    def __init__(self, config: DistilBertConfig, layers: LayerFactory) -> None:
+        self.bias = nnx.Param(jnp.zeros(config.vocab_size, layers.types["param_dtype"]))
 
     def __call__(self, hidden: Array, embeddings: nnx.Embed) -> Array:
         """(..., D) -> (..., V)."""
@@ -47,12 +48,12 @@ class TiedProjection(nnx.Module):
 class _WithEncoder(FlaxDistilBertPreTrainedModel):
     """A model with an encoder called ``distilbert`` and a head."""
 
-    def _begin(
+    def _prepare(
         self, config: DistilBertConfig, rngs: nnx.Rngs | None, seed: int, dtype: Any, param_dtype: Any
-    ) -> Layers:
-        make = super()._begin(config, rngs, seed, dtype, param_dtype)
-        self.distilbert = FlaxDistilBertModel(config, rngs=make.rngs, **make.types)
-        return make
+    ) -> LayerFactory:
+        layers = super()._prepare(config, rngs, seed, dtype, param_dtype)
+        self.distilbert = FlaxDistilBertModel(config, rngs=layers.rngs, **layers.types)
+        return layers
 
     def _encode(
         self,
@@ -102,24 +103,24 @@ class FlaxDistilBertForMaskedLM(_WithEncoder):
         dtype: Any = jnp.float32,
         param_dtype: Any = None,
     ) -> None:
-        make = self._begin(config, rngs, seed, dtype, param_dtype)
+        layers = self._prepare(config, rngs, seed, dtype, param_dtype)
         self.activation = ACTIVATIONS[config.activation]
-        self.vocab_transform = make.linear(config.dim, config.dim)
-        self.vocab_layer_norm = make.norm(config.dim)
-        self.vocab_projector: nnx.Linear | TiedProjection
+        self.vocab_transform = layers.linear(config.dim, config.dim)
+        self.vocab_layer_norm = layers.norm(config.dim)
+        self.vocab_projector: nnx.Linear | TiedProjector
         if tied(config, self.head_spec):
-            self.vocab_projector = TiedProjection(config, make)
+            self.vocab_projector = TiedProjector(config, layers)
         else:
-            self.vocab_projector = make.linear(config.dim, config.vocab_size)
+            self.vocab_projector = layers.linear(config.dim, config.vocab_size)
 
-    def set_output_embeddings(self, projector: nnx.Linear | TiedProjection) -> None:
+    def set_output_embeddings(self, projector: nnx.Linear | TiedProjector) -> None:
         """Replace the projection to the vocabulary."""
         self.vocab_projector = projector
 
     def head(self, hidden: Array, deterministic: bool | None = None) -> Array:
         """(..., D) -> (..., V)."""
         hidden = self.vocab_layer_norm(self.activation(self.vocab_transform(hidden)))
-        if isinstance(self.vocab_projector, TiedProjection):
+        if isinstance(self.vocab_projector, TiedProjector):
             return self.vocab_projector(hidden, self.get_input_embeddings())
         return self.vocab_projector(hidden)
 
@@ -163,11 +164,11 @@ class FlaxDistilBertForSequenceClassification(_WithEncoder):
         dtype: Any = jnp.float32,
         param_dtype: Any = None,
     ) -> None:
-        make = self._begin(config, rngs, seed, dtype, param_dtype)
+        layers = self._prepare(config, rngs, seed, dtype, param_dtype)
         self.num_labels = config.num_labels
-        self.pre_classifier = make.linear(config.dim, config.dim)
-        self.classifier = make.linear(config.dim, config.num_labels)
-        self.dropout = make.dropout(config.seq_classif_dropout)
+        self.pre_classifier = layers.linear(config.dim, config.dim)
+        self.classifier = layers.linear(config.dim, config.num_labels)
+        self.dropout = layers.dropout(config.seq_classif_dropout)
 
     def head(self, hidden: Array, deterministic: bool | None = None) -> Array:
         """First tokens (..., D) -> (..., L)."""
@@ -195,11 +196,9 @@ class FlaxDistilBertForSequenceClassification(_WithEncoder):
             first_token=True,
         )  # fmt: skip
         logits = self.head(encoded.last_hidden_state[:, 0], deterministic)  # (B, L)
-        loss = (
-            None
-            if labels is None
-            else sequence_classification_loss(logits, jnp.asarray(labels), self.config.problem_type)
-        )
+        loss = None
+        if labels is not None:
+            loss = sequence_classification_loss(logits, jnp.asarray(labels), self.config.problem_type)
         output = SequenceClassifierOutput(loss, logits, encoded.hidden_states, encoded.attentions)
         return self._return(output, return_dict)
 
@@ -218,10 +217,10 @@ class FlaxDistilBertForMultipleChoice(_WithEncoder):
         dtype: Any = jnp.float32,
         param_dtype: Any = None,
     ) -> None:
-        make = self._begin(config, rngs, seed, dtype, param_dtype)
-        self.pre_classifier = make.linear(config.dim, config.dim)
-        self.classifier = make.linear(config.dim, 1)
-        self.dropout = make.dropout(config.seq_classif_dropout)
+        layers = self._prepare(config, rngs, seed, dtype, param_dtype)
+        self.pre_classifier = layers.linear(config.dim, config.dim)
+        self.classifier = layers.linear(config.dim, 1)
+        self.dropout = layers.dropout(config.seq_classif_dropout)
 
     def head(self, hidden: Array, deterministic: bool | None = None) -> Array:
         """First tokens (..., D) -> (..., 1)."""
@@ -243,26 +242,18 @@ class FlaxDistilBertForMultipleChoice(_WithEncoder):
         **unknown: Any,
     ) -> MultipleChoiceModelOutput:
         """Score each choice: inputs (B, C, S), embeddings (B, C, S, D), ``labels`` (B,) index of the right one."""
-        source, rank = (input_ids, 3) if input_ids is not None else (inputs_embeds, 4)
-        if source is None or np.ndim(source) != rank:
-            shape = None if source is None else np.shape(source)
-            raise InputError(f"Multiple choice takes (batch, choices, sequence) inputs, got {shape}.")
-        choices = np.shape(source)[1]
+        shapes = (None if x is None else np.shape(x) for x in (input_ids, inputs_embeds))
+        choices = check_choices(*shapes)
+        input_ids, attention_mask, inputs_embeds = map(_flatten, (input_ids, attention_mask, inputs_embeds))
         if position_ids is not None and np.ndim(position_ids) == 3:
-            position_ids = _flat(position_ids)
+            position_ids = _flatten(position_ids)
+        if token_type_ids is not None and np.ndim(token_type_ids) == 3:
+            token_type_ids = _flatten(token_type_ids)
         encoded = self._encode(
-            None if input_ids is None else _flat(input_ids),
-            None if attention_mask is None else _flat(attention_mask),
-            head_mask,
-            None if inputs_embeds is None else _flat(inputs_embeds),
-            output_attentions,
-            output_hidden_states,
-            position_ids,
-            token_type_ids,
-            deterministic,
-            unknown,
+            input_ids, attention_mask, head_mask, inputs_embeds,
+            output_attentions, output_hidden_states, position_ids, token_type_ids, deterministic, unknown,
             first_token=True,
-        )
+        )  # fmt: skip
         logits = self.head(encoded.last_hidden_state[:, 0], deterministic).reshape(-1, choices)  # (B, C)
         loss = None if labels is None else choice_loss(logits, jnp.asarray(labels))
         output = MultipleChoiceModelOutput(loss, logits, encoded.hidden_states, encoded.attentions)
@@ -283,10 +274,10 @@ class FlaxDistilBertForTokenClassification(_WithEncoder):
         dtype: Any = jnp.float32,
         param_dtype: Any = None,
     ) -> None:
-        make = self._begin(config, rngs, seed, dtype, param_dtype)
+        layers = self._prepare(config, rngs, seed, dtype, param_dtype)
         self.num_labels = config.num_labels
-        self.dropout = make.dropout(config.dropout)
-        self.classifier = make.linear(config.dim, config.num_labels)
+        self.dropout = layers.dropout(config.dropout)
+        self.classifier = layers.linear(config.dim, config.num_labels)
 
     def head(self, hidden: Array, deterministic: bool | None = None) -> Array:
         """(..., D) -> (..., L)."""
@@ -332,11 +323,11 @@ class FlaxDistilBertForQuestionAnswering(_WithEncoder):
         dtype: Any = jnp.float32,
         param_dtype: Any = None,
     ) -> None:
-        make = self._begin(config, rngs, seed, dtype, param_dtype)
+        layers = self._prepare(config, rngs, seed, dtype, param_dtype)
         if config.num_labels != 2:
             raise ConfigError(f"Question answering has 2 labels, start and end; num_labels is {config.num_labels}.")
-        self.qa_outputs = make.linear(config.dim, config.num_labels)
-        self.dropout = make.dropout(config.qa_dropout)
+        self.qa_outputs = layers.linear(config.dim, config.num_labels)
+        self.dropout = layers.dropout(config.qa_dropout)
 
     def head(self, hidden: Array, deterministic: bool | None = None) -> Array:
         """(..., D) -> (..., 2), start and end."""
@@ -371,7 +362,9 @@ class FlaxDistilBertForQuestionAnswering(_WithEncoder):
         return self._return(output, return_dict)
 
 
-def _flat(array: Any) -> Any:
-    """(B, C, ...) -> (B * C, ...)."""
-    array = array if hasattr(array, "reshape") else np.asarray(array)
-    return array.reshape(-1, *array.shape[2:])
+def _flatten(x: Any) -> Any:
+    """(B, C, S, ...) -> (B * C, S, ...)."""
+    if x is None:
+        return None
+    x = x if hasattr(x, "reshape") else np.asarray(x)
+    return x.reshape(-1, *x.shape[2:])

@@ -12,17 +12,27 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import Array
 
 from ...core.config import DistilBertConfig
 from ...core.errors import reject_unknown
+from ...core.model_checks import (
+    CALL_ARGUMENTS,
+    check_head_mask,
+    check_ids,
+    check_inputs,
+    refuse_flash_attention,
+    refuse_token_types,
+)
 from ...core.outputs import BaseModelOutput
 from ...core.schema import HEADS, attention_width
-from .attention import attend_eager, attend_sdpa, extend_mask, require_implementation
-from .checks import check_ids, check_inputs, head_factors
-from .layers import Layers, set_sinusoidal
+from .arrays import is_concrete
+from .attention import attend_eager, attend_sdpa, extend_mask
+from .layer_factory import LayerFactory
 from .pretrained import FlaxDistilBertPreTrainedModel
+from .surgery import set_sinusoidal
 
 ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
     "gelu": partial(jax.nn.gelu, approximate=False),
@@ -39,12 +49,12 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
 class Embeddings(nnx.Module):
     """Word plus position embeddings, LayerNorm, dropout."""
 
-    def __init__(self, config: DistilBertConfig, make: Layers) -> None:
+    def __init__(self, config: DistilBertConfig, layers: LayerFactory) -> None:
         self.padding_idx = config.pad_token_id
-        self.word_embeddings = make.embedding(config.vocab_size, config.dim, config.pad_token_id)
-        self.position_embeddings = make.embedding(config.max_position_embeddings, config.dim)
-        self.LayerNorm = make.norm(config.dim)
-        self.dropout = make.dropout(config.dropout)
+        self.word_embeddings = layers.embedding(config.vocab_size, config.dim, config.pad_token_id)
+        self.position_embeddings = layers.embedding(config.max_position_embeddings, config.dim)
+        self.LayerNorm = layers.norm(config.dim)
+        self.dropout = layers.dropout(config.dropout)
         if config.sinusoidal_pos_embds:
             set_sinusoidal(self.position_embeddings)
 
@@ -69,64 +79,14 @@ class Embeddings(nnx.Module):
 class DistilBertSelfAttention(nnx.Module):
     """Multi-head self-attention; pruned heads are simply not there."""
 
-    def __init__(self, config: DistilBertConfig, layer: int, make: Layers) -> None:
+    def __init__(self, config: DistilBertConfig, layer: int, layers: LayerFactory) -> None:
         width = attention_width(config, layer)
         self.head_dim = config.dim // config.n_heads
-        self.dropout = make.dropout(config.attention_dropout)
-        self.q_lin = make.linear(config.dim, width)
-        self.k_lin = make.linear(config.dim, width)
-        self.v_lin = make.linear(config.dim, width)
-        self.out_lin = make.linear(width, config.dim)
-
-    def __call__(
-        self,
-        hidden: Array,
-        mask: Array | None,
-        head_mask: Array | None,
-        implementation: str,
-        deterministic: bool | None = None,
-        first_token: bool = False,
-    ) -> tuple[Array, Array | None]:
-        """Return (B, S, D), or (B, 1, D) of the first token; from the eager implementation also maps (B, N, S, S)."""
-        asking = hidden[:, :1] if first_token else hidden
-        if first_token and mask is not None:
-            mask = mask[:, :, :1]
-        q, k, v = (
-            lin(states).reshape(*states.shape[:-1], -1, self.head_dim)
-            for lin, states in ((self.q_lin, asking), (self.k_lin, hidden), (self.v_lin, hidden))
-        )  # (B, S, N, H)
-        quiet = self.dropout.deterministic if deterministic is None else deterministic
-        weights = None
-        if implementation == "eager" or not (quiet or self.dropout.rate == 0):  # JAX's attention knows no dropout
-            dropout = partial(self.dropout, deterministic=deterministic)
-            context, weights = attend_eager(q, k, v, mask, dropout, head_mask)
-        else:
-            context = attend_sdpa(q, k, v, mask)
-        return self.out_lin(context.reshape(*asking.shape[:-1], -1)), weights
-
-
-class FFN(nnx.Module):
-    """Two linear maps with the activation between them."""
-
-    def __init__(self, config: DistilBertConfig, make: Layers) -> None:
-        self.dropout = make.dropout(config.dropout)
-        self.lin1 = make.linear(config.dim, config.hidden_dim)
-        self.lin2 = make.linear(config.hidden_dim, config.dim)
-        self.activation = ACTIVATIONS[config.activation]
-
-    def __call__(self, hidden: Array, deterministic: bool | None = None) -> Array:
-        """(..., D) -> (..., D), through (..., F)."""
-        return self.dropout(self.lin2(self.activation(self.lin1(hidden))), deterministic=deterministic)
-
-
-class TransformerBlock(nnx.Module):
-    """Attention and feed-forward, each followed by a residual sum and LayerNorm."""
-
-    def __init__(self, config: DistilBertConfig, layer: int, make: Layers) -> None:
-        self.attention = DistilBertSelfAttention(config, layer, make)
-        self.sa_layer_norm = make.norm(config.dim)
-        self.ffn = FFN(config, make)
-        self.output_layer_norm = make.norm(config.dim)
+        self.dropout = layers.dropout(config.attention_dropout)
+        self.q_lin = layers.linear(config.dim, width)
+        self.k_lin = layers.linear(config.dim, width)
+        self.v_lin = layers.linear(config.dim, width)
+        self.out_lin = layers.linear(width, config.dim)
 
     def __call__(
         self,
@@ -137,7 +97,58 @@ class TransformerBlock(nnx.Module):
         deterministic: bool | None = None,
         first_token: bool = False,
     ) -> tuple[Array, Array | None]:
-        """Return hidden states of the shape given, or (B, 1, D) of the first token, and attention maps."""
+        """Return (B, S, D), or (B, 1, D) of the first token; from the eager implementation also maps (B, N, S, S)."""
+        queries = hidden[:, :1] if first_token else hidden
+        if first_token and mask is not None:
+            mask = mask[:, :, :1]
+        q, k, v = (
+            lin(states).reshape(*states.shape[:-1], -1, self.head_dim)
+            for lin, states in ((self.q_lin, queries), (self.k_lin, hidden), (self.v_lin, hidden))
+        )  # (B, S, N, H)
+        without_dropout = self.dropout.deterministic if deterministic is None else deterministic
+        weights = None
+        # JAX's attention has no dropout.
+        if implementation == "eager" or not (without_dropout or self.dropout.rate == 0):
+            dropout = partial(self.dropout, deterministic=deterministic)
+            context, weights = attend_eager(q, k, v, mask, dropout, head_mask)
+        else:
+            context = attend_sdpa(q, k, v, mask)
+        return self.out_lin(context.reshape(*queries.shape[:-1], -1)), weights
+
+
+class FFN(nnx.Module):
+    """Two linear maps with the activation between them."""
+
+    def __init__(self, config: DistilBertConfig, layers: LayerFactory) -> None:
+        self.dropout = layers.dropout(config.dropout)
+        self.lin1 = layers.linear(config.dim, config.hidden_dim)
+        self.lin2 = layers.linear(config.hidden_dim, config.dim)
+        self.activation = ACTIVATIONS[config.activation]
+
+    def __call__(self, hidden: Array, deterministic: bool | None = None) -> Array:
+        """(..., D) -> (..., D), through (..., F)."""
+        return self.dropout(self.lin2(self.activation(self.lin1(hidden))), deterministic=deterministic)
+
+
+class TransformerBlock(nnx.Module):
+    """Attention and feed-forward, each followed by a residual sum and LayerNorm."""
+
+    def __init__(self, config: DistilBertConfig, layer: int, layers: LayerFactory) -> None:
+        self.attention = DistilBertSelfAttention(config, layer, layers)
+        self.sa_layer_norm = layers.norm(config.dim)
+        self.ffn = FFN(config, layers)
+        self.output_layer_norm = layers.norm(config.dim)
+
+    def __call__(
+        self,
+        hidden: Array,
+        mask: Array | None = None,
+        head_mask: Array | None = None,
+        implementation: str = "sdpa",
+        deterministic: bool | None = None,
+        first_token: bool = False,
+    ) -> tuple[Array, Array | None]:
+        """Return hidden states and attention maps, both as :class:`DistilBertSelfAttention` does."""
         context, weights = self.attention(hidden, mask, head_mask, implementation, deterministic, first_token)
         hidden = self.sa_layer_norm(context + (hidden[:, :1] if first_token else hidden))
         return self.output_layer_norm(self.ffn(hidden, deterministic) + hidden), weights
@@ -146,8 +157,8 @@ class TransformerBlock(nnx.Module):
 class Transformer(nnx.Module):
     """The stack of blocks."""
 
-    def __init__(self, config: DistilBertConfig, make: Layers) -> None:
-        self.layer = nnx.List([TransformerBlock(config, layer, make) for layer in range(config.n_layers)])
+    def __init__(self, config: DistilBertConfig, layers: LayerFactory) -> None:
+        self.layer = nnx.List([TransformerBlock(config, layer, layers) for layer in range(config.n_layers)])
         self.gradient_checkpointing = False
 
     def __call__(
@@ -161,7 +172,7 @@ class Transformer(nnx.Module):
     ) -> tuple[list[Array], list[Array | None]]:
         """Return n_layers + 1 hidden states, the input first, and n_layers attention maps (None unless eager).
 
-        With ``first_token`` the last block answers for the first token alone: (B, 1, D).
+        The last block computes the first token of each sequence alone with ``first_token``: (B, 1, D).
         """
 
         def run_block(first: bool, block: TransformerBlock, hidden: Array, mask: Any, factor: Array | None) -> Any:
@@ -192,9 +203,9 @@ class FlaxDistilBertModel(FlaxDistilBertPreTrainedModel):
         dtype: Any = jnp.float32,
         param_dtype: Any = None,
     ) -> None:
-        make = self._begin(config, rngs, seed, dtype, param_dtype)
-        self.embeddings = Embeddings(config, make)
-        self.transformer = Transformer(config, make)
+        layers = self._prepare(config, rngs, seed, dtype, param_dtype)
+        self.embeddings = Embeddings(config, layers)
+        self.transformer = Transformer(config, layers)
 
     def __call__(
         self,
@@ -224,8 +235,8 @@ class FlaxDistilBertModel(FlaxDistilBertPreTrainedModel):
             position_ids: (B, S) or (S,); counted from 0 if not given.
             token_type_ids: accepted if all zero, since tokenizers made for BERT return them.
             deterministic: True without dropout, False with it; None as ``train()`` or ``eval()`` left it.
-            first_token: let the last block answer for the first token alone, which is all that a classifier of
-                sequences reads; not where hidden states or attention maps are returned.
+            first_token: compute the last block for the first token alone, which is all that a classifier of sequences
+                reads; without effect where hidden states or attention maps are returned.
             **unknown: anything else is an error that names the nearest argument.
 
         Returns:
@@ -235,19 +246,19 @@ class FlaxDistilBertModel(FlaxDistilBertPreTrainedModel):
             InputError: the input cannot be used; the message says why.
         """
         if unknown:
-            reject_unknown(unknown, _CALL_ARGUMENTS, f"{type(self).__name__}.__call__")
+            reject_unknown(unknown, (*CALL_ARGUMENTS, "deterministic"), f"{type(self).__name__}.__call__")
         config = self.config
         output_attentions = config.output_attentions if output_attentions is None else output_attentions
         if output_hidden_states is None:
             output_hidden_states = config.output_hidden_states
-        require_implementation(self.attn_implementation)
-        batch, length = check_inputs(config, input_ids, inputs_embeds, token_type_ids)
+        refuse_flash_attention(self.attn_implementation)
+        batch, length = self._check(input_ids, inputs_embeds, token_type_ids)
         hidden = self._embed(input_ids, inputs_embeds, position_ids, length, deterministic)  # (B, S, D)
         mask = extend_mask(attention_mask, batch, length)
         implementation = "eager" if output_attentions or head_mask is not None else self.attn_implementation
-        factors = head_factors(config, head_mask, self.dtype)
+        head_factors = self._head_factors(head_mask)
         first_token = first_token and not (output_attentions or output_hidden_states)
-        states, maps = self.transformer(hidden, mask, factors, implementation, deterministic, first_token)
+        states, maps = self.transformer(hidden, mask, head_factors, implementation, deterministic, first_token)
         output = BaseModelOutput(
             last_hidden_state=states[-1],
             hidden_states=tuple(states) if output_hidden_states else None,
@@ -256,19 +267,35 @@ class FlaxDistilBertModel(FlaxDistilBertPreTrainedModel):
         return_dict = config.return_dict if return_dict is None else return_dict
         return output if return_dict else output.to_tuple()
 
+    def _check(self, input_ids: Any, inputs_embeds: Any, token_type_ids: Any) -> tuple[int, int]:
+        shapes = (None if x is None else np.shape(x) for x in (input_ids, inputs_embeds))
+        batch, length = check_inputs(self.config, *shapes)
+        assert batch is not None
+        assert length is not None
+        # Values can be looked at only where JAX does not trace; shapes always.
+        if token_type_ids is not None and is_concrete(token_type_ids) and np.any(token_type_ids):
+            refuse_token_types()
+        return batch, length
+
     def _embed(
         self, input_ids: Any, inputs_embeds: Any, position_ids: Any, length: int, deterministic: bool | None
     ) -> Array:
         tables = self.embeddings
-        check_ids("input_ids", input_ids, tables.word_embeddings.num_embeddings)
-        check_ids("position_ids", position_ids, tables.position_embeddings.num_embeddings)
+        for name, ids, table in (
+            ("input_ids", input_ids, tables.word_embeddings),
+            ("position_ids", position_ids, tables.position_embeddings),
+        ):
+            if ids is not None:
+                check_ids(name, np.asarray(ids) if is_concrete(ids) else ids, table.num_embeddings)
         positions = jnp.arange(length) if position_ids is None else jnp.asarray(position_ids)
         if inputs_embeds is not None:
             return tables(None, jnp.asarray(inputs_embeds, self.dtype), positions, deterministic)
         return tables(jnp.asarray(input_ids), None, positions, deterministic)
 
-
-_CALL_ARGUMENTS = (
-    "input_ids", "attention_mask", "head_mask", "inputs_embeds", "position_ids", "token_type_ids", "labels",
-    "start_positions", "end_positions", "output_attentions", "output_hidden_states", "return_dict", "deterministic",
-)  # fmt: skip
+    def _head_factors(self, head_mask: Any) -> Array | None:
+        """Bring ``head_mask`` to (n_layers, 1, N, 1, 1)."""
+        if head_mask is None:
+            return None
+        check_head_mask(self.config, np.shape(head_mask))
+        factors = jnp.broadcast_to(jnp.asarray(head_mask, self.dtype), (self.config.n_layers, self.config.n_heads))
+        return factors[:, None, :, None, None]

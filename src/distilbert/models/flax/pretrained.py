@@ -17,34 +17,33 @@ from ..checkpoint import HUB_ARGUMENTS, Checkpoint, open_checkpoint
 from ..pretrained_mixin import PreTrainedMixin
 from . import surgery
 from .arrays import Tree, get_tree, set_tree, to_jax, to_numpy, variable_of
-from .attention import require_implementation
 from .device import pick_device, pick_dtype
-from .layers import Layers, Weights
-from .settings import WithSettings
+from .layer_factory import WEIGHT_TYPES, LayerFactory
+from .static_config import ConfiguredModule
 
 
-class FlaxDistilBertPreTrainedModel(PreTrainedMixin, WithSettings):
+class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
     """Base of the six Flax classes.
 
     Args:
         config: sizes and options. The model keeps this object, so changes made to it later are seen.
         rngs: random numbers for fresh weights and for dropout.
         seed: makes them where ``rngs`` is not given.
-        dtype: type that is computed in.
+        dtype: type to compute in.
         param_dtype: type of the weights; None for ``dtype``. ``dtype=jnp.bfloat16, param_dtype=jnp.float32`` trains in
             mixed precision.
     """
 
-    def _begin(
+    def _prepare(
         self, config: DistilBertConfig, rngs: nnx.Rngs | None, seed: int, dtype: Any, param_dtype: Any
-    ) -> Layers:
-        """Check and keep the arguments of a constructor; return what makes its layers."""
+    ) -> LayerFactory:
+        """Check and keep the arguments of a constructor; return the factory of its layers."""
         if not isinstance(config, DistilBertConfig):
             raise ConfigError(f"{type(self).__name__} takes a DistilBertConfig, got a {type(config).__name__}.")
         self.config = config
         self.dtype = pick_dtype(dtype, config)
         self.param_dtype = pick_dtype(param_dtype, config) if param_dtype is not None else self.dtype
-        return Layers(config, nnx.Rngs(seed) if rngs is None else rngs, self.dtype, self.param_dtype)
+        return LayerFactory(config, nnx.Rngs(seed) if rngs is None else rngs, self.dtype, self.param_dtype)
 
     # Loading and saving ---------------------------------------------------------------------------------------------
 
@@ -205,9 +204,9 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, WithSettings):
         if params is not None:
             model = nnx.clone(self)
             model.params = params
-        names = tensor_shapes(self.config, self.head_spec).keys() - tied(self.config, self.head_spec)
-        wanted = [name for name in tensor_shapes(self.config, self.head_spec) if name in names]
-        arrays: dict[str, np.ndarray] = {name: to_numpy(*variable_of(model, name)) for name in wanted}
+        aliases = tied(self.config, self.head_spec)
+        names = [name for name in tensor_shapes(self.config, self.head_spec) if name not in aliases]
+        arrays = {name: to_numpy(*variable_of(model, name)) for name in names}
         self._write_folder(
             save_directory,
             arrays,
@@ -232,10 +231,6 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, WithSettings):
     def params(self, tree: Mapping[str, Any]) -> None:
         set_tree(self, tree)
 
-    @staticmethod
-    def _require_implementation(name: str) -> None:
-        require_implementation(name)
-
     def set_input_embeddings(self, embeddings: nnx.Embed) -> None:
         """Replace the word embeddings."""
         self.base_model.embeddings.word_embeddings = embeddings
@@ -243,7 +238,7 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, WithSettings):
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """Return the number of weights, shared ones once."""
-        kinds = nnx.Param if only_trainable else Weights
+        kinds = nnx.Param if only_trainable else WEIGHT_TYPES
 
         def count(module: nnx.Module) -> int:
             weights = (variable for _, variable in nnx.iter_graph(module) if isinstance(variable, kinds))

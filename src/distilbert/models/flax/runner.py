@@ -13,9 +13,9 @@ from flax import nnx
 from jax import Array
 
 from ...core.config import DistilBertConfig
+from ...core.model_checks import check_length
 from ...core.runner_protocol import Batch, check_batch, name_outputs
 from ...core.schema import Head
-from .checks import check_length
 from .device import pick_device
 from .pretrained import FlaxDistilBertPreTrainedModel
 

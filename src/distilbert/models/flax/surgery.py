@@ -11,9 +11,10 @@ from flax import nnx
 from jax import Array
 
 from ...core.config import DistilBertConfig
-from ...core.errors import InputError
+from ...core.model_checks import check_number_of_positions, check_vocabulary_size
 from ...core.pruning import prune
-from .layers import Layers, set_sinusoidal
+from ...core.sinusoidal import sinusoidal_positions
+from .layer_factory import FixedWeight, LayerFactory
 
 Model = TypeVar("Model", bound=nnx.Module)
 
@@ -37,6 +38,12 @@ def fresh_weight(name: str, shape: tuple[int, ...], dtype: Any, config: DistilBe
     return jax.nn.initializers.normal(config.initializer_range)(rngs.params(), shape, dtype)
 
 
+def set_sinusoidal(embedding: nnx.Embed) -> None:
+    """Fill position embeddings with sines and cosines and keep them from being trained."""
+    table = sinusoidal_positions(embedding.num_embeddings, embedding.features)
+    embedding.embedding = FixedWeight(jnp.asarray(table, embedding.param_dtype))  # type: ignore[assignment]
+
+
 def resize_token_embeddings(model: Any, new_num_tokens: int | None, pad_to_multiple_of: int | None) -> nnx.Embed:
     """Change the number of word pieces of a model, and of its masked-LM head.
 
@@ -50,14 +57,11 @@ def resize_token_embeddings(model: Any, new_num_tokens: int | None, pad_to_multi
     """
     old = model.get_input_embeddings()
     size = old.num_embeddings if new_num_tokens is None else new_num_tokens
-    if pad_to_multiple_of is not None:
-        size = -(-size // pad_to_multiple_of) * pad_to_multiple_of
-    if size < 1:
-        raise InputError(f"A vocabulary needs at least one entry, got {size}.")
-    make = _layers(model, size)
+    size = check_vocabulary_size(size, pad_to_multiple_of)
+    layers = _layer_factory(model, size)
     tables = model.base_model.embeddings
     tables.padding_idx = tables.padding_idx if tables.padding_idx is not None and tables.padding_idx < size else None
-    new = make.embedding(size, old.features)
+    new = layers.embedding(size, old.features)
     _copy_rows(old.embedding, new.embedding)
     model.set_input_embeddings(new)
     projector = model.get_output_embeddings()
@@ -65,18 +69,17 @@ def resize_token_embeddings(model: Any, new_num_tokens: int | None, pad_to_multi
         bias, projector.bias = projector.bias, nnx.Param(jnp.zeros(size, model.param_dtype))
         _copy_rows(bias, projector.bias)
         if isinstance(projector, nnx.Linear):
-            kernel, projector.kernel = projector.kernel, make.linear(old.features, size).kernel
-            projector.kernel.set_value(_joined(kernel.get_value().T, projector.kernel.get_value().T).T)
+            kernel, projector.kernel = projector.kernel, layers.linear(old.features, size).kernel
+            projector.kernel.set_value(_join_rows(kernel.get_value().T, projector.kernel.get_value().T).T)
             projector.out_features = size
     return new
 
 
 def resize_position_embeddings(model: Any, positions: int) -> None:
     """Change the number of positions of a model: learned ones are kept and extended at random, sinusoidal computed."""
-    if positions < 1:
-        raise InputError(f"A model needs at least one position, got {positions}.")
+    check_number_of_positions(positions)
     old = model.get_position_embeddings()
-    new = _layers(model, positions).embedding(positions, old.features)
+    new = _layer_factory(model, positions).embedding(positions, old.features)
     if model.config.sinusoidal_pos_embds:
         set_sinusoidal(new)
     else:
@@ -107,16 +110,16 @@ def prune_heads(model: Any, heads_to_prune: Mapping[int, list[int]]) -> None:
         out.in_features = len(columns)
 
 
-def _layers(model: Any, size: int) -> Layers:
-    """Return what makes layers like those of ``model``; the seed is the new size, so that resizing can be repeated."""
-    return Layers(model.config, nnx.Rngs(size), model.dtype, model.param_dtype)
+def _layer_factory(model: Any, size: int) -> LayerFactory:
+    """Return a factory of layers like those of ``model``, with the new size as its seed: resizing can be repeated."""
+    return LayerFactory(model.config, nnx.Rngs(size), model.dtype, model.param_dtype)
 
 
-def _joined(old: Array, new: Array) -> Array:
+def _join_rows(old: Array, new: Array) -> Array:
     """Return ``new`` with the first rows taken from ``old``."""
     rows = min(len(old), len(new))
     return jnp.concatenate([old[:rows].astype(new.dtype), new[rows:]])
 
 
 def _copy_rows(old: nnx.Variable[Any], new: nnx.Variable[Any]) -> None:
-    new.set_value(_joined(old.get_value(), new.get_value()))
+    new.set_value(_join_rows(old.get_value(), new.get_value()))

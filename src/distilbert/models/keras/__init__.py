@@ -1,6 +1,5 @@
 """DistilBERT in Keras 3, on TensorFlow or any other backend of Keras."""
 
-from .export import to_tflite
 from .heads import (
     TFDistilBertForMaskedLM,
     TFDistilBertForMultipleChoice,
@@ -10,6 +9,7 @@ from .heads import (
 )
 from .modeling import TFDistilBertModel
 from .pretrained import TFDistilBertPreTrainedModel
+from .tflite import to_tflite
 
 __all__ = [
     "TFDistilBertForMaskedLM",

@@ -11,8 +11,6 @@ from typing import Any
 import ml_dtypes
 from keras import ops
 
-from ...core.errors import DeviceError, InputError
-
 
 def attend_eager(
     q: Any, k: Any, v: Any, mask: Any | None, dropout: Callable[[Any], Any], head_mask: Any | None
@@ -50,34 +48,6 @@ def attend_sdpa(q: Any, k: Any, v: Any, mask: Any | None) -> Any:
     return ops.transpose(ops.dot_product_attention(q, k, v, mask=mask), (0, 2, 1, 3))
 
 
-def require_implementation(name: str) -> None:
-    """Check that the attention implementation called ``name`` is there.
-
-    Raises:
-        DeviceError: it is FlashAttention, which only the PyTorch classes have.
-    """
-    if name == "flash_attention_2":
-        raise DeviceError(
-            "attn_implementation='flash_attention_2' belongs to the PyTorch classes; use 'sdpa', "
-            "which is as exact and runs everywhere."
-        )
-
-
-def check_mask(shape: tuple[int | None, ...], batch: int | None, length: int | None) -> None:
-    """Check the shape of an attention mask: (B, S) or (B, 1 or N, S, S).
-
-    Raises:
-        InputError: another shape.
-    """
-    flat = len(shape) == 2 and same(shape, (batch, length))
-    square = len(shape) == 4 and same((shape[0], *shape[2:]), (batch, length, length))
-    if not flat and not square:
-        raise InputError(
-            f"attention_mask must be ({batch}, {length}) or ({batch}, heads, {length}, {length}) to go with the input, "
-            f"got {tuple(shape)}."
-        )
-
-
 def extend_mask(attention_mask: Any | None) -> Any | None:
     """Turn an attention mask into a bool one that broadcasts to (B, N, S, S), True where a key may be seen.
 
@@ -89,8 +59,3 @@ def extend_mask(attention_mask: Any | None) -> Any | None:
         return None
     seen = ops.not_equal(attention_mask, 0)
     return ops.expand_dims(seen, (1, 2)) if len(seen.shape) == 2 else seen
-
-
-def same(shape: tuple[int | None, ...], other: tuple[int | None, ...]) -> bool:
-    """Whether two shapes are equal as far as they are known."""
-    return len(shape) == len(other) and all(a is None or b is None or a == b for a, b in zip(shape, other, strict=True))

@@ -10,6 +10,7 @@ import keras
 
 from ...core.config import DistilBertConfig
 from ...core.errors import DeviceError, InputError
+from ...core.model_checks import only_device
 from ...weights.tensors import Tensors
 
 KINDS = ("cpu", "gpu", "tpu")
@@ -39,13 +40,10 @@ def pick_device(device: Any) -> str:
         DeviceError: no such device on this machine.
     """
     if isinstance(device, Mapping):
-        places = set(map(str, device.values()))
-        if len(places) != 1:
-            raise DeviceError(f"device_map must put the whole model on one device, got {dict(device)!r}.")
-        return pick_device(next(iter(device.values())))
-    there = list_devices()
+        return pick_device(only_device(device))
+    available = list_devices()
     if device in ("auto", "balanced", "sequential"):
-        return next((name for name in there if not name.startswith("cpu")), "cpu:0")
+        return next((name for name in available if not name.startswith("cpu")), "cpu:0")
     if device is None or (isinstance(device, int) and device < 0):
         name = "cpu"
     elif isinstance(device, int):
@@ -58,10 +56,10 @@ def pick_device(device: Any) -> str:
     if kind not in KINDS or not (number or "0").isdecimal():
         raise DeviceError(f"device {device!r} is none that {title} knows: use 'cpu', 'cuda:0', a number or 'auto'.")
     name = f"{kind}:{number or 0}"
-    if name not in there:
+    if name not in available:
         version = importlib.import_module(backend).__version__
         raise DeviceError(
-            f"device {device!r} is not there: {title} {version} sees {', '.join(there)}. "
+            f"device {device!r} is not there: {title} {version} sees {', '.join(available)}. "
             "Use device='cpu', or 'auto' to take whatever there is."
         )
     return name

@@ -12,7 +12,8 @@ import keras
 from keras import layers, ops
 
 from ...core.config import DistilBertConfig
-from ...core.errors import ConfigError, InputError
+from ...core.errors import ConfigError
+from ...core.model_checks import Shape, check_choices
 from ...core.outputs import (
     MaskedLMOutput,
     MultipleChoiceModelOutput,
@@ -21,13 +22,50 @@ from ...core.outputs import (
     TokenClassifierOutput,
 )
 from ...core.schema import HEADS
-from .calling import Shape
+from .arrays import to_numpy
 from .losses import choice_loss, sequence_classification_loss, span_loss, token_loss
 from .modeling import ACTIVATIONS, TFDistilBertModel, layer_norm, linear
 from .pretrained import TFDistilBertPreTrainedModel
-from .projector import VocabProjector
+from .surgery import copy_rows, unlock
 
 serializable = keras.saving.register_keras_serializable(package="distilbert")
+
+
+class VocabProjector(layers.Layer):
+    """A linear map (..., D) -> (..., V) whose weight is the word embeddings where the configuration ties them."""
+
+    def __init__(self, config: DistilBertConfig, **options: Any) -> None:
+        super().__init__(**options)
+        self.config = config
+        self.tied = config.tie_word_embeddings
+
+    def build(self, input_shape: Any = None) -> None:
+        """Make the bias and, where it is not tied, the kernel (D, V)."""
+        size = self.config.vocab_size
+        if not self.tied:
+            normal = keras.initializers.RandomNormal(stddev=self.config.initializer_range)
+            self.kernel = self.add_weight(name="kernel", shape=(self.config.dim, size), initializer=normal)
+        self.bias = self.add_weight(name="bias", shape=(size,), initializer="zeros")
+
+    def call(self, hidden: Any, word_embeddings: Any) -> Any:
+        """Project ``hidden`` (..., D), with ``word_embeddings`` (V, D) where tied."""
+        if self.tied:
+            return ops.einsum("...d,vd->...v", hidden, word_embeddings) + self.bias
+        return ops.matmul(hidden, self.kernel) + self.bias
+
+    def resize(self, size: int) -> None:
+        """Give it ``size`` outputs, the first of them the old ones; ``config.vocab_size`` says so already."""
+        kernel = None if self.tied else to_numpy(self.kernel.value)
+        bias = to_numpy(self.bias.value)[:size]
+        unlock(self, self.bias, *(() if self.tied else (self.kernel,)))
+        self.built = False
+        self.build()
+        copy_rows(bias, self.bias)
+        if kernel is not None:
+            fresh = to_numpy(self.kernel.value).copy()
+            width = min(size, kernel.shape[1])
+            fresh[:, :width] = kernel[:, :width]
+            self.kernel.assign(fresh)
 
 
 class _WithEncoder(TFDistilBertPreTrainedModel):
@@ -193,12 +231,9 @@ class TFDistilBertForMultipleChoice(_WithEncoder):
         return output
 
     def _flat_shapes(self, shapes: dict[str, Shape]) -> dict[str, Shape]:
-        ids, embeds = shapes.get("input_ids"), shapes.get("inputs_embeds")
-        source, rank = (ids, 3) if ids is not None else (embeds, 4)
-        if source is None or len(source) != rank:
-            raise InputError(f"Multiple choice takes (batch, choices, sequence) inputs, got {source}.")
-        flat = ("input_ids", "attention_mask", "inputs_embeds")
-        return {name: _flat(shape) if name in flat else shape for name, shape in shapes.items()}
+        check_choices(shapes.get("input_ids"), shapes.get("inputs_embeds"))
+        flattened = ("input_ids", "attention_mask", "inputs_embeds")
+        return {name: _flat_shape(shape) if name in flattened else shape for name, shape in shapes.items()}
 
 
 @serializable
@@ -303,5 +338,6 @@ def _flatten(x: Any) -> Any:
     return None if x is None else ops.reshape(x, (-1, *ops.shape(x)[2:]))
 
 
-def _flat(shape: Shape) -> Shape:
+def _flat_shape(shape: Shape) -> Shape:
+    """(B, C, S, ...) -> (B * C, S, ...), where B or C may be unknown."""
     return (None if None in shape[:2] else shape[0] * shape[1], *shape[2:])  # type: ignore[operator]

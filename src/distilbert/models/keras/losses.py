@@ -11,8 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from ...core.errors import InputError
-from .attention import same
+from ...core.model_checks import check_class_labels, check_labels, pick_problem_type, shapes_fit
 
 IGNORED = -100
 
@@ -26,18 +25,16 @@ def sequence_classification_loss(logits: Any, labels: Any, problem_type: str | N
         problem_type: which of the three; None decides by the labels: one label is regression, integers are one label a
             sequence, anything else is several.
     """
-    width = logits.shape[-1]
-    if problem_type is None:
-        integers = "float" not in keras.backend.standardize_dtype(labels.dtype)
-        several = "single_label_classification" if integers else "multi_label_classification"
-        problem_type = "regression" if width == 1 else several
+    integers = "float" not in keras.backend.standardize_dtype(labels.dtype)
+    problem_type = pick_problem_type(problem_type, logits.shape[-1], integers=integers)
     if problem_type == "single_label_classification":
         return _cross_entropy(logits, labels)
     logits, labels = ops.cast(logits, "float32"), ops.cast(labels, "float32")
     if problem_type == "regression":
-        _check_fit(labels, logits, _size(labels) == _size(logits) or None in (_size(labels), _size(logits)))
+        sizes = _size(labels), _size(logits)
+        check_labels(tuple(labels.shape), tuple(logits.shape), sizes[0] == sizes[1] or None in sizes)
         return ops.mean(ops.square(ops.reshape(logits, ops.shape(labels)) - labels))
-    _check_fit(labels, logits, same(tuple(labels.shape), tuple(logits.shape)))
+    _check_fit(labels, logits.shape, logits)
     return ops.mean(ops.binary_crossentropy(labels, logits, from_logits=True))
 
 
@@ -63,14 +60,14 @@ def span_loss(start_logits: Any, end_logits: Any, start_positions: Any, end_posi
         end_positions: (B,) or (B, 1) index of its last token.
     """
     length = ops.shape(start_logits)[1]
-    start, end = (ops.clip(p, 0, length) for p in map(_classes, (start_positions, end_positions)))
+    start, end = (ops.clip(_classes(positions), 0, length) for positions in (start_positions, end_positions))
     return (_cross_entropy(start_logits, start, length) + _cross_entropy(end_logits, end, length)) / 2
 
 
 def _cross_entropy(logits: Any, labels: Any, ignored: Any = IGNORED) -> Any:
-    """Mean over the rows of (R, L) whose label is not ``ignored``; NaN, as in PyTorch, if there is none."""
+    """Mean over the rows of (R, L) logits whose label is not ``ignored``; NaN if there is none."""
     labels = _classes(labels)  # (R,)
-    _check_fit(labels, logits, same(tuple(labels.shape), tuple(logits.shape[:1])))
+    _check_fit(labels, logits.shape[:1], logits)
     kept = ops.not_equal(labels, ignored)
     each = ops.sparse_categorical_crossentropy(
         ops.where(kept, labels, 0), ops.cast(logits, "float32"), from_logits=True
@@ -82,8 +79,7 @@ def _cross_entropy(logits: Any, labels: Any, ignored: Any = IGNORED) -> Any:
 def _classes(labels: Any) -> Any:
     """Flatten labels that name classes: (R,) int32."""
     dtype = keras.backend.standardize_dtype(labels.dtype)
-    if "int" not in dtype:
-        raise InputError(f"labels that name a class must be integers, got {dtype}.")
+    check_class_labels("int" in dtype, dtype)
     return ops.reshape(ops.cast(labels, "int32"), (-1,))
 
 
@@ -92,6 +88,6 @@ def _size(tensor: Any) -> int | None:
     return None if None in tuple(tensor.shape) else math.prod(tensor.shape)
 
 
-def _check_fit(labels: Any, logits: Any, fits: bool) -> None:
-    if not fits:
-        raise InputError(f"labels of shape {tuple(labels.shape)} do not go with logits of shape {tuple(logits.shape)}.")
+def _check_fit(labels: Any, expected: Any, logits: Any) -> None:
+    """Check that labels have the expected shape, as far as it is known."""
+    check_labels(tuple(labels.shape), tuple(logits.shape), shapes_fit(tuple(labels.shape), tuple(expected)))

@@ -14,10 +14,10 @@ from keras import layers, ops
 from ...core.config import DistilBertConfig
 from ...core.outputs import BaseModelOutput
 from ...core.schema import HEADS, LAYER_NORM_EPS, attention_width
+from ...core.sinusoidal import sinusoidal_positions
 from .attention import attend_eager, attend_sdpa, extend_mask
+from .gradient_checkpointing import checkpoint
 from .pretrained import TFDistilBertPreTrainedModel
-from .recomputing import recomputed
-from .surgery import sinusoidal_positions
 
 ACTIVATIONS = {
     "gelu": lambda x: ops.gelu(x, approximate=False),
@@ -106,29 +106,27 @@ class DistilBertSelfAttention(layers.Layer):
     def call(
         self,
         hidden: Any,
-        attention_mask: Any = None,
+        mask: Any = None,
         head_mask: Any = None,
-        implementation: str = "eager",
+        implementation: str = "sdpa",
         training: bool | None = None,
         first_token: bool = False,
     ) -> tuple[Any, Any]:
         """Return (B, S, D), or (B, 1, D) of the first token; from the eager implementation also maps (B, N, S, S)."""
-        asking = hidden[:, :1] if first_token else hidden
-        if first_token and attention_mask is not None:
-            attention_mask = attention_mask[:, :, :1]
-        batch, length = ops.shape(asking)[0], ops.shape(asking)[1]
+        queries = hidden[:, :1] if first_token else hidden
+        if first_token and mask is not None:
+            mask = mask[:, :, :1]
+        batch, length = ops.shape(queries)[0], ops.shape(queries)[1]
         heads = (batch, -1, self.width // self.head_dim, self.head_dim)
         q, k, v = (
             ops.transpose(ops.reshape(lin(states), heads), (0, 2, 1, 3))
-            for lin, states in ((self.q_lin, asking), (self.k_lin, hidden), (self.v_lin, hidden))
+            for lin, states in ((self.q_lin, queries), (self.k_lin, hidden), (self.v_lin, hidden))
         )  # (B, N, S, H)
         weights = None
         if implementation == "eager" or (training and self.dropout.rate):
-            context, weights = attend_eager(
-                q, k, v, attention_mask, lambda x: self.dropout(x, training=training), head_mask
-            )
+            context, weights = attend_eager(q, k, v, mask, lambda x: self.dropout(x, training=training), head_mask)
         else:
-            context = attend_sdpa(q, k, v, attention_mask)
+            context = attend_sdpa(q, k, v, mask)
         context = ops.reshape(ops.transpose(context, (0, 2, 1, 3)), (batch, length, self.width))  # (B, S, W)
         return self.out_lin(context), weights
 
@@ -177,15 +175,15 @@ class TransformerBlock(layers.Layer):
     def call(
         self,
         hidden: Any,
-        attention_mask: Any = None,
+        mask: Any = None,
         head_mask: Any = None,
-        implementation: str = "eager",
+        implementation: str = "sdpa",
         training: bool | None = None,
         first_token: bool = False,
     ) -> tuple[Any, Any]:
-        """Return hidden states of the shape given (B, S, D), or (B, 1, D) of the first token, and attention maps."""
+        """Return hidden states and attention maps, both as :class:`DistilBertSelfAttention` does."""
         context, weights = self.attention(
-            hidden, attention_mask, head_mask,
+            hidden, mask, head_mask,
             implementation=implementation, training=training, first_token=first_token,
         )  # fmt: skip
         hidden = self.sa_layer_norm(context + (hidden[:, :1] if first_token else hidden))
@@ -211,22 +209,22 @@ class Transformer(layers.Layer):
     def call(
         self,
         hidden: Any,
-        attention_mask: Any = None,
+        mask: Any = None,
         head_mask: Any = None,
-        implementation: str = "eager",
+        implementation: str = "sdpa",
         training: bool | None = None,
         first_token: bool = False,
     ) -> tuple[list[Any], list[Any]]:
         """Return n_layers + 1 hidden states, the input first, and n_layers attention maps (None unless eager).
 
-        With ``first_token`` the last block answers for the first token alone: (B, 1, D).
+        The last block computes the first token of each sequence alone with ``first_token``: (B, 1, D).
         """
         states, maps = [hidden], []
         for number, block in enumerate(self.layer):
             factors = None if head_mask is None else head_mask[number]
-            run = recomputed(block) if self.gradient_checkpointing and training else block
+            run = checkpoint(block) if self.gradient_checkpointing and training else block
             state, weights = run(
-                states[-1], attention_mask, factors, implementation=implementation, training=training,
+                states[-1], mask, factors, implementation=implementation, training=training,
                 first_token=first_token and number == len(self.layer) - 1,
             )  # fmt: skip
             states.append(state)
@@ -271,8 +269,8 @@ class TFDistilBertModel(TFDistilBertPreTrainedModel):
             position_ids: (B, S) or (S,); counted from 0 if not given.
             token_type_ids: accepted if all zero, since tokenizers made for BERT return them.
             training: apply dropout.
-            first_token: let the last block answer for the first token alone, which is all that a classifier of
-                sequences reads; not where hidden states or attention maps are returned.
+            first_token: compute the last block for the first token alone, which is all that a classifier of sequences
+                reads; without effect where hidden states or attention maps are returned.
 
         Returns:
             ``last_hidden_state`` (B, S, D), or (B, 1, D) of the first token, and what was asked for.

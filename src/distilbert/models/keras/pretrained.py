@@ -12,15 +12,15 @@ import numpy as np
 
 from ...core.config import DistilBertConfig
 from ...core.errors import reject_unknown
+from ...core.model_checks import refuse_flash_attention
 from ...core.schema import tensor_shapes, tied
 from ...weights.match import match, normalize
 from ...weights.tensors import in_memory
 from ..checkpoint import HUB_ARGUMENTS, Checkpoint, open_checkpoint
 from . import surgery
 from .arrays import read_variable, to_numpy, write_variable
-from .attention import require_implementation
 from .device import pick_device, pick_dtype
-from .fitting import TrainableModel
+from .trainable_model import TrainableModel
 
 
 class TFDistilBertPreTrainedModel(TrainableModel):
@@ -41,7 +41,7 @@ class TFDistilBertPreTrainedModel(TrainableModel):
 
     def post_init(self) -> None:
         """Make fresh weights; called at the end of each constructor."""
-        require_implementation(self.attn_implementation)
+        refuse_flash_attention(self.attn_implementation)
         self.build()
         padding = self.config.pad_token_id
         if padding is not None and self.base_model is self:
@@ -219,10 +219,6 @@ class TFDistilBertPreTrainedModel(TrainableModel):
     def __dir__(self) -> list[str]:
         # Keras saves what it finds by name, and would find the encoder a second time, or itself without end.
         return [name for name in super().__dir__() if name != "base_model"]
-
-    @staticmethod
-    def _require_implementation(name: str) -> None:
-        require_implementation(name)
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """Return the number of weights, shared ones once."""

@@ -12,7 +12,7 @@ import numpy as np
 from keras import ops
 
 from ...core.config import DistilBertConfig
-from ...core.errors import InputError
+from ...core.model_checks import check_length
 from ...core.runner_protocol import Batch, check_batch, name_outputs
 from ...core.schema import Head
 from .device import copy_to, device_of, pick_device
@@ -58,18 +58,13 @@ class KerasRunner:
             InputError: an id outside the vocabulary, a sequence that is too long, or an empty one to classify.
         """
         check_batch(batch, self.config, self.head)
-        lengths, limit = batch.lengths, self.config.max_position_embeddings
-        if lengths.max(initial=0) > limit:
-            raise InputError(
-                f"The input has {lengths.max()} tokens and the model knows {limit} positions: tokenize with "
-                "truncation=True, or with a stride into windows, or enlarge it with resize_position_embeddings()."
-            )
-        padded, mask = _widen(*batch.padded(self.config.pad_token_id or 0), limit)
+        check_length(self.config, int(batch.lengths.max(initial=0)))
+        padded, mask = _widen(*batch.padded(self.config.pad_token_id or 0), self.config.max_position_embeddings)
         if self.head.per_token:
             places = np.flatnonzero(mask)  # of the T packed tokens in the rectangle
             places = places if batch.rows is None else places[batch.rows]
         else:
-            places = np.arange(len(lengths)) * mask.shape[1]
+            places = np.arange(len(batch.lengths)) * mask.shape[1]
         count = len(places)
         rows = np.zeros(_round(count), dtype=np.int32)
         rows[:count] = places

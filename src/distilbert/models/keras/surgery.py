@@ -10,16 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from ...core.errors import InputError
+from ...core.model_checks import check_number_of_positions, check_vocabulary_size
 from ...core.pruning import prune
+from ...core.sinusoidal import sinusoidal_positions
 from .arrays import to_numpy
-
-
-def sinusoidal_positions(positions: int, dim: int) -> np.ndarray:
-    """Return (P, D) fixed positions: sine in even columns, cosine in odd ones (arXiv 1706.03762, section 3.5)."""
-    columns = np.arange(dim)
-    angles = np.arange(positions)[:, None] / np.power(10000, 2 * (columns // 2) / dim)[None, :]  # (P, D) radians
-    return np.where(columns % 2 == 0, np.sin(angles), np.cos(angles)).astype(np.float32)
 
 
 def resize_token_embeddings(model: Any, new_num_tokens: int | None, pad_to_multiple_of: int | None) -> Any:
@@ -35,10 +29,7 @@ def resize_token_embeddings(model: Any, new_num_tokens: int | None, pad_to_multi
     """
     embedding = model.get_input_embeddings()
     size = embedding.input_dim if new_num_tokens is None else new_num_tokens
-    if pad_to_multiple_of is not None:
-        size = -(-size // pad_to_multiple_of) * pad_to_multiple_of
-    if size < 1:
-        raise InputError(f"A vocabulary needs at least one entry, got {size}.")
+    size = check_vocabulary_size(size, pad_to_multiple_of)
     model.config.vocab_size = size
     resize_embedding(embedding, size)
     projector = model.get_output_embeddings()
@@ -49,8 +40,7 @@ def resize_token_embeddings(model: Any, new_num_tokens: int | None, pad_to_multi
 
 def resize_position_embeddings(model: Any, positions: int) -> None:
     """Change the number of positions of a model: learned ones are kept and extended at random, sinusoidal computed."""
-    if positions < 1:
-        raise InputError(f"A model needs at least one position, got {positions}.")
+    check_number_of_positions(positions)
     embedding = model.get_position_embeddings()
     resize_embedding(embedding, positions)
     if model.config.sinusoidal_pos_embds:

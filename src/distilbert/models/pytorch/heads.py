@@ -11,7 +11,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from ...core.config import DistilBertConfig
-from ...core.errors import ConfigError, InputError
+from ...core.errors import ConfigError
+from ...core.model_checks import check_choices
 from ...core.outputs import (
     BaseModelOutput,
     MaskedLMOutput,
@@ -45,8 +46,9 @@ class _WithEncoder(DistilBertPreTrainedModel):
         position_ids: Tensor | None,
         token_type_ids: Tensor | None,
         unknown: dict[str, Any],
+        first_token: bool = False,
     ) -> BaseModelOutput:
-        return self.distilbert(
+        encoded: BaseModelOutput = self.distilbert(
             input_ids=input_ids,
             attention_mask=attention_mask,
             head_mask=head_mask,
@@ -56,8 +58,10 @@ class _WithEncoder(DistilBertPreTrainedModel):
             return_dict=True,
             position_ids=position_ids,
             token_type_ids=token_type_ids,
+            first_token=first_token,
             **unknown,
         )
+        return encoded
 
     def _return(self, output: ModelOutput, return_dict: bool | None) -> Any:
         return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
@@ -144,6 +148,7 @@ class DistilBertForSequenceClassification(_WithEncoder):
         encoded = self._encode(
             input_ids, attention_mask, head_mask, inputs_embeds,
             output_attentions, output_hidden_states, position_ids, token_type_ids, unknown,
+            first_token=True,
         )  # fmt: skip
         logits = self.head(encoded.last_hidden_state[:, 0])  # (B, L)
         loss = None if labels is None else sequence_classification_loss(logits, labels, self.config.problem_type)
@@ -182,24 +187,18 @@ class DistilBertForMultipleChoice(_WithEncoder):
         **unknown: Any,
     ) -> MultipleChoiceModelOutput:
         """Score each choice: inputs (B, C, S), embeddings (B, C, S, D), ``labels`` (B,) index of the right one."""
-        source, rank = (input_ids, 3) if input_ids is not None else (inputs_embeds, 4)
-        if source is None or source.dim() != rank:
-            shape = None if source is None else tuple(source.shape)
-            raise InputError(f"Multiple choice takes (batch, choices, sequence) inputs, got {shape}.")
-        choices = source.shape[1]
+        shapes = (None if x is None else tuple(x.shape) for x in (input_ids, inputs_embeds))
+        choices = check_choices(*shapes)
+        input_ids, attention_mask, inputs_embeds = map(_flatten, (input_ids, attention_mask, inputs_embeds))
         if position_ids is not None and position_ids.dim() == 3:
-            position_ids = position_ids.flatten(0, 1)
+            position_ids = _flatten(position_ids)
+        if token_type_ids is not None and token_type_ids.dim() == 3:
+            token_type_ids = _flatten(token_type_ids)
         encoded = self._encode(
-            None if input_ids is None else input_ids.flatten(0, 1),
-            None if attention_mask is None else attention_mask.flatten(0, 1),
-            head_mask,
-            None if inputs_embeds is None else inputs_embeds.flatten(0, 1),
-            output_attentions,
-            output_hidden_states,
-            position_ids,
-            token_type_ids,
-            unknown,
-        )
+            input_ids, attention_mask, head_mask, inputs_embeds,
+            output_attentions, output_hidden_states, position_ids, token_type_ids, unknown,
+            first_token=True,
+        )  # fmt: skip
         logits = self.head(encoded.last_hidden_state[:, 0]).view(-1, choices)  # (B, C)
         loss = None if labels is None else choice_loss(logits, labels)
         output = MultipleChoiceModelOutput(loss, logits, encoded.hidden_states, encoded.attentions)
@@ -290,3 +289,8 @@ class DistilBertForQuestionAnswering(_WithEncoder):
             loss = span_loss(start, end, start_positions, end_positions)
         output = QuestionAnsweringModelOutput(loss, start, end, encoded.hidden_states, encoded.attentions)
         return self._return(output, return_dict)
+
+
+def _flatten(x: Tensor | None) -> Tensor | None:
+    """(B, C, S, ...) -> (B * C, S, ...)."""
+    return None if x is None else x.flatten(0, 1)

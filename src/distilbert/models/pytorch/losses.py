@@ -5,8 +5,11 @@ Legend: B batch, C choices, S sequence, V vocabulary, L labels. Each returns a s
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from ...core.model_checks import check_class_labels, check_labels, pick_problem_type
 
 IGNORED = -100
 
@@ -20,26 +23,25 @@ def sequence_classification_loss(logits: Tensor, labels: Tensor, problem_type: s
         problem_type: which of the three; None decides by the labels: one label is regression, integers are one label a
             sequence, anything else is several.
     """
-    width = logits.shape[-1]
-    if problem_type is None:
-        integers = not labels.is_floating_point()
-        several = "single_label_classification" if integers else "multi_label_classification"
-        problem_type = "regression" if width == 1 else several
-    if problem_type == "regression":
-        return F.mse_loss(logits.reshape(labels.shape), labels.to(logits.dtype))
+    problem_type = pick_problem_type(problem_type, logits.shape[-1], integers=not labels.is_floating_point())
     if problem_type == "single_label_classification":
-        return F.cross_entropy(logits, labels.reshape(-1))
-    return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
+        return _cross_entropy(logits, labels)
+    labels = labels.to(logits.dtype)
+    if problem_type == "regression":
+        check_labels(tuple(labels.shape), tuple(logits.shape), labels.numel() == logits.numel())
+        return F.mse_loss(logits.reshape(labels.shape), labels)
+    check_labels(tuple(labels.shape), tuple(logits.shape), labels.shape == logits.shape)
+    return F.binary_cross_entropy_with_logits(logits, labels)
 
 
 def token_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of (B, S, L) or (B, S, V) logits against (B, S) labels; -100 is passed over."""
-    return F.cross_entropy(logits.flatten(0, 1), labels.reshape(-1), ignore_index=IGNORED)
+    return _cross_entropy(logits.flatten(0, 1), labels)
 
 
 def choice_loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Cross-entropy of (B, C) logits against (B,) indices of the right choice."""
-    return F.cross_entropy(logits, labels.reshape(-1))
+    return _cross_entropy(logits, labels)
 
 
 def span_loss(start_logits: Tensor, end_logits: Tensor, start_positions: Tensor, end_positions: Tensor) -> Tensor:
@@ -54,7 +56,13 @@ def span_loss(start_logits: Tensor, end_logits: Tensor, start_positions: Tensor,
         end_positions: (B,) or (B, 1) index of its last token.
     """
     length = start_logits.shape[1]
-    start, end = (positions.reshape(-1).clamp(0, length) for positions in (start_positions, end_positions))
-    start_loss = F.cross_entropy(start_logits, start, ignore_index=length)
-    end_loss = F.cross_entropy(end_logits, end, ignore_index=length)
-    return (start_loss + end_loss) / 2
+    start, end = (positions.clamp(0, length) for positions in (start_positions, end_positions))
+    return (_cross_entropy(start_logits, start, length) + _cross_entropy(end_logits, end, length)) / 2
+
+
+def _cross_entropy(logits: Tensor, labels: Tensor, ignored: int = IGNORED) -> Tensor:
+    """Mean over the rows of (R, L) logits whose label is not ``ignored``; NaN if there is none."""
+    labels = labels.reshape(-1)  # (R,)
+    check_labels(tuple(labels.shape), tuple(logits.shape), labels.shape == logits.shape[:1])
+    check_class_labels(not labels.is_floating_point() and labels.dtype != torch.bool, labels.dtype)
+    return F.cross_entropy(logits, labels.long(), ignore_index=ignored)

@@ -1,7 +1,7 @@
 """DistilBERT's encoder in PyTorch (arXiv 1910.01108): embeddings and post-LayerNorm transformer blocks.
 
-Legend: B batch, S sequence, T packed tokens, R rows asked for, D dim, F hidden_dim, N heads, H head dim.
-Hidden states are (B, S, D) with a mask, or (T, D) with a :class:`Packing`; only attention sees the difference.
+Legend: B batch, S sequence, T packed tokens, R requested tokens, D dim, F hidden_dim, N heads, H head dim.
+Hidden states are (B, S, D) with a mask, or (T, D) with a :class:`Packing`; only attention treats the two differently.
 """
 
 from __future__ import annotations
@@ -15,9 +15,19 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from ...core.config import DistilBertConfig
-from ...core.errors import InputError, reject_unknown
+from ...core.errors import reject_unknown
+from ...core.model_checks import (
+    CALL_ARGUMENTS,
+    check_head_mask,
+    check_id_type,
+    check_ids,
+    check_inputs,
+    check_length,
+    refuse_token_types,
+)
 from ...core.outputs import BaseModelOutput
 from ...core.schema import HEADS, LAYER_NORM_EPS, attention_width
+from .arrays import to_numpy
 from .attention import attend_eager, attend_flash, attend_sdpa, extend_mask, require_flash
 from .packing import Packing
 from .pretrained import DistilBertPreTrainedModel
@@ -68,14 +78,24 @@ class DistilBertSelfAttention(nn.Module):
     def forward(
         self,
         hidden: Tensor,
-        mask: Tensor | None,
-        packing: Packing | None,
-        rows: Tensor | None,
-        head_mask: Tensor | None,
-        implementation: str,
+        mask: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        implementation: str = "sdpa",
+        first_token: bool = False,
+        packing: Packing | None = None,
+        rows: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Return (B, S, D) or (T or R, D), and from the eager implementation the maps (B, N, S, S)."""
-        q, k, v = (lin(hidden).unflatten(-1, (-1, self.head_dim)) for lin in (self.q_lin, self.k_lin, self.v_lin))
+        """Return (B, S, D), or (B, 1, D) of the first token; from the eager implementation also maps (B, N, S, S).
+
+        With ``packing``: (T, D), or (R, D) of the ``rows`` of packed tokens.
+        """
+        queries = hidden[:, :1] if first_token else hidden
+        if first_token and mask is not None:
+            mask = mask[:, :, :1]
+        q, k, v = (
+            lin(states).unflatten(-1, (-1, self.head_dim))
+            for lin, states in ((self.q_lin, queries), (self.k_lin, hidden), (self.v_lin, hidden))
+        )
         dropout = self.dropout.p if self.training else 0.0
         weights = None
         if packing is not None:
@@ -120,14 +140,17 @@ class TransformerBlock(nn.Module):
         self,
         hidden: Tensor,
         mask: Tensor | None = None,
-        packing: Packing | None = None,
-        rows: Tensor | None = None,
         head_mask: Tensor | None = None,
         implementation: str = "sdpa",
+        first_token: bool = False,
+        packing: Packing | None = None,
+        rows: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """Return hidden states of the shape given, or (R, D) of the ``rows`` of packed tokens, and attention maps."""
-        context, weights = self.attention(hidden, mask, packing, rows, head_mask, implementation)
-        hidden = self.sa_layer_norm(context + (hidden if rows is None else hidden[rows]))
+        """Return hidden states and attention maps, both as :class:`DistilBertSelfAttention` does."""
+        context, weights = self.attention(hidden, mask, head_mask, implementation, first_token, packing, rows)
+        if rows is not None:
+            hidden = hidden[rows]
+        hidden = self.sa_layer_norm(context + (hidden[:, :1] if first_token else hidden))
         return self.output_layer_norm(self.ffn(hidden) + hidden), weights
 
 
@@ -143,24 +166,28 @@ class Transformer(nn.Module):
         self,
         hidden: Tensor,
         mask: Tensor | None = None,
+        head_mask: Tensor | None = None,
+        implementation: str = "sdpa",
+        first_token: bool = False,
         packing: Packing | None = None,
         rows: Tensor | None = None,
-        head_mask: Tensor | list[None] | None = None,
-        implementation: str = "sdpa",
     ) -> tuple[list[Tensor], list[Tensor | None]]:
         """Return n_layers + 1 hidden states, the input first, and n_layers attention maps (None unless eager).
 
-        ``rows`` (R,) picks the packed tokens that the last block answers for; its queries need no more.
+        The last block computes the first token of each sequence alone with ``first_token``: (B, 1, D); and with
+        ``rows`` (R,) these packed tokens alone: (R, D).
         """
         states, maps = [hidden], []
         for number, block in enumerate(self.layer):
+            last = number == len(self.layer) - 1
             arguments: tuple[Any, ...] = (
                 states[-1],
                 mask,
-                packing,
-                rows if number == len(self.layer) - 1 else None,
                 None if head_mask is None else head_mask[number],
                 implementation,
+                first_token and last,
+                packing,
+                rows if last else None,
             )
             if self.gradient_checkpointing and self.training:
                 state, weights = checkpoint(block, *arguments, use_reentrant=False)
@@ -193,6 +220,7 @@ class DistilBertModel(DistilBertPreTrainedModel):
         return_dict: bool | None = None,
         position_ids: Tensor | None = None,
         token_type_ids: Tensor | None = None,
+        first_token: bool = False,
         **unknown: Any,
     ) -> BaseModelOutput | tuple[Any, ...]:
         """Compute hidden states.
@@ -207,25 +235,28 @@ class DistilBertModel(DistilBertPreTrainedModel):
             return_dict: False for a tuple.
             position_ids: (B, S) or (S,); counted from 0 if not given.
             token_type_ids: accepted if all zero, since tokenizers made for BERT return them.
+            first_token: compute the last block for the first token alone, which is all that a classifier of sequences
+                reads; without effect where hidden states or attention maps are returned.
             **unknown: anything else is an error that names the nearest argument.
 
         Returns:
-            ``last_hidden_state`` (B, S, D) and what was asked for.
+            ``last_hidden_state`` (B, S, D), or (B, 1, D) of the first token, and what was asked for.
 
         Raises:
             InputError: the input cannot be used; the message says why.
         """
         if unknown:
-            reject_unknown(unknown, _FORWARD_ARGUMENTS, f"{type(self).__name__}.forward")
+            reject_unknown(unknown, CALL_ARGUMENTS, f"{type(self).__name__}.forward")
         config = self.config
         output_attentions = config.output_attentions if output_attentions is None else output_attentions
         if output_hidden_states is None:
             output_hidden_states = config.output_hidden_states
-        batch, length = self._check(input_ids, inputs_embeds, token_type_ids)
+        batch, length = self._check(input_ids, inputs_embeds, position_ids, token_type_ids)
         if position_ids is None:
             source = input_ids if input_ids is not None else inputs_embeds
             assert source is not None
             position_ids = torch.arange(length, device=source.device)
+        first_token = first_token and not (output_attentions or output_hidden_states)
         hidden = self._embed(input_ids, inputs_embeds, position_ids)  # (B, S, D)
 
         implementation = "eager" if output_attentions or head_mask is not None else self.attn_implementation
@@ -239,9 +270,11 @@ class DistilBertModel(DistilBertPreTrainedModel):
             states = [
                 packing.unpack(state, batch, length) for state in (packed if output_hidden_states else packed[-1:])
             ]
+            if first_token:
+                states = [states[-1][:, :1]]
         else:
-            mask_ = extend_mask(attention_mask, batch, length)
-            states, maps = self.transformer(hidden, mask_, None, None, head_factors, implementation)
+            extended = extend_mask(attention_mask, batch, length)
+            states, maps = self.transformer(hidden, extended, head_factors, implementation, first_token)
         output = BaseModelOutput(
             last_hidden_state=states[-1],
             hidden_states=tuple(states) if output_hidden_states else None,
@@ -256,47 +289,44 @@ class DistilBertModel(DistilBertPreTrainedModel):
         Args:
             input_ids: (T,) ids of all sequences, end to end.
             packing: where each sequence lies, or the length of each.
-            rows: (R,) tokens wanted; the last block skips the others' feed-forward. None for all.
+            rows: (R,) indices of the tokens to compute; the last block leaves the others out. None for all.
 
         Returns:
             (R, D) or (T, D).
         """
         if not isinstance(packing, Packing):
             packing = Packing.of_lengths(list(packing), input_ids.device)
-        self.check_length(packing.longest)
+        check_length(self.config, packing.longest)
         hidden = self._embed(input_ids, None, packing.position_ids())
         states, _ = self.transformer(hidden, packing=packing, rows=rows)
         return states[-1]
 
     def _check(
-        self, input_ids: Tensor | None, inputs_embeds: Tensor | None, token_type_ids: Tensor | None
+        self,
+        input_ids: Tensor | None,
+        inputs_embeds: Tensor | None,
+        position_ids: Tensor | None,
+        token_type_ids: Tensor | None,
     ) -> tuple[int, int]:
-        if (input_ids is None) == (inputs_embeds is None):
-            raise InputError("Give either input_ids or inputs_embeds, and not both.")
-        if input_ids is not None and input_ids.dim() != 2:
-            raise InputError(f"input_ids must be (batch, sequence), got shape {tuple(input_ids.shape)}.")
-        if inputs_embeds is not None and (inputs_embeds.dim() != 3 or inputs_embeds.shape[-1] != self.config.dim):
-            raise InputError(
-                f"inputs_embeds must be (batch, sequence, {self.config.dim}), got shape {tuple(inputs_embeds.shape)}."
-            )
-        batch, length = (input_ids if input_ids is not None else inputs_embeds).shape[:2]  # type: ignore[union-attr]
-        self.check_length(length)
+        input_shape, embeds_shape = (None if x is None else tuple(x.shape) for x in (input_ids, inputs_embeds))
+        check_inputs(self.config, input_shape, embeds_shape)
+        for name, ids in (("input_ids", input_ids), ("position_ids", position_ids)):
+            if ids is not None:
+                check_id_type(name, not ids.is_floating_point(), str(ids.dtype).removeprefix("torch."))
         # Looking at values stops the GPU and cannot be traced, so a compiled model trusts its input.
         if token_type_ids is not None and not torch.compiler.is_compiling() and bool(token_type_ids.any()):
-            raise InputError(
-                "token_type_ids holds nonzero ids, and DistilBERT has no token types: it tells two texts apart by the "
-                "[SEP] between them. Leave token_type_ids out (return_token_type_ids=False)."
-            )
-        return batch, length
+            refuse_token_types()
+        source = input_ids if input_ids is not None else inputs_embeds
+        assert source is not None
+        return source.shape[0], source.shape[1]
 
     def check_length(self, length: int) -> None:
-        """Raise :class:`InputError` for more tokens than there are positions."""
-        limit = self.config.max_position_embeddings
-        if length > limit:
-            raise InputError(
-                f"The input has {length} tokens and the model knows {limit} positions: tokenize with truncation=True, "
-                "or with a stride into windows, or enlarge it with resize_position_embeddings()."
-            )
+        """Check that there are positions for ``length`` tokens.
+
+        Raises:
+            InputError: there are more tokens than positions.
+        """
+        check_length(self.config, length)
 
     def _embed(self, input_ids: Tensor | None, inputs_embeds: Tensor | None, position_ids: Tensor) -> Tensor:
         if torch.compiler.is_compiling():
@@ -304,32 +334,16 @@ class DistilBertModel(DistilBertPreTrainedModel):
         try:
             return self.embeddings(input_ids, inputs_embeds, position_ids)
         except IndexError:
-            limits = {"input_ids": (input_ids, self.embeddings.word_embeddings.num_embeddings)}
-            limits["position_ids"] = (position_ids, self.embeddings.position_embeddings.num_embeddings)
-            for name, (ids, size) in limits.items():
-                if ids is not None and ids.numel() and (ids.min() < 0 or ids.max() >= size):
-                    raise InputError(
-                        f"{name} holds ids from {int(ids.min())} to {int(ids.max())}; this model takes 0 to {size - 1}."
-                        " Do the tokenizer and the model belong together?"
-                    ) from None
+            tables = self.embeddings
+            if input_ids is not None:
+                check_ids("input_ids", to_numpy(input_ids), tables.word_embeddings.num_embeddings)
+            check_ids("position_ids", to_numpy(position_ids), tables.position_embeddings.num_embeddings)
             raise
 
     def _head_factors(self, head_mask: Tensor | None) -> Tensor | None:
         """Bring ``head_mask`` to (n_layers, 1, N, 1, 1)."""
         if head_mask is None:
             return None
-        layers, heads = self.config.n_layers, self.config.n_heads
-        if head_mask.dim() == 1:
-            head_mask = head_mask.expand(layers, -1)
-        if tuple(head_mask.shape) != (layers, heads) or self.config.pruned_heads:
-            raise InputError(
-                f"head_mask must be ({heads},) or ({layers}, {heads}) and needs a model without pruned heads, "
-                f"got {tuple(head_mask.shape)}."
-            )
-        return head_mask.to(self.dtype)[:, None, :, None, None]
-
-
-_FORWARD_ARGUMENTS = (
-    "input_ids", "attention_mask", "head_mask", "inputs_embeds", "position_ids", "token_type_ids", "labels",
-    "start_positions", "end_positions", "output_attentions", "output_hidden_states", "return_dict",
-)  # fmt: skip
+        check_head_mask(self.config, tuple(head_mask.shape))
+        factors = head_mask.to(self.dtype).expand(self.config.n_layers, -1)
+        return factors[:, None, :, None, None]

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from ...core.config import DistilBertConfig
-from ...core.errors import InputError
+from ...core.model_checks import check_number_of_positions, check_vocabulary_size
 from ...core.pruning import prune
+from ...core.sinusoidal import sinusoidal_positions
 
 
 @contextmanager
@@ -61,20 +61,12 @@ def set_parameter(model: nn.Module, name: str, tensor: Tensor) -> None:
     setattr(model.get_submodule(module_name), leaf, parameter)
 
 
-def sinusoidal_positions(positions: int, dim: int) -> Tensor:
-    """Return (P, D) fixed positions: sine in even columns, cosine in odd ones (arXiv 1706.03762, section 3.5)."""
-    columns = np.arange(dim)
-    angles = np.arange(positions)[:, None] / np.power(10000, 2 * (columns // 2) / dim)[None, :]  # (P, D) radians
-    table = np.where(columns % 2 == 0, np.sin(angles), np.cos(angles))
-    return torch.from_numpy(table.astype(np.float32))
-
-
 def set_sinusoidal(embedding: nn.Embedding) -> None:
     """Fill position embeddings with sines and cosines and keep them from being trained."""
     weight = embedding.weight
     weight.requires_grad_(False)
     if not weight.is_meta:
-        weight.copy_(sinusoidal_positions(*weight.shape))
+        weight.copy_(torch.from_numpy(sinusoidal_positions(*weight.shape)))
 
 
 def resize_token_embeddings(model: Any, new_num_tokens: int | None, pad_to_multiple_of: int | None) -> nn.Embedding:
@@ -90,10 +82,7 @@ def resize_token_embeddings(model: Any, new_num_tokens: int | None, pad_to_multi
     """
     old = model.get_input_embeddings()
     size = old.num_embeddings if new_num_tokens is None else new_num_tokens
-    if pad_to_multiple_of is not None:
-        size = -(-size // pad_to_multiple_of) * pad_to_multiple_of
-    if size < 1:
-        raise InputError(f"A vocabulary needs at least one entry, got {size}.")
+    size = check_vocabulary_size(size, pad_to_multiple_of)
     padding = old.padding_idx if old.padding_idx is not None and old.padding_idx < size else None
     new = nn.Embedding(size, old.embedding_dim, padding, device=old.weight.device, dtype=old.weight.dtype)
     init_module(new, model.config)
@@ -113,8 +102,7 @@ def resize_token_embeddings(model: Any, new_num_tokens: int | None, pad_to_multi
 
 def resize_position_embeddings(model: Any, positions: int) -> None:
     """Change the number of positions of a model: learned ones are kept and extended at random, sinusoidal computed."""
-    if positions < 1:
-        raise InputError(f"A model needs at least one position, got {positions}.")
+    check_number_of_positions(positions)
     old = model.get_position_embeddings()
     new = nn.Embedding(positions, old.embedding_dim, device=old.weight.device, dtype=old.weight.dtype)
     init_module(new, model.config)

@@ -1,4 +1,4 @@
-"""A configuration, which can change, as a static attribute of a module, which ``jit`` needs to compare."""
+"""The configuration as a static attribute of a module: ``jit`` compares it, though its fields can change."""
 
 from __future__ import annotations
 
@@ -8,47 +8,52 @@ from flax import nnx
 
 from ...core.config import DistilBertConfig
 
-TRACED = ("output_attentions", "output_hidden_states", "return_dict", "problem_type", "attn_implementation")
+# The fields that decide what a call computes, and so what ``jit`` traces.
+TRACED_FIELDS = ("output_attentions", "output_hidden_states", "return_dict", "problem_type", "attn_implementation")
 
 
-class Settings:
-    """A configuration and what its fields that decide about a trace said when the module was looked at.
+class StaticConfig:
+    """A configuration, together with the values of ``TRACED_FIELDS`` when Flax read the module.
 
-    Two are equal if they hold the same object and those fields said the same. Comparing by content alone would let
-    ``jit`` hand one model the configuration of another.
+    Two are equal if they hold the same object and had the same values. Comparing by content alone would let ``jit``
+    hand one model the configuration of another.
     """
 
     def __init__(self, config: DistilBertConfig) -> None:
         self.config = config
-        self.seen = tuple(getattr(config, name) for name in TRACED)
+        self.traced_values = tuple(getattr(config, name) for name in TRACED_FIELDS)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Settings) and self.config is other.config and self.seen == other.seen
+        return (
+            isinstance(other, StaticConfig)
+            and self.config is other.config
+            and self.traced_values == other.traced_values
+        )
 
     def __hash__(self) -> int:
-        return hash((id(self.config), self.seen))
+        return hash((id(self.config), self.traced_values))
 
 
-class WithSettings(nnx.Module):
+class ConfiguredModule(nnx.Module):
     """A module with a configuration; a change to the configuration makes ``jit`` trace again."""
 
     @property
     def config(self) -> DistilBertConfig:
         """Sizes and options; the object that the model was built with."""
-        return self._settings.config
+        return self._static_config.config
 
     @config.setter
     def config(self, config: DistilBertConfig) -> None:
-        self._settings = Settings(config)
+        self._static_config = StaticConfig(config)
 
     def __setattr__(self, name: str, value: Any) -> None:
         if isinstance(getattr(type(self), name, None), property):
-            object.__setattr__(self, name, value)  # Flax would take what a property is given for an attribute
+            object.__setattr__(self, name, value)  # Flax would store the value as an attribute of its own
         else:
             super().__setattr__(name, value)
 
     def _refresh(self) -> None:
-        object.__setattr__(self, "_settings", Settings(self.config))
+        object.__setattr__(self, "_static_config", StaticConfig(self.config))
 
     # Flax reads a module's attributes through these three, depending on the transformation.
     def _graph_node_flatten(self) -> Any:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jax import Array
 
@@ -14,20 +12,20 @@ from ...core.config import DistilBertConfig
 from ...core.schema import LAYER_NORM_EPS
 
 
-class Fixed(nnx.Variable[Array]):
+class FixedWeight(nnx.Variable[Array]):
     """A weight that is saved and loaded, and not trained: ``nnx.grad`` and optimizers look for ``nnx.Param``."""
 
 
-Weights = (nnx.Param, Fixed)
+WEIGHT_TYPES = (nnx.Param, FixedWeight)
 
 
-class Layers:
-    """Makes the layers of one model.
+class LayerFactory:
+    """Builds the layers of one model.
 
     Args:
         config: says how fresh weights are drawn: normal with ``initializer_range``, biases zero.
         rngs: random numbers for weights and dropout.
-        dtype: type that is computed in.
+        dtype: type to compute in.
         param_dtype: type of the weights.
     """
 
@@ -43,11 +41,11 @@ class Layers:
     def embedding(self, rows: int, width: int, padding: int | None = None) -> nnx.Embed:
         """Return a table (rows, width); row ``padding`` starts as zeros."""
 
-        def init(key: Any, shape: Any, dtype: Any) -> Array:
+        def zero_padding(key: Any, shape: Any, dtype: Any) -> Array:
             table: Array = self.init(key, shape, dtype)
             return table if padding is None else table.at[padding].set(0)
 
-        return nnx.Embed(rows, width, embedding_init=init, rngs=self.rngs, **self.types)
+        return nnx.Embed(rows, width, embedding_init=zero_padding, rngs=self.rngs, **self.types)
 
     def norm(self, width: int) -> nnx.LayerNorm:
         """Return a LayerNorm, with the variance computed in two passes as the other frameworks do."""
@@ -56,16 +54,3 @@ class Layers:
     def dropout(self, rate: float) -> nnx.Dropout:
         """Return a dropout with random numbers of its own."""
         return nnx.Dropout(rate, rngs=self.rngs)
-
-
-def sinusoidal_positions(positions: int, dim: int) -> np.ndarray:
-    """Return (P, D) fixed positions: sine in even columns, cosine in odd ones (arXiv 1706.03762, section 3.5)."""
-    columns = np.arange(dim)
-    angles = np.arange(positions)[:, None] / np.power(10000, 2 * (columns // 2) / dim)[None, :]  # (P, D) radians
-    return np.where(columns % 2 == 0, np.sin(angles), np.cos(angles)).astype(np.float32)
-
-
-def set_sinusoidal(embedding: Any) -> None:
-    """Fill position embeddings with sines and cosines and keep them from being trained."""
-    table = sinusoidal_positions(embedding.num_embeddings, embedding.features)
-    embedding.embedding = Fixed(jnp.asarray(table, embedding.param_dtype))
