@@ -139,7 +139,7 @@ def engine(precision: str) -> Start:
     """Return what starts the engine; a precision that it falls back from is none of its own."""
 
     def start(model: Path, cache: Path, threads: int) -> Contestant:
-        from distilbert.engine.runner import EngineRunner
+        from distilbert import EngineRunner
 
         scales = engine_module().Quantization.load(engine_folder(cache)) if precision == "int8" else None
         runner = EngineRunner(load_model(model), precision=precision, threads=threads, quantization=scales)
@@ -200,7 +200,7 @@ def _ctranslate2(kind: str) -> Start:
 _TORCH = ("torch", "transformers")
 _ONNX = (*_TORCH, "onnx", "onnxruntime")
 _CT2 = (*_TORCH, "ctranslate2")
-_ENGINE = ("torch", "distilbert.engine.runner")
+_ENGINE = ("torch", "distilbert.engine")
 
 CONTESTANTS: dict[str, Entry] = {
     "transformers": Entry("transformers fp32, its default", "fp32", _TORCH, _transformers("float32", 1)),

@@ -106,7 +106,7 @@ def fresh(contest: Contest, model: Path, cache: Path, threads: int, rounds: int,
 def auto_precision(model: Path) -> str | None:
     """Return the contestant that ``precision="auto"`` means on this machine."""
     try:
-        from distilbert.engine.runner import EngineRunner
+        from distilbert import EngineRunner
 
         from .contestants import load_model
 

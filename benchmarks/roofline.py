@@ -116,9 +116,9 @@ def operations(config: DistilBertConfig, batch: Batch) -> dict[str, float]:
 
 def start_engine(model: DistilBertForSequenceClassification, precision: str, threads: int) -> Runner | str:
     """Return the engine, or why it does not run in this precision."""
-    if not is_installed("distilbert.engine.runner"):
+    if not is_installed("distilbert.engine"):
         return "this checkout has no engine"
-    from distilbert.engine.runner import EngineRunner
+    from distilbert import EngineRunner
 
     scales = None
     if precision == "int8":

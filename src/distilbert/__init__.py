@@ -17,9 +17,9 @@ _HEADS = (
 _MODULES = {
     "core.config": ["DistilBertConfig"],
     "core.errors": [
-        "CheckpointError", "ConfigError", "DataError", "DeviceError", "DistilBertError", "ExportError", "InputError",
-        "MissingExtraError", "ModelNotFoundError", "TokenizerError", "TrainingError", "UnknownArgumentError",
-        "UnsupportedArchitectureError", "WeightsError", "WeightsMismatchError",
+        "CheckpointError", "ConfigError", "DataError", "DeviceError", "DistilBertError", "ExportError", "GateError",
+        "InputError", "MissingExtraError", "ModelNotFoundError", "TokenizerError", "TrainingError",
+        "UnknownArgumentError", "UnsupportedArchitectureError", "WeightsError", "WeightsMismatchError",
     ],
     "text.added_tokens": ["AddedToken"],
     "text.batch_encoding": ["BatchEncoding"],
@@ -32,8 +32,7 @@ _MODULES = {
     "models.convert": ["convert"],
     "models.packaging.package": ["package"],
     "tasks.loading": ["pipeline"],
-    "engine.runner": ["EngineRunner"],
-    "engine.gate": ["GateError"],
+    "engine.engine_runner": ["EngineRunner"],
     "exporting.export": ["export"],
     "core.installed": ["installed_models"],
     "training.distill_config": ["DistillConfig", "PretrainConfig"],
@@ -78,6 +77,7 @@ if TYPE_CHECKING:
     from .core.errors import DeviceError as DeviceError
     from .core.errors import DistilBertError as DistilBertError
     from .core.errors import ExportError as ExportError
+    from .core.errors import GateError as GateError
     from .core.errors import InputError as InputError
     from .core.errors import MissingExtraError as MissingExtraError
     from .core.errors import ModelNotFoundError as ModelNotFoundError
@@ -88,8 +88,7 @@ if TYPE_CHECKING:
     from .core.errors import WeightsError as WeightsError
     from .core.errors import WeightsMismatchError as WeightsMismatchError
     from .core.installed import installed_models as installed_models
-    from .engine.gate import GateError as GateError
-    from .engine.runner import EngineRunner as EngineRunner
+    from .engine.engine_runner import EngineRunner as EngineRunner
     from .exporting.export import export as export
     from .models.auto import AutoConfig as AutoConfig
     from .models.auto import AutoModel as AutoModel

@@ -12,25 +12,25 @@ from typing import Any
 import pytest
 from safetensors.numpy import load_file
 
-from distilbert.engine import gate
-from distilbert.engine.precision import has_int8
+from distilbert.engine import quantization_search
 from distilbert.engine.quantization import Quantization
 from distilbert.tasks import pipeline
 from distilbert.training.evaluation import quantize as room
 from distilbert.training.evaluation.scoring import Scorer
 from distilbert.weights.folder import QUANTIZATION
+from tests.int8 import allow_int8
 from tests.training.evaluation.made import write_data, write_model
 
 from .helpers import Command
 
 TEXT = "text-classification"
-needs_int8 = pytest.mark.skipif(not has_int8(), reason="this CPU has no int8")
 
 
 @pytest.fixture
 def real(cli: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
     """The command with real tasks, in a folder with a model, and data that the model labelled itself."""
     monkeypatch.setattr(room, "pipeline", pipeline)
+    allow_int8(monkeypatch)
     write_model(cli.folder / "model", TEXT)
     write_data(cli.folder, TEXT, count=64)
     label(cli.folder / "data.jsonl", cli.folder / "model")
@@ -55,11 +55,14 @@ def spoil(monkeypatch: pytest.MonkeyPatch, points: Callable[[int], float]) -> No
     """Scores that depend on the number of products in int8 alone."""
     honest = Scorer.__call__
     monkeypatch.setattr(
-        Scorer, "__call__", lambda self, runner: honest(self, runner) * 0 + points(len(runner._encoder._scales))
+        Scorer,
+        "__call__",
+        lambda self, runner: (
+            honest(self, runner) * 0 + points(len(runner.quantization.ranges if runner.quantization else ()))
+        ),
     )
 
 
-@needs_int8
 def test_a_folder_that_runs_in_int8(real: Command) -> None:
     before = {path.name: path.read_bytes() for path in (real.folder / "model").iterdir()}
     done = run(real, "--max-drop", "10")
@@ -94,7 +97,6 @@ def test_a_folder_that_runs_in_int8(real: Command) -> None:
     assert (measured["products"], measured["data"]) == (8, {"name": "data.jsonl", "examples": 64})
 
 
-@needs_int8
 def test_the_card_says_what_was_measured(real: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     spoil(monkeypatch, lambda products: 90.0 if products < 8 else 88.0)
     compared: list[tuple[int, int]] = []
@@ -110,7 +112,7 @@ def test_the_card_says_what_was_measured(real: Command, monkeypatch: pytest.Monk
     quantization = Quantization.load(real.folder / "out")
     assert quantization is not None
     (left,) = quantization.measured["floats"]
-    assert left not in quantization.scales
+    assert left not in quantization.ranges
     assert f"`{left}`" in card
     for text in (
         "| Accuracy | points |",
@@ -119,14 +121,13 @@ def test_the_card_says_what_was_measured(real: Command, monkeypatch: pytest.Monk
         "64 examples of `data.jsonl`",
     ):
         assert text in card
-    assert f"left in {quantization.beside}: {left}\n" in done.out
+    assert f"left in {quantization.float_precision}: {left}\n" in done.out
     table = [line.split() for line in done.out.splitlines() if line.startswith(("fp32", "int8", "without"))]
     assert [row[-2:] for row in table[1:]] == [["88.00", "+2.00"], ["90.00", "+0.00"]]
     assert "without the 1 worst" in done.out
     assert "one of 64 examples is worth 1.56 points" in done.err
 
 
-@needs_int8
 def test_json_is_all_that_is_printed(real: Command) -> None:
     done = run(real, "--max-drop", "10", "--json")
     assert done.code == 0, done.err
@@ -136,7 +137,6 @@ def test_json_is_all_that_is_printed(real: Command) -> None:
     assert QUANTIZATION in values["files"]
 
 
-@needs_int8
 def test_a_gate_that_fails_writes_nothing(real: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     spoil(monkeypatch, lambda products: 90.0 - products)
     before = sorted([".stdin", *(path.name for path in real.folder.iterdir())])
@@ -150,7 +150,6 @@ def test_a_gate_that_fails_writes_nothing(real: Command, monkeypatch: pytest.Mon
     assert run(real, "--json").out == ""
 
 
-@needs_int8
 def test_what_is_there_stays(real: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run(real, "--max-drop", "10").code == 0
     again = run(real, "--max-drop", "10")
@@ -174,7 +173,6 @@ def test_what_is_there_stays(real: Command, monkeypatch: pytest.MonkeyPatch) -> 
     assert real.read("out/README.md") == "old"
 
 
-@needs_int8
 def test_texts_for_calibration(real: Command) -> None:
     """With or without labels, alone or in pairs; the first 512, at least 32."""
     texts = [json.loads(line)["text"] for line in real.read("data.jsonl").splitlines()]
@@ -204,7 +202,6 @@ def test_texts_for_calibration(real: Command) -> None:
     assert "blank.txt has no rows" in blank.err
 
 
-@needs_int8
 def test_refusals_are_one_message(real: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     write_model(real.folder / "other", TEXT, seed=1)
     real.write("short.jsonl", "".join(real.read("data.jsonl").splitlines(keepends=True)[:49]))
@@ -236,7 +233,7 @@ def test_refusals_are_one_message(real: Command, monkeypatch: pytest.MonkeyPatch
         assert message in done.err
         assert done.err.startswith("distilbert: ")
         assert not (real.folder / "out").exists()
-    monkeypatch.setattr(gate, "has_int8", lambda: False)
+    monkeypatch.setattr(quantization_search, "has_int8", lambda: False)
     done = real("quantize", *usual)
     assert done.code == 1
     assert "This CPU has no instructions for int8" in done.err

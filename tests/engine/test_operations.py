@@ -10,17 +10,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distilbert.engine import library as module
-from distilbert.engine.library import FOLDER, CompiledOperations, operations
+from distilbert.engine import kernel_library
+from distilbert.engine.kernel_library import FOLDER, CompiledOperations, load_operations
 from distilbert.engine.operations import (
     Contributions,
-    Embeddings,
-    Norm,
-    Packed,
+    EmbeddingWeights,
+    LayerNormWeights,
+    PackedProduct,
     PlainOperations,
     Quantizer,
-    Spans,
-    pack,
+    SequenceOffsets,
+    pack_weight,
 )
 
 PLAIN = PlainOperations()
@@ -43,8 +43,8 @@ def compiled(request: pytest.FixtureRequest) -> CompiledOperations:
     return CompiledOperations(path)
 
 
-def spans(queries: list[int], keys: list[int]) -> Spans:
-    return Spans(*(torch.tensor([0, *lengths]).cumsum(0) for lengths in (queries, keys)))
+def offsets(queries: list[int], keys: list[int]) -> SequenceOffsets:
+    return SequenceOffsets(*(torch.tensor([0, *lengths]).cumsum(0) for lengths in (queries, keys)))
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
@@ -56,13 +56,13 @@ def test_attention(compiled: CompiledOperations, dtype: torch.dtype, heads: int,
     width = heads * head_dim
     q = torch.randn(sum(queries), width, generator=generator).to(dtype)
     k, v = torch.randn(sum(keys), 2 * width, generator=generator).to(dtype).chunk(2, dim=1)  # with a stride
-    given = (q, k, v, spans(queries, keys), heads, head_dim**-0.5)
-    wanted = PLAIN.attend(*(x.float() if isinstance(x, torch.Tensor) else x for x in given), None)
-    torch.testing.assert_close(compiled.attend(*given, None).float(), wanted, **TOLERANCES[dtype])
+    arguments = (q, k, v, offsets(queries, keys), heads, head_dim**-0.5)
+    expected = PLAIN.attend(*(x.float() if isinstance(x, torch.Tensor) else x for x in arguments), None)
+    torch.testing.assert_close(compiled.attend(*arguments, None).float(), expected, **TOLERANCES[dtype])
     quantizer = Quantizer(torch.rand(width, generator=generator) * 30, 100)
-    numbers, wanted_numbers = compiled.attend(*given, quantizer), quantizer(wanted)
-    assert numbers.dtype == torch.uint8
-    assert (numbers.int() - wanted_numbers.int()).abs().max() <= (1 if dtype == torch.float32 else 2)
+    integers, expected_integers = compiled.attend(*arguments, quantizer), quantizer(expected)
+    assert integers.dtype == torch.uint8
+    assert (integers.int() - expected_integers.int()).abs().max() <= (1 if dtype == torch.float32 else 2)
 
 
 @given(lengths=st.lists(st.integers(1, 70), min_size=1, max_size=6), seed=st.integers(0, 99))
@@ -70,17 +70,17 @@ def test_attention(compiled: CompiledOperations, dtype: torch.dtype, heads: int,
 def test_attention_of_any_lengths(lengths: list[int], seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
     q, k, v = torch.randn(sum(lengths), 3 * 48, generator=generator).chunk(3, dim=1)
-    given = (q, k, v, spans(lengths, lengths), 3, 0.25, None)
-    torch.testing.assert_close(operations().attend(*given), PLAIN.attend(*given), rtol=1e-5, atol=1e-5)
+    arguments = (q, k, v, offsets(lengths, lengths), 3, 0.25, None)
+    torch.testing.assert_close(load_operations().attend(*arguments), PLAIN.attend(*arguments), rtol=1e-5, atol=1e-5)
 
 
 def test_attention_to_scores_far_apart(compiled: CompiledOperations) -> None:
     """Weights of 0 and of 1, and rows of equal scores, are exact."""
     keys = torch.eye(16)[:5] * 60
-    given = (keys * 60, keys, torch.arange(80.0).view(5, 16), spans([5], [5]), 1, 1.0)
-    torch.testing.assert_close(compiled.attend(*given, None), given[2])
-    even = (torch.zeros(5, 16), *given[1:])
-    torch.testing.assert_close(compiled.attend(*even, None), given[2].mean(dim=0).expand(5, 16))
+    arguments = (keys * 60, keys, torch.arange(80.0).view(5, 16), offsets([5], [5]), 1, 1.0)
+    torch.testing.assert_close(compiled.attend(*arguments, None), arguments[2])
+    even = (torch.zeros(5, 16), *arguments[1:])
+    torch.testing.assert_close(compiled.attend(*even, None), arguments[2].mean(dim=0).expand(5, 16))
 
 
 @pytest.mark.parametrize("dtype", TOLERANCES)
@@ -88,18 +88,18 @@ def test_attention_to_scores_far_apart(compiled: CompiledOperations) -> None:
 def test_sums_with_layer_norm(compiled: CompiledOperations, dtype: torch.dtype, dim: int) -> None:
     generator = torch.Generator().manual_seed(0)
     x, y = (torch.randn(37, dim, generator=generator).to(dtype) + 3 for _ in range(2))
-    norm = Norm(*torch.randn(2, dim, generator=generator))
+    norm = LayerNormWeights(*torch.randn(2, dim, generator=generator))
     quantizer = Quantizer(torch.rand(dim, generator=generator) * 100 + 50, 128)
-    for ours, theirs in zip(
+    for actual, expected in zip(
         compiled.add_norm(x, y, norm, quantizer), PLAIN.add_norm(x, y, norm, quantizer), strict=True
     ):
-        assert ours is not None
-        assert theirs is not None
-        if ours.dtype == torch.uint8:
-            assert (ours.int() - theirs.int()).abs().max() <= 1
-            assert ours.min() == 0 or ours.max() == 255  # some are beyond the range, and stop at its ends
+        assert actual is not None
+        assert expected is not None
+        if actual.dtype == torch.uint8:
+            assert (actual.int() - expected.int()).abs().max() <= 1
+            assert actual.min() == 0 or actual.max() == 255  # some are beyond the range, and stop at its ends
         else:
-            torch.testing.assert_close(ours.float(), theirs.float(), **TOLERANCES[dtype])
+            torch.testing.assert_close(actual.float(), expected.float(), **TOLERANCES[dtype])
     assert compiled.add_norm(x, y, norm, None)[1] is None
 
 
@@ -108,16 +108,22 @@ def test_sums_with_layer_norm(compiled: CompiledOperations, dtype: torch.dtype, 
 def test_embeddings(compiled: CompiledOperations, dtype: torch.dtype, width: int) -> None:
     generator = torch.Generator().manual_seed(0)
     words, positions = (torch.randn(size, 24, generator=generator).to(dtype) for size in (97, 23))
-    parts = [torch.randn(size, width, generator=generator).to(dtype) for size in (11, 23)]
+    contributions = [torch.randn(size, width, generator=generator).to(dtype) for size in (11, 23)]
     ids = torch.randint(0, 97, (50,), generator=generator)
-    places, slots = torch.arange(50) % 23, torch.arange(50) % 11
-    embeddings = Embeddings(words, positions, Norm(*torch.randn(2, 24, generator=generator)))
-    ours, _ = compiled.embed_norm(ids, places, embeddings, None)
-    theirs, _ = PLAIN.embed_norm(ids, places, embeddings, None)
-    torch.testing.assert_close(ours.float(), theirs.float(), **TOLERANCES[dtype])
-    given = (ids, places, embeddings, slots, Contributions(*parts, torch.randn(width, generator=generator)))
-    for mine, other in zip(compiled.embed_project(*given), PLAIN.embed_project(*given), strict=True):
-        torch.testing.assert_close(mine.float(), other.float(), **TOLERANCES[dtype])
+    position_ids, slots = torch.arange(50) % 23, torch.arange(50) % 11
+    embeddings = EmbeddingWeights(words, positions, LayerNormWeights(*torch.randn(2, 24, generator=generator)))
+    actual, _ = compiled.embed_norm(ids, position_ids, embeddings, None)
+    expected, _ = PLAIN.embed_norm(ids, position_ids, embeddings, None)
+    torch.testing.assert_close(actual.float(), expected.float(), **TOLERANCES[dtype])
+    arguments = (
+        ids,
+        position_ids,
+        embeddings,
+        slots,
+        Contributions(*contributions, torch.randn(width, generator=generator)),
+    )
+    for actual, expected in zip(compiled.embed_project(*arguments), PLAIN.embed_project(*arguments), strict=True):
+        torch.testing.assert_close(actual.float(), expected.float(), **TOLERANCES[dtype])
 
 
 @pytest.mark.parametrize("rows", [1, 3, 8, 17, 300, 1025])
@@ -147,14 +153,14 @@ def check_product(
         weight = weight / depth**0.5
     results = [torch.float32, torch.bfloat16, torch.uint8] if dtype == torch.uint8 else [dtype]
     for result in results:
-        product = Packed(pack(weight), outputs, weight.dtype, factor, shift, gelu, result, 0.02, 90)
-        assert torch.equal(product.weight(), weight)
-        ours, theirs = compiled.multiply(x, product), PLAIN.multiply(x, product)
-        assert ours.dtype == theirs.dtype == result
+        product = PackedProduct(pack_weight(weight), outputs, weight.dtype, factor, shift, gelu, result, 0.02, 90)
+        assert torch.equal(product.unpacked_weight(), weight)
+        actual, expected = compiled.multiply(x, product), PLAIN.multiply(x, product)
+        assert actual.dtype == expected.dtype == result
         if result == torch.uint8:
-            assert (ours.int() - theirs.int()).abs().max() <= 1
+            assert (actual.int() - expected.int()).abs().max() <= 1
         else:
-            torch.testing.assert_close(ours.float(), theirs.float(), **TOLERANCES[result])
+            torch.testing.assert_close(actual.float(), expected.float(), **TOLERANCES[result])
 
 
 def test_gelu_everywhere(compiled: CompiledOperations) -> None:
@@ -163,10 +169,12 @@ def test_gelu_everywhere(compiled: CompiledOperations) -> None:
     for dtype, tolerance in ((torch.float32, 1e-6), (torch.bfloat16, 2e-4)):
         if compiled.multiplies(dtype, 2):
             rows, one = torch.cat([x, 0 * x], dim=1).to(dtype), torch.tensor([[1.0, 0.0]], dtype=dtype)
-            ours = compiled.multiply(rows, Packed(pack(one), 1, dtype, None, torch.zeros(1), True, dtype))
-            wanted = torch.nn.functional.gelu(rows[:, :1].double())
+            actual = compiled.multiply(
+                rows, PackedProduct(pack_weight(one), 1, dtype, None, torch.zeros(1), True, dtype)
+            )
+            expected = torch.nn.functional.gelu(rows[:, :1].double())
             rounding = 0.0 if dtype == torch.float32 else 2**-8
-            assert ((ours.double() - wanted).abs() <= tolerance + rounding * wanted.abs()).all()
+            assert ((actual.double() - expected).abs() <= tolerance + rounding * expected.abs()).all()
 
 
 @pytest.mark.parametrize("step", [1e-5, 9e-4, 1e-3, 5e-3, 0.02, 0.1, 1.0, 30.0])
@@ -178,9 +186,11 @@ def test_gelu_in_steps(compiled: CompiledOperations, step: float) -> None:
     x = torch.cat([torch.arange(-1000, 1001) / 100, torch.tensor([-1e4, -100.0, 100.0, 1e4])])
     rows = torch.tensor([[1, 0, 0, 0]] * 5, dtype=torch.uint8)  # the weights are what varies
     one, zero = torch.tensor([[127, 0, 0, 0]] * len(x), dtype=torch.int8), 20
-    ours = compiled.multiply(rows, Packed(pack(one), len(x), torch.int8, x / 254, x / 2, True, torch.uint8, step, zero))
-    wanted = (torch.nn.functional.gelu(x.double()) / step + zero).clamp(0, 255)
-    assert (ours.double() - wanted).abs().max() <= 0.5 + 1 / 6 + 1e-3 / step
+    actual = compiled.multiply(
+        rows, PackedProduct(pack_weight(one), len(x), torch.int8, x / 254, x / 2, True, torch.uint8, step, zero)
+    )
+    expected = (torch.nn.functional.gelu(x.double()) / step + zero).clamp(0, 255)
+    assert (actual.double() - expected).abs().max() <= 0.5 + 1 / 6 + 1e-3 / step
 
 
 def test_a_depth_that_the_kernel_cannot_do(compiled: CompiledOperations) -> None:
@@ -192,33 +202,33 @@ def test_a_depth_that_the_kernel_cannot_do(compiled: CompiledOperations) -> None
 
 def test_nothing_to_compute(compiled: CompiledOperations) -> None:
     nothing = torch.empty(0, 24)
-    norm = Norm(torch.ones(24), torch.zeros(24))
+    norm = LayerNormWeights(torch.ones(24), torch.zeros(24))
     assert compiled.add_norm(nothing, nothing, norm, None)[0].shape == (0, 24)
-    assert compiled.attend(nothing, nothing, nothing, spans([0, 0], [0, 0]), 3, 1.0, None).shape == (0, 24)
-    assert PLAIN.attend(nothing, nothing, nothing, spans([0, 0], [0, 0]), 3, 1.0, None).shape == (0, 24)
+    assert compiled.attend(nothing, nothing, nothing, offsets([0, 0], [0, 0]), 3, 1.0, None).shape == (0, 24)
+    assert PLAIN.attend(nothing, nothing, nothing, offsets([0, 0], [0, 0]), 3, 1.0, None).shape == (0, 24)
 
 
 def test_any_number_of_threads_gives_the_same(compiled: CompiledOperations) -> None:
     generator = torch.Generator().manual_seed(0)
     q, k, v = torch.randn(90, 3 * 64, generator=generator).chunk(3, dim=1)
     before = torch.get_num_threads()
-    found = []
+    outputs = []
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
-            found.append(compiled.attend(q, k, v, spans([30, 60], [30, 60]), 4, 0.25, None))
+            outputs.append(compiled.attend(q, k, v, offsets([30, 60], [30, 60]), 4, 0.25, None))
     finally:
         torch.set_num_threads(before)
-    assert torch.equal(found[0], found[1])
-    assert torch.equal(found[0], found[2])
+    assert torch.equal(outputs[0], outputs[1])
+    assert torch.equal(outputs[0], outputs[2])
 
 
 def test_without_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen: Any = operations.__wrapped__
+    chosen: Any = load_operations.__wrapped__
     monkeypatch.setenv("DISTILBERT_KERNELS", "0")
     assert chosen().name == "pytorch"
     monkeypatch.delenv("DISTILBERT_KERNELS")
-    monkeypatch.setattr(module, "FOLDER", tmp_path)
+    monkeypatch.setattr(kernel_library, "FOLDER", tmp_path)
     assert chosen().name == "pytorch"
     for name in ("avx512bf16", "avx512", "avx2", "base"):
         (tmp_path / f"{name}.so").write_bytes(b"no library")
@@ -228,7 +238,7 @@ def test_without_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_library_of_another_version_is_not_used(
     compiled: CompiledOperations, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "VERSION", 0)
+    monkeypatch.setattr(kernel_library, "VERSION", 0)
     with pytest.raises(OSError, match="install the package again"):
         CompiledOperations(FOLDER / f"{compiled.name}.so")
-    assert operations.__wrapped__().name == "pytorch"
+    assert load_operations.__wrapped__().name == "pytorch"

@@ -10,7 +10,7 @@ import pytest
 
 from distilbert import installed_models, pipeline
 from distilbert.core.runner_protocol import Batch
-from distilbert.engine.precision import available
+from distilbert.engine.precision import available_precisions
 from distilbert.tasks.batching import cut_batches
 from tests.real.data import sentences
 
@@ -33,7 +33,7 @@ def test_fp32_equals_the_plain_runner() -> None:
 
 
 def test_bf16_changes_hardly_a_label() -> None:
-    if not available()["bf16"]:
+    if not available_precisions()["bf16"]:
         pytest.skip("this CPU has no instructions for bf16")
     changed = logits(precision="bf16").argmax(axis=1) != logits(precision="fp32").argmax(axis=1)
     assert changed.mean() <= 0.003

@@ -58,14 +58,14 @@ def engine() -> dict[str, Any]:
         require("torch", "torch")
     except MissingExtraError:
         return {}
-    from ..engine.library import operations
-    from ..engine.precision import available, pick_precision
+    from ..engine.kernel_library import load_operations
+    from ..engine.precision import available_precisions, pick_precision
 
     return {
-        "precisions": [name for name, usable in available().items() if usable],
+        "precisions": [name for name, usable in available_precisions().items() if usable],
         "auto": pick_precision("auto", quantized=False),
         "auto, quantized": pick_precision("auto", quantized=True),
-        "kernels": operations().name,
+        "kernels": load_operations().name,
     }
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..core.errors import UsageError
+from ..core.errors import GateError, UsageError
 from .failures import OK, warn
 
 if TYPE_CHECKING:
-    from ..engine.gate import Trial
+    from ..engine.quantization_search import ScoredSetting
 
 EXAMPLE = r"""
 distilbert quantize models/sentiment --calibration texts.csv --metric-data dev.csv \
@@ -62,7 +61,6 @@ def command(
 
     for module, extra in (("torch", "torch"), ("sklearn", "train"), ("seqeval", "train")):
         require(module, extra)
-    from ..engine.gate import GateError
     from ..training.evaluation.quantize import quantize
     from .progress_bar import ProgressBar
 
@@ -83,12 +81,12 @@ def command(
             )
     except GateError as error:
         if not json:
-            _print_trials(error.full, error.trail)
+            _print_trials(error.fp32_score, error.settings)
         raise
     if json:
         from json import dumps
 
-        trail = [dataclasses.asdict(trial) for trial in result.trail]
+        trail = [setting.to_dict() for setting in result.trail]
         values = {"folder": str(result.folder), "files": result.files, **result.measured, "trail": trail}
         print(dumps(values, indent=2, ensure_ascii=False))
         return OK
@@ -118,13 +116,13 @@ def _print_data(measured: dict[str, Any]) -> None:
         warn(f"{worth}; more would measure a small drop better")
 
 
-def _print_trials(full: float, trail: tuple[Trial, ...]) -> None:
+def _print_trials(full: float, trail: tuple[ScoredSetting, ...]) -> None:
     """Print a row for each choice of products in int8 that was tried."""
-    products = trail[0].int8 + len(trail[0].floats)
+    products = trail[0].int8_products + len(trail[0].float_products)
     rows = [("setting", "products in int8", "score", "drop"), ("fp32", f"0 of {products}", f"{full:.2f}", "")]
     for trial in trail:
-        name = f"without the {len(trial.floats)} worst" if trial.floats else "int8"
-        rows.append((name, f"{trial.int8} of {products}", f"{trial.score:.2f}", f"{trial.drop:+.2f}"))
+        name = f"without the {len(trial.float_products)} worst" if trial.float_products else "int8"
+        rows.append((name, f"{trial.int8_products} of {products}", f"{trial.score:.2f}", f"{trial.drop:+.2f}"))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for name, *numbers in rows:
         columns = [number.rjust(width) for number, width in zip(numbers, widths[1:], strict=True)]

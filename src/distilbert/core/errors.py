@@ -26,7 +26,8 @@ A message says what was given, what was expected, and what to do.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 class DistilBertError(Exception):
@@ -83,6 +84,19 @@ class TrainingError(DistilBertError, ArithmeticError):
 
 class ExportError(DistilBertError, ArithmeticError):
     """An exported file and its model disagree by more than the precision of the export allows."""
+
+
+class GateError(DistilBertError, ArithmeticError):
+    """Int8 costs more of a metric than was allowed, whichever products run in floats.
+
+    Attributes:
+        fp32_score: what the model scores in fp32, in points.
+        settings: every :class:`~distilbert.engine.quantization_search.ScoredSetting` that was tried, in order.
+    """
+
+    def __init__(self, message: str, fp32_score: float, settings: Sequence[Any]) -> None:
+        super().__init__(message)
+        self.fp32_score, self.settings = fp32_score, tuple(settings)
 
 
 class UsageError(DistilBertError, ValueError):

@@ -1,4 +1,6 @@
-"""Matrix products with weights laid out once: fp32, bf16 and int8, with what follows them fused in.
+"""Matrix products with weights prepared once, in fp32, bf16 and int8, with the activation fused in.
+
+:func:`float_product` and :func:`int8_product` choose who multiplies: our kernel, oneDNN, or PyTorch's own operators.
 
 Legend: T tokens, K input features, M output features.
 """
@@ -13,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .operations import Operations, Packed, Quantizer, pack
+from .operations import Operations, PackedProduct, Quantizer, pack_weight
 from .precision import has_bf16
 
-ROWS_EXPECTED = 1024  # tokens that the layout of weights is chosen for; any number runs
-FEW = 16  # rows up to which reading the weights, which our kernel is good at, takes longer than AMX takes to multiply
+EXPECTED_ROWS = 1024  # number of tokens that oneDNN lays weights out for; any number runs
+KERNEL_MAX_ROWS = 16  # up to here reading the weights takes the time, and our kernel is faster than AMX through oneDNN
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
     "gelu_new": lambda x: F.gelu(x, approximate="tanh"),
@@ -28,7 +30,7 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "swish": F.silu,
     "tanh": torch.tanh,
 }
-FUSED = {  # activation of a config -> oneDNN's name and algorithm
+ONEDNN_ACTIVATIONS = {  # activation of a config -> oneDNN's name and algorithm
     "": ("none", ""),
     "gelu": ("gelu", "none"),
     "gelu_new": ("gelu", "tanh"),
@@ -42,81 +44,90 @@ FUSED = {  # activation of a config -> oneDNN's name and algorithm
 
 
 @dataclass(frozen=True)
-class Scale:
-    """How the input of an int8 product becomes uint8.
+class ActivationRange:
+    """The range of a product's inputs, which says how they become uint8.
 
     Attributes:
-        smooth: (K,) what each channel is divided by first, and its weights multiplied with (arXiv 2211.10438).
-        low: lowest value after that which is told from lower ones; at most 0.
-        high: highest one; more than ``low``.
+        smoothing: (K,) fp32. Each channel is divided by it, and the weights of the channel are multiplied by it, so
+            that channels with large values do not set the scale for all (SmoothQuant, arXiv 2211.10438).
+        low: smallest value after smoothing that is kept apart from smaller ones; at most 0.
+        high: largest such value; greater than ``low``.
     """
 
-    smooth: Tensor
+    smoothing: Tensor
     low: float
     high: float
 
     @property
-    def step(self) -> float:
-        """Between two neighbouring numbers."""
+    def scale(self) -> float:
+        """Difference between neighbouring integers."""
         return (self.high - self.low) / 255
 
     @property
-    def zero(self) -> int:
-        """The number that stands for 0."""
-        return round(-self.low / self.step)
+    def zero_point(self) -> int:
+        """The integer that stands for 0."""
+        return round(-self.low / self.scale)
 
     def quantizer(self) -> Quantizer:
-        """Return what turns an input into the numbers."""
-        return Quantizer((1 / (self.smooth * self.step)).contiguous(), self.zero)
+        """Return what turns inputs into integers."""
+        return Quantizer((1 / (self.smoothing * self.scale)).contiguous(), self.zero_point)
 
 
 class Product(Protocol):
-    """``activation(x @ weight.T + bias)``; ``quantizer`` makes the ``x`` of an int8 product."""
+    """``activation(x @ weight.T + bias)``. A product in int8 has the ``quantizer`` that makes its inputs."""
 
     quantizer: Quantizer | None
 
     def __call__(self, x: Tensor) -> Tensor:
-        """(T, K) -> (T, M)."""
+        """Compute (T, K) -> (T, M)."""
 
 
 def float_product(
     weight: Tensor, bias: Tensor, dtype: torch.dtype, activation: str = "", operations: Operations | None = None
 ) -> Product:
-    """Return a product in fp32 or bf16: by our kernel, or by oneDNN, or by PyTorch's operators where neither can."""
-    ours = None
+    """Return a product in fp32 or bf16: by our kernel, else by oneDNN, else by PyTorch's operators.
+
+    Args:
+        weight: (M, K).
+        bias: (M,).
+        dtype: of weights, inputs and result.
+        activation: as the config names it; none if empty.
+        operations: may have a kernel for the product; None leaves it out.
+    """
+    kernel = None
     if operations is not None and activation in ("", "gelu") and operations.multiplies(dtype, weight.shape[1]):
-        numbers = weight.to(dtype)
-        packed = Packed(pack(numbers), len(numbers), dtype, None, bias.float(), activation == "gelu", dtype)
-        ours = PackedProduct(packed, None, operations)
-    theirs = FloatProduct if _onednn_multiplies(dtype) else PlainProduct
-    return _fastest(ours, lambda: theirs(weight, bias, dtype, activation), dtype)
+        cast = weight.to(dtype)
+        packed = PackedProduct(pack_weight(cast), len(cast), dtype, None, bias.float(), activation == "gelu", dtype)
+        kernel = KernelProduct(packed, None, operations)
+    fallback = OnednnProduct if _onednn_multiplies(dtype) else PytorchProduct
+    return _fastest(kernel, lambda: fallback(weight, bias, dtype, activation), dtype)
 
 
 def _onednn_multiplies(dtype: torch.dtype) -> bool:
-    """Say whether oneDNN lays out weights of this type on this CPU; for bf16 it needs instructions that AVX2 lacks."""
+    """Say whether oneDNN prepares weights of this type on this CPU. AVX2 alone is not enough for bf16."""
     if not torch.backends.mkldnn.is_available() or torch.backends.cpu.get_cpu_capability() not in ("AVX2", "AVX512"):
         return False
     return dtype != torch.bfloat16 or has_bf16()
 
 
-def _fastest(ours: Product | None, theirs: Callable[[], Product], dtype: torch.dtype) -> Product:
-    """Return our product where there is one, or theirs; both where oneDNN has tiles of AMX, which ours has not."""
-    if ours is None:
-        return theirs()
+def _fastest(kernel: Product | None, fallback: Callable[[], Product], dtype: torch.dtype) -> Product:
+    """Return the kernel's product if there is one, else the fallback; both where only oneDNN uses the CPU's AMX."""
+    if kernel is None:
+        return fallback()
     amx = dtype != torch.float32 and torch.cpu._is_amx_tile_supported()
-    return FewOrMany(ours, theirs()) if amx else ours
+    return ProductByRows(kernel, fallback()) if amx else kernel
 
 
-class PackedProduct:
-    """By our kernel.
+class KernelProduct:
+    """A product by our kernel.
 
     Args:
         packed: the product.
-        quantizer: of its inputs.
-        operations: that have the kernel.
+        quantizer: of its inputs, for int8.
+        operations: those that have the kernel.
     """
 
-    def __init__(self, packed: Packed, quantizer: Quantizer | None, operations: Operations) -> None:
+    def __init__(self, packed: PackedProduct, quantizer: Quantizer | None, operations: Operations) -> None:
         self._packed, self.quantizer, self._operations = packed, quantizer, operations
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -124,8 +135,8 @@ class PackedProduct:
         return self._operations.multiply(x.contiguous(), self._packed)
 
 
-class FewOrMany:
-    """Two ways to one product, chosen by the number of rows."""
+class ProductByRows:
+    """The same product twice: one that is fast for few rows, and one that is fast for many."""
 
     def __init__(self, few: Product, many: Product) -> None:
         self._few, self._many = few, many
@@ -133,23 +144,23 @@ class FewOrMany:
 
     def __call__(self, x: Tensor) -> Tensor:
         """See :class:`Product`."""
-        return self._few(x) if len(x) <= FEW else self._many(x)
+        return self._few(x) if len(x) <= KERNEL_MAX_ROWS else self._many(x)
 
 
-class ProductLinear(nn.Module):
-    """A linear map of a head, by a product."""
+class ProductModule(nn.Module):
+    """A product in place of a linear map in the head of a PyTorch model."""
 
     def __init__(self, product: Product) -> None:
         super().__init__()
         self.product = product
 
     def forward(self, x: Tensor) -> Tensor:
-        """(T, K) -> (T, M)."""
+        """Compute (T, K) -> (T, M)."""
         return self.product(x)
 
 
-class PlainProduct:
-    """In fp32 or bf16, by PyTorch's own operators: for any CPU. Arguments as in :class:`FloatProduct`."""
+class PytorchProduct:
+    """A product in fp32 or bf16 by PyTorch's own operators, for any CPU. Arguments as in :class:`OnednnProduct`."""
 
     quantizer: Quantizer | None = None
 
@@ -163,68 +174,68 @@ class PlainProduct:
         return result if self._activation is None else self._activation(result)
 
 
-class FloatProduct:
-    """In fp32 or bf16, by oneDNN.
+class OnednnProduct:
+    """A product in fp32 or bf16 by oneDNN.
 
     Args:
         weight: (M, K).
         bias: (M,).
-        dtype: of the product.
+        dtype: of weights, inputs and result.
         activation: as the config names it; none if empty.
     """
 
     quantizer: Quantizer | None = None
 
     def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype, activation: str = "") -> None:
-        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.to(dtype).contiguous(), ROWS_EXPECTED)
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.to(dtype).contiguous(), EXPECTED_ROWS)
         self._bias = bias.to(dtype)
-        self._after = FUSED[activation]
+        self._activation = ONEDNN_ACTIVATIONS[activation]
 
     def __call__(self, x: Tensor) -> Tensor:
         """See :class:`Product`."""
-        name, algorithm = self._after
+        name, algorithm = self._activation
         result: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._weight, self._bias, name, [], algorithm)
         return result
 
 
-class Int8Product:
-    """In int8: inputs in uint8 with one step, weights with one for each output; sums are exact.
+class OnednnInt8Product:
+    """A product in int8 by oneDNN. Inputs are uint8 with one scale, weights int8 with a scale for each output.
 
     Args:
-        numbers: weights (M, K) as :func:`quantize_weight` gives them, and steps: (M,).
+        weight: (M, K) int8, and weight_scales: (M,), as :func:`quantize_weight` returns them.
         bias: (M,).
-        scale: of the inputs.
+        inputs: range of the inputs.
         dtype: of the result.
         activation: as the config names it; none if empty.
-        result: scale of the result where that is uint8 too.
+        results: range of the results, if they are to be uint8 too.
     """
 
     def __init__(
         self,
-        numbers: Tensor,
-        steps: Tensor,
+        weight: Tensor,
+        weight_scales: Tensor,
         bias: Tensor,
-        scale: Scale,
+        inputs: ActivationRange,
         dtype: torch.dtype,
         activation: str,
-        result: Scale | None,
+        results: ActivationRange | None,
     ) -> None:
-        self.quantizer: Quantizer | None = scale.quantizer()
-        self._step, self._zero = scale.step, scale.zero
-        self._steps = steps
-        self._weight = torch.ops.onednn.qlinear_prepack(numbers, [ROWS_EXPECTED, numbers.shape[1]])
-        self._zeros = torch.zeros(len(numbers), dtype=torch.int64)
+        self.quantizer: Quantizer | None = inputs.quantizer()
+        self._input_scale, self._input_zero_point = inputs.scale, inputs.zero_point
+        self._weight_scales = weight_scales
+        self._weight = torch.ops.onednn.qlinear_prepack(weight, [EXPECTED_ROWS, weight.shape[1]])
+        self._weight_zero_points = torch.zeros(len(weight), dtype=torch.int64)
         self._bias = bias.float()
-        self._dtype = dtype if result is None else torch.uint8
-        self._result = (1.0, 0) if result is None else (result.step, result.zero)
-        self._after = FUSED[activation]
+        self._dtype = dtype if results is None else torch.uint8
+        self._result = (1.0, 0) if results is None else (results.scale, results.zero_point)
+        self._activation = ONEDNN_ACTIVATIONS[activation]
 
     def __call__(self, x: Tensor) -> Tensor:
         """See :class:`Product`; ``x`` is uint8."""
-        name, algorithm = self._after
+        name, algorithm = self._activation
         result: Tensor = torch.ops.onednn.qlinear_pointwise(
-            x, self._step, self._zero, self._weight, self._steps, self._zeros, self._bias, *self._result, self._dtype,
-            name, [], algorithm,
+            x, self._input_scale, self._input_zero_point, self._weight, self._weight_scales, self._weight_zero_points,
+            self._bias, *self._result, self._dtype, name, [], algorithm,
         )  # fmt: skip
         return result
 
@@ -232,25 +243,41 @@ class Int8Product:
 def int8_product(
     weight: Tensor,
     bias: Tensor,
-    scale: Scale,
+    inputs: ActivationRange,
     dtype: torch.dtype,
     activation: str,
-    result: Scale | None,
+    results: ActivationRange | None,
     operations: Operations,
 ) -> Product:
-    """Return a product in int8, whose weights (M, K) are quantized here; by what, see :func:`float_product`."""
-    numbers, steps = quantize_weight(weight.float() * scale.smooth)
-    ours = None
+    """Return a product in int8, by our kernel or else by oneDNN; the weight is quantized here.
+
+    Args:
+        weight: (M, K), in floats.
+        bias: (M,).
+        inputs: range of the inputs.
+        dtype: of the result.
+        activation: as the config names it; none if empty.
+        results: range of the results, if they are to be uint8 too.
+        operations: may have a kernel for the product.
+    """
+    integers, weight_scales = quantize_weight(weight.float() * inputs.smoothing)
+    kernel = None
     if activation in ("", "gelu") and operations.multiplies(torch.uint8, weight.shape[1]):
-        factor = steps * scale.step
-        shift = bias.float() - factor * scale.zero * numbers.float().sum(dim=1)
-        returned = (dtype, 1.0, 0) if result is None else (torch.uint8, result.step, result.zero)
-        packed = Packed(pack(numbers), len(numbers), torch.int8, factor, shift, activation == "gelu", *returned)
-        ours = PackedProduct(packed, scale.quantizer(), operations)
-    return _fastest(ours, lambda: Int8Product(numbers, steps, bias, scale, dtype, activation, result), torch.uint8)
+        factor = weight_scales * inputs.scale
+        shifted = bias.float() - factor * inputs.zero_point * integers.float().sum(dim=1)
+        result = (dtype, 1.0, 0) if results is None else (torch.uint8, results.scale, results.zero_point)
+        packed = PackedProduct(
+            pack_weight(integers), len(integers), torch.int8, factor, shifted, activation == "gelu", *result
+        )
+        kernel = KernelProduct(packed, inputs.quantizer(), operations)
+    return _fastest(
+        kernel,
+        lambda: OnednnInt8Product(integers, weight_scales, bias, inputs, dtype, activation, results),
+        torch.uint8,
+    )
 
 
 def quantize_weight(weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Return int8 numbers (M, K) from -127 to 127 and the step of each row (M,)."""
-    steps = weight.abs().amax(dim=1).clamp(min=1e-12) / 127
-    return (weight / steps[:, None]).round().to(torch.int8), steps
+    """Return the weight in int8, (M, K) from -127 to 127, and the scale of each output, (M,)."""
+    scales = weight.abs().amax(dim=1).clamp(min=1e-12) / 127
+    return (weight / scales[:, None]).round().to(torch.int8), scales

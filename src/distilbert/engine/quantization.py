@@ -1,4 +1,4 @@
-"""What int8 needs to know of a model, found on texts of its user; kept as a file beside the weights.
+"""Int8 of a model: calibration on texts of its user, and the file beside the weights that keeps the result.
 
 Legend: T tokens kept, K input features, M output features.
 """
@@ -21,48 +21,53 @@ from ..core.errors import InputError, WeightsError
 from ..core.files import replacing
 from ..core.runner_protocol import Batch
 from ..weights.folder import QUANTIZATION
-from .encoder import SITES
-from .model import PytorchModel
+from .encoder import PRODUCT_NAMES
+from .model_protocol import PytorchModel
 from .precision import DTYPES
-from .products import Scale, quantize_weight
+from .products import ActivationRange, quantize_weight
 
-KEPT_TOKENS = 512  # a site; the rest is only looked at for its largest values
-SMOOTHINGS = (0.0, 0.3, 0.5, 0.7)
-SHARES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)
+KEPT_TOKENS = 512  # inputs of a product to try ranges on; of all others only the extremes count
+SMOOTHING_POWERS = (0.0, 0.3, 0.5, 0.7)  # how much of a channel's size moves into the weights; 0: none
+CLIPPINGS = (1.0, 0.95, 0.9, 0.8, 0.7, 0.6, 0.5)  # parts of the full range to try
 
 
 @dataclass(frozen=True)
 class Quantization:
-    """Scales of the products that run in int8.
+    """Which products of a model run in int8, and how.
 
     Attributes:
-        scales: ``"LAYER.SITE"`` -> scale of its input; products that are missing run in ``beside``.
-        beside: ``"bf16"`` or ``"fp32"``, the precision of everything else.
+        ranges: ``"BLOCK.PRODUCT"``, such as ``"0.qkv"``, -> range of its inputs. Other products run in floats.
+        float_precision: ``"bf16"`` or ``"fp32"``, for everything that is not in int8.
         measured: what was measured when it was made, for the model card.
     """
 
-    scales: Mapping[str, Scale]
-    beside: str = "bf16"
+    ranges: Mapping[str, ActivationRange]
+    float_precision: str = "bf16"
     measured: Mapping[str, Any] = field(default_factory=dict)
 
-    def without(self, *sites: str) -> Quantization:
-        """Return the same with some products left in floats."""
-        kept = {name: scale for name, scale in self.scales.items() if name not in sites}
-        return Quantization(kept, self.beside, self.measured)
+    def without(self, *names: str) -> Quantization:
+        """Return the same with these products in floats."""
+        kept = {name: inputs for name, inputs in self.ranges.items() if name not in names}
+        return Quantization(kept, self.float_precision, self.measured)
 
     def save(self, folder: Path) -> None:
-        """Write the file into ``folder``."""
-        tensors = {f"{name}.smooth": scale.smooth.numpy() for name, scale in self.scales.items()}
+        """Write ``quantization.safetensors`` into ``folder``."""
+        tensors = {f"{name}.smooth": inputs.smoothing.numpy() for name, inputs in self.ranges.items()}
         tensors |= {
-            f"{name}.range": np.array([scale.low, scale.high], dtype=np.float32) for name, scale in self.scales.items()
+            f"{name}.range": np.array([inputs.low, inputs.high], dtype=np.float32)
+            for name, inputs in self.ranges.items()
         }
-        about = {"format": "distilbert", "beside": self.beside, "measured": json.dumps(dict(self.measured))}
+        metadata = {
+            "format": "distilbert",
+            "beside": self.float_precision,
+            "measured": json.dumps(dict(self.measured)),
+        }
         with replacing(folder / QUANTIZATION) as temporary:
-            save_file(tensors, temporary, about)
+            save_file(tensors, temporary, metadata)
 
     @classmethod
     def load(cls, folder: Path) -> Quantization | None:
-        """Read the file of ``folder``; None where there is none.
+        """Read the file of ``folder``; None if there is none.
 
         Raises:
             WeightsError: it is damaged.
@@ -72,60 +77,63 @@ class Quantization:
             return None
         try:
             with safe_open(path, framework="pt") as file:
-                about = file.metadata() or {}
+                metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
             names = [name.removesuffix(".range") for name in tensors if name.endswith(".range")]
-            scales = {name: Scale(tensors[f"{name}.smooth"], *tensors[f"{name}.range"].tolist()) for name in names}
-            if about["beside"] not in DTYPES:
-                raise ValueError(f"there is no precision {about['beside']!r}")
-            return cls(scales, about["beside"], json.loads(about["measured"]))
+            ranges = {
+                name: ActivationRange(tensors[f"{name}.smooth"], *tensors[f"{name}.range"].tolist()) for name in names
+            }
+            if metadata["beside"] not in DTYPES:
+                raise ValueError(f"there is no precision {metadata['beside']!r}")
+            return cls(ranges, metadata["beside"], json.loads(metadata["measured"]))
         except (SafetensorError, KeyError, ValueError, TypeError) as error:
             raise WeightsError(f"{path} is damaged ({error}); run `distilbert quantize` again.") from error
 
 
-class _Site:
-    """What goes into one product: the largest values of all tokens, and some tokens to try scales on."""
+class _InputStatistics:
+    """The inputs of one product: the extremes of all tokens, and a sample of tokens to try ranges on."""
 
     def __init__(self) -> None:
-        self.rows: list[Tensor] = []
-        self.low, self.high, self.seen = 0.0, 0.0, 0
+        self.low, self.high, self.tokens = 0.0, 0.0, 0
+        self._samples: list[Tensor] = []
 
     def hook(self, _: Any, inputs: tuple[Tensor, ...]) -> None:
-        """Look at the input of a linear map, as a hook of PyTorch's."""
-        self.look(inputs[0].flatten(0, -2))
-
-    def look(self, x: Tensor) -> None:
+        """Record the inputs of a linear map; a forward hook of PyTorch's."""
+        x = inputs[0].flatten(0, -2)
         self.low = min(self.low, float(x.min()))
         self.high = max(self.high, float(x.max()))
-        self.seen += len(x)
-        self.rows.append(x[torch.randperm(len(x), generator=torch.Generator().manual_seed(self.seen))[:64]].clone())
+        self.tokens += len(x)
+        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(self.tokens))
+        self._samples.append(x[order[:64]].clone())
 
     def sample(self) -> Tensor:
-        rows = torch.cat(self.rows)
+        """Return at most KEPT_TOKENS inputs, (T, K)."""
+        rows = torch.cat(self._samples)
         return rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:KEPT_TOKENS]]
 
 
-def calibrate(model: PytorchModel, batches: Iterable[Batch], beside: str = "bf16") -> Quantization:
-    """Find the scales of every product from what ``batches`` send through the model.
+def calibrate(model: PytorchModel, batches: Iterable[Batch], float_precision: str = "bf16") -> Quantization:
+    """Find the ranges of every product on texts that run through the model.
 
-    For each product the smoothing of channels and the range are those with the least error of the product itself.
+    For each product, several smoothings are tried and then several ranges; those with the least error of the product
+    itself are taken.
 
     Args:
         model: in fp32.
         batches: texts like those that the model is for; some hundreds are enough.
-        beside: precision of everything that is not a product in int8.
+        float_precision: precision of everything that is not a product in int8.
 
     Raises:
-        InputError: no tokens at all.
+        InputError: there is no token in the batches.
     """
-    modules: dict[str, list[Any]] = {}
-    for index, block in enumerate(model.base_model.transformer.layer):
-        attention, ffn = block.attention, block.ffn
+    linears: dict[str, list[Any]] = {}  # name of a product -> the linear maps that it computes
+    for index, layer in enumerate(model.base_model.transformer.layer):
+        attention, ffn = layer.attention, layer.ffn
         projections = [attention.q_lin, attention.k_lin, attention.v_lin]
         groups = (projections, [attention.out_lin], [ffn.lin1], [ffn.lin2])
-        modules |= {f"{index}.{site}": group for site, group in zip(SITES, groups, strict=True)}
-    sites = {name: _Site() for name in modules}
-    hooks = [group[0].register_forward_pre_hook(sites[name].hook) for name, group in modules.items()]
+        linears |= {f"{index}.{name}": group for name, group in zip(PRODUCT_NAMES, groups, strict=True)}
+    statistics = {name: _InputStatistics() for name in linears}
+    hooks = [group[0].register_forward_pre_hook(statistics[name].hook) for name, group in linears.items()]
     try:
         with torch.inference_mode():
             for batch in batches:
@@ -138,44 +146,51 @@ def calibrate(model: PytorchModel, batches: Iterable[Batch], beside: str = "bf16
     finally:
         for hook in hooks:
             hook.remove()
-    if not all(site.seen for site in sites.values()):
+    if not all(inputs.tokens for inputs in statistics.values()):
         raise InputError("There is no text to calibrate on.")
     with torch.inference_mode():
-        scales = {
-            name: _best_scale(sites[name], torch.cat([lin.weight for lin in lins]), smoothed=not name.endswith("lin2"))
-            for name, lins in modules.items()
+        ranges = {
+            name: _best_range(
+                statistics[name], torch.cat([linear.weight for linear in group]), smoothed=not name.endswith("lin2")
+            )
+            for name, group in linears.items()
         }
-    return Quantization(scales, beside)
+    return Quantization(ranges, float_precision)
 
 
-def _best_scale(site: _Site, weight: Tensor, smoothed: bool) -> Scale:
-    """Try smoothings, then ranges, on the kept tokens."""
-    x = site.sample().float()
+def _best_range(statistics: _InputStatistics, weight: Tensor, smoothed: bool) -> ActivationRange:
+    """Return the best of several smoothings, then of several clippings, on the sample of inputs.
+
+    The inputs of ``lin2`` are not smoothed: they are written in uint8 by the product before it.
+    """
+    x = statistics.sample().float()
     weight = weight.float()
-    exact = x @ weight.T
-    tried: list[tuple[float, Scale]] = []
-    for power in SMOOTHINGS if smoothed else SMOOTHINGS[:1]:
-        scale = _scale(x, weight, power, site)
-        tried.append((_error(x, weight, exact, scale), scale))
-    base = min(tried, key=lambda pair: pair[0])[1]
-    for share in SHARES[1:]:
-        scale = Scale(base.smooth, base.low * share, base.high * share)
-        tried.append((_error(x, weight, exact, scale), scale))
+    exact = x @ weight.T  # (T, M)
+    tried: list[tuple[float, ActivationRange]] = []
+    for power in SMOOTHING_POWERS if smoothed else SMOOTHING_POWERS[:1]:
+        inputs = _full_range(x, weight, power, statistics)
+        tried.append((_error(x, weight, exact, inputs), inputs))
+    full = min(tried, key=lambda pair: pair[0])[1]
+    for part in CLIPPINGS[1:]:
+        inputs = ActivationRange(full.smoothing, full.low * part, full.high * part)
+        tried.append((_error(x, weight, exact, inputs), inputs))
     return min(tried, key=lambda pair: pair[0])[1]
 
 
-def _scale(x: Tensor, weight: Tensor, power: float, site: _Site) -> Scale:
-    """Move a part of each channel's size into the weights; the range is that of all tokens seen."""
+def _full_range(x: Tensor, weight: Tensor, power: float, statistics: _InputStatistics) -> ActivationRange:
+    """Return the range of all inputs after smoothing: with power 0 that of all tokens, else that of the sample."""
     if power == 0.0:
-        return Scale(torch.ones(x.shape[1]), site.low, max(site.high, site.low + 1e-6))
-    sizes, weights = (part.abs().amax(dim=0).clamp(min=1e-5) for part in (x, weight))
-    smooth = sizes**power / weights ** (1 - power)
-    smooth = (smooth / smooth.log().mean().exp()).contiguous()
-    moved = x / smooth
-    return Scale(smooth, min(0.0, float(moved.min())), max(float(moved.max()), 1e-6))
+        low, high = statistics.low, max(statistics.high, statistics.low + 1e-6)
+        return ActivationRange(torch.ones(x.shape[1]), low, high)
+    input_sizes, weight_sizes = (tensor.abs().amax(dim=0).clamp(min=1e-5) for tensor in (x, weight))  # (K,)
+    smoothing = input_sizes**power / weight_sizes ** (1 - power)
+    smoothing = (smoothing / smoothing.log().mean().exp()).contiguous()
+    smoothed = x / smoothing
+    return ActivationRange(smoothing, min(0.0, float(smoothed.min())), max(float(smoothed.max()), 1e-6))
 
 
-def _error(x: Tensor, weight: Tensor, exact: Tensor, scale: Scale) -> float:
-    numbers, steps = quantize_weight(weight * scale.smooth)
-    inputs = (scale.quantizer()(x).float() - scale.zero) * scale.step
-    return float((inputs @ (numbers.float() * steps[:, None]).T - exact).square().mean())
+def _error(x: Tensor, weight: Tensor, exact: Tensor, inputs: ActivationRange) -> float:
+    """Return the mean squared error of the product in int8."""
+    integers, weight_scales = quantize_weight(weight * inputs.smoothing)
+    rounded = (inputs.quantizer()(x).float() - inputs.zero_point) * inputs.scale
+    return float((rounded @ (integers.float() * weight_scales[:, None]).T - exact).square().mean())

@@ -96,8 +96,8 @@ class Choice:
         return bool(model.device.type == "cpu" and str(model.dtype) == "torch.float32" and self.precision != "fp16")
 
     def _engine(self, model: Any, folder: Path | None) -> Runner:
+        from ..engine.engine_runner import EngineRunner
         from ..engine.quantization import Quantization
-        from ..engine.runner import EngineRunner
 
         quantization = Quantization.load(folder) if folder is not None else None
         return EngineRunner(model, self.precision or "auto", self.threads, quantization)

@@ -11,16 +11,17 @@ from distilbert.core.installed import find_installed
 from distilbert.engine.precision import has_int8
 from distilbert.tasks.loading import pipeline
 from distilbert.training.evaluation.quantize import quantize
+from tests.int8 import allow_int8
 from tests.real.data import FOLDER
 
 from .made import HEADS, TAGS, write_data, write_model
 
 TEXT = "text-classification"
-pytestmark = pytest.mark.skipif(not has_int8(), reason="this CPU has no int8")
 
 
 @pytest.mark.parametrize("task", [task for task in HEADS if task != TEXT])
-def test_every_task(task: str, tmp_path: Path) -> None:
+def test_every_task(task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    allow_int8(monkeypatch)
     names: dict[str, Any] = {"id2label": dict(enumerate(TAGS))} if task == "token-classification" else {}
     model = write_model(tmp_path / "model", task, **names)
     data = write_data(tmp_path, task, count=64)
@@ -37,6 +38,7 @@ def test_every_task(task: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not has_int8(), reason="this CPU has no instructions for int8")
 def test_a_real_model_loses_half_a_point_at_most(tmp_path: Path) -> None:
     data = FOLDER / "sst2"
     if not data.is_dir():

@@ -10,7 +10,7 @@ import pytest
 
 from distilbert.data.labelled import read_examples
 from distilbert.data.labels import labels_of_config
-from distilbert.engine.runner import EngineRunner
+from distilbert.engine.engine_runner import EngineRunner
 from distilbert.tasks.loading import pipeline
 from distilbert.training.evaluation.metrics import figures
 from distilbert.training.evaluation.predictions import predict

@@ -8,13 +8,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ...core.errors import DataError, InputError
+from ...core.errors import DataError, GateError, InputError
 from ...core.hub import resolve
 from ...data.examples import FINETUNE_TASKS, Example, TextExample
 from ...data.labelled import read_examples
 from ...data.labels import check_labels, labels_of_config
-from ...engine.gate import GateError, Outcome, Trial, check_drop, check_machine, find_quantization
-from ...engine.ranking import Progress
+from ...engine.quantization_search import (
+    ScoredSetting,
+    SearchResult,
+    check_int8,
+    check_max_drop,
+    find_quantization,
+)
+from ...engine.sensitivity import ProgressCallback
 from ...tasks import Task
 from ...tasks.loading import pipeline
 from ...tasks.registry import task_spec
@@ -43,7 +49,7 @@ class Quantized:
     folder: Path
     files: list[str]
     measured: dict[str, Any]
-    trail: tuple[Trial, ...]
+    trail: tuple[ScoredSetting, ...]
 
 
 def quantize(
@@ -58,7 +64,7 @@ def quantize(
     delimiter: str = "",
     threads: int | None = None,
     overwrite: bool = False,
-    on_progress: Progress | None = None,
+    on_progress: ProgressCallback | None = None,
 ) -> Quantized:
     """Write a model that runs in int8 and loses at most ``max_drop`` points of its main metric.
 
@@ -86,8 +92,8 @@ def quantize(
         DataError: a file cannot be used, or there are too few examples in it.
         GateError: no setting loses as little as is allowed.
     """
-    check_drop(max_drop)
-    check_machine()
+    check_max_drop(max_drop)
+    check_int8()
     folder, target = resolve(model), Path(output)
     check_target(target, folder, overwrite)
     if (folder / QUANTIZATION).exists():
@@ -101,10 +107,10 @@ def quantize(
     batches = record(loaded, texts, lambda done, total: say("reading the calibration texts", done, total))
     scorer = Scorer(loaded, examples, labels, lambda done, total: say(f"scoring {_setting(scorer)}", done, total))
     try:
-        outcome = find_quantization(loaded.model, batches, scorer, max_drop, say)
+        result = find_quantization(loaded.model, batches, scorer, max_drop, say)
     except GateError as error:
-        raise GateError(f"{error} Nothing was written to {output}.", error.full, error.trail) from None
-    measured = _measured(outcome, scorer, max_drop) | {
+        raise GateError(f"{error} Nothing was written to {output}.", error.fp32_score, error.settings) from None
+    measured = _measured(result, scorer, max_drop) | {
         "task": loaded.task,
         "data": {"name": Path(metric_data).name, "examples": len(examples)},
         "calibration": {
@@ -114,8 +120,8 @@ def quantize(
         },
         "cpu": machine()["cpu"],
     }
-    files = write_quantized(folder, target, replace(outcome.quantization, measured=measured))
-    return Quantized(target, files, measured, outcome.trail)
+    files = write_quantized(folder, target, replace(result.quantization, measured=measured))
+    return Quantized(target, files, measured, result.settings)
 
 
 def _load(model: str | os.PathLike[str], name: str | None, threads: int | None) -> Task[Any]:
@@ -159,18 +165,18 @@ def _setting(scorer: Scorer) -> str:
     return f"int8, setting {len(scorer.predictions)}" if scorer.predictions else "fp32"
 
 
-def _measured(outcome: Outcome, scorer: Scorer, max_drop: float) -> dict[str, Any]:
-    chosen = outcome.chosen
-    changed = scorer.changed(0, 1 + outcome.trail.index(chosen))
+def _measured(result: SearchResult, scorer: Scorer, max_drop: float) -> dict[str, Any]:
+    chosen = result.best
+    changed = scorer.changed(0, 1 + result.settings.index(chosen))
     return {
         "metric": scorer.metric,
-        "fp32": outcome.full,
+        "fp32": result.fp32_score,
         "int8": chosen.score,
         "drop": chosen.drop,
         "max_drop": max_drop,
-        "products": chosen.int8 + len(chosen.floats),
-        "int8_products": chosen.int8,
-        "floats": list(chosen.floats),
-        "beside": outcome.quantization.beside,
+        "products": chosen.int8_products + len(chosen.float_products),
+        "int8_products": chosen.int8_products,
+        "floats": list(chosen.float_products),
+        "beside": result.quantization.float_precision,
         "changed": None if changed is None else {"answers": changed[0], "of": changed[1]},
     }

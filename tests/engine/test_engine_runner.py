@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from distilbert import DistilBertConfig, InputError
 from distilbert.core.runner_protocol import Batch
 from distilbert.core.schema import HEADS
-from distilbert.engine import precision as precisions
-from distilbert.engine import runner as module
+from distilbert.engine import engine_runner
+from distilbert.engine import precision as cpu
+from distilbert.engine.engine_runner import EngineRunner
 from distilbert.engine.operations import PlainOperations
-from distilbert.engine.precision import available, pick_precision, pick_threads
+from distilbert.engine.precision import available_precisions, pick_precision, pick_threads
 from distilbert.engine.quantization import Quantization, calibrate
-from distilbert.engine.runner import EngineRunner
 from distilbert.models.pytorch import DistilBertForSequenceClassification
 from distilbert.models.pytorch.runner import PytorchRunner
 from tests.tiny import HEAD_NAMES, tiny_model
@@ -35,7 +35,7 @@ def ids_of(lengths: list[int], seed: int = 0) -> list[list[int]]:
 
 
 def skip_without(precision: str) -> None:
-    if not available()[precision]:
+    if not available_precisions()[precision]:
         pytest.skip(f"this CPU has no instructions for {precision}")
 
 
@@ -139,7 +139,7 @@ def test_pruned_heads() -> None:
 def test_without_compiled_kernels_and_without_onednn(
     models: dict[str, Any], head: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "operations", PlainOperations)
+    monkeypatch.setattr(engine_runner, "load_operations", PlainOperations)
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
     batch = Batch.of(ids_of([9, 4, 1]))
     assert distance(EngineRunner(models[head], "fp32")(batch), PytorchRunner(models[head])(batch)) < 1e-5
@@ -169,10 +169,10 @@ def test_bad_input(engines: Any) -> None:
 
 def test_auto_takes_fp32_where_bf16_disagrees(monkeypatch: pytest.MonkeyPatch) -> None:
     skip_without("bf16")
-    monkeypatch.setattr(precisions, "bf16_is_faster", lambda: True)
+    monkeypatch.setattr(cpu, "bf16_is_faster", lambda: True)
     model = tiny_model("ForSequenceClassification")
     assert EngineRunner(model).precision == "bf16"
-    monkeypatch.setattr(module, "TOLERANCE", 1e-7)
+    monkeypatch.setattr(engine_runner, "BF16_TOLERANCE", 1e-7)
     assert EngineRunner(model).precision == "fp32"
     assert EngineRunner(model, "bf16").precision == "bf16"  # asked for is asked for
 
@@ -185,15 +185,15 @@ def test_what_auto_is(monkeypatch: pytest.MonkeyPatch) -> None:
         (True, False, True, "bf16"),
         (False, False, True, "fp32"),
     ):
-        monkeypatch.setattr(precisions, "bf16_is_faster", lambda faster=faster: faster)
-        monkeypatch.setattr(precisions, "has_int8", lambda vnni=vnni: vnni)
+        monkeypatch.setattr(cpu, "bf16_is_faster", lambda faster=faster: faster)
+        monkeypatch.setattr(cpu, "has_int8", lambda vnni=vnni: vnni)
         assert pick_precision("auto", quantized) == wanted
 
 
 def test_a_cpu_without_the_instructions_falls_back_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(precisions, "has_bf16", lambda: False)
-    monkeypatch.setattr(precisions, "has_int8", lambda: False)
-    monkeypatch.setattr(precisions, "bf16_is_faster", lambda: False)
+    monkeypatch.setattr(cpu, "has_bf16", lambda: False)
+    monkeypatch.setattr(cpu, "has_int8", lambda: False)
+    monkeypatch.setattr(cpu, "bf16_is_faster", lambda: False)
     model = tiny_model("ForSequenceClassification")
     with pytest.warns(UserWarning, match="no instructions for bf16; the model runs in fp32"):
         assert EngineRunner(model, "bf16").precision == "fp32"
@@ -212,7 +212,7 @@ def test_precisions_that_cannot_be() -> None:
 
 def test_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     before = torch.get_num_threads()
-    monkeypatch.setattr(precisions.os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr(cpu.os, "sched_getaffinity", lambda _: {0, 1})
     try:
         assert pick_threads(1) == torch.get_num_threads() == 1
         with pytest.warns(UserWarning, match="99 threads on 2 cores"):
@@ -228,7 +228,7 @@ def test_threads(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_model_itself_is_left_as_it_was(models: dict[str, Any]) -> None:
     model = tiny_model("ForMaskedLM")
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    EngineRunner(model, "bf16" if available()["bf16"] else "fp32")(Batch.of(ids_of([3])))
+    EngineRunner(model, "bf16" if available_precisions()["bf16"] else "fp32")(Batch.of(ids_of([3])))
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, before[name]), name
     assert model.base_model is not None
@@ -238,13 +238,13 @@ def test_quantization_is_kept_in_a_file(tmp_path: Any) -> None:
     skip_without("int8")
     model, batch = tiny_model("ForSequenceClassification"), Batch.of(ids_of([9, 20, 3] * 10))
     made = calibrate(model, [batch], "fp32")
-    assert set(made.scales) == {f"{layer}.{site}" for layer in (0, 1) for site in ("qkv", "out", "lin1", "lin2")}
+    assert set(made.ranges) == {f"{layer}.{site}" for layer in (0, 1) for site in ("qkv", "out", "lin1", "lin2")}
     assert Quantization.load(tmp_path) is None
     less = made.without("0.lin2", "1.qkv")
     less.save(tmp_path)
     read = Quantization.load(tmp_path)
     assert read is not None
-    assert set(read.scales) == set(made.scales) - {"0.lin2", "1.qkv"}
+    assert set(read.ranges) == set(made.ranges) - {"0.lin2", "1.qkv"}
     one, other = (EngineRunner(model, "int8", quantization=each)(batch)["logits"] for each in (less, read))
     np.testing.assert_array_equal(one, other)
     assert distance({"a": one}, {"a": PytorchRunner(model)(batch)["logits"]}) < CLOSE["int8"]
