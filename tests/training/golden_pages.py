@@ -26,14 +26,13 @@ from distilbert.training.evaluation.bootstrap import intervals
 from distilbert.training.evaluation.compare import Side, compare
 from distilbert.training.evaluation.details import details
 from distilbert.training.evaluation.metrics import figures, main_metric
-from distilbert.training.evaluation.quantized import section
 from distilbert.training.evaluation.result import Evaluation, ModelResult
 from distilbert.training.evaluation.rows import rows, worst
 from distilbert.training.evaluation.speed import Speed
 from distilbert.training.evaluation.weighted import weighted
-from distilbert.training.reports.card import write_card
-from distilbert.training.reports.evaluation import page
-from distilbert.training.reports.report import write_report
+from distilbert.training.reports.evaluation_report import evaluation_page
+from distilbert.training.reports.model_card import quantization_section, write_card
+from distilbert.training.reports.training_report import write_report
 from tests.training.evaluation.made import KINDS, Case, case
 from tests.training.runs import SUMMARY, evaluation_record, make_run, pretraining, records, train_record
 
@@ -201,10 +200,10 @@ PAGES: dict[str, Callable[[], str]] = {
         finetuned(task="question-answering", main_metric="f1", models={"model": FACTS[0] | {"f1": 87.1}}), "a/b"
     ),
     "card_choices.md": lambda: card(finetuned(task="multiple-choice"), "a/b"),
-    "card_quantization.md": lambda: section(QUANTIZED),
-    "card_quantization_plain.md": lambda: section(QUANTIZED | {"floats": [], "changed": None}),
+    "card_quantization.md": lambda: quantization_section(QUANTIZED),
+    "card_quantization_plain.md": lambda: quantization_section(QUANTIZED | {"floats": [], "changed": None}),
     **{
-        f"evaluation_{name}.html": lambda kind=kind, models=models: page(evaluation(kind, models).to_dict())
+        f"evaluation_{name}.html": lambda kind=kind, models=models: evaluation_page(evaluation(kind, models).to_dict())
         for name, (kind, models) in EVALUATIONS.items()
     },
     **{

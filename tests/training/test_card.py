@@ -8,7 +8,8 @@ import pytest
 import yaml
 
 from distilbert.core.errors import DataError, InputError
-from distilbert.training.reports.card import write_card
+from distilbert.training.reports.model_card import write_card
+from tests.training.golden_pages import FINETUNED
 from tests.training.runs import SUMMARY, make_run, pretraining
 
 DISTILLED = """
@@ -40,7 +41,61 @@ def test_the_front_matter_is_what_the_hub_reads(tmp_path: Path) -> None:
         "license": "mit",
         "base_model": "owner/teacher",
         "tags": ["distilbert", "masked-lm", "knowledge-distillation"],
+        "metrics": ["perplexity"],
+        "model-index": [
+            {
+                "name": "MiniLM of 6 layers to 3",
+                "results": [
+                    {
+                        "task": {"type": "fill-mask"},
+                        "dataset": {"name": "held-out text", "type": "held-out-text"},
+                        "metrics": [{"type": "perplexity", "value": 12.34, "name": "Held-out perplexity"}],
+                    }
+                ],
+            }
+        ],
     }
+
+
+def test_names_languages_and_data_sets_of_the_hub_but_no_files(tmp_path: Path) -> None:
+    local = tmp_path / "corpus"
+    local.mkdir()
+    data = {"sources": ["stanfordnlp/sst2", "wikitext:wikitext-103-raw-v1", "text/a.txt", str(local)]}
+    folder = make_run(tmp_path / "run", summary=SUMMARY | {"data": data})
+    text = write_card(folder, base="", language=["en", "de"]).read_text(encoding="utf-8")
+    front = yaml.safe_load(text.split("---")[1])
+    assert front["datasets"] == ["stanfordnlp/sst2", "wikitext"]
+    assert front["language"] == ["en", "de"]
+
+
+def test_the_results_of_a_task_are_those_of_the_student_on_the_evaluation_data(tmp_path: Path) -> None:
+    front, _ = written(make_run(tmp_path, summary=FINETUNED))
+    (result,) = front["model-index"][0]["results"]
+    assert result["task"] == {"type": "text-classification"}
+    assert result["dataset"] == {"name": "dev.tsv", "type": "dev.tsv"}
+    assert {"type": "accuracy", "value": 0.9012, "name": "Accuracy"} in result["metrics"]
+    assert front["metrics"] == ["accuracy", "f1"]
+
+
+def test_labels_are_code_as_they_are(tmp_path: Path) -> None:
+    _, text = written(make_run(tmp_path, summary=FINETUNED))
+    assert "It knows 4 labels: `card_arrival`, `card|swallowed`, `` `odd` ``, `a<b`." in text
+
+
+def test_the_command_makes_the_model_from_nothing(tmp_path: Path) -> None:
+    command = "distilbert distill --resume --data 'my --resume text' --output student"
+    _, text = written(make_run(tmp_path, summary=SUMMARY | {"command": command}))
+    assert "```sh\ndistilbert distill --data 'my --resume text' --output student\n```" in text
+
+
+def test_a_run_that_was_not_evaluated_tells_how_it_was_trained(tmp_path: Path) -> None:
+    summary = FINETUNED | {"models": {"model": {}}}
+    front, text = written(make_run(tmp_path, summary=summary))
+    assert "The model was trained for 480 steps on 15,432 labelled examples in 5 min 22 s and not evaluated." in text
+    assert "model-index" not in front
+    assert "Held-out figures" not in text
+    _, text = written(make_run(tmp_path, summary=FINETUNED | {"models": {"model": {"layers": 3, "dim": 384}}}))
+    assert "The model has 3 layers of width 384." in text
 
 
 def test_the_hub_library_accepts_it(tmp_path: Path) -> None:
@@ -75,9 +130,10 @@ def test_shows_how_to_use_it_in_code_that_compiles(tmp_path: Path) -> None:
 
 def test_claims_nothing_that_is_not_there(tmp_path: Path) -> None:
     front, text = written(make_run(tmp_path, summary={"models": {}}, config=""), base="", license=None)
-    assert not {"license", "base_model", "language", "datasets"} & set(front)
-    assert "Nothing was measured." in text
-    for word in ("Training took", "Text:", "Objective", "Command", "eacher", "None", "–", "seed"):
+    assert set(front) == {"library_name", "pipeline_tag", "tags"}
+    assert "The run recorded no figures of its model." in text
+    assert "The model was not evaluated" in text
+    for word in ("Training took", "Text:", "Objective", "Command", "eacher", "None", "–", "seed", "Held-out"):
         assert word not in text
 
 
@@ -120,7 +176,7 @@ def test_replaces_its_own_until_the_mark_is_taken_out(tmp_path: Path) -> None:
     card = write_card(folder, base="a/b", license=None)
     write_card(folder, base="a/c", license=None)
     text = card.read_text(encoding="utf-8")
-    assert 'base_model: "a/c"' in text
+    assert "base_model: a/c" in text
     taken = re.sub(r"# Written by distilbert.*\n", "", text)
     card.write_text(taken, encoding="utf-8")
     write_card(folder, base="a/d", license=None)

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from distilbert.core.errors import DataError
 from distilbert.training.reports.charts import MOST_POINTS, thin
-from distilbert.training.reports.figures import change, count, duration, number, percent, ratio, result, size
-from distilbert.training.reports.report import write_report
+from distilbert.training.reports.models_summary import measured_sentence
+from distilbert.training.reports.number_format import change, count, duration, number, percent, ratio, size
+from distilbert.training.reports.training_curves import interval_means
+from distilbert.training.reports.training_report import write_report
 from tests.training.runs import CONFIG, SUMMARY, evaluation_record, make_run, pretraining, records, train_record
 
 VOID = {"meta", "link", "br", "img", "input", "hr"}
@@ -213,7 +215,25 @@ def test_values_that_are_none_or_not_finite_are_not_drawn(tmp_path: Path) -> Non
 
 def test_an_unmeasured_summary_says_so(tmp_path: Path) -> None:
     page = report(make_run(tmp_path, summary={"models": {"teacher": {}, "student": {"kl": float("nan")}}}, metrics=[]))
-    assert "Nothing was measured." in page.text
+    assert "The run recorded no figures of its model." in page.text
+
+
+def test_the_rest_of_the_last_interval_draws_no_spike() -> None:
+    points = [(10, 2.0), (20, 1.0), (30, 1.5), (32, 9.0)]
+    assert interval_means(points) == [(10, 2.0), (20, 1.0), (32, (10 * 1.5 + 2 * 9.0) / 12)]
+    for same in (points[:3], points[:1], [], [*points[:3], (40, 9.0)], [*points[:3], (32, float("nan"))]):
+        assert interval_means(same) == same
+    assert interval_means([(10, 2.0), (20, None), (23, 1.0)]) == [(10, 2.0), (20, None), (23, 1.0)]
+
+
+def test_the_spike_of_a_last_step_is_not_in_the_chart(tmp_path: Path) -> None:
+    metrics = [train_record(step) for step in range(10, 101, 10)]
+    metrics.append(train_record(101) | {"loss": 1000.0})
+    page = report(make_run(tmp_path, metrics=metrics))
+    loss = next(label for label in page.labels if label.startswith("Line chart, training loss by step"))
+    last = (10 * metrics[-2]["loss"] + 1000.0) / 11
+    assert f"to {number(last)} at step 101" in loss
+    assert "1,000" not in loss
 
 
 def test_thousands_of_records_stay_a_small_page(tmp_path: Path) -> None:
@@ -246,8 +266,8 @@ def test_thinning_keeps_the_sum_and_the_extremes(values: list[float], most: int)
     if values:
         assert points.low.min() == min(values)
         assert points.high.max() == max(values)
-        lengths = np.full(len(points.steps), points.each)
-        lengths[-1] = len(values) - points.each * (len(points.steps) - 1)
+        lengths = np.full(len(points.steps), points.records)
+        lengths[-1] = len(values) - points.records * (len(points.steps) - 1)
         np.testing.assert_allclose((points.mean * lengths).sum(), sum(values), rtol=1e-9, atol=1e-3)
         assert (points.low <= points.mean + 1e-6).all()
         assert (np.diff(points.steps) > 0).all()
@@ -255,7 +275,7 @@ def test_thinning_keeps_the_sum_and_the_extremes(values: list[float], most: int)
 
 def test_few_points_are_left_as_they_are() -> None:
     points = thin(range(MOST_POINTS), [float(step) for step in range(MOST_POINTS)])
-    assert points.each == 1
+    assert points.records == 1
     assert points.mean.tolist() == list(range(MOST_POINTS))
 
 
@@ -281,7 +301,7 @@ def test_numbers_are_written_as_expected(written: str, expected: str) -> None:
 @pytest.mark.parametrize(
     ("models", "expected"),
     [
-        ({}, "Nothing was measured."),
+        ({}, ""),
         ({"teacher": {}, "student": {"perplexity": 9.5}}, "The student reaches a held-out perplexity of 9.50."),
         (
             {"teacher": {}, "student": {"agreement": 0.5}},
@@ -295,4 +315,4 @@ def test_numbers_are_written_as_expected(written: str, expected: str) -> None:
     ],
 )
 def test_the_sentence_says_only_what_was_measured(models: dict[str, Any], expected: str) -> None:
-    assert result(models) == expected
+    assert measured_sentence(models) == expected

@@ -9,24 +9,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..training.reports.evaluation_text import between, sentence, signed
-from ..training.reports.figures import ABSENT, count, metric_name, number, pace, ratio, size, whole
+from ..training.reports.evaluation_summary import comparison_sentences, evaluation_headline, evaluation_table
+from ..training.reports.number_format import number
 from .text_output import clean, plain_console
 
 Values = Mapping[str, Any]
 ERRORS = 5  # how many of the worst are printed
-# Label, where the model's figures have the value, its key, how it is written, and its key among the ratios.
-FACTS = (
-    ("Calibration error", "calibration", "error", number, ""),
-    ("Parameters", "facts", "parameters", count, "parameters"),
-    ("Size of the weights", "facts", "bytes", size, "bytes"),
-    ("Layers", "facts", "layers", whole, ""),
-    ("Latency p50 (ms)", "speed", "p50_ms", number, "latency"),
-    ("Latency p90 (ms)", "speed", "p90_ms", number, ""),
-    ("Latency p99 (ms)", "speed", "p99_ms", number, ""),
-    ("Examples/s", "speed", "examples_per_second", number, "speed"),
-    ("Tokens/s", "speed", "tokens_per_second", pace, ""),
-)
 
 
 def print_evaluation(values: Values, console: Console | None = None) -> None:
@@ -34,48 +22,27 @@ def print_evaluation(values: Values, console: Console | None = None) -> None:
     console = console or plain_console()
     examples = values["data"]["examples"]
     console.print(Text(f"{values['task']}, {examples:,} {'example' if examples == 1 else 'examples'}", style="dim"))
-    console.print(Text(clean(sentence(values), 1000)))
+    console.print(Text(clean(evaluation_headline(values), 1000)))
     console.print(_table(values))
-    if comparison := values["comparison"]:
-        for line in _comparison(comparison, [model["name"] for model in values["models"]]):
-            console.print(Text(clean(line)))
+    for line in comparison_sentences(values):
+        console.print(Text(clean(line)))
     for line in _worst(values):
         console.print(Text(line))
 
 
 def _table(values: Values) -> Table:
-    models, comparison = values["models"], values["comparison"]
+    compared = bool(values["comparison"])
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
-    for model in models:
+    for model in values["models"]:
         table.add_column(Text(clean(model["name"])), justify="right")
-    if comparison:
+    if compared:
         table.add_column("difference", justify="right")
-    for key in models[0]["metrics"]:
-        fields = [number(model["metrics"].get(key)) for model in models]
-        if not comparison:
-            fields[0] += between(models[0], key)
-        else:
-            difference = comparison["differences"].get(key)
-            interval = difference and f" ({signed(difference['low'])} to {signed(difference['high'])})"
-            fields.append(f"{signed(difference['value'])}{interval}" if difference else ABSENT)
-        table.add_row(metric_name(key, values["task"]), *fields)
-    for label, where, key, written, compared in FACTS:
-        facts = [(model["details"] if where == "calibration" else model).get(where) or {} for model in models]
-        if any(key in of_model for of_model in facts):
-            times = [ratio(comparison["ratios"].get(compared), 1) if compared else ""] if comparison else []
-            table.add_row(label, *(written(of_model.get(key)) for of_model in facts), *times)
+    for row in evaluation_table(values):
+        cells = [value.text if compared else value.text + value.interval for value in row.values]
+        difference = [row.difference.text + row.difference.interval] if row.difference else []
+        table.add_row(row.label, *cells, *difference)
     return table
-
-
-def _comparison(comparison: Values, names: list[str]) -> Iterator[str]:
-    if comparison["agreement"] is not None:
-        yield f"Both answer alike in {100 * comparison['agreement']:.1f} % of the cases."
-    if right := comparison["right"]:
-        yield (
-            f"Only {names[0]} is right {right['only_first']:,} times, only {names[1]} {right['only_second']:,} times "
-            f"(McNemar's exact test: p = {number(comparison['p_value'])})."
-        )
 
 
 def _worst(values: Values) -> Iterator[str]:

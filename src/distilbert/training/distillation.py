@@ -23,8 +23,8 @@ from .distill_models import build_pretrained, build_student, load_teacher, make_
 from .distill_objective import Objective, Plan
 from .loop import Job, Progress, on_device, train
 from .processes import agree_on_precision, make_accelerator
-from .reports.card import is_ours, write_card
-from .reports.report import write_report
+from .reports.model_card import is_ours, write_card
+from .reports.training_report import write_report
 from .run_folder import ModelFiles, begin, open_run
 from .run_summary import write_summary
 

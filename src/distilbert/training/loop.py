@@ -39,8 +39,8 @@ from .processes import (
     optimizer_tensors,
     spread,
 )
-from .reports.board import Board
-from .reports.metrics import Metrics
+from .reports.metrics_log import MetricsLog
+from .reports.tensorboard_writer import TensorBoardWriter
 
 Record = dict[str, Any]
 
@@ -145,9 +145,10 @@ def train(job: Job, accelerator: Accelerator, resume: checkpoints.Checkpoint | N
     if saved:
         load_optimizer(module, optimizer, saved)
     main, folder = accelerator.is_main_process, Path(job.config.output)
-    board = Board(folder / "tensorboard" if job.config.tensorboard and main else None, progress.step)
+    board = TensorBoardWriter(folder / "tensorboard" if job.config.tensorboard and main else None, progress.step)
     reused = reusing_memory(accelerator.device.type == "cpu")
-    with reused, Metrics(folder if main else None, progress.step, [board.log, job.on_record], board.close) as metrics:
+    log = MetricsLog(folder if main else None, progress.step, [board.log, job.on_record], board.close)
+    with reused, log as metrics:
         _Run(job, accelerator, progress, module, optimizer, metrics).train()
     return progress
 
@@ -161,7 +162,7 @@ class _Run:
     progress: Progress
     module: nn.Module
     optimizer: Optimizer
-    metrics: Metrics
+    metrics: MetricsLog
 
     def __post_init__(self) -> None:
         device = self.accelerator.device

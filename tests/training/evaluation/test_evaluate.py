@@ -13,7 +13,7 @@ from distilbert.core.errors import ConfigError, DataError, InputError
 from distilbert.training.evaluation.config import EvaluateConfig
 from distilbert.training.evaluation.evaluate import evaluate
 from distilbert.training.evaluation.result import FILES, Evaluation
-from distilbert.training.reports.evaluation import page
+from distilbert.training.reports.evaluation_report import evaluation_page
 from tests.training.test_report import Page
 
 from .made import HEADS, TAGS, write_data, write_model
@@ -98,14 +98,14 @@ def test_text_and_names_are_escaped_in_the_report(tmp_path: Path) -> None:
     data = tmp_path / "data.jsonl"
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     result = evaluate(EvaluateConfig(model=model, data=[str(data)], device="cpu", samples=10, speed=False))
-    html = page(result.to_dict())
+    html = evaluation_page(result.to_dict())
     shown = Page(html)
     assert "script" not in shown.tags
     assert shown.tags.count("b") == 2 * len(result.worst) > 0
     assert "<script" not in html
     assert shown.text.count(BAD) >= 2 * len(result.worst)
     assert len(shown.ids) == len(set(shown.ids))
-    assert page(result.to_dict()) == html
+    assert evaluation_page(result.to_dict()) == html
 
 
 def test_many_labels_are_a_table_of_confusions_and_not_a_matrix(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_many_labels_are_a_table_of_confusions_and_not_a_matrix(tmp_path: Path) 
     lines = [f"{'abcdefghijklmn'[n % 14]} {'zyxwv'[n % 5]},name{n % 14}\n" for n in range(42)]
     data.write_text("text,label\n" + "".join(lines))
     result = evaluate(EvaluateConfig(model=model, data=[str(data)], device="cpu", samples=10, speed=False))
-    shown = Page(page(result.to_dict()))
+    shown = Page(evaluation_page(result.to_dict()))
     assert not [label for label in shown.labels if label.startswith("Confusion")]
     assert ["Right", "Predicted", "Times"] in shown.cells
     matrix = result.models[0].details["confusion"]

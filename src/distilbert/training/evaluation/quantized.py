@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from ...core.errors import InputError
 from ...core.files import replacing_folder, write_text
 from ...engine.quantization import Quantization
 from ...models.packaging.contents import CARD, collect
-from ...weights.folder import QUANTIZATION
-from ..reports.card import prose
-from ..reports.figures import metric_name
-
-HEADING = "## Quantization"
+from ..reports.model_card import quantization_section
+from ..reports.rendering import escape_markdown
 
 
 def check_target(target: Path, source: Path, overwrite: bool) -> None:
@@ -50,34 +45,12 @@ def write_quantized(source: Path, target: Path, quantization: Quantization) -> l
     with replacing_folder(target) as new:
         contents = collect(source, new, "keep")
         quantization.save(new)
-        card = contents.card if contents.card is not None else f"# {prose(source.resolve().name)}\n"
-        write_text(new / CARD, f"{card.rstrip()}\n\n{section(quantization.measured)}")
+        card = contents.card if contents.card is not None else f"# {escape_markdown(source.resolve().name)}\n"
+        write_text(new / CARD, f"{card.rstrip()}\n\n{quantization_section(quantization.measured)}")
         names = sorted(path.name for path in new.iterdir())
         if target.exists():
             _check_replaceable(target, names)
     return names
-
-
-def section(measured: Mapping[str, Any]) -> str:
-    """Return what a model card says of the quantization, as Markdown."""
-    metric = metric_name(measured["metric"], measured["task"])
-    floats, beside = measured["floats"], measured["beside"]
-    kept = f"These lost too much and stay in {beside}: {', '.join(f'`{name}`' for name in floats)}." if floats else ""
-    changed = measured["changed"]
-    answers = f", and {changed['answers']:,} of {changed['of']:,} answers change" if changed else ""
-    data, calibration = measured["data"], measured["calibration"]
-    lines = [
-        HEADING,
-        f"{measured['int8_products']} of the {measured['products']} matrix products of the layers run in int8, "
-        f"everything else in {beside}. {kept}".strip(),
-        f"| {prose(metric)} | points |\n|---|---:|\n| fp32 | {measured['fp32']:.2f} |\n"
-        f"| int8 | {measured['int8']:.2f} |\n| drop | {measured['drop']:.2f} (allowed: {measured['max_drop']:g}) |",
-        f"Measured on {data['examples']:,} examples of `{prose(data['name'])}`{answers}; calibrated on "
-        f"{calibration['texts']:,} texts of `{prose(calibration['name'])}`. CPU: {prose(measured['cpu'])}.",
-        f"`{QUANTIZATION}` holds the scales of activations; the weights are those of the model it was made of, and "
-        "other libraries load them as they did.",
-    ]
-    return "\n\n".join(lines) + "\n"
 
 
 def _check_replaceable(target: Path, names: list[str]) -> None:

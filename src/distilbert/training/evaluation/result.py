@@ -83,10 +83,10 @@ class Evaluation:
             InputError: a file stands where the folder should.
             MissingExtraError: matplotlib is not installed.
         """
-        from ..reports.evaluation import page
+        from ..reports.evaluation_report import evaluation_page
 
         values, path = self.to_dict(), output_folder(folder)
-        text = page(values)  # before anything is written
+        text = evaluation_page(values)  # before anything is written
         lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in self.predictions)
         write_text(path / "predictions.jsonl", "".join(lines).encode("utf-8", "replace").decode("utf-8"))
         write_text(path / "report.html", text)

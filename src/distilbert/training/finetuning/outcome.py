@@ -12,8 +12,8 @@ from ..evaluation.config import EvaluateConfig
 from ..evaluation.evaluate import evaluate
 from ..evaluation.result import Evaluation
 from ..loop import Progress
-from ..reports.card import is_ours, write_card
-from ..reports.report import write_report
+from ..reports.model_card import is_ours, write_card
+from ..reports.training_report import write_report
 from ..run_summary import about_run
 from .finetune_config import FinetuneConfig
 

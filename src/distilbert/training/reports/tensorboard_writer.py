@@ -1,4 +1,4 @@
-"""A run's metrics for TensorBoard, if a folder for them is given."""
+"""Writes the metrics of a run for TensorBoard."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ NOT_SCALARS = ("kind", "step")
 WITHOUT_TENSORFLOW = "tensorboard.compat.notf"
 
 
-class Board:
+class TensorBoardWriter:
     """Writes the numbers of metrics records as TensorBoard scalars; without a folder it does nothing.
 
     Args:
-        folder: where the event files go; None: nowhere.
-        first_step: the first step that will be logged. After a resume it hides what an earlier part of the run
-            logged from there on.
+        folder: where to write the event files; None to write none.
+        first_step: the first step that will be logged. After a resume, TensorBoard hides what was logged from this
+            step on before.
 
     Raises:
         MissingExtraError: a folder is given and tensorboard is not installed.
@@ -41,8 +41,8 @@ class Board:
         """Write the numbers of a record as ``train/loss``, ``train/terms/ce``, ``evaluation/perplexity`` and so on.
 
         Args:
-            record: a line of ``metrics.jsonl``: its ``kind`` becomes the group, its ``step`` the position; what is
-                no number is left out.
+            record: a line of ``metrics.jsonl``. Its ``kind`` becomes the group and its ``step`` the position; values
+                that are not numbers are left out.
         """
         if self._writer is None:
             return
@@ -50,7 +50,7 @@ class Board:
             self._writer.add_scalar(name, value, record["step"])
 
     def close(self) -> None:
-        """Write what is waiting and close the file. Closing twice does no harm."""
+        """Write what is buffered and close the file. A second call does nothing."""
         if self._writer is not None:
             self._writer.close()
             self._writer = None
@@ -65,16 +65,16 @@ def _scalars(group: str, values: Mapping[str, Any]) -> Iterator[tuple[str, float
 
 
 def _writer_class() -> Any:
-    """Import PyTorch's writer without TensorFlow, which tensorboard loads for seconds where it is installed.
+    """Return PyTorch's writer, imported without TensorFlow, whose import takes seconds.
 
-    A module of this name is tensorboard's own switch for that; it is read once.
+    tensorboard imports TensorFlow if it is installed, unless there is a module of this name.
     """
     require("tensorboard", "train")
-    placed = WITHOUT_TENSORFLOW not in sys.modules
-    if placed:
+    replaced = WITHOUT_TENSORFLOW not in sys.modules
+    if replaced:
         sys.modules[WITHOUT_TENSORFLOW] = ModuleType(WITHOUT_TENSORFLOW)
     try:
         return require("torch.utils.tensorboard", "train").SummaryWriter
     finally:
-        if placed:
+        if replaced:
             del sys.modules[WITHOUT_TENSORFLOW]

@@ -1,4 +1,4 @@
-"""``metrics.jsonl``: one record a line, and nothing in it that a resumed run will write again."""
+"""Writes ``metrics.jsonl``: one JSON record a line. A resumed run removes the records that it will write again."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from types import TracebackType
 from typing import Any, Self
 
 from ...core.files import write_text
-from .run_record import read_metrics
+from .finished_run import read_metrics
 
 NAME = "metrics.jsonl"
 
 
-class Metrics:
-    """Writes records and shows them to others.
+class MetricsLog:
+    """Writes records to ``metrics.jsonl`` and passes them to listeners.
 
     Args:
-        folder: of the run; None writes and shows nothing (other processes than the first).
-        step: the step that the run stands at; later records are of a past that did not last, and are removed.
-        listeners: are given every record.
-        close: is called at the end.
+        folder: of the run; None to do nothing, as in all processes but the first.
+        step: the last step that the run has done. Records of later steps are removed: a run that was killed wrote them
+            after its last checkpoint.
+        listeners: called with every record.
+        close: called at the end.
     """
 
     def __init__(
@@ -50,7 +51,7 @@ class Metrics:
             self._file.close()
 
     def write(self, record: dict[str, Any]) -> None:
-        """Append a record and show it."""
+        """Append a record and pass it to the listeners."""
         if self._file is not None:
             self._file.write(json.dumps(record) + "\n")
             self._file.flush()

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 
 from distilbert.core.errors import MissingExtraError
-from distilbert.training.reports.board import Board
+from distilbert.training.reports.tensorboard_writer import TensorBoardWriter
 from tests.training.runs import evaluation_record, train_record
 
 WITHOUT_TENSORFLOW = """
 import sys
 from pathlib import Path
-from distilbert.training.reports.board import Board
-with Board(Path(sys.argv[1])) as board:
+from distilbert.training.reports.tensorboard_writer import TensorBoardWriter
+with TensorBoardWriter(Path(sys.argv[1])) as board:
     board.log({"kind": "train", "step": 1, "loss": 2.0})
 assert "tensorflow" not in sys.modules
 assert "tensorboard.compat.notf" not in sys.modules
@@ -31,7 +31,7 @@ def scalars(folder: Path) -> dict[str, list[tuple[int, float]]]:
 
 
 def test_writes_every_number_under_its_kind(tmp_path: Path) -> None:
-    with Board(tmp_path) as board:
+    with TensorBoardWriter(tmp_path) as board:
         board.log(train_record(10))
         board.log(train_record(20))
         board.log(evaluation_record(20, taught=False))
@@ -47,10 +47,10 @@ def test_writes_every_number_under_its_kind(tmp_path: Path) -> None:
 
 
 def test_a_resumed_run_replaces_what_comes_again(tmp_path: Path) -> None:
-    with Board(tmp_path) as board:
+    with TensorBoardWriter(tmp_path) as board:
         for step in range(1, 9):
             board.log({"kind": "train", "step": step, "loss": 1.0})
-    with Board(tmp_path, first_step=6) as board:
+    with TensorBoardWriter(tmp_path, first_step=6) as board:
         for step in (6, 7):
             board.log({"kind": "train", "step": step, "loss": 2.0})
     assert scalars(tmp_path)["train/loss"] == [(1, 1.0), (2, 1.0), (3, 1.0), (4, 1.0), (5, 1.0), (6, 2.0), (7, 2.0)]
@@ -58,7 +58,7 @@ def test_a_resumed_run_replaces_what_comes_again(tmp_path: Path) -> None:
 
 def test_without_a_folder_it_does_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tensorboard", None)
-    board = Board(None)
+    board = TensorBoardWriter(None)
     board.log(train_record(1))
     board.close()
     board.close()
@@ -75,7 +75,7 @@ def test_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setattr(sys, "meta_path", [Absent(), *sys.meta_path])
     with pytest.raises(MissingExtraError, match=r"pip install 'distilbert\[train\]'"):
-        Board(tmp_path)
+        TensorBoardWriter(tmp_path)
 
 
 def test_does_not_load_tensorflow(tmp_path: Path) -> None:
