@@ -9,15 +9,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ..core.errors import DistilBertError
+from ..core.errors import LostProcessError
 from .failures import OK, Interrupted
 from .progress_bar import ProgressBar
 
 IN_EVERY_EVALUATION = ("kind", "step", "tokens", "seconds")  # keys that are no metrics
-
-
-class LostProcessError(DistilBertError, RuntimeError):
-    """One of several processes ended, so the others cannot go on."""
 
 
 class TrainingProgress:

@@ -17,7 +17,8 @@
     |-- TrainingError                 (ArithmeticError)  a loss that is not finite
     |-- ExportError                   (ArithmeticError)  an export that computes something else
     |-- UsageError                    (ValueError)       a command line
-    `-- CheckpointError               (OSError)          a checkpoint that cannot be written
+    |-- CheckpointError               (OSError)          a checkpoint that cannot be written
+    `-- LostProcessError              (RuntimeError)     another process of the same run that ended
 
 Each class also derives from the built-in exception in parentheses, so code that catches the built-in goes on working.
 A message says what was given, what was expected, and what to do.
@@ -101,6 +102,10 @@ class GateError(DistilBertError, ArithmeticError):
 
 class UsageError(DistilBertError, ValueError):
     """A command line asks for something that cannot be done; the command ends with exit code 2."""
+
+
+class LostProcessError(DistilBertError, RuntimeError):
+    """One of several processes ended, so the others cannot go on."""
 
 
 class CheckpointError(DistilBertError, OSError):

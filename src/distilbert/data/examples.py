@@ -1,4 +1,4 @@
-"""Labelled examples: what the rows of a file become, whatever its format, and what a label is for each task."""
+"""Labelled examples: what the rows of any format become, and what a label is for each task."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:  # settings name the tasks, and help must not wait for NumPy
+if TYPE_CHECKING:  # the settings of training import this file, and help must not wait for NumPy
     import numpy as np
 
 FINETUNE_TASKS = (
@@ -21,13 +21,14 @@ SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classifi
 
 @dataclass(frozen=True)
 class TextExample:
-    """A text or a pair of texts; also a text for fill-mask, which has no label.
+    """A text or a pair of texts. For fill-mask it is a text without a label.
 
     Attributes:
         place: where it stands, for messages: ``train.tsv:12``.
         text: first text.
         text_pair: second text.
-        label: name of its label, names of all its labels (multi-label), a number (regression), or None.
+        label: name of its label, names of all its labels (multi-label), a number (regression), or None if it is not
+            known.
     """
 
     place: str
@@ -38,7 +39,7 @@ class TextExample:
 
 @dataclass(frozen=True)
 class TaggedExample:
-    """A sentence of words, each with its tag; None where it is not labelled."""
+    """A sentence: its words, and the tag of each, or None if they are not known."""
 
     place: str
     words: tuple[str, ...]
@@ -47,7 +48,7 @@ class TaggedExample:
 
 @dataclass(frozen=True)
 class Answer:
-    """An answer, and the first of its characters in the context."""
+    """An answer, and the index of its first character in the context."""
 
     text: str
     start: int
@@ -59,11 +60,12 @@ class QuestionExample:
 
     Attributes:
         place: where it stands, for messages.
-        key: its id in SQuAD files, else its number.
+        key: its id where it has one, else its number.
         question: the question.
-        context: where the answer stands.
-        answers: all that count as right; the first is trained on. Empty: the context does not answer it (SQuAD 2.0).
-        labelled: False where nothing is known of the answer.
+        context: the text that the answer stands in.
+        answers: all that count as right; training uses the first. Empty: the context does not answer the question
+            (SQuAD 2.0).
+        labelled: False if nothing is known about the answer.
     """
 
     place: str
@@ -76,7 +78,7 @@ class QuestionExample:
 
 @dataclass(frozen=True)
 class ChoiceExample:
-    """Several endings or answers; ``label`` is the index of the right one, None where it is not known."""
+    """A context or a question with choices; ``label`` is the index of the right choice, None if it is not known."""
 
     place: str
     context: str
@@ -93,10 +95,10 @@ class Labels:
     """The labels of a model.
 
     Attributes:
-        names: as the model shows them, in the order of its outputs; one for a regression; empty for
+        names: as the model shows them, in the order of its outputs. A regression has one; none for
             question-answering, multiple-choice and fill-mask.
         problem: ``SINGLE``, ``MULTI`` or ``REGRESSION`` for text-classification, else empty.
-        values: as files write them, where that differs: ``("0", "1")`` for ``("negative", "positive")``.
+        values: as files write them, where that differs from the names: ``("0", "1")`` for ``("negative", "positive")``.
     """
 
     names: tuple[str, ...] = ()

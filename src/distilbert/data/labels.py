@@ -1,4 +1,4 @@
-"""The labels of a data set or a model, and what an example's label is as numbers. Legend: L labels, W words."""
+"""The labels of a data set or a model, and the label of an example as numbers. Legend: L labels, W words."""
 
 from __future__ import annotations
 
@@ -12,35 +12,36 @@ from ..core.errors import DataError, suggest
 from .examples import MULTI, REGRESSION, SINGLE, Example, Labels, TaggedExample, TextExample
 from .messages import listed
 
-OUTSIDE = "O"  # the tag of words in no entity
+OUTSIDE = "O"  # the tag of words that are in no entity
+_TASKS = ("text-classification", "token-classification")  # those whose labels have names
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _SEPARATORS = re.compile(r"[|;,]")
-_LARGEST = 1e38  # targets are float32
-_SHOWN = 20  # known labels that a message lists
+_LARGEST = 1e38  # of a number to regress on; targets are float32
+_LISTED = 20  # labels that a message lists
 
 
 def collect_labels(
     task: str, examples: Sequence[Example], *, problem: str = "", names: Sequence[str] = (), minimum: int = 1
 ) -> Labels:
-    """Return the labels that examples have: sorted, as numbers if all are integers.
+    """Return the labels that examples have, sorted: as numbers if all are integers, else as text.
 
-    Of tags ``O`` is the first, then they follow by kind of entity, ``B-`` before ``I-``.
+    Of tags, ``O`` comes first; the others are sorted by the kind of entity, with ``B-`` before ``I-``.
 
     Args:
         task: one of ``FINETUNE_TASKS``; only text-classification and token-classification have labels.
-        examples: of the training data.
-        problem: ``SINGLE``, ``MULTI`` or ``REGRESSION``; guessed if empty: several labels a row are ``MULTI``, numbers
-            that are not all integers ``REGRESSION``.
-        names: of the labels, as the model shall show them: the labels of the data in another order, or new names for
-            them in sorted order.
-        minimum: rows (of tags: words) that each label must have.
+        examples: the training data.
+        problem: ``SINGLE``, ``MULTI`` or ``REGRESSION``. If empty, it is guessed: lists of labels mean ``MULTI``,
+            numbers that are not all integers ``REGRESSION``.
+        names: how the model will show the labels: the labels of the data in another order, or new names for the
+            sorted labels.
+        minimum: how many rows, or words for tags, each label must have.
 
     Raises:
-        DataError: there are no labels, or just one; a label does not fit the problem, or has too few rows; the number
-            of names is not that of the labels.
+        DataError: there are no labels, or only one; a label does not fit the problem or has too few rows; there are
+            more or fewer names than labels.
     """
-    if task not in ("text-classification", "token-classification"):
+    if task not in _TASKS:
         if names or problem:
             raise DataError(f"{task} has no names of labels and no problem type.")
         return Labels()
@@ -79,8 +80,8 @@ def collect_labels(
 
 
 def labels_of_config(config: DistilBertConfig, task: str) -> Labels:
-    """Return the labels of an existing model, which files may call by name or, unless names are numbers, by number."""
-    if task not in ("text-classification", "token-classification"):
+    """Return the labels of a model. Files may also state their numbers, unless the names look like numbers."""
+    if task not in _TASKS:
         return Labels()
     names = tuple(config.id2label[number] for number in range(config.num_labels))
     problem = ""
@@ -91,15 +92,15 @@ def labels_of_config(config: DistilBertConfig, task: str) -> Labels:
 
 
 def check_labels(examples: Sequence[Example], labels: Labels, what: str) -> None:
-    """Check that every label is one of ``labels``; rows without a label pass.
+    """Check that every label is one of ``labels``; an example without a label passes.
 
     Args:
         examples: of any task.
-        labels: the known ones.
+        labels: those that the model has.
         what: name of the examples, such as ``"the evaluation data"``.
 
     Raises:
-        DataError: a label is not known, or is no number in a regression; the message names its place.
+        DataError: a label is unknown, or is not a number in a regression; the message names its place.
     """
     index = labels.index
     for example in examples:
@@ -113,7 +114,7 @@ def check_labels(examples: Sequence[Example], labels: Labels, what: str) -> None
 
 
 def class_counts(examples: Sequence[Example], labels: Labels) -> np.ndarray:
-    """Count the rows, or the words, of each label: (L,) int64; for a regression all rows that have a number."""
+    """Count the rows or words of each label: (L,) int64; for a regression, the rows that have a number."""
     counts = np.zeros(len(labels.names), np.int64)
     for value, count in _counts(examples, labels).items():
         counts[0 if labels.problem == REGRESSION else labels.index[value]] += count
@@ -124,7 +125,7 @@ def target_of(example: TextExample, labels: Labels) -> np.ndarray | None:
     """Return a label as :class:`Unit` has it: () int64, (L,) float32 for several, () float32 for a regression.
 
     Raises:
-        DataError: it is no number, or no label at all, where one is expected.
+        DataError: it is a list where one label is expected, or not a number where one is expected.
     """
     if example.label is None:
         return None
@@ -144,7 +145,7 @@ def tags_of(example: TaggedExample, labels: Labels) -> np.ndarray | None:
 
 
 def _values(example: Example, labels: Labels) -> tuple[str, ...]:
-    """Return the labels of an example as text: none, one, or several.
+    """Return the labels of an example as text: none, one or several.
 
     Raises:
         DataError: they do not fit the problem.
@@ -203,5 +204,5 @@ def _tag_order(tag: str) -> tuple[bool, str, str]:
 
 
 def _known(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return listed(names[:_SHOWN]) + more
+    more = f" and {len(names) - _LISTED} more" if len(names) > _LISTED else ""
+    return listed(names[:_LISTED]) + more
