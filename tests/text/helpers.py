@@ -9,12 +9,12 @@ from typing import Any
 from distilbert.text.fast import DistilBertTokenizerFast
 from distilbert.text.tokenizer import DistilBertTokenizer
 
-SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+SPECIAL_TOKENS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LETTERS = [*"abcdefghijklmnopqrstuvwxyz0"]
 WORDS = ["the", "cafe", "play", "##ing", "un", "##aff", "##able", "é", "ß", "中", "ii", "Foo", "ᄀ"]
 PUNCTUATION = [*".,!?'-[]#"]
 MORE_WORDS = ["do", "not", "##ed", "##er", "in", "is", "of", "dog", "##ss", "Σ", "σ", "##ς", "$", "(", ")", "1"]
-SMALL_VOCAB = [*SPECIAL, *LETTERS, *(f"##{letter}" for letter in LETTERS), *WORDS, *PUNCTUATION, *MORE_WORDS]
+SMALL_VOCAB = [*SPECIAL_TOKENS, *LETTERS, *(f"##{letter}" for letter in LETTERS), *WORDS, *PUNCTUATION, *MORE_WORDS]
 assert len(set(SMALL_VOCAB)) == len(SMALL_VOCAB) == 97
 
 CLASSES = [DistilBertTokenizer, DistilBertTokenizerFast]

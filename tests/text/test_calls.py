@@ -159,10 +159,10 @@ def test_threads_do_not_disturb_each_other(tokenizer: Any) -> None:
 
 
 def test_the_cache_asks_for_a_word_once_and_forgets_all_words_when_it_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
+    encoded_words: list[str] = []
 
     def encode(words: Sequence[str]) -> list[list[int]]:
-        asked.extend(words)
+        encoded_words.extend(words)
         return [[ord(word[0]), len(word)] for word in words]
 
     cache = WordCache(CLASSES[1](vocab=SMALL_VOCAB).spec, encode)
@@ -170,10 +170,10 @@ def test_the_cache_asks_for_a_word_once_and_forgets_all_words_when_it_is_full(mo
         [98, 2, 97, 1, 98, 1, 33, 1], [98, 2], [], None, None, None,
     ]  # fmt: skip
     assert cache(["a be"]) == [[97, 1, 98, 2]]
-    assert asked == ["!", "a", "b", "be"]
+    assert encoded_words == ["!", "a", "b", "be"]
     monkeypatch.setattr("distilbert.text.fast.MAX_CACHED_WORDS", 5)
     assert cache(["a c", "d"]) == [[97, 1, 99, 1], [100, 1]]
-    assert asked[4:] == ["a", "c", "d"]
+    assert encoded_words[4:] == ["a", "c", "d"]
 
 
 def test_nothing_heavy_is_imported() -> None:

@@ -168,7 +168,7 @@ def test_save_vocabulary(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("cls", CLASSES)
-def test_the_hub_is_asked_for_names_that_are_no_folder(
+def test_the_hub_is_asked_for_names_that_are_not_folders(
     cls: type[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls: list[Any] = []

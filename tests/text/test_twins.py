@@ -179,11 +179,13 @@ def test_calls_against_transformers(
     assert results[0] == results[1] == results[2]
 
 
-@given(first=texts, second=texts, kind=st.sampled_from([True, "only_first", "only_second"]), stride=st.integers(0, 2))
+@given(
+    first=texts, second=texts, truncation=st.sampled_from([True, "only_first", "only_second"]), stride=st.integers(0, 2)
+)
 @settings(max_examples=100, deadline=None)
-def test_pair_windows_against_transformers(first: str, second: str, kind: Any, stride: int) -> None:
+def test_pair_windows_against_transformers(first: str, second: str, truncation: Any, stride: int) -> None:
     options = {
-        "truncation": kind,
+        "truncation": truncation,
         "max_length": 12,
         "stride": stride,
         "return_overflowing_tokens": True,

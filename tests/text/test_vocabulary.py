@@ -12,7 +12,7 @@ import torch
 from distilbert.core.errors import InputError, TokenizerError, UnknownArgumentError
 from distilbert.text.added_tokens import AddedToken
 
-from .helpers import CLASSES, SMALL_VOCAB, SPECIAL
+from .helpers import CLASSES, SMALL_VOCAB, SPECIAL_TOKENS
 
 
 @pytest.fixture(params=CLASSES)
@@ -37,7 +37,7 @@ def test_tokens_and_ids(tokenizer: Any) -> None:
 def test_special_tokens(tokenizer: Any) -> None:
     assert tokenizer.all_special_tokens == ["[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"]
     assert tokenizer.all_special_ids == [1, 3, 0, 2, 4]
-    assert [getattr(tokenizer, f"{name}_token") for name in ("pad", "unk", "cls", "sep", "mask")] == SPECIAL
+    assert [getattr(tokenizer, f"{name}_token") for name in ("pad", "unk", "cls", "sep", "mask")] == SPECIAL_TOKENS
     assert [getattr(tokenizer, f"{name}_token_id") for name in ("pad", "unk", "cls", "sep", "mask")] == [0, 1, 2, 3, 4]
     assert tokenizer.special_tokens_map == {
         "unk_token": "[UNK]",
@@ -60,7 +60,7 @@ def test_add_tokens(tokenizer: Any) -> None:
     )
     assert (len(tokenizer), tokenizer.vocab_size) == (100, 97)
     assert tokenizer.get_added_vocab() == {
-        **{name: i for i, name in enumerate(SPECIAL)},
+        **{name: i for i, name in enumerate(SPECIAL_TOKENS)},
         "Bonn": 97,
         "<b>": 98,
         "<c>": 99,

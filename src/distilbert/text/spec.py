@@ -36,7 +36,7 @@ OPTIONS = (*CONFIG_OPTIONS, *SPECIAL_TOKEN_NAMES, "additional_special_tokens", "
 
 @dataclass
 class TokenizerSpec:
-    """The vocabulary and options of a tokenizer. Files hold one, and both tokenizer classes are built from one.
+    """The vocabulary and options of a tokenizer: what its files store, and what both tokenizer classes are built from.
 
     Attributes:
         vocab: WordPiece entries and their ids, 0 to ``len(vocab) - 1``.
@@ -175,8 +175,8 @@ class TokenizerSpec:
                     f"The added token {token.content!r} is normalized to an empty text and could never be found. Pass "
                     f"AddedToken({token.content!r}, normalized=False) to match the raw text."
                 )
-            # If two tokens have the same normalized text, it is chance which one the Rust library finds. So the second
-            # one is matched in the raw text instead, which is what a user expects who adds "New" beside "new".
+            # Of two tokens with the same normalized text, the Rust library finds an arbitrary one. So the second token
+            # is matched in the raw text instead, as a user who adds "New" beside "new" expects.
             if self._normalized_ids.setdefault(text, token_id) != token_id:
                 token = replace(token, normalized=False)
         self.added_tokens[token_id] = token

@@ -471,11 +471,11 @@ class TokenizerBase:
         return self(text, text_pair, add_special_tokens, **options)["input_ids"]
 
     def encode_plus(self, text: Any, text_pair: Any = None, **options: Any) -> BatchEncoding:
-        """Tokenize one text or pair: the older name of a call."""
+        """Tokenize one text or pair; an older way to call the tokenizer."""
         return self(text, text_pair, **options)
 
     def batch_encode_plus(self, batch_text_or_text_pairs: Any, **options: Any) -> BatchEncoding:
-        """Tokenize a list of texts, or of tuples of two texts: the older name of a call."""
+        """Tokenize a list of texts, or of tuples of two texts; an older way to call the tokenizer."""
         return self(batch_text_or_text_pairs, **options)
 
     def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False) -> list[str]:
@@ -842,8 +842,8 @@ class TokenizerBase:
         return False
 
     def _rebuild(self) -> None:
-        """Build what ``_encode`` needs; called with every new ``spec``."""
-        raise TypeError(f"{type(self).__name__} is no tokenizer by itself: use DistilBertTokenizer.")
+        """Build what ``_encode`` needs; called whenever ``spec`` has changed."""
+        raise TypeError(f"{type(self).__name__} cannot encode texts: use DistilBertTokenizer.")
 
     def _encode(
         self,
@@ -854,7 +854,7 @@ class TokenizerBase:
         truncation: Truncation | None,
     ) -> list[Any]:
         """Return encodings of texts that are checked already, with the attributes of ``text.encoding.Encoding``."""
-        raise TypeError(f"{type(self).__name__} is no tokenizer by itself: use DistilBertTokenizer.")
+        raise NotImplementedError
 
     def _encode_ids(
         self, texts: Sequence[str], pairs: Sequence[str] | None, add_special_tokens: bool

@@ -107,7 +107,7 @@ def share_room(first: int, second: int, room: int) -> tuple[int, int]:
 def window_spans(length: int, size: int, stride: int, side: str = "right") -> list[tuple[int, int]]:
     """Return start and stop of the windows over ``length`` tokens.
 
-    The last window may be shorter. Nothing at all still makes one window, an empty one.
+    The last window may be shorter. An empty text has one window, which is empty.
 
     Args:
         length: tokens of the text.
