@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --use-pep517 -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run minilm test test-slow check bench distil tasks clean
+.PHONY: help run minilm test test-slow check bench gpu-files gpu distil tasks clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F': *' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -40,6 +40,14 @@ bench: minilm $(VENV)/.dev  ## Compare with transformers on this machine; writes
 	$(BIN)/python -m benchmarks.peers
 	$(BIN)/python -m benchmarks.roofline
 
+gpu-files: $(VENV)/.dev  ## Collect what a GPU run needs into .gpu-files, to travel to a machine without network
+	$(BIN)/python -m benchmarks.gpu.files
+
+DEVICE ?= cuda
+OUT ?= build/gpu
+gpu: $(VENV)/.dev  ## Run everything that needs a GPU; DEVICE=cpu TINY=1 rehearses it on the CPU, OUT= names a folder
+	$(BIN)/python -m benchmarks.gpu --device $(DEVICE) $(if $(TINY),--tiny) --out $(OUT)
+
 distil: minilm $(VENV)/.dev  ## Run recipes/distil-minilm: a teacher and six students, an hour or two; goes on where it stopped
 	$(BIN)/python recipes/distil-minilm/run.py
 
@@ -47,7 +55,7 @@ tasks: minilm $(VENV)/.dev  ## Run recipes/tasks: teachers and students of every
 	$(BIN)/python recipes/tasks/run.py
 
 clean:  ## Remove the environment and everything that was made
-	rm -rf $(VENV) models build dist
+	rm -rf $(VENV) models build dist .gpu-files
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
