@@ -29,8 +29,8 @@ _MODULES = {
         "AutoConfig", "AutoTokenizer",
         *[f"{prefix}AutoModel{head}" for prefix in ("", "TF", "Flax") for head in _HEADS],
     ],
-    "models.convert": ["convert"],
-    "models.packaging.package": ["package"],
+    "models.conversion": ["convert"],
+    "models.packaging.packager": ["package"],
     "tasks.loading": ["pipeline"],
     "engine.engine_runner": ["EngineRunner"],
     "exporting.export": ["export"],
@@ -110,7 +110,7 @@ if TYPE_CHECKING:
     from .models.auto import TFAutoModelForQuestionAnswering as TFAutoModelForQuestionAnswering
     from .models.auto import TFAutoModelForSequenceClassification as TFAutoModelForSequenceClassification
     from .models.auto import TFAutoModelForTokenClassification as TFAutoModelForTokenClassification
-    from .models.convert import convert as convert
+    from .models.conversion import convert as convert
     from .models.flax import FlaxDistilBertForMaskedLM as FlaxDistilBertForMaskedLM
     from .models.flax import FlaxDistilBertForMultipleChoice as FlaxDistilBertForMultipleChoice
     from .models.flax import FlaxDistilBertForQuestionAnswering as FlaxDistilBertForQuestionAnswering
@@ -125,7 +125,7 @@ if TYPE_CHECKING:
     from .models.keras import TFDistilBertForTokenClassification as TFDistilBertForTokenClassification
     from .models.keras import TFDistilBertModel as TFDistilBertModel
     from .models.keras import TFDistilBertPreTrainedModel as TFDistilBertPreTrainedModel
-    from .models.packaging.package import package as package
+    from .models.packaging.packager import package as package
     from .models.pytorch import DistilBertForMaskedLM as DistilBertForMaskedLM
     from .models.pytorch import DistilBertForMultipleChoice as DistilBertForMultipleChoice
     from .models.pytorch import DistilBertForQuestionAnswering as DistilBertForQuestionAnswering

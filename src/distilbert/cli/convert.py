@@ -59,7 +59,7 @@ def command(
     layer_numbers = _layer_numbers(layers)
     from pathlib import Path
 
-    from ..models.convert import convert
+    from ..models.conversion import convert
 
     if (Path(output) / "config.json").exists() and not overwrite:
         raise UsageError(f"{output} holds a model already; name another folder, or write over it with --overwrite.")

@@ -46,7 +46,7 @@ def command(
     The wheel, OUTPUT/NAME-VERSION-py3-none-any.whl, holds the model's own files: configuration, weights, tokenizer,
     model card and licences. With --source it is the folder OUTPUT/NAME, for a repository.
     """
-    from ..models.packaging.package import package
+    from ..models.packaging.packager import package
 
     try:
         built = package(

@@ -11,7 +11,7 @@ from ..core.config import DistilBertConfig
 from ..core.errors import InputError
 from ..core.schema import Head, head_of
 from ..models.checkpoint import Checkpoint
-from ..models.packaging.contents import CARD, LICENSE
+from ..models.packaging.contents import CARD, LICENSE_FILE
 from .formats import FORMATS
 from .record import RECORD, read_record, write_record
 
@@ -82,7 +82,7 @@ class Destination:
             tokenizer.save_pretrained(made)
         if not self.own:
             for path in sorted(self.source.iterdir()):
-                if path.is_file() and (path.name == CARD or LICENSE.fullmatch(path.name)):
+                if path.is_file() and (path.name == CARD or LICENSE_FILE.fullmatch(path.name)):
                     shutil.copyfile(path, made / path.name)
         if self.own or self._same(model):
             for path in made.iterdir():

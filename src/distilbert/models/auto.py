@@ -1,4 +1,4 @@
-"""Auto classes: name a task, and the folder says the rest. Nothing heavy is imported until a model is loaded."""
+"""The Auto classes: one for each head, whatever the folder holds. A framework is imported when a model is loaded."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from .frameworks import FRAMEWORKS
 
 
 class AutoConfig:
-    """Reads the configuration of a DistilBERT, or of a BERT as its DistilBERT twin."""
+    """Reads the configuration of a DistilBERT, or that of a BERT as its DistilBERT twin."""
 
     def __init__(self) -> None:
         raise TypeError("AutoConfig is used through AutoConfig.from_pretrained(folder).")
 
     @staticmethod
     def from_pretrained(pretrained_model_name_or_path: str | os.PathLike[str], **options: Any) -> DistilBertConfig:
-        """Read ``config.json``; options are the hub's and fields to override, as in ``DistilBertConfig``."""
+        """Read ``config.json``; options are those of the hub, and fields of ``DistilBertConfig`` to replace."""
         hub = {name: options.pop(name) for name in HUB_ARGUMENTS if name in options}
         return open_checkpoint(pretrained_model_name_or_path, overrides=options, kind="config", **hub).config
 
@@ -38,7 +38,7 @@ class AutoTokenizer:
     def from_pretrained(
         pretrained_model_name_or_path: str | os.PathLike[str], *, use_fast: bool = True, **options: Any
     ) -> Any:
-        """Load the tokenizer of a folder or of a model on the hub; options as the classes' ``from_pretrained``."""
+        """Load the tokenizer of a folder or of a model on the hub; options as in the classes' ``from_pretrained``."""
         if use_fast:
             from ..text.fast import DistilBertTokenizerFast
 
@@ -49,7 +49,7 @@ class AutoTokenizer:
 
 
 class _AutoModel:
-    """Loads one class; see its ``from_pretrained`` for the options."""
+    """Base of the Auto classes for models."""
 
     head: str
     framework = "pt"
@@ -59,118 +59,118 @@ class _AutoModel:
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **options: Any) -> Any:
-        """Load a model; options as the class's own ``from_pretrained`` takes them."""
+        """Load a model; options as in the ``from_pretrained`` of its class."""
         return FRAMEWORKS[cls.framework].model_class(cls.head).from_pretrained(pretrained_model_name_or_path, **options)
 
     @classmethod
     def from_config(cls, config: DistilBertConfig, **options: Any) -> Any:
-        """Build a model with fresh weights; options as the class's own ``from_config`` takes them."""
+        """Build a model with fresh weights; options as in the ``from_config`` of its class."""
         return FRAMEWORKS[cls.framework].model_class(cls.head).from_config(config, **options)
 
 
 class AutoModel(_AutoModel):
-    """The bare encoder."""
+    """Loads the bare encoder."""
 
     head = ""
 
 
 class AutoModelForMaskedLM(_AutoModel):
-    """For predicting masked tokens."""
+    """Loads a model that predicts masked tokens."""
 
     head = "ForMaskedLM"
 
 
 class AutoModelForSequenceClassification(_AutoModel):
-    """For labelling texts."""
+    """Loads a model that labels texts."""
 
     head = "ForSequenceClassification"
 
 
 class AutoModelForMultipleChoice(_AutoModel):
-    """For choosing one of several texts."""
+    """Loads a model that chooses one of several texts."""
 
     head = "ForMultipleChoice"
 
 
 class AutoModelForTokenClassification(_AutoModel):
-    """For labelling tokens."""
+    """Loads a model that labels tokens."""
 
     head = "ForTokenClassification"
 
 
 class AutoModelForQuestionAnswering(_AutoModel):
-    """For finding answers."""
+    """Loads a model that finds answers in a text."""
 
     head = "ForQuestionAnswering"
 
 
 class TFAutoModel(AutoModel):
-    """The same in Keras."""
+    """Loads the bare encoder, in Keras."""
 
     framework = "tf"
 
 
 class TFAutoModelForMaskedLM(AutoModelForMaskedLM):
-    """The same in Keras."""
+    """Loads a model that predicts masked tokens, in Keras."""
 
     framework = "tf"
 
 
 class TFAutoModelForSequenceClassification(AutoModelForSequenceClassification):
-    """The same in Keras."""
+    """Loads a model that labels texts, in Keras."""
 
     framework = "tf"
 
 
 class TFAutoModelForMultipleChoice(AutoModelForMultipleChoice):
-    """The same in Keras."""
+    """Loads a model that chooses one of several texts, in Keras."""
 
     framework = "tf"
 
 
 class TFAutoModelForTokenClassification(AutoModelForTokenClassification):
-    """The same in Keras."""
+    """Loads a model that labels tokens, in Keras."""
 
     framework = "tf"
 
 
 class TFAutoModelForQuestionAnswering(AutoModelForQuestionAnswering):
-    """The same in Keras."""
+    """Loads a model that finds answers in a text, in Keras."""
 
     framework = "tf"
 
 
 class FlaxAutoModel(AutoModel):
-    """The same in Flax."""
+    """Loads the bare encoder, in Flax."""
 
     framework = "flax"
 
 
 class FlaxAutoModelForMaskedLM(AutoModelForMaskedLM):
-    """The same in Flax."""
+    """Loads a model that predicts masked tokens, in Flax."""
 
     framework = "flax"
 
 
 class FlaxAutoModelForSequenceClassification(AutoModelForSequenceClassification):
-    """The same in Flax."""
+    """Loads a model that labels texts, in Flax."""
 
     framework = "flax"
 
 
 class FlaxAutoModelForMultipleChoice(AutoModelForMultipleChoice):
-    """The same in Flax."""
+    """Loads a model that chooses one of several texts, in Flax."""
 
     framework = "flax"
 
 
 class FlaxAutoModelForTokenClassification(AutoModelForTokenClassification):
-    """The same in Flax."""
+    """Loads a model that labels tokens, in Flax."""
 
     framework = "flax"
 
 
 class FlaxAutoModelForQuestionAnswering(AutoModelForQuestionAnswering):
-    """The same in Flax."""
+    """Loads a model that finds answers in a text, in Flax."""
 
     framework = "flax"

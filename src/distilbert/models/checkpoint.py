@@ -1,4 +1,8 @@
-"""From a folder to the configuration and tensors of a model, for every framework, from DistilBERT or BERT."""
+"""A model folder that is open: its configuration, and its tensors by DistilBERT's names, for every framework.
+
+:func:`open_checkpoint` finds the folder and reads ``config.json``. A checkpoint can then be handed on, so that neither
+happens twice: ``from_checkpoint`` of the model classes loads its weights; its tokenizer is in ``checkpoint.folder``.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +33,9 @@ class Checkpoint:
     """A model folder whose configuration has been read.
 
     Attributes:
-        folder: where it is.
-        config: DistilBERT's configuration; of the twin where the folder holds a BERT.
-        bert: the class of the BERT that was saved, or None for a DistilBERT.
+        folder: its path.
+        config: DistilBERT's configuration; for a folder with a BERT, that of its DistilBERT twin.
+        bert: name of the BERT class that was saved, or None for a DistilBERT.
     """
 
     folder: Path
@@ -48,7 +52,7 @@ class Checkpoint:
     def match(
         self, head: Head, *, ignore_mismatched_sizes: bool = False, use_safetensors: bool | None = None
     ) -> Matched:
-        """Return exactly the tensors of a model with ``head``; a warning names what will start afresh."""
+        """Return exactly the tensors of a model with ``head``; a warning names those that start from random numbers."""
         matched = match(
             self.tensors(head, use_safetensors=use_safetensors),
             self.config,
@@ -79,14 +83,14 @@ def open_checkpoint(
 
     Args:
         name_or_path: a folder, or a name on the hub.
-        config: use this one instead of the folder's: a configuration, or where to read it.
-        overrides: fields that replace those of the file.
+        config: a configuration, or where to read one, to use instead of that of the folder.
+        overrides: fields that replace those of ``config.json``.
         kind: which files are needed.
         **hub_arguments: those of :func:`distilbert.core.hub.resolve`.
 
     Raises:
         ModelNotFoundError: there is no such model or no ``config.json`` in it.
-        UnsupportedArchitectureError: it is neither a DistilBERT nor a BERT.
+        UnsupportedArchitectureError: the model is neither a DistilBERT nor a BERT.
     """
     folder = hub.resolve(name_or_path, kind=kind, **hub_arguments)
     values = read_config_file(folder / "config.json") if not config or (folder / "config.json").is_file() else {}
@@ -100,16 +104,16 @@ def open_checkpoint(
 
 
 def config_from_dict(values: Mapping[str, Any], overrides: Mapping[str, Any], where: object) -> DistilBertConfig:
-    """Read the content of a ``config.json`` of a DistilBERT or a BERT.
+    """Return the configuration in the content of a ``config.json``, of a DistilBERT or a BERT.
 
     Raises:
-        UnsupportedArchitectureError: it is of another model; the message says which and where.
+        UnsupportedArchitectureError: it belongs to another model; the message says which and where.
     """
-    kind = values.get("model_type", "distilbert")
-    if kind == "bert":
+    model_type = values.get("model_type", "distilbert")
+    if model_type == "bert":
         values = bert.config_from_bert(values)
-    elif kind != "distilbert":
+    elif model_type != "distilbert":
         raise UnsupportedArchitectureError(
-            f"{where} holds a {kind!r} model; this package runs 'distilbert' and, as its twin, 'bert'."
+            f"{where} holds a {model_type!r} model; this package runs 'distilbert' and, as its twin, 'bert'."
         )
     return DistilBertConfig.from_dict(values, **overrides)

@@ -1,4 +1,4 @@
-"""The frameworks that run the model: where their classes are, what they are called, and what has to be installed."""
+"""The frameworks that a model can run in: their rooms, their class names and the libraries that they need."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ..core.runner_protocol import Runner
 
 @dataclass(frozen=True)
 class Framework:
-    """One room under ``models/``.
+    """One of the rooms ``models/pytorch``, ``models/keras`` and ``models/flax``.
 
     Attributes:
-        prefix: what stands before ``DistilBert`` in the names of its classes.
+        prefix: what the names of its classes begin with, before ``DistilBert``.
         room: name of the package under ``models/``.
-        libraries: what has to be installed.
-        extra: the extra that installs it.
-        runner: name of the class or function in the room's ``runner.py`` that puts a model behind a runner.
+        libraries: names of the modules that it imports.
+        extra: the extra of this package that installs them.
+        runner: name of the class or function in its ``runner.py`` that returns the runner of a model.
     """
 
     prefix: str
@@ -30,7 +30,7 @@ class Framework:
     runner: str
 
     def module(self, name: str = "") -> Any:
-        """Import the room, or a file of it.
+        """Import the room, or a module in it.
 
         Raises:
             MissingExtraError: the framework is not installed.
@@ -40,14 +40,14 @@ class Framework:
         return importlib.import_module(".".join(filter(None, ("distilbert.models", self.room, name))))
 
     def model_class(self, head: str) -> Any:
-        """Return the class with a head, such as ``"ForMaskedLM"``; ``"Model"`` or nothing is the bare encoder."""
+        """Return the model class with a head such as ``"ForMaskedLM"``; ``""`` or ``"Model"`` is the bare encoder."""
         return getattr(self.module(), f"{self.prefix}DistilBert{head or 'Model'}")
 
     def run(self, model: Any, device: Any = None) -> Runner:
-        """Put a model of this framework behind a runner, on ``device`` if one is named."""
-        runner = getattr(self.module("runner"), self.runner)
-        built: Runner = runner(model) if device is None else runner(model, device)
-        return built
+        """Return the runner of a model, on ``device`` if one is given."""
+        make_runner = getattr(self.module("runner"), self.runner)
+        runner: Runner = make_runner(model) if device is None else make_runner(model, device)
+        return runner
 
 
 FRAMEWORKS = {
@@ -58,10 +58,10 @@ FRAMEWORKS = {
 
 
 def framework_of(model: object) -> Framework:
-    """Return the framework of one of this package's models.
+    """Return the framework of a model of this package.
 
     Raises:
-        InputError: it is none of them.
+        InputError: it is another object.
     """
     for each in type(model).__mro__:
         for framework in FRAMEWORKS.values():

@@ -28,15 +28,17 @@ def test_a_name_is_taken_exactly_where_packaging_takes_it(name: str) -> None:
     module = (expected or "").replace("-", "_")
     importable = module.isidentifier() and not keyword.iskeyword(module) and module not in sys.stdlib_module_names
     try:
-        made = describe(name, "1.0", None)
+        distribution = describe(name, "1.0", None)
     except InputError:
         assert expected is None or not importable
         return
     assert importable
-    assert (made.name, made.module) == (expected, module)
-    assert canonical(made.name) == made.name
-    assert tomllib.loads(pyproject(made))["project"]["entry-points"] == {"distilbert.models": {made.name: module}}
-    compile(init_py(made), "__init__.py", "exec")
+    assert (distribution.name, distribution.module) == (expected, module)
+    assert canonical(distribution.name) == distribution.name
+    assert tomllib.loads(pyproject(distribution))["project"]["entry-points"] == {
+        "distilbert.models": {distribution.name: module}
+    }
+    compile(init_py(distribution), "__init__.py", "exec")
 
 
 @given(st.text(st.sampled_from("0123v.-+rcdevpostab! x"), max_size=8))
@@ -47,12 +49,12 @@ def test_a_version_is_taken_exactly_where_packaging_takes_it(version: str) -> No
     except InvalidVersion:
         expected = None
     try:
-        made = describe("x", version, None)
+        distribution = describe("x", version, None)
     except InputError:
         assert expected is None
         return
-    assert made.version == expected
-    assert made.wheel == f"x-{expected}-py3-none-any.whl"
+    assert distribution.version == expected
+    assert distribution.wheel == f"x-{expected}-py3-none-any.whl"
 
 
 def test_the_front_matter_of_a_card_is_left_out() -> None:

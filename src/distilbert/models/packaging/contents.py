@@ -1,4 +1,4 @@
-"""The files of a model folder that go into a package: checked, with the weights in the type asked for."""
+"""The files of a model folder that go into a package, checked, with the weights in the type that was asked for."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from ...weights.tensors import save_safetensors
 from ..checkpoint import Checkpoint, open_checkpoint
 
 CARD = "README.md"
-LICENSE = re.compile(r"(LICEN[CS]E|NOTICE|COPYING)([.-][A-Za-z0-9._-]+)?", re.IGNORECASE)
+LICENSE_FILE = re.compile(r"(LICEN[CS]E|NOTICE|COPYING)([.-][A-Za-z0-9._-]+)?", re.IGNORECASE)
 DTYPES = {"bfloat16": np.dtype(ml_dtypes.bfloat16), "float32": np.dtype(np.float32), "keep": None}
 
 
 @dataclass(frozen=True)
 class Contents:
-    """A folder with exactly the files of a package's model.
+    """A folder with exactly the files that a package holds.
 
     Attributes:
-        folder: where they are.
+        folder: that folder.
         card: text of the model card, or None.
-        licenses: names of the files with licences and notices.
+        licenses: names of the licence and notice files.
         summary: what the model is, in one line.
     """
 
@@ -44,18 +44,18 @@ class Contents:
 
 
 def collect(source: Path, target: Path, dtype: str) -> Contents:
-    """Write what a package holds of the model folder ``source`` into the new folder ``target``.
+    """Copy the files of a model that belong in a package.
 
-    These are ``config.json``, ``model.safetensors``, the tokenizer's files, what ``distilbert quantize`` found, the
-    model card, licences and notices; whatever else is in the folder, such as checkpoints, stays behind.
+    These are ``config.json``, ``model.safetensors``, the tokenizer's files, the result of ``distilbert quantize``, the
+    model card, licences and notices. Other files, such as checkpoints, are left out.
 
     Args:
         source: a model folder, with weights in any format.
-        target: made here.
-        dtype: of the weights, a name of ``DTYPES``; ``"keep"`` is as they are.
+        target: folder to create and to copy into.
+        dtype: of the weights, a key of ``DTYPES``; ``"keep"`` leaves them as they are.
 
     Raises:
-        InputError: ``source`` is no folder.
+        InputError: ``source`` is not a folder.
         ModelNotFoundError: there is no configuration or there are no weights.
         UnsupportedArchitectureError: it is neither a DistilBERT nor a BERT with a twin.
         WeightsMismatchError: the weights are not those of the configuration.
@@ -68,7 +68,9 @@ def collect(source: Path, target: Path, dtype: str) -> Contents:
     head = _check_weights(checkpoint)
     _check_tokenizer(source, checkpoint.config.vocab_size)
     target.mkdir()
-    licenses = tuple(sorted(path.name for path in source.iterdir() if LICENSE.fullmatch(path.name) and path.is_file()))
+    licenses = tuple(
+        sorted(path.name for path in source.iterdir() if LICENSE_FILE.fullmatch(path.name) and path.is_file())
+    )
     card = source / CARD
     for name in (*TOKENIZER_FILES, QUANTIZATION, CARD, *licenses):
         if (source / name).is_file():
@@ -84,7 +86,7 @@ def collect(source: Path, target: Path, dtype: str) -> Contents:
 
 
 def _check_weights(checkpoint: Checkpoint) -> Head:
-    """Return the head that the weights are for."""
+    """Check that the folder has all weights of its model, and return the head of that model."""
     bert = checkpoint.bert
     head = head_of(checkpoint.config.architectures) if bert is None else HEADS.get(bert.removeprefix("Bert"))
     tensors = checkpoint.tensors(head)
@@ -121,7 +123,7 @@ def _write_weights(source: Path, target: Path, dtype: np.dtype | None) -> None:
 
 
 def _write_config(source: Path, target: Path, dtype: str | None) -> None:
-    """Copy the configuration; a type takes the place of the one it names, under the name it goes by there."""
+    """Copy the configuration; ``dtype`` replaces the type in it, under whichever name the file has for it."""
     values = read_config_file(source / CONFIG)
     if dtype is None:
         shutil.copyfile(source / CONFIG, target / CONFIG)

@@ -1,4 +1,4 @@
-"""What a package says about itself: name, version and licence, checked; and the texts that carry them."""
+"""What a package says about itself: its name, version and licence, checked, and the files that hold them."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ FRONT_MATTER = re.compile(r"\A---\n.*?^---\n+", re.MULTILINE | re.DOTALL)
 
 @dataclass(frozen=True)
 class Distribution:
-    """One package.
+    """Name, version and texts of one package.
 
     Attributes:
         name: in the canonical spelling, such as ``"distilbert-mini-sst2"``.
         version: in the canonical spelling, such as ``"1.0.0"``.
-        license: an SPDX expression, or None where nothing is said.
+        license: an SPDX expression, or None.
         summary: one line.
         readme: Markdown.
-        licenses: names of the files with licences.
+        licenses: names of the licence files.
     """
 
     name: str
@@ -42,25 +42,25 @@ class Distribution:
 
     @property
     def module(self) -> str:
-        """The name of the module: what ``import`` takes."""
+        """The name to import."""
         return self.name.replace("-", "_")
 
     @property
     def wheel(self) -> str:
-        """The name of the wheel's file."""
+        """The file name of the wheel."""
         return f"{self.module}-{self.version}-py3-none-any.whl"
 
     @property
     def dist_info(self) -> str:
-        """The wheel's folder of metadata."""
+        """The name of the metadata folder in the wheel."""
         return f"{self.module}-{self.version}.dist-info"
 
 
 def describe(name: str, version: str, license: str | None) -> Distribution:
-    """Return a package with these names, in the spelling that pip shows.
+    """Check a name, a version and a licence, and return them in the canonical spelling.
 
     Raises:
-        InputError: a name, a version or a licence that no package can have.
+        InputError: a name, version or licence is not allowed.
     """
     from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
     from packaging.version import InvalidVersion, Version
@@ -69,8 +69,8 @@ def describe(name: str, version: str, license: str | None) -> Distribution:
         raise InputError(
             f"A package's name is letters, digits, '-', '_' and '.', with a letter or digit at both ends; got {name!r}."
         )
-    found = canonical(name)
-    module = found.replace("-", "_")
+    canonical_name = canonical(name)
+    module = canonical_name.replace("-", "_")
     if not module.isidentifier() or keyword.iskeyword(module):
         raise InputError(
             f"The name {name!r} would be the module {module!r}, which Python cannot import: choose another."
@@ -78,20 +78,20 @@ def describe(name: str, version: str, license: str | None) -> Distribution:
     if module == "distilbert" or module in sys.stdlib_module_names:
         raise InputError(f"The name {name!r} would hide Python's module {module!r}: choose another.")
     try:
-        number = str(Version(version))
+        canonical_version = str(Version(version))
     except InvalidVersion:
         raise InputError(f"A version is numbers such as '1.0.0' or '2.1rc1', got {version!r}.") from None
     try:
-        terms = None if license is None else str(canonicalize_license_expression(license))
+        expression = None if license is None else str(canonicalize_license_expression(license))
     except InvalidLicenseExpression:
         raise InputError(
             f"A licence is an SPDX expression such as 'Apache-2.0' or 'MIT OR Apache-2.0', got {license!r}."
         ) from None
-    return Distribution(found, number, terms)
+    return Distribution(canonical_name, canonical_version, expression)
 
 
 def readme(card: str | None, name: str) -> str:
-    """Return the text that package indexes show: the model card without the hub's front matter, or a few lines."""
+    """Return the text that package indexes show: the card without its front matter, else a few lines."""
     if card is not None and (text := FRONT_MATTER.sub("", card.replace("\r\n", "\n")).strip()):
         return text + "\n"
     return (
@@ -100,48 +100,49 @@ def readme(card: str | None, name: str) -> str:
     )
 
 
-def init_py(made: Distribution) -> str:
-    """Return the code of the package: where its files are, and nothing else."""
+def init_py(distribution: Distribution) -> str:
+    """Return the code of the package, which only says where its files are."""
+    title = f"The model {distribution.name}: a folder of files, for distilbert and whatever else reads such folders."
     return (
-        f'"""The model {made.name}: a folder of files, for distilbert and whatever else reads such folders."""\n\n'
+        f'"""{title}"""\n\n'
         "from pathlib import Path\n\n"
-        f'__version__ = "{made.version}"\n'
+        f'__version__ = "{distribution.version}"\n'
         f'MODEL = Path(__file__).parent / "{FOLDER}"\n'
     )
 
 
-def metadata(made: Distribution) -> str:
-    """Return the file METADATA (core metadata 2.4)."""
+def metadata(distribution: Distribution) -> str:
+    """Return the content of METADATA (core metadata 2.4)."""
     lines = [
         "Metadata-Version: 2.4",
-        f"Name: {made.name}",
-        f"Version: {made.version}",
-        f"Summary: {made.summary}",
-        *([f"License-Expression: {made.license}"] if made.license else []),
-        *(f"License-File: {name}" for name in made.licenses),
+        f"Name: {distribution.name}",
+        f"Version: {distribution.version}",
+        f"Summary: {distribution.summary}",
+        *([f"License-Expression: {distribution.license}"] if distribution.license else []),
+        *(f"License-File: {name}" for name in distribution.licenses),
         *(f"Classifier: {line}" for line in CLASSIFIERS),
         f"Requires-Python: {REQUIRES_PYTHON}",
         "Description-Content-Type: text/markdown",
     ]
-    return "\n".join(lines) + f"\n\n{made.readme}"
+    return "\n".join(lines) + f"\n\n{distribution.readme}"
 
 
-def entry_points(made: Distribution) -> str:
-    """Return the file entry_points.txt, by which the model is found."""
-    return f"[{GROUP}]\n{made.name} = {made.module}\n"
+def entry_points(distribution: Distribution) -> str:
+    """Return the content of entry_points.txt, by which the model is found."""
+    return f"[{GROUP}]\n{distribution.name} = {distribution.module}\n"
 
 
-def pyproject(made: Distribution) -> str:
-    """Return the file pyproject.toml of a source tree, whose module is under ``src/``."""
-    # A JSON string of printable ASCII is a TOML string too.
+def pyproject(distribution: Distribution) -> str:
+    """Return the content of pyproject.toml for a source tree with its module under ``src/``."""
+    # These values are written as JSON, which is valid TOML for strings and lists of strings.
     values = {
-        "name": made.name,
-        "version": made.version,
-        "description": made.summary,
+        "name": distribution.name,
+        "version": distribution.version,
+        "description": distribution.summary,
         "readme": "README.md",
         "requires-python": REQUIRES_PYTHON,
-        **({"license": made.license} if made.license else {}),
-        "license-files": list(made.licenses),
+        **({"license": distribution.license} if distribution.license else {}),
+        "license-files": list(distribution.licenses),
         "classifiers": list(CLASSIFIERS),
     }
     return "\n".join(
@@ -154,14 +155,14 @@ def pyproject(made: Distribution) -> str:
             *(f"{key} = {json.dumps(value)}" for key, value in values.items()),
             "",
             f'[project.entry-points."{GROUP}"]',
-            f'{made.name} = "{made.module}"',
+            f'{distribution.name} = "{distribution.module}"',
             "",
             "[tool.setuptools]",
-            f'packages = ["{made.module}"]',
+            f'packages = ["{distribution.module}"]',
             'package-dir = {"" = "src"}',
             "",
             "[tool.setuptools.package-data]",
-            f'{made.module} = ["{FOLDER}/*"]',
+            f'{distribution.module} = ["{FOLDER}/*"]',
             "",
         ]
     )

@@ -1,4 +1,4 @@
-"""Turning a model folder into another: BERT to DistilBERT, fewer layers, no head, another type or file format."""
+"""``convert``: from a model folder to another, with fewer layers, no head, another type or another file format."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ import numpy as np
 from ..core.errors import InputError, ModelNotFoundError, TokenizerError
 from ..core.files import output_folder
 from ..core.schema import HEADS, Head, head_of
-from ..weights.folder import FORMATS as FILES
+from ..weights.folder import FORMATS as WEIGHT_FILES
 from ..weights.folder import H5, SAFETENSORS, remove_weights, save_as
 from ..weights.match import keep_layers, match
 from .auto import AutoTokenizer
 from .checkpoint import open_checkpoint
 
-FORMATS = {"safetensors": SAFETENSORS} | {name: name for name in FILES if name != SAFETENSORS}
+FORMATS = {"safetensors": SAFETENSORS} | {name: name for name in WEIGHT_FILES if name != SAFETENSORS}
 DTYPES = {
     "float32": np.dtype(np.float32),
     "float16": np.dtype(np.float16),
@@ -28,17 +28,17 @@ DTYPES = {
 
 
 @dataclass(frozen=True)
-class Converted:
+class ConvertedModel:
     """What :func:`convert` wrote.
 
     Attributes:
         folder: the new model folder.
         files: names of its files.
-        architecture: class that the weights are for.
+        architecture: name of the class that loads it.
         n_layers: number of transformer blocks.
         parameters: number of weights.
-        dropped: names of tensors of heads that were left behind.
-        tokenizer: whether a tokenizer was found and written too.
+        dropped: names of the tensors of heads that were left out.
+        tokenizer: whether the source has a tokenizer, which is written too.
     """
 
     folder: Path
@@ -59,7 +59,7 @@ def convert(
     dtype: str | None = None,
     to: str = "safetensors",
     overwrite: bool = False,
-) -> Converted:
+) -> ConvertedModel:
     """Write a DistilBERT or BERT model as a DistilBERT folder.
 
     Args:
@@ -67,16 +67,16 @@ def convert(
         output: new folder.
         layers: blocks to keep, in this order; None for all.
         head: ``"none"`` for the encoder alone; None keeps the head that the source has.
-        dtype: ``"float32"``, ``"float16"`` or ``"bfloat16"``; None keeps that of the source, but in ``tf_model.h5``,
-            which has no bfloat16, that becomes float32.
+        dtype: ``"float32"``, ``"float16"`` or ``"bfloat16"``; None keeps that of the source. ``tf_model.h5`` has no
+            bfloat16 and takes float32 instead.
         to: ``"safetensors"``, ``"pytorch_model.bin"``, ``"tf_model.h5"`` or ``"flax_model.msgpack"``.
-        overwrite: write into a folder that already holds a model.
+        overwrite: write into a folder that holds a model already.
 
     Raises:
-        InputError: an option that is none of these, or a model already stands at ``output``.
-        UnsupportedArchitectureError: a head that has no exact twin.
-        MissingExtraError: the library that writes the format is not installed.
-        WeightsMismatchError: the source's tensors are not those its configuration asks for.
+        InputError: an option has another value, or ``output`` holds a model already.
+        UnsupportedArchitectureError: a head of BERT that DistilBERT does not have.
+        MissingExtraError: the library for the file format is not installed.
+        WeightsMismatchError: the tensors of the source are not those of its configuration.
     """
     if to not in FORMATS:
         raise InputError(f"to must be one of {', '.join(FORMATS)}, got {to!r}.")
@@ -90,37 +90,39 @@ def convert(
         raise InputError(f"{output} already holds a model; choose another folder, or overwrite it.")
     checkpoint = open_checkpoint(source)
     config = checkpoint.config
-    target = HEADS[""] if head == "none" else _head_to_keep(checkpoint.bert, config.architectures)
-    tensors = checkpoint.tensors(target)
-    if target is None:
-        target = HEADS["ForMaskedLM" if "vocab_transform.weight" in tensors else ""]
+    kept_head = HEADS[""] if head == "none" else _source_head(checkpoint.bert, config.architectures)
+    tensors = checkpoint.tensors(kept_head)
+    if kept_head is None:
+        kept_head = HEADS["ForMaskedLM" if "vocab_transform.weight" in tensors else ""]
     if layers is not None:
         tensors = keep_layers(tensors, layers)
         heads = {new: config.pruned_heads[old] for new, old in enumerate(layers) if old in config.pruned_heads}
         config.n_layers, config.pruned_heads = len(layers), heads
-    matched = match(tensors, config, target, where=source)
+    matched = match(tensors, config, kept_head, where=source)
     if matched.fresh:
         raise InputError(f"{source} has no weights for {', '.join(matched.fresh)}; head='none' converts the encoder.")
-    kind = DTYPES.get(dtype or "")
     arrays = {}
     for name, tensor in matched.tensors.items():
         array = tensor.read()
-        widen = to == H5 and array.dtype == DTYPES["bfloat16"]
-        arrays[name] = array.astype(kind or (np.float32 if widen else array.dtype), copy=False)
-    config.architectures = [target.architecture]
+        if dtype is not None:
+            array = array.astype(DTYPES[dtype], copy=False)
+        elif to == H5 and array.dtype == DTYPES["bfloat16"]:
+            array = array.astype(np.float32)
+        arrays[name] = array
+    config.architectures = [kept_head.architecture]
     config.dtype = next(iter(arrays.values())).dtype.name
     folder = output_folder(output)
-    written = save_as(folder, arrays, FORMATS[to], target)
-    if folder.resolve() != checkpoint.folder.resolve():  # weights of the model that stood here, in another format
-        for name in FILES:
+    written = save_as(folder, arrays, FORMATS[to], kept_head)
+    if folder.resolve() != checkpoint.folder.resolve():  # remove the weights of a model that is overwritten
+        for name in WEIGHT_FILES:
             if name != FORMATS[to]:
                 remove_weights(folder, name)
     config.save_pretrained(folder)
     tokenizer = _copy_tokenizer(checkpoint.folder, folder)
-    return Converted(
+    return ConvertedModel(
         folder=folder,
         files=sorted({path.name for path in written} | {"config.json"} | set(tokenizer)),
-        architecture=target.architecture,
+        architecture=kept_head.architecture,
         n_layers=config.n_layers,
         parameters=sum(array.size for array in arrays.values()),
         dropped=matched.dropped,
@@ -128,14 +130,15 @@ def convert(
     )
 
 
-def _head_to_keep(bert: str | None, architectures: list[str] | None) -> Head | None:
-    """Return the head that the source names; an inexact one of a BERT ends, later, in the error that explains it."""
+def _source_head(bert: str | None, architectures: list[str] | None) -> Head | None:
+    """Return the head that the source names. One that only BERT has raises its error when the tensors are read."""
     if bert is not None and bert.removeprefix("Bert") in HEADS:
         return HEADS[bert.removeprefix("Bert")]
     return head_of(architectures)
 
 
 def _copy_tokenizer(source: Path, folder: Path) -> list[str]:
+    """Copy the tokenizer, if there is one, and return the names of its files."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, use_fast=False)
     except (ModelNotFoundError, TokenizerError):
