@@ -1,4 +1,4 @@
-"""``Encoding``: one tokenized input, in plain Python, with the attributes and methods of ``tokenizers.Encoding``."""
+"""``Encoding``: one tokenized input, in plain Python, with the attributes and look-ups of ``tokenizers.Encoding``."""
 
 from __future__ import annotations
 
