@@ -18,8 +18,13 @@ run: $(VENV)/.run  ## Install, and label real sentences with a model that this p
 
 minilm: models/minilm/config.json  ## Convert a real pretrained encoder, all-MiniLM-L6-v2, into models/minilm
 
-test: $(VENV)/.dev  ## Run the tests, a few minutes
-	$(BIN)/python -m pytest
+# A process for each framework: one that has loaded all three holds several gigabytes.
+KERAS_TESTS := tests/models/keras tests/parity/test_keras.py tests/weights/test_h5.py
+FLAX_TESTS := tests/models/flax tests/parity/test_flax.py tests/weights/test_msgpack.py
+test: $(VENV)/.dev  ## Run the tests, a quarter of an hour
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(KERAS_TESTS) $(FLAX_TESTS))
+	$(BIN)/python -m pytest $(KERAS_TESTS)
+	$(BIN)/python -m pytest $(FLAX_TESTS)
 
 test-slow: $(VENV)/.dev  ## Run the long tests: every sentence of the data sets, large files
 	$(BIN)/python -m pytest -m slow
