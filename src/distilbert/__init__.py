@@ -33,7 +33,7 @@ _MODULES = {
     "models.packaging.packager": ["package"],
     "tasks.loading": ["pipeline"],
     "engine.engine_runner": ["EngineRunner"],
-    "exporting.export": ["export"],
+    "exporting.exporter": ["export"],
     "core.installed": ["installed_models"],
     "training.distill_config": ["DistillConfig", "PretrainConfig"],
     "training.evaluation.config": ["EvaluateConfig"],
@@ -89,7 +89,7 @@ if TYPE_CHECKING:
     from .core.errors import WeightsMismatchError as WeightsMismatchError
     from .core.installed import installed_models as installed_models
     from .engine.engine_runner import EngineRunner as EngineRunner
-    from .exporting.export import export as export
+    from .exporting.exporter import export as export
     from .models.auto import AutoConfig as AutoConfig
     from .models.auto import AutoModel as AutoModel
     from .models.auto import AutoModelForMaskedLM as AutoModelForMaskedLM

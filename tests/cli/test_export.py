@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from distilbert.exporting import export as room
+from distilbert.exporting import exporter
 from tests.behaviour.make_models import make
 
 from .helpers import Command
@@ -84,9 +84,9 @@ def test_what_cannot_be_is_one_message(cli: Command, models: Path) -> None:
 def test_an_export_that_differs_ends_in_one_message(
     cli: Command, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(room, "_write", lambda target, model, path, *_: path.write_text("program"))
+    monkeypatch.setattr(exporter, "write_file", lambda target, model, path, *_: path.write_text("program"))
     monkeypatch.setattr(
-        room, "_open", lambda *_: lambda ids, mask: {"logits": ids[:, :1].repeat(5, axis=1).astype("float32")}
+        exporter, "open_file", lambda *_: lambda ids, mask: {"logits": ids[:, :1].repeat(5, axis=1).astype("float32")}
     )
     done = cli("export", str(models / "labels"), "--to", "torch", "--output", "out")
     assert (done.code, done.out) == (1, "")

@@ -23,7 +23,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def exported(models: Path, tmp_path_factory: pytest.TempPathFactory) -> MakeExport:
     """Exports a model once, all precisions of ONNX into one folder; tests only read what it returns."""
-    from distilbert.exporting.export import export
+    from distilbert.exporting.exporter import export
 
     root = tmp_path_factory.mktemp("exported")
 

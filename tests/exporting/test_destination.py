@@ -12,12 +12,12 @@ import torch
 
 from distilbert import DistilBertForSequenceClassification
 from distilbert.core.errors import ExportError, InputError
-from distilbert.exporting import export as room
-from distilbert.exporting.export import export
+from distilbert.exporting import exporter
+from distilbert.exporting.exporter import export
 
 
-class Fake:
-    """A format that holds the model itself."""
+class FakeFormat:
+    """Files whose content does not matter: the model itself runs in their place."""
 
     def __init__(self, model: Any = None) -> None:
         self.model = model
@@ -30,15 +30,15 @@ class Fake:
 
     def open(self, target: Any, path: Path, head: Any) -> Any:
         assert path.is_file()
-        return room.reference(self.model)
+        return exporter.model_function(self.model)
 
 
 @pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
-    made = Fake()
-    monkeypatch.setattr(room, "_write", made.write)
-    monkeypatch.setattr(room, "_open", made.open)
-    return made
+def fake(monkeypatch: pytest.MonkeyPatch) -> FakeFormat:
+    fake = FakeFormat()
+    monkeypatch.setattr(exporter, "write_file", fake.write)
+    monkeypatch.setattr(exporter, "open_file", fake.open)
+    return fake
 
 
 @pytest.fixture
@@ -67,25 +67,25 @@ COMPANIONS = {
 }  # fmt: skip
 
 
-def test_a_folder_holds_what_belongs_to_a_model_and_nothing_else(fake: Fake, model: Path, tmp_path: Path) -> None:
-    made = export(model, tmp_path / "new" / "out")
-    assert set(tree(made.folder)) == COMPANIONS | {"onnx/model.onnx"} == set(made.files)
-    assert made.files[-1] == "export.json"
-    assert json.loads((made.folder / "config.json").read_text())["dtype"] == "float32"
+def test_a_folder_holds_what_belongs_to_a_model_and_nothing_else(fake: FakeFormat, model: Path, tmp_path: Path) -> None:
+    result = export(model, tmp_path / "new" / "out")
+    assert set(tree(result.folder)) == COMPANIONS | {"onnx/model.onnx"} == set(result.files)
+    assert result.files[-1] == "export.json"
+    assert json.loads((result.folder / "config.json").read_text())["dtype"] == "float32"
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["out"]
-    (made.folder / "config.json").write_text("{} ")
-    made = export(model, made.folder, to="openvino", precision="int8")
-    assert made.files == ["openvino_model.bin", "openvino_model.xml", "export.json"]
-    assert (made.folder / "config.json").read_text() == "{} "
-    assert set(tree(made.folder)) == COMPANIONS | {"onnx/model.onnx", "openvino_model.xml", "openvino_model.bin"}
-    assert set(json.loads((made.folder / "export.json").read_text())["files"]) == {
+    (result.folder / "config.json").write_text("{} ")
+    result = export(model, result.folder, to="openvino", precision="int8")
+    assert result.files == ["openvino_model.bin", "openvino_model.xml", "export.json"]
+    assert (result.folder / "config.json").read_text() == "{} "
+    assert set(tree(result.folder)) == COMPANIONS | {"onnx/model.onnx", "openvino_model.xml", "openvino_model.bin"}
+    assert set(json.loads((result.folder / "export.json").read_text())["files"]) == {
         "onnx/model.onnx",
         "openvino_model.xml",
     }
 
 
-def test_an_export_that_differs_leaves_nothing(fake: Fake, model: Path, tmp_path: Path) -> None:
-    class Wrong(Fake):
+def test_an_export_that_differs_leaves_nothing(fake: FakeFormat, model: Path, tmp_path: Path) -> None:
+    class Wrong(FakeFormat):
         def open(self, target: Any, path: Path, head: Any) -> Any:
             right = super().open(target, path, head)
             return lambda ids, mask: {name: array + 2e-4 for name, array in right(ids, mask).items()}
@@ -93,51 +93,51 @@ def test_an_export_that_differs_leaves_nothing(fake: Fake, model: Path, tmp_path
     wrong = Wrong()
     before = tree(tmp_path)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(room, "_write", wrong.write)
-        patch.setattr(room, "_open", wrong.open)
+        patch.setattr(exporter, "write_file", wrong.write)
+        patch.setattr(exporter, "open_file", wrong.open)
         with pytest.raises(
             ExportError, match=r"differs from the model by 0\.0002 at logits\[.*Nothing was written to "
         ):
             export(model, tmp_path / "out")
     assert tree(tmp_path) == before
     assert not (tmp_path / "out").exists()
-    made = export(model, tmp_path / "out")
+    result = export(model, tmp_path / "out")
     before = tree(tmp_path)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(room, "_write", wrong.write)
-        patch.setattr(room, "_open", wrong.open)
+        patch.setattr(exporter, "write_file", wrong.write)
+        patch.setattr(exporter, "open_file", wrong.open)
         with pytest.raises(ExportError):
-            export(model, made.folder, overwrite=True)
+            export(model, result.folder, overwrite=True)
     assert tree(tmp_path) == before
 
 
 def test_an_exporter_that_fails_is_one_message_and_leaves_nothing(
-    fake: Fake, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fake: FakeFormat, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*arguments: Any) -> None:
         fake.write(*arguments)
         raise RuntimeError("no such operator")
 
-    monkeypatch.setattr(room, "_write", fail)
+    monkeypatch.setattr(exporter, "write_file", fail)
     with pytest.raises(ExportError, match="export to onnx failed, and nothing was written to .*out: no such operator"):
         export(model, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
 def test_an_interrupted_export_leaves_nothing(
-    fake: Fake, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fake: FakeFormat, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*arguments: Any) -> None:
         fake.write(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(room, "_write", interrupt)
+    monkeypatch.setattr(exporter, "write_file", interrupt)
     with pytest.raises(KeyboardInterrupt):
         export(model, tmp_path / "out")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
 
 
-def test_the_same_export_is_replaced_only_when_asked(fake: Fake, model: Path, tmp_path: Path) -> None:
+def test_the_same_export_is_replaced_only_when_asked(fake: FakeFormat, model: Path, tmp_path: Path) -> None:
     folder = export(model, tmp_path / "out").folder
     with pytest.raises(InputError, match=r"model\.onnx is there already.*--overwrite"):
         export(model, folder)
@@ -147,7 +147,7 @@ def test_the_same_export_is_replaced_only_when_asked(fake: Fake, model: Path, tm
         export(model, folder, to="openvino", precision="fp16")
 
 
-def test_exports_of_other_weights_do_not_mix(fake: Fake, model: Path, tmp_path: Path) -> None:
+def test_exports_of_other_weights_do_not_mix(fake: FakeFormat, model: Path, tmp_path: Path) -> None:
     folder = export(model, tmp_path / "out").folder
     export(model, folder, to="openvino")
     retrain(model)
@@ -159,7 +159,7 @@ def test_exports_of_other_weights_do_not_mix(fake: Fake, model: Path, tmp_path: 
     assert set(tree(folder)) == COMPANIONS | {"onnx/model_fp16.onnx"}
 
 
-def test_other_content_is_left_alone(fake: Fake, model: Path, models: Path, tmp_path: Path) -> None:
+def test_other_content_is_left_alone(fake: FakeFormat, model: Path, models: Path, tmp_path: Path) -> None:
     other = shutil.copytree(models / "answers", tmp_path / "other")
     before = tree(other)
     for overwrite in (False, True):
@@ -177,18 +177,18 @@ def test_other_content_is_left_alone(fake: Fake, model: Path, models: Path, tmp_
     assert set(tree(export(model, notes).folder)) == COMPANIONS | {"onnx/model.onnx", "mine.txt"}
 
 
-def test_the_models_own_folder_gets_the_export_and_keeps_the_rest(fake: Fake, model: Path, models: Path) -> None:
+def test_the_models_own_folder_gets_the_export_and_keeps_the_rest(fake: FakeFormat, model: Path, models: Path) -> None:
     before = tree(model)
-    made = export(model, model)
+    result = export(model, model)
     added = set(tree(model)) - set(before)
     assert added == {"onnx/model.onnx", "export.json", "tokenizer.json", "special_tokens_map.json"}
     assert {name: tree(model)[name] for name in before} == before
-    assert set(made.files) == added
+    assert set(result.files) == added
     with pytest.raises(InputError, match="needs a folder of its own"):
         export(model, model, precision="fp16", head="")
 
 
-def test_a_bert_needs_a_folder_for_its_twin(fake: Fake, tmp_path: Path) -> None:
+def test_a_bert_needs_a_folder_for_its_twin(fake: FakeFormat, tmp_path: Path) -> None:
     from transformers import BertConfig, BertModel
 
     folder = tmp_path / "bert"
@@ -199,6 +199,6 @@ def test_a_bert_needs_a_folder_for_its_twin(fake: Fake, tmp_path: Path) -> None:
     BertModel(config).save_pretrained(folder)
     with pytest.raises(InputError, match="holds a BERT"):
         export(folder, folder)
-    made = export(folder, tmp_path / "twin")
-    values = json.loads((made.folder / "config.json").read_text())
+    result = export(folder, tmp_path / "twin")
+    values = json.loads((result.folder / "config.json").read_text())
     assert (values["model_type"], values["architectures"]) == ("distilbert", ["DistilBertModel"])

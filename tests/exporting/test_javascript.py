@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from distilbert.core.installed import installed_models
-from distilbert.exporting.export import export
-from distilbert.exporting.runners import load_exported
+from distilbert.exporting.exported_runner import load_exported
+from distilbert.exporting.exporter import export
 from distilbert.tasks import pipeline
 
 pytest.importorskip("onnxscript")

@@ -10,8 +10,8 @@ import typer
 from .failures import OK
 
 if TYPE_CHECKING:
-    from ..exporting.comparison import Comparison
-    from ..exporting.export import Exported
+    from ..exporting.exporter import ExportResult
+    from ..exporting.verification import ExportDifference
 
 EXAMPLE = "distilbert export models/minilm --to onnx --output exported/minilm"
 
@@ -67,7 +67,7 @@ def command(
     What was written is loaded in that runtime and compared with the model, on random ids and on sentences, before it
     is moved to OUTPUT. Another precision can be added to the same folder.
     """
-    from ..exporting.export import export
+    from ..exporting.exporter import export
     from ..tasks.registry import task_spec
 
     exported = export(
@@ -83,7 +83,7 @@ def command(
     return OK
 
 
-def _report(exported: Exported, to: str, precision: str) -> None:
+def _report(exported: ExportResult, to: str, precision: str) -> None:
     """Print what was written, and how much it differs from the model."""
     from .text_output import size_text
 
@@ -92,19 +92,21 @@ def _report(exported: Exported, to: str, precision: str) -> None:
     )
     for name in exported.files:
         print(f"  {name}  {size_text((exported.folder / name).stat().st_size)}")
-    if not exported.tokenizer:
+    if not exported.has_tokenizer:
         print("no tokenizer was found beside the model, so none was written, and no sentence was tried")
     print("checked against the model:")
-    for name, comparison in (("random ids", exported.random), ("sentences", exported.sentences)):
-        if comparison is not None:
-            print(f"  {name}: {_differences(comparison, exported.architecture, precision)}")
+    for name, difference in (("random ids", exported.on_random_ids), ("sentences", exported.on_sentences)):
+        if difference is not None:
+            print(f"  {name}: {_differences(difference, exported.architecture, precision)}")
 
 
-def _differences(comparison: Comparison, architecture: str, precision: str) -> str:
-    text = f"{comparison.batches} batches, largest difference {comparison.difference:.2g}"
+def _differences(difference: ExportDifference, architecture: str, precision: str) -> str:
+    text = f"{difference.batches} batches, largest difference {difference.largest_difference:.2g}"
     if precision == "fp32":
         return text
-    changes = f"{comparison.change:.2g} at most, {comparison.mean_change:.2g} on average"
+    changes = f"{difference.largest_change:.2g} at most, {difference.mean_change:.2g} on average"
     if architecture == "DistilBertModel":
         return f"{text}; vectors turn by (1 - cosine) {changes}"
-    return f"{text}; probabilities change by {changes}; {comparison.labels} of {comparison.answers} labels change"
+    return (
+        f"{text}; probabilities change by {changes}; {difference.changed_labels} of {difference.answers} labels change"
+    )

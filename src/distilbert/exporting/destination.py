@@ -1,4 +1,4 @@
-"""The folder that an export goes to: what may already be there, what is added, and how it gets there."""
+"""The folder that an export goes to: what may be in it already, what is added, and how files get there."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ..core.errors import InputError
 from ..core.schema import Head, head_of
 from ..models.checkpoint import Checkpoint
 from ..models.packaging.contents import CARD, LICENSE_FILE
+from .export_record import EXPORT_RECORD, read_export_record, write_export_record
 from .formats import FORMATS
-from .record import RECORD, read_record, write_record
 
 CONFIG = "config.json"
 
@@ -25,112 +25,119 @@ class Destination:
     Attributes:
         folder: the folder.
         source: folder of the model.
-        own: it is the model's own folder, whose configuration and tokenizer stay as they are.
-        paths: files of the export, the one that is opened first.
-        record: what ``export.json`` says, if there is one.
-        overwrite: whether exports that are there may be replaced.
+        is_source: the two are the same; then its configuration and tokenizer stay as they are.
+        paths: files of the export in the folder; the first one is opened.
+        record: what ``export.json`` holds; None without one.
+        overwrite: whether existing exports may be replaced.
     """
 
     folder: Path
     source: Path
-    own: bool
+    is_source: bool
     paths: tuple[str, ...]
     record: dict[str, Any] | None
     overwrite: bool
 
     @classmethod
-    def of(
+    def check(
         cls, folder: Path, checkpoint: Checkpoint, head: Head, paths: tuple[str, ...], overwrite: bool
     ) -> Destination:
-        """Look at a folder before anything is computed.
+        """Return the destination, after a check that an export may be written there.
 
         Raises:
-            InputError: a file stands there, another model, or the same export and ``overwrite`` is not set.
+            InputError: there is a file, or another model, or the same export and ``overwrite`` is not set.
         """
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} is a file; an export is written into a folder.")
-        own = folder.resolve() == checkpoint.folder.resolve()
-        record = read_record(folder)
-        if own:
-            _check_own(folder, checkpoint, head)
+        is_source = folder.resolve() == checkpoint.folder.resolve()
+        record = read_export_record(folder)
+        if is_source:
+            _check_source(folder, checkpoint, head)
         elif record is None and (folder / CONFIG).exists():
             raise InputError(f"{folder} holds a model already; name another folder, or the model's own.")
-        there = [name for name in paths if (folder / name).exists()]
-        if there and not overwrite:
-            raise InputError(f"{folder / there[0]} is there already; name another folder, or replace it (--overwrite).")
-        return cls(folder, checkpoint.folder, own, paths, record, overwrite)
+        existing = [name for name in paths if (folder / name).exists()]
+        if existing and not overwrite:
+            raise InputError(
+                f"{folder / existing[0]} is there already; name another folder, or replace it (--overwrite)."
+            )
+        return cls(folder, checkpoint.folder, is_source, paths, record, overwrite)
 
-    def check_model(self, model: str) -> None:
-        """Check that the exports that are there are of the model with this hash.
+    def check_weights(self, model_hash: str) -> None:
+        """Check that existing exports are of the model with this hash.
 
         Raises:
             InputError: they are of other weights, and ``overwrite`` is not set.
         """
-        if self.record is not None and self.record["model"] != model and not self.overwrite:
+        if self.record is not None and self.record["model"] != model_hash and not self.overwrite:
             raise InputError(
                 f"The exports in {self.folder} are of other weights: name another folder, or replace them all "
                 "(--overwrite)."
             )
 
-    def add_companions(self, made: Path, model: str, config: DistilBertConfig, tokenizer: Any) -> None:
-        """Write what belongs beside an export into ``made``: configuration, tokenizer, model card and licences.
+    def add_companions(self, staging: Path, model_hash: str, config: DistilBertConfig, tokenizer: Any) -> None:
+        """Write configuration, tokenizer, model card and licences into ``staging``.
 
-        What the destination has of this model already stays as it is, since someone may have edited it.
+        Files that the destination has of this model already are left out, since someone may have edited them.
         """
-        config.save_pretrained(made)
+        config.save_pretrained(staging)
         if tokenizer is not None:
-            tokenizer.save_pretrained(made)
-        if not self.own:
+            tokenizer.save_pretrained(staging)
+        if not self.is_source:
             for path in sorted(self.source.iterdir()):
                 if path.is_file() and (path.name == CARD or LICENSE_FILE.fullmatch(path.name)):
-                    shutil.copyfile(path, made / path.name)
-        if self.own or self._same(model):
-            for path in made.iterdir():
+                    shutil.copyfile(path, staging / path.name)
+        if self.is_source or self._holds(model_hash):
+            for path in staging.iterdir():
                 if path.is_file() and path.name not in self.paths and (self.folder / path.name).exists():
                     path.unlink()
 
-    def move(self, made: Path, model: str, precision: str, found: dict[str, Any]) -> list[str]:
-        """Move the files in ``made`` to the destination, the record last, and return their paths there.
+    def move(self, staging: Path, model_hash: str, precision: str, differences: dict[str, Any]) -> list[str]:
+        """Move the files of ``staging`` to the destination, ``export.json`` last.
 
         Args:
-            made: a folder on the same disk.
-            model: hash of the model; exports of another one are removed.
+            staging: a folder on the same disk.
+            model_hash: of the model; exports of other weights are removed.
             precision: of the export.
-            found: what its check found.
+            differences: between the model and the export, for ``export.json``.
+
+        Returns:
+            Paths of the files in the destination.
         """
-        before = {} if self.record is None else self.record["files"]
-        kept = before if self._same(model) else {}
-        entry = {"precision": precision, "files": list(self.paths), "checked": found}
-        write_record(made, model, kept | {self.paths[0]: entry})
-        names = sorted(path.relative_to(made).as_posix() for path in made.rglob("*") if path.is_file())
-        names.sort(key=lambda name: (name == RECORD, name in self.paths))
-        for name in set(_files_of(before)) - set(_files_of(kept)):  # before anything new, so that none is mixed with it
+        previous = {} if self.record is None else self.record["files"]
+        kept = previous if self._holds(model_hash) else {}
+        entry = {"precision": precision, "files": list(self.paths), "checked": differences}
+        write_export_record(staging, model_hash, kept | {self.paths[0]: entry})
+        names = sorted(path.relative_to(staging).as_posix() for path in staging.rglob("*") if path.is_file())
+        names.sort(key=lambda name: (name == EXPORT_RECORD, name in self.paths))
+        # Exports of other weights go first, so that old and new ones are never in the folder together.
+        for name in set(_paths_of(previous)) - set(_paths_of(kept)):
             (self.folder / name).unlink(missing_ok=True)
         for name in names:
             target = self.folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
-            (made / name).replace(target)
+            (staging / name).replace(target)
         return names
 
-    def _same(self, model: str) -> bool:
-        """Say whether the exports that are there are of this model."""
-        return self.record is not None and bool(self.record["model"] == model)
+    def _holds(self, model_hash: str) -> bool:
+        """Say whether the existing exports are of this model."""
+        return self.record is not None and bool(self.record["model"] == model_hash)
 
 
-def _files_of(entries: dict[str, Any]) -> list[str]:
-    """Return the paths of the exports in a record, as far as they are names that this package gives."""
+def _paths_of(entries: dict[str, Any]) -> list[str]:
+    """Return the paths of the exports in a record; paths that this package does not write are left out."""
     known = {path for each in FORMATS.values() for paths in each.files.values() for path in paths}
     return [path for name, entry in entries.items() for path in (name, *entry.get("files", ())) if path in known]
 
 
-def _check_own(folder: Path, checkpoint: Checkpoint, head: Head) -> None:
+def _check_source(folder: Path, checkpoint: Checkpoint, head: Head) -> None:
+    """Check that the folder of a model may hold an export of it."""
     if checkpoint.bert is not None:
         raise InputError(
             f"{folder} holds a BERT; the export is of its DistilBERT twin and needs a folder of its own, or the twin's "
             "('distilbert convert')."
         )
-    named = head_of(checkpoint.config.architectures)
-    if named is not None and named.name != head.name:
+    own = head_of(checkpoint.config.architectures)
+    if own is not None and own.name != head.name:
         raise InputError(
-            f"{folder} holds a {named.architecture}; an export of its {head.architecture} needs a folder of its own."
+            f"{folder} holds a {own.architecture}; an export of its {head.architecture} needs a folder of its own."
         )

@@ -1,4 +1,7 @@
-"""The formats of an export: what runs them, in which precisions, and where their files lie in a folder."""
+"""The formats of an export: what runs them, their precisions, files, inputs and outputs.
+
+Legend: B batch, C choices, S sequence.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,8 @@ from ..core.extras import require
 from .libraries import EXTRA, import_nncf, import_openvino
 
 PRECISIONS = ("fp32", "fp16", "int8")  # the most exact one first
+INPUTS = ("input_ids", "attention_mask")  # of every export
+OUTPUTS = {"": ("last_hidden_state",), "ForQuestionAnswering": ("start_logits", "end_logits")}  # others: logits
 UNSAFE = (
     "A model.pt2 is not run from a folder: reading one can run code that is hidden in it. Export the model --to onnx "
     "or --to openvino and run that, or read a file of your own with torch.export.load."
@@ -18,13 +23,13 @@ UNSAFE = (
 
 @dataclass(frozen=True)
 class Format:
-    """One value of ``--to``.
+    """A format, one of the values of ``--to``.
 
     Attributes:
         name: that value.
-        runner: name of the runner that reads it, or None if none does.
-        libraries: what writing it needs.
-        files: precision -> paths in the folder, the one that is opened first.
+        runner: name of the runner that reads it; None if there is none.
+        libraries: what is needed to write it.
+        files: precision -> paths in the folder; the first one is opened.
     """
 
     name: str
@@ -50,7 +55,6 @@ class Format:
                 import_nncf()
 
 
-_OPENVINO = ("openvino_model.xml", "openvino_model.bin")
 FORMATS = {
     each.name: each
     for each in (
@@ -64,7 +68,12 @@ FORMATS = {
                 "int8": ("onnx/model_quantized.onnx",),
             },
         ),
-        Format("openvino", "openvino", ("torch",), dict.fromkeys(PRECISIONS, _OPENVINO)),
+        Format(
+            "openvino",
+            "openvino",
+            ("torch",),
+            dict.fromkeys(PRECISIONS, ("openvino_model.xml", "openvino_model.bin")),
+        ),
         Format("torch", None, ("torch",), dict.fromkeys(PRECISIONS[:2], ("model.pt2",))),
     )
 }
@@ -82,11 +91,11 @@ def find_format(name: str) -> Format:
     return FORMATS[name]
 
 
-def find_runner(name: str) -> Format:
+def format_of_runner(name: str) -> Format:
     """Return the format that a runner reads.
 
     Raises:
-        InputError: there is no such runner, or none that is safe.
+        InputError: there is no such runner, or no safe one.
     """
     if name == "torch":
         raise InputError(UNSAFE)
@@ -96,7 +105,17 @@ def find_runner(name: str) -> Format:
     return RUNNERS[name]
 
 
-def present(folder: Path) -> list[str]:
+def exported_files(folder: Path) -> list[str]:
     """Return the paths of all exports in a folder, as :data:`FORMATS` names them."""
     names = dict.fromkeys(paths[0] for each in FORMATS.values() for paths in each.files.values())
     return [name for name in names if (folder / name).is_file()]
+
+
+def output_names(head: str) -> tuple[str, ...]:
+    """Return the names of what a model with this head computes, in order."""
+    return OUTPUTS.get(head, ("logits",))
+
+
+def input_rank(head: str) -> int:
+    """Return the number of dimensions of the ids: 2 for (B, S), and 3 for (B, C, S) of multiple choice."""
+    return 3 if head == "ForMultipleChoice" else 2

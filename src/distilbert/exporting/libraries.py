@@ -1,4 +1,4 @@
-"""Importing and calling the exporters' libraries: without their messages, and without their reports to the makers."""
+"""Imports and calls the exporters' libraries without their messages, and without reports to their makers."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ TELEMETRY = "openvino_telemetry"
 
 @contextlib.contextmanager
 def offline() -> Iterator[None]:
-    """Keep OpenVINO and NNCF from opening a connection: on import and when they work they report that they were used.
+    """Keep OpenVINO and NNCF from opening a connection, which they do on import and at work to report their use.
 
-    Both do without the module that reports, so inside this block it cannot be imported.
+    Both run without the module that reports, so inside this block it cannot be imported.
     """
     missing = object()
     before = sys.modules.get(TELEMETRY, missing)
@@ -36,7 +36,7 @@ def offline() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Drop warnings, log lines and progress bars of libraries; errors pass."""
+    """Drop warnings, log lines and progress bars of libraries. Errors pass."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -66,7 +66,7 @@ def import_nncf() -> ModuleType:
 
 
 def _import(name: str) -> ModuleType:
-    if name in sys.modules:  # threads that open sessions must not turn standard output off for each other
+    if name in sys.modules:  # quiet() redirects standard output of all threads, so it is used on first import alone
         return require(name, EXTRA)
     with offline(), quiet():
         return require(name, EXTRA)

@@ -85,7 +85,7 @@ class Choice:
 
     def exported(self, folder: Path) -> Runner:
         """Open a folder that ``distilbert export`` wrote."""
-        from ..exporting.runners import load_exported
+        from ..exporting.exported_runner import load_exported
 
         precision = None if self.precision == "auto" else self.precision
         assert self.runner is not None

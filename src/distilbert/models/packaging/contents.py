@@ -51,7 +51,7 @@ def collect(source: Path, target: Path, dtype: str) -> Contents:
 
     Args:
         source: a model folder, with weights in any format.
-        target: folder to create and to copy into.
+        target: an empty folder to copy into; it is created if it is missing.
         dtype: of the weights, a key of ``DTYPES``; ``"keep"`` leaves them as they are.
 
     Raises:
@@ -67,7 +67,7 @@ def collect(source: Path, target: Path, dtype: str) -> Contents:
     checkpoint = open_checkpoint(source)
     head = _check_weights(checkpoint)
     _check_tokenizer(source, checkpoint.config.vocab_size)
-    target.mkdir()
+    target.mkdir(exist_ok=True)
     licenses = tuple(
         sorted(path.name for path in source.iterdir() if LICENSE_FILE.fullmatch(path.name) and path.is_file())
     )

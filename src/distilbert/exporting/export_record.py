@@ -1,4 +1,4 @@
-"""``export.json``: which weights the exports in a folder are of, in which precision, and how near they came."""
+"""``export.json``: which weights the exports in a folder are of, their precisions, and how far they differ."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import numpy as np
 from ..core.errors import InputError
 from ..core.files import read_config_file, write_json
 
-RECORD = "export.json"
+EXPORT_RECORD = "export.json"
 
 
-def fingerprint(architecture: str, arrays: Mapping[str, np.ndarray]) -> str:
-    """Return a hash of a model: of its class, and of its tensors' names, shapes and numbers."""
+def hash_weights(architecture: str, arrays: Mapping[str, np.ndarray]) -> str:
+    """Return a hash of a model: of its class, and of its tensors' names, types, shapes and numbers."""
     digest = hashlib.sha256(architecture.encode())
     for name, array in sorted(arrays.items()):
         digest.update(f"{name} {array.dtype} {array.shape}".encode())
@@ -25,13 +25,13 @@ def fingerprint(architecture: str, arrays: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def read_record(folder: Path) -> dict[str, Any] | None:
+def read_export_record(folder: Path) -> dict[str, Any] | None:
     """Return what ``export.json`` holds, ``{"model": hash, "files": {path: {"precision": ...}}}``; None without one.
 
     Raises:
-        InputError: it is not such a file.
+        InputError: the file holds something else.
     """
-    path = folder / RECORD
+    path = folder / EXPORT_RECORD
     if not path.is_file():
         return None
     values = read_config_file(path)
@@ -45,9 +45,9 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     return values
 
 
-def write_record(folder: Path, model: str, files: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write ``export.json``: the hash of the model, and of each export its precision and what its check found."""
-    write_json(folder / RECORD, json.loads(json.dumps({"model": model, "files": files})))
+def write_export_record(folder: Path, model_hash: str, files: Mapping[str, Mapping[str, Any]]) -> None:
+    """Write ``export.json``: the hash of the model, and for each export its precision and how far it differs."""
+    write_json(folder / EXPORT_RECORD, json.loads(json.dumps({"model": model_hash, "files": files})))
 
 
 def _is_entry(value: object) -> bool:

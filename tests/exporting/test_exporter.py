@@ -14,12 +14,11 @@ from distilbert import AutoTokenizer, DistilBertConfig
 from distilbert.core.errors import InputError
 from distilbert.core.runner_protocol import Batch
 from distilbert.core.schema import HEADS
-from distilbert.exporting import comparison
-from distilbert.exporting.export import export
+from distilbert.exporting import verification
+from distilbert.exporting.exported_runner import SESSIONS, load_exported
+from distilbert.exporting.exporter import export
 from distilbert.exporting.formats import FORMATS
 from distilbert.exporting.libraries import import_openvino, quiet
-from distilbert.exporting.runners import load_exported
-from distilbert.exporting.sessions import SESSIONS
 from distilbert.models import pytorch
 from distilbert.models.pytorch.runner import PytorchRunner
 
@@ -65,15 +64,16 @@ def batches(seed: int = 0) -> list[Batch]:
 @pytest.mark.parametrize(("name", "to"), EVERY)
 def test_a_runner_answers_as_the_model_does(exported: MakeExport, models: Path, name: str, to: str) -> None:
     folder = exported(name, to)
-    runner, expected = load_exported(folder, RUNNERS[to], threads=1), PytorchRunner(source(models, name))
+    runner = load_exported(folder, RUNNERS[to], threads=1)
+    plain_runner = PytorchRunner(source(models, name))
     assert runner.head.name == NAMES[name]
     assert runner.config.to_dict() == DistilBertConfig.from_pretrained(folder).to_dict()
     for batch in batches():
-        want, have = expected(batch), runner(batch)
-        assert list(have) == list(want)
-        for output, array in have.items():
+        expected, actual = plain_runner(batch), runner(batch)
+        assert list(actual) == list(expected)
+        for output, array in actual.items():
             assert array.dtype == np.float32
-            np.testing.assert_allclose(array, want[output], atol=1e-4)
+            np.testing.assert_allclose(array, expected[output], atol=1e-4)
 
 
 def test_inputs_and_outputs_have_the_names_and_axes_of_the_field(exported: MakeExport) -> None:
@@ -98,10 +98,12 @@ def test_several_choices_are_scored_together(exported: MakeExport, models: Path,
     mask = np.ones_like(ids)
     mask[1, 2, 4:] = 0
     with torch.inference_mode():
-        want = source(models, "choices")(input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)).logits
+        reference = source(models, "choices")(
+            input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)
+        ).logits
     logits = session(ids, mask)["logits"]
     assert logits.shape == (2, 3)
-    np.testing.assert_allclose(logits, want.numpy(), atol=1e-4)
+    np.testing.assert_allclose(logits, reference.numpy(), atol=1e-4)
 
 
 def test_precisions_share_a_folder_and_become_smaller(exported: MakeExport, models: Path) -> None:
@@ -128,8 +130,11 @@ def test_precisions_share_a_folder_and_become_smaller(exported: MakeExport, mode
     }
     assert record["files"]["onnx/model_fp16.onnx"]["checked"]["random"]["largest_difference"] > 0
     texts = ["a big river in germany", "the worst movie"]
-    mine, own = AutoTokenizer.from_pretrained(folder), AutoTokenizer.from_pretrained(models / "labels")
-    assert mine(texts)["input_ids"] == own(texts)["input_ids"]
+    exported_tokenizer, tokenizer = (
+        AutoTokenizer.from_pretrained(folder),
+        AutoTokenizer.from_pretrained(models / "labels"),
+    )
+    assert exported_tokenizer(texts)["input_ids"] == tokenizer(texts)["input_ids"]
     assert (folder / "tokenizer.json").is_file()
     assert json.loads((folder / "tokenizer_config.json").read_text())["tokenizer_class"] == "DistilBertTokenizer"
 
@@ -138,22 +143,24 @@ def test_precisions_share_a_folder_and_become_smaller(exported: MakeExport, mode
 def test_coarser_precisions_are_near_and_not_the_same(exported: MakeExport, precision: str) -> None:
     exact = load_exported(exported("labels", "onnx"), "onnxruntime", precision="fp32")
     coarse = load_exported(exported("labels", "onnx", precision), "onnxruntime", precision=precision)
-    want, have = (runner(batches()[2])["logits"] for runner in (exact, coarse))
-    assert 0 < np.abs(want - have).max() < {"fp16": 0.05, "int8": 1.5}[precision]
+    expected, actual = (runner(batches()[2])["logits"] for runner in (exact, coarse))
+    assert 0 < np.abs(expected - actual).max() < {"fp16": 0.05, "int8": 1.5}[precision]
 
 
 @pytest.mark.slow
 def test_calibration_is_what_openvino_quantizes_by(
     exported: MakeExport, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(comparison, "COARSE", 1.0)  # weights drawn at random do not survive rounded activations
+    monkeypatch.setattr(
+        verification, "INT8_MEAN_CHANGE", 1.0
+    )  # weights drawn at random do not survive rounded activations
     texts = tmp_path / "texts.txt"
     texts.write_text("the big river\nwhere do you live?\tin berlin\n\n" * 2, encoding="utf-8")
-    made = export(models / "labels", tmp_path / "out", to="openvino", precision="int8", calibration=texts)
-    assert load_exported(made.folder, "openvino", precision="int8")(batches()[2])["logits"].shape == (5, 5)
+    result = export(models / "labels", tmp_path / "out", to="openvino", precision="int8", calibration=texts)
+    assert load_exported(result.folder, "openvino", precision="int8")(batches()[2])["logits"].shape == (5, 5)
     counts = [
         (folder / "openvino_model.xml").read_text().count('type="FakeQuantize"')
-        for folder in (made.folder, exported("labels", "openvino", "int8"))
+        for folder in (result.folder, exported("labels", "openvino", "int8"))
     ]
     assert counts[0] > 0 == counts[1]  # only rounded activations need to know their ranges
 
@@ -163,9 +170,9 @@ def test_a_program_runs_without_this_package(exported: MakeExport, models: Path)
         program = torch.export.load(exported("labels", "torch") / "model.pt2").module()
     ids = torch.randint(5, 90, (3, 8))
     with torch.inference_mode():
-        want = source(models, "labels")(input_ids=ids).logits
-        have = program(input_ids=ids, attention_mask=torch.ones_like(ids))
-    torch.testing.assert_close(have, {"logits": want}, atol=1e-4, rtol=0)
+        reference = source(models, "labels")(input_ids=ids).logits
+        actual = program(input_ids=ids, attention_mask=torch.ones_like(ids))
+    torch.testing.assert_close(actual, {"logits": reference}, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("to", FORMATS)
@@ -203,8 +210,8 @@ def test_a_head_needs_weights_and_the_encoder_can_do_without_one(models: Path, t
     (folder / "model.safetensors").write_bytes((models / "labels" / "model.safetensors").read_bytes())
     with pytest.raises(InputError, match=r"no weights for qa_outputs\.weight, qa_outputs\.bias.*train it first"):
         export(folder, tmp_path / "out", head="ForQuestionAnswering")
-    made = export(folder, tmp_path / "out", head="")
-    assert (made.architecture, made.tokenizer, made.sentences) == ("DistilBertModel", False, None)
-    want = PytorchRunner(pytorch.DistilBertModel.from_pretrained(models / "labels"))(batches()[2])
-    have = load_exported(made.folder, "onnxruntime")(batches()[2])
-    np.testing.assert_allclose(have["last_hidden_state"], want["last_hidden_state"], atol=1e-4)
+    result = export(folder, tmp_path / "out", head="")
+    assert (result.architecture, result.has_tokenizer, result.on_sentences) == ("DistilBertModel", False, None)
+    reference = PytorchRunner(pytorch.DistilBertModel.from_pretrained(models / "labels"))(batches()[2])
+    actual = load_exported(result.folder, "onnxruntime")(batches()[2])
+    np.testing.assert_allclose(actual["last_hidden_state"], reference["last_hidden_state"], atol=1e-4)

@@ -13,7 +13,7 @@ import pytest
 
 from distilbert.core.errors import InputError, ModelNotFoundError, WeightsError
 from distilbert.core.runner_protocol import Batch
-from distilbert.exporting.runners import ExportedRunner, load_exported
+from distilbert.exporting.exported_runner import ExportedRunner, load_exported
 from distilbert.tasks import pipeline
 
 from .conftest import MakeExport
@@ -173,7 +173,7 @@ def refuse(*arguments, **options):
 
 socket.socket.connect = refuse
 socket.getaddrinfo = refuse
-from distilbert.exporting.runners import load_exported
+from distilbert.exporting.exported_runner import load_exported
 for runner, folder in zip(("onnxruntime", "openvino"), sys.argv[1:]):
     load_exported(Path(folder), runner, threads=1)
 print(*({"torch", "transformers", "openvino_telemetry"} & set(sys.modules)))
