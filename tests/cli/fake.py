@@ -20,7 +20,7 @@ PARAMS = ("top_k", "candidate_labels", "stride", "pooling")
 class FakeTask:
     def __init__(self, task: str) -> None:
         self.task = task
-        self.window = 64
+        self.chunk_size = 64
         self.windows: list[list[Any]] = []
         self.seen = 0
 

@@ -15,7 +15,14 @@ from distilbert.core.config import DistilBertConfig
 from distilbert.core.errors import InputError
 from distilbert.core.runner_protocol import Batch
 from distilbert.core.schema import HEADS, Head
-from distilbert.tasks.batching import BATCH_TOKENS, IN_FLIGHT, Work, cut_batches, default_batch_tokens, run_works
+from distilbert.tasks.batching import (
+    BATCH_TOKENS,
+    IN_FLIGHT,
+    EncodedInput,
+    cut_batches,
+    default_batch_tokens,
+    run_encoded,
+)
 
 
 class EchoRunner:
@@ -79,7 +86,7 @@ def test_every_index_once_within_the_budget(lengths: list[int], budget: tuple[in
 @given(works, budgets)
 def test_outputs_come_back_to_their_sequences(items: list[list[list[int]]], budget: tuple[int, int | None]) -> None:
     for runner in (kind(head) for kind in (EchoRunner, QueueRunner) for head in ENOUGH_HEADS):
-        answers = dict(run_works([Work(item) for item in items], runner, *budget))
+        answers = dict(run_encoded([EncodedInput(item) for item in items], runner, *budget))
         assert sorted(answers) == list(range(len(items)))
         for index, item in enumerate(items):
             for sequence, output in zip(item, answers[index], strict=True):
@@ -91,28 +98,28 @@ def test_outputs_come_back_to_their_sequences(items: list[list[list[int]]], budg
 def test_rows_are_split_by_sequence(items: list[list[list[int]]], budget: tuple[int, int | None], data: Any) -> None:
     rows = [[sorted(data.draw(st.sets(st.integers(0, len(s) - 1), min_size=1))) for s in item] for item in items]
     runner = EchoRunner("ForMaskedLM")
-    jobs = [Work(item, rows=row) for item, row in zip(items, rows, strict=True)]
-    for index, outputs in run_works(jobs, runner, *budget):
+    jobs = [EncodedInput(item, rows=row) for item, row in zip(items, rows, strict=True)]
+    for index, outputs in run_encoded(jobs, runner, *budget):
         for sequence, row, output in zip(items[index], rows[index], outputs, strict=True):
             assert output["logits"][:, 0].tolist() == [10 * sequence[position] for position in row]
 
 
 def test_similar_lengths_share_a_batch() -> None:
     runner = EchoRunner("ForSequenceClassification")
-    list(run_works([Work([[1] * n]) for n in (2, 50, 3, 49, 2, 48)], runner, 150))
+    list(run_encoded([EncodedInput([[1] * n]) for n in (2, 50, 3, 49, 2, 48)], runner, 150))
     assert [batch.lengths.tolist() for batch in runner.batches] == [[50, 49, 48], [3, 2, 2]]
 
 
 def test_finished_works_come_before_the_rest_has_run() -> None:
     runner = EchoRunner("ForSequenceClassification")
-    finished = run_works([Work([[1]]), Work([[1] * 9])], runner, 9)
+    finished = run_encoded([EncodedInput([[1]]), EncodedInput([[1] * 9])], runner, 9)
     assert next(finished)[0] == 1
     assert len(runner.batches) == 1
 
 
 def test_an_asynchronous_runner_is_kept_busy_but_not_flooded() -> None:
     runner = QueueRunner("ForSequenceClassification")
-    finished = run_works([Work([[1] * 9]) for _ in range(10)], runner, 9)
+    finished = run_encoded([EncodedInput([[1] * 9]) for _ in range(10)], runner, 9)
     assert len(runner.queued) == IN_FLIGHT, "batches are queued before anything is asked for"
     assert not runner.batches
     assert next(finished)[0] == 0
@@ -129,4 +136,4 @@ def test_the_runner_says_how_large_batches_are() -> None:
 def test_runner_that_breaks_its_protocol_is_named() -> None:
     runner = EchoRunner("ForSequenceClassification", wrong_length=True)
     with pytest.raises(InputError, match="EchoRunner returned 'logits' with 1 rows"):
-        list(run_works([Work([[1], [2]])], runner))
+        list(run_encoded([EncodedInput([[1], [2]])], runner))

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from distilbert.core.errors import InputError
-from distilbert.tasks.entities import Token, entities_of, merge_windows
+from distilbert.tasks.token_classification import ScoredToken, find_entities, merge_windows
 
 LABELS = {0: "O", 1: "B-PER", 2: "I-PER", 3: "LOC"}
 
 
-def tokens(*items: tuple[str, int, float]) -> list[Token]:
+def tokens(*items: tuple[str, int, float]) -> list[ScoredToken]:
     found, start = [], 0
     for index, (word, label, score) in enumerate(items):
         scores = np.full(4, (1 - score) / 3, np.float32)
@@ -21,7 +21,7 @@ def tokens(*items: tuple[str, int, float]) -> list[Token]:
         continues = word.startswith("##")
         start += 0 if continues or not found else 1
         end = start + len(word.removeprefix("##"))
-        found.append(Token(word, scores, index + 1, start, end, continues))
+        found.append(ScoredToken(word, scores, index + 1, start, end, continues))
         start = end
     return found
 
@@ -34,11 +34,11 @@ SENTENCE = tokens(("anna", 1, 0.9), ("mar", 2, 0.6), ("##ia", 0, 0.8), ("b", 1, 
 
 
 def groups(strategy: str) -> list[tuple[str, str]]:
-    return [(e["entity_group"], e["word"]) for e in entities_of(SENTENCE, strategy, LABELS, text)]
+    return [(e["entity_group"], e["word"]) for e in find_entities(SENTENCE, strategy, LABELS, text)]
 
 
 def test_strategies() -> None:
-    assert [e["entity"] for e in entities_of(SENTENCE, "none", LABELS, text)] == [
+    assert [e["entity"] for e in find_entities(SENTENCE, "none", LABELS, text)] == [
         "B-PER", "I-PER", "O", "B-PER", "LOC", "LOC",
     ]  # fmt: skip
     assert groups("simple") == [("PER", "anna mar"), ("O", "##ia"), ("PER", "b"), ("LOC", "rome it")]
@@ -48,11 +48,11 @@ def test_strategies() -> None:
 
 
 def test_scores_and_places() -> None:
-    first = entities_of(SENTENCE, "first", LABELS, text)[0]
+    first = find_entities(SENTENCE, "first", LABELS, text)[0]
     assert first["score"] == pytest.approx((0.9 + 0.6) / 2)
     assert (first["start"], first["end"]) == (0, 10)
     assert type(first["score"]) is float
-    assert entities_of([], "average", LABELS, text) == []
+    assert find_entities([], "average", LABELS, text) == []
 
 
 def entity(start: int, end: int, score: float) -> dict[str, Any]:

@@ -132,7 +132,7 @@ def test_pure_python_tokenizer_gives_the_same(name: str, task: Any, make_task: A
 
 def test_a_runner_that_queues_gives_the_same_answers(name: str, task: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """The runner of a GPU, on the CPU: windows are encoded while others compute, and batches are cut otherwise."""
-    monkeypatch.setattr(type(task), "first_window", 3)
+    monkeypatch.setattr(type(task), "first_chunk_size", 3)
     model = task.model if task.spec.head else task.model.base_model
     inputs = inputs_for(name, 30, seed=4)
     params = TASKS[name][1]
@@ -147,7 +147,7 @@ def test_a_runner_that_queues_gives_the_same_answers(name: str, task: Any, monke
 def test_a_window_is_queued_before_the_last_one_is_waited_for(make_task: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     task = make_task("text-classification", "labels")
     runner = CudaRunner(task.model)
-    monkeypatch.setattr(type(task), "first_window", 2)
+    monkeypatch.setattr(type(task), "first_chunk_size", 2)
     events: list[str] = []
     submit = runner.submit
 

@@ -97,12 +97,12 @@ def test_mask_is_filled_in_the_part_around_it(make_task: Any) -> None:
     task = make_task("fill-mask", "masked-lm")
     ids = task.tokenizer.encode_ids([f"{LONG} [MASK] {LONG}"])[0]
     mask = ids.index(task.tokenizer.mask_token_id)
-    sequence, row = task.view(ids, mask)
+    sequence, row = task.cut_around(ids, mask)
     assert len(sequence) == 64
     assert sequence[1:-1] == ids[mask - 31 : mask + 31]
     assert sequence[row] == task.tokenizer.mask_token_id
     for place in range(1, len(ids) - 1):
-        sequence, row = task.view(ids, place)
+        sequence, row = task.cut_around(ids, place)
         assert len(sequence) == 64
         assert sequence[row] == ids[place]
 

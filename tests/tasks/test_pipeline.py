@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
+import io
 import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 import torch
 
 import distilbert
+from distilbert.core import hub
 from distilbert.core.errors import InputError, ModelNotFoundError, UnknownArgumentError
 from distilbert.models.auto import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 from distilbert.tasks import TASKS, pipeline, task_class
@@ -167,6 +170,96 @@ def test_messages_about_loaded_models(model_folder: Folder) -> None:
         pipeline("feature-extraction", runner, tokenizer=tokenizer, device="cpu")
     with pytest.raises(InputError, match="needs a DistilBertForQuestionAnswering, this model is a DistilBertModel"):
         task_class("question-answering")(runner, tokenizer)
+
+
+@dataclass
+class Counts:
+    """How often a model was resolved, and the files called ``config.json`` that were opened."""
+
+    resolved: list[str] = field(default_factory=list)
+    configs: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def counts(monkeypatch: pytest.MonkeyPatch) -> Counts:
+    counted = Counts()
+    resolve, open_file = hub.resolve, io.open
+
+    def counting_resolve(name_or_path: Any, **options: Any) -> Path:
+        counted.resolved.append(str(name_or_path))
+        return resolve(name_or_path, **options)
+
+    def counting_open(file: Any, *args: Any, **options: Any) -> Any:
+        if str(file).endswith("config.json") and not str(file).endswith("tokenizer_config.json"):
+            counted.configs.append(str(file))
+        return open_file(file, *args, **options)
+
+    for module in list(sys.modules.values()):
+        if getattr(module, "resolve", None) is resolve:
+            monkeypatch.setattr(module, "resolve", counting_resolve)
+    monkeypatch.setattr(io, "open", counting_open)
+    monkeypatch.setattr(builtins, "open", counting_open)
+    return counted
+
+
+@pytest.mark.parametrize("use_fast", [True, False])
+@pytest.mark.parametrize("task", ["text-classification", None, "feature-extraction"])
+def test_a_folder_is_resolved_once_and_its_config_read_once(
+    model_folder: Folder, counts: Counts, task: str | None, use_fast: bool
+) -> None:
+    folder = model_folder("labels")
+    assert pipeline(task, folder, use_fast=use_fast)(TEXT)
+    assert counts == Counts([str(folder)], [str(folder / "config.json")])
+
+
+@pytest.mark.parametrize(
+    "options", [{"runner": "pytorch"}, {"precision": "fp32"}, {"model_kwargs": {"subfolder": "labels"}}]
+)
+def test_options_do_not_make_it_twice(model_folder: Folder, counts: Counts, options: dict[str, Any]) -> None:
+    folder = model_folder("labels")
+    assert pipeline("sentiment-analysis", folder.parent if "model_kwargs" in options else folder, **options)(TEXT)
+    assert len(counts.resolved) == 1
+    assert counts.configs == [str(folder / "config.json")]
+
+
+def test_an_installed_model_is_resolved_once(
+    counts: Counts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_folder: Folder
+) -> None:
+    monkeypatch.syspath_prepend(installed(tmp_path, "tiny-once"))
+    counts.resolved.clear(), counts.configs.clear()
+    task = pipeline("text-classification", "tiny-once")
+    assert task.tokenizer.name_or_path == "tiny-once"
+    assert counts.resolved == ["tiny-once"]
+    assert len(counts.configs) == 1
+
+
+def test_a_model_on_the_hub_is_fetched_once(
+    counts: Counts, monkeypatch: pytest.MonkeyPatch, model_folder: Folder
+) -> None:
+    patterns: list[list[str]] = []
+
+    def fetch(name: str, *, allow_patterns: list[str], **options: Any) -> str:
+        assert (name, options["revision"]) == ("user/model", "v1")
+        patterns.append(allow_patterns)
+        return str(model_folder("labels"))
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
+    task = pipeline("text-classification", "user/model", revision="v1")
+    assert task.tokenizer.name_or_path == "user/model"
+    assert counts == Counts(["user/model"], [str(model_folder("labels") / "config.json")])
+    assert len(patterns) == 1
+    assert {"config.json", "model*.safetensors", "vocab.txt", "tokenizer.json"} <= set(patterns[0])
+    pipeline("text-classification", "user/model", revision="v1", tokenizer=task.tokenizer)
+    assert "vocab.txt" not in patterns[1], "the tokenizer is there already"
+    assert counts.resolved == ["user/model"] * 2
+
+
+def test_further_arguments_of_the_model(model_folder: Folder) -> None:
+    names = {index: f"name {index}" for index in range(5)}
+    task = pipeline("text-classification", model_folder("labels"), model_kwargs={"id2label": names})
+    assert task(TEXT)[0]["label"].startswith("name ")
+    with pytest.raises(UnknownArgumentError, match="'id2labels'.*Did you mean 'id2label'"):
+        pipeline("text-classification", model_folder("labels"), model_kwargs={"id2labels": names})
 
 
 def test_missing_folder(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distilbert.core.errors import InputError
+from distilbert.tasks.question_answering import best_spans
 from distilbert.tasks.scores import softmax
-from distilbert.tasks.spans import answer_spans
 
 
 @given(st.integers(2, 20), st.integers(1, 25), st.integers(1, 12), st.integers(0, 2**32 - 1))
@@ -19,7 +19,7 @@ def test_spans_are_the_best_of_all(size: int, longest: int, count: int, seed: in
     generator = np.random.default_rng(seed)
     start, end = generator.standard_normal((2, size)).astype(np.float32)
     allowed = [False, *(generator.random(size - 1) < 0.7)]
-    spans, null = answer_spans(start, end, allowed, count, longest)
+    spans, null = best_spans(start, end, allowed, count, longest)
     open_ = np.array([True, *allowed[1:]])
     p, q = softmax(np.where(open_, start, -1e4)), softmax(np.where(open_, end, -1e4))
     every = [

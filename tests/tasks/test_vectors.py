@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distilbert.core.errors import InputError
-from distilbert.tasks.pooling import pool, stitch, unit
+from distilbert.tasks.pooling import join_windows, normalize, pool
 from distilbert.text.truncation import window_spans
 
 
@@ -19,12 +19,12 @@ def test_stitching_gives_every_token_once(length: int, room: int, data: Any) -> 
     stride = data.draw(st.integers(0, room - 1))
     text = np.arange(length)
     windows = [np.array([-1, *text[a:b], -2])[:, None] for a, b in window_spans(length, room, stride)]
-    assert stitch(windows, stride)[:, 0].tolist() == [-1, *range(length), -2]
+    assert join_windows(windows, stride)[:, 0].tolist() == [-1, *range(length), -2]
 
 
 def test_a_shared_token_comes_from_where_it_is_farther_from_the_edge() -> None:
     first, second = np.zeros((8, 1)), np.ones((8, 1))  # 6 tokens each, 4 of them shared
-    assert stitch([first, second], 4)[:, 0].tolist() == [0] * 5 + [1] * 5
+    assert join_windows([first, second], 4)[:, 0].tolist() == [0] * 5 + [1] * 5
 
 
 def test_pooling_by_hand() -> None:
@@ -32,7 +32,7 @@ def test_pooling_by_hand() -> None:
     assert pool([states], "mean", 0).tolist() == [2, 2]
     assert pool([states], "cls", 0).tolist() == [1, 0]
     assert pool([states, np.array([[4.0, 3]] * 6)], "cls", 0).tolist() == [3.25, 2.25]
-    assert unit(np.array([[3.0, 4], [0, 0]])).tolist() == [[0.6, 0.8], [0, 0]]
+    assert normalize(np.array([[3.0, 4], [0, 0]])).tolist() == [[0.6, 0.8], [0, 0]]
 
 
 def test_features_have_no_padding(make_task: Any) -> None:
@@ -76,7 +76,7 @@ def test_choices(make_task: Any) -> None:
     assert sum(answer["scores"]) == pytest.approx(1)
     assert answer["index"] == int(np.argmax(answer["scores"]))
     ids = [task.tokenizer.encode_ids(["John made a film."], [f"Who? {choice}"])[0] for choice in item["choices"]]
-    assert [work.sequences for work in task.encode([task.parse(item, "", task.params)], task.params)] == [ids]
+    assert [encoded.sequences for encoded in task.encode([task.parse(item, "", task.params)], task.params)] == [ids]
     for bad, message in (
         ({"choices": ["a"]}, "needs a 'context', a 'question' or both"),
         ({"context": "a", "choices": []}, "one or more texts"),

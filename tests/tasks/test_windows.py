@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from distilbert.core.errors import InputError
 from distilbert.tasks.scores import largest
-from distilbert.tasks.windows import check_stride, fit, trim_pair, truncate
+from distilbert.tasks.windows import check_stride, split_into_windows, truncate, truncate_pair
 
 
 class Ids:
@@ -27,7 +27,7 @@ TOKENIZER: Any = Ids()
 @given(st.integers(1, 90), st.integers(8, 30), st.integers(0, 5))
 def test_windows_hold_the_whole_text(length: int, limit: int, stride: int) -> None:
     ids = list(range(length))
-    windows = fit(TOKENIZER, ids, None, limit=limit, stride=stride)
+    windows = split_into_windows(TOKENIZER, ids, None, max_tokens=limit, stride=stride)
     assert all(len(window) <= limit and window[0] == -1 and window[-1] == -2 for window in windows)
     joined = windows[0][1:-1] + [i for window in windows[1:] for i in window[1 + stride : -1]]
     assert joined == ids
@@ -36,7 +36,7 @@ def test_windows_hold_the_whole_text(length: int, limit: int, stride: int) -> No
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(9, 30), st.integers(0, 9))
 def test_windows_of_pairs_hold_the_longer_text(first: int, second: int, limit: int, stride: int) -> None:
     a, b = list(range(first)), list(range(100, 100 + second))
-    windows = fit(TOKENIZER, a, b, limit=limit, stride=stride)
+    windows = split_into_windows(TOKENIZER, a, b, max_tokens=limit, stride=stride)
     longer = a if first >= second else b
     shorter = b if first >= second else a
     for window in windows:
@@ -49,18 +49,18 @@ def test_windows_of_pairs_hold_the_longer_text(first: int, second: int, limit: i
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(2, 30))
 def test_trimmed_pairs_fill_the_room(first: int, second: int, room: int) -> None:
     for strategy in ("longest_first", "only_first", "only_second", True):
-        a, b = trim_pair([1] * first, [2] * second, room, strategy)
+        a, b = truncate_pair([1] * first, [2] * second, room, strategy)
         assert len(a) + len(b) == min(first + second, room)
         assert not second or b or strategy in ("longest_first", True, "only_second")
 
 
 def test_trimming_by_hand() -> None:
-    assert tuple(map(len, trim_pair([1] * 10, [2] * 3, 8, "longest_first"))) == (5, 3)
-    assert tuple(map(len, trim_pair([1] * 10, [2] * 10, 9, "longest_first"))) == (4, 5)
-    assert tuple(map(len, trim_pair([1] * 11, [2] * 10, 9, "longest_first"))) == (5, 4)
-    assert tuple(map(len, trim_pair([1] * 10, [2] * 3, 8, "only_first"))) == (5, 3)
-    assert tuple(map(len, trim_pair([1] * 10, [2] * 30, 8, "only_first"))) == (4, 4)
-    assert tuple(map(len, trim_pair([1] * 5, [2] * 30, 8, "only_second"))) == (5, 3)
+    assert tuple(map(len, truncate_pair([1] * 10, [2] * 3, 8, "longest_first"))) == (5, 3)
+    assert tuple(map(len, truncate_pair([1] * 10, [2] * 10, 9, "longest_first"))) == (4, 5)
+    assert tuple(map(len, truncate_pair([1] * 11, [2] * 10, 9, "longest_first"))) == (5, 4)
+    assert tuple(map(len, truncate_pair([1] * 10, [2] * 3, 8, "only_first"))) == (5, 3)
+    assert tuple(map(len, truncate_pair([1] * 10, [2] * 30, 8, "only_first"))) == (4, 4)
+    assert tuple(map(len, truncate_pair([1] * 5, [2] * 30, 8, "only_second"))) == (5, 3)
 
 
 def test_truncation_never_exceeds_the_model() -> None:

@@ -9,14 +9,16 @@ from typing import Any, Literal
 from . import installed
 from .errors import ModelNotFoundError
 
-Kind = Literal["model", "config", "tokenizer"]
+Kind = Literal["model", "config", "tokenizer", "model and tokenizer"]
 TOKENIZER_FILES = (
     "vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
 )  # fmt: skip
+MODEL_FILES = ("config.json", "model*.safetensors", "model.safetensors.index.json", "quantization.safetensors")
 PATTERNS: dict[Kind, list[str]] = {
     "config": ["config.json"],
     "tokenizer": ["config.json", *TOKENIZER_FILES],
-    "model": ["config.json", "model*.safetensors", "model.safetensors.index.json", "quantization.safetensors"],
+    "model": [*MODEL_FILES],
+    "model and tokenizer": [*MODEL_FILES, *TOKENIZER_FILES],
 }
 OLDER_WEIGHTS = (  # tried in this order until one exists
     ["pytorch_model*.bin", "pytorch_model.bin.index.json"],
@@ -43,7 +45,7 @@ def resolve(
 
     Args:
         name_or_path: a folder, the name of an installed model, or a name on the hub such as ``"user/model"``.
-        kind: which files are needed: those of a model, its configuration alone, or its tokenizer.
+        kind: which files are needed: those of a model, of its tokenizer, of both, or the configuration alone.
         cache_dir: where downloads are kept; the hub library's default otherwise.
         revision: branch, tag or commit.
         token: an access token, True for the one stored on this machine, or False for none.
@@ -75,7 +77,7 @@ def resolve(
         "force_download": force_download,
     }
     root = _download(name, _inside(subfolder, PATTERNS[kind]), options)
-    if kind == "model" and not any((root / subfolder).glob("model*.safetensors")):
+    if kind in ("model", "model and tokenizer") and not any((root / subfolder).glob("model*.safetensors")):
         for patterns in OLDER_WEIGHTS:
             root = _download(name, _inside(subfolder, ["config.json", *patterns]), options)
             if any((root / subfolder).glob(patterns[0])):

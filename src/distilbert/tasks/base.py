@@ -1,4 +1,4 @@
-"""``Task``: text in, answers out. The shape of the input decides the shape of the result; order is always kept."""
+"""``Task``: from texts to answers. The input decides the shape of the result, and order is always kept."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ..core.config import DistilBertConfig
 from ..core.errors import InputError, reject_unknown
 from ..core.runner_protocol import AsynchronousRunner, Runner
 from ..core.schema import HEADS
-from .batching import Outputs, Work, default_batch_tokens, run_works
+from .batching import EncodedInput, Outputs, default_batch_tokens, run_encoded
 from .checks import check_count
 from .task_spec import TaskSpec
-from .tokenizer import Tokenizer
+from .task_tokenizer import TaskTokenizer
 
 ParamsT = TypeVar("ParamsT")
 
@@ -24,13 +24,13 @@ ParamsT = TypeVar("ParamsT")
 class Task(ABC, Generic[ParamsT]):
     """A model, its tokenizer and default parameters, ready to answer.
 
-    A concrete task states its parameters as a frozen dataclass and gives three functions: :meth:`parse` checks one
-    input, :meth:`encode` turns inputs into sequences of ids, :meth:`decode` turns arrays into one answer.
+    A concrete task has a ``spec`` and three methods: :meth:`parse` checks one input, :meth:`encode` turns inputs into
+    sequences of ids, :meth:`decode` turns arrays into one answer.
 
     Args:
         runner: computes the model's outputs.
-        tokenizer: text to ids and back.
-        model: the loaded model behind ``runner``, for those who want to look at it.
+        tokenizer: turns texts into ids and ids into texts.
+        model: the loaded model behind ``runner``, for users who want to look at it.
         batch_tokens: upper limit of sequences x longest sequence in a batch; None: what suits the runner's device.
         batch_size: upper limit of sequences in a batch; None: only ``batch_tokens`` counts.
         **params: default parameters of the task.
@@ -41,13 +41,13 @@ class Task(ABC, Generic[ParamsT]):
     """
 
     spec: ClassVar[TaskSpec]
-    window: ClassVar[int] = 1024  # inputs tokenized and answered together
-    first_window: ClassVar[int] = 64  # of a list: a device that computes on its own should begin early
+    chunk_size: ClassVar[int] = 1024  # that are tokenized and answered together
+    first_chunk_size: ClassVar[int] = 64  # of a list, for an asynchronous runner: few, so that it begins early
 
     def __init__(
         self,
         runner: Runner,
-        tokenizer: Tokenizer,
+        tokenizer: TaskTokenizer,
         *,
         model: Any = None,
         batch_tokens: int | None = None,
@@ -67,7 +67,7 @@ class Task(ABC, Generic[ParamsT]):
         check_count(batch_size, "batch_size", optional=True)
         self.batch_tokens = batch_tokens or default_batch_tokens(runner)
         self.batch_size = batch_size
-        self._known(params)
+        self._reject_unknown(params)
         self.params: ParamsT = self.spec.parameters_class(**params)
         self.check(self.params)
 
@@ -77,9 +77,8 @@ class Task(ABC, Generic[ParamsT]):
         """Answer.
 
         Args:
-            inputs: one input gives one answer; a list gives a list, an empty one ``[]``; an iterator, or another
-                iterable such as a dataset, gives a lazy iterator that reads ahead 1, 2, 4, ... inputs, up to
-                ``window``.
+            inputs: one input gives one answer, and a list gives a list. An iterator, or another iterable such as a
+                dataset, gives a lazy iterator; it reads 1, 2, 4, ... inputs at a time, up to ``chunk_size``.
             batch_tokens: replaces the task's own for this call.
             batch_size: replaces the task's own for this call.
             **params: parameters of the task that replace the defaults for this call.
@@ -88,7 +87,7 @@ class Task(ABC, Generic[ParamsT]):
             InputError: an input or a parameter cannot be used; the message names it.
             UnknownArgumentError: a parameter that the task does not have.
         """
-        self._known(params)
+        self._reject_unknown(params)
         check_count(batch_tokens, "batch_tokens", optional=True)
         check_count(batch_size, "batch_size", optional=True)
         merged: ParamsT = replace(self.params, **params)  # type: ignore[type-var]
@@ -96,8 +95,8 @@ class Task(ABC, Generic[ParamsT]):
         budget = (batch_tokens or self.batch_tokens, batch_size or self.batch_size)
         if isinstance(inputs, list):
             if isinstance(self.runner, AsynchronousRunner):
-                return list(self._answers(inputs, merged, budget, self.first_window, ahead=1))
-            return list(self._answers(inputs, merged, budget, self.window))
+                return list(self._answers(inputs, merged, budget, self.first_chunk_size, ahead=1))
+            return list(self._answers(inputs, merged, budget, self.chunk_size))
         if inputs is None or isinstance(inputs, (str, bytes, tuple, Mapping)) or not _is_iterable(inputs):
             return self.answer([self.parse(inputs, "The input", merged)], merged, budget)[0]
         return self._answers(_iterate(inputs), merged, budget, 1)
@@ -105,15 +104,18 @@ class Task(ABC, Generic[ParamsT]):
     def _answers(
         self, inputs: Iterable[Any], params: ParamsT, budget: tuple[int, int | None], size: int, ahead: int = 0
     ) -> Iterator[Any]:
-        """Answer in windows of ``size`` inputs, doubled up to ``window``; ``ahead`` more are started than finished."""
-        source = enumerate(inputs)
+        """Answer ``size`` inputs at a time, then twice as many, up to ``chunk_size``.
+
+        The next ``ahead`` chunks are started before the answers of a chunk are waited for.
+        """
+        numbered = enumerate(inputs)
         started: deque[Callable[[], list[Any]]] = deque()
-        while window := list(islice(source, size)):
-            items = [self.parse(item, f"inputs[{index}]", params) for index, item in window]
+        while chunk := list(islice(numbered, size)):
+            items = [self.parse(item, f"inputs[{index}]", params) for index, item in chunk]
             started.append(self.start(items, params, budget))
             if len(started) > ahead:
                 yield from started.popleft()()
-            size = min(2 * size, self.window)
+            size = min(2 * size, self.chunk_size)
         for finish in started:
             yield from finish()
 
@@ -123,30 +125,30 @@ class Task(ABC, Generic[ParamsT]):
 
     def start(self, items: list[Any], params: ParamsT, budget: tuple[int, int | None]) -> Callable[[], list[Any]]:
         """Encode checked inputs and hand the first batches to the runner; the returned function gives the answers."""
-        works = self.encode(items, params)
-        finished = run_works(works, self.runner, *budget)
+        encoded = self.encode(items, params)
+        finished = run_encoded(encoded, self.runner, *budget)
 
         def finish() -> list[Any]:
-            answers: list[Any] = [None] * len(works)
+            answers: list[Any] = [None] * len(encoded)
             for index, outputs in finished:
-                answers[index] = self.decode(works[index], outputs, params)
+                answers[index] = self.decode(encoded[index], outputs, params)
             return answers
 
         return finish
 
-    def check(self, params: ParamsT) -> None:  # most parameters are checked by their own class
-        """Check what parameters alone cannot: whether they fit this model."""
+    def check(self, params: ParamsT) -> None:  # their own class has checked the values
+        """Check that the parameters fit this model."""
 
     @abstractmethod
     def parse(self, item: Any, where: str, params: ParamsT) -> Any:
-        """Check one input and give it the form that :meth:`encode` expects; ``where`` names it in messages."""
+        """Check one input and return it in the form that :meth:`encode` takes; ``where`` names it in messages."""
 
     @abstractmethod
-    def encode(self, items: list[Any], params: ParamsT) -> list[Work]:
-        """Turn inputs into sequences of ids, one :class:`Work` an input."""
+    def encode(self, items: list[Any], params: ParamsT) -> list[EncodedInput]:
+        """Turn checked inputs into sequences of ids."""
 
     @abstractmethod
-    def decode(self, work: Work, outputs: list[Outputs], params: ParamsT) -> Any:
+    def decode(self, encoded: EncodedInput, outputs: list[Outputs], params: ParamsT) -> Any:
         """Turn the outputs of one input, a dict a sequence, into its JSON-ready answer."""
 
     @property
@@ -160,11 +162,11 @@ class Task(ABC, Generic[ParamsT]):
         return self.runner.config
 
     @property
-    def limit(self) -> int:
-        """Longest sequence that the model can take, in tokens."""
+    def max_tokens(self) -> int:
+        """Longest sequence that the model takes, in tokens."""
         return self.config.max_position_embeddings
 
-    def _known(self, params: Iterable[str]) -> None:
+    def _reject_unknown(self, params: Iterable[str]) -> None:
         reject_unknown(params, [field.name for field in fields(self.spec.parameters_class)], f"The task {self.task!r}")
 
 
@@ -173,5 +175,5 @@ def _is_iterable(inputs: Any) -> bool:
 
 
 def _iterate(inputs: Any) -> Iterable[Any]:
-    """Read a dataset that only has ``len`` and indices, or anything that can be iterated."""
+    """Iterate over anything iterable, or over a dataset that only has ``len`` and indices."""
     return inputs if isinstance(inputs, Iterable) else (inputs[index] for index in range(len(inputs)))

@@ -1,6 +1,6 @@
 """Run many inputs through a runner: batches of sequences of similar length, under a budget of tokens.
 
-Legend: B sequences of a batch, R rows, L labels.
+Legend: B sequences of a batch, S tokens of a sequence, R rows asked for, L labels.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ Outputs = dict[str, np.ndarray]
 
 
 @dataclass
-class Work:
-    """What one input asks of the model.
+class EncodedInput:
+    """An input of a task as sequences of ids.
 
     Attributes:
         sequences: ids of each sequence; at least one.
-        context: whatever turns the outputs into an answer.
+        metadata: whatever the task needs, besides the outputs, to make an answer.
         rows: for each sequence, the positions (sorted, without repeats) that a per-token head answers for; None: all.
     """
 
     sequences: list[list[int]]
-    context: Any = None
+    metadata: Any = None
     rows: list[list[int]] | None = None
 
 
@@ -42,11 +42,12 @@ def cut_batches(lengths: Sequence[int], batch_tokens: int, batch_size: int | Non
 
     Args:
         lengths: tokens of each sequence.
-        batch_tokens: upper limit of sequences x longest sequence in a batch; a longer sequence goes alone.
+        batch_tokens: upper limit of sequences x longest sequence in a batch; a sequence that is longer is a batch of
+            its own.
         batch_size: upper limit of sequences in a batch.
 
     Yields:
-        Indices into ``lengths``, longest sequences first; every index once.
+        The indices into ``lengths`` of a batch; the longest sequences come first, and every index comes once.
     """
     batch: list[int] = []
     for index in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
@@ -60,77 +61,77 @@ def cut_batches(lengths: Sequence[int], batch_tokens: int, batch_size: int | Non
 
 
 def default_batch_tokens(runner: Runner) -> int:
-    """Return the budget of tokens of a batch where the user names none."""
+    """Return the most tokens of a batch where the user does not say it."""
     return runner.batch_tokens if isinstance(runner, AsynchronousRunner) else BATCH_TOKENS
 
 
-def run_works(
-    works: Sequence[Work], runner: Runner, batch_tokens: int = BATCH_TOKENS, batch_size: int | None = None
+def run_encoded(
+    inputs: Sequence[EncodedInput], runner: Runner, batch_tokens: int = BATCH_TOKENS, batch_size: int | None = None
 ) -> Iterator[tuple[int, list[Outputs]]]:
-    """Run every sequence of ``works`` once.
+    """Run every sequence of ``inputs`` once.
 
     An asynchronous runner has its first batches when this function returns, and computes the next ones while the
-    caller turns outputs into answers; any other runner computes a batch when its outputs are asked for.
+    caller turns outputs into answers. Any other runner computes a batch when its outputs are asked for.
 
     Args:
-        works: what to run; either all of them name rows or none does.
+        inputs: what to run; either all of them name rows or none does.
         runner: computes the outputs of a batch.
         batch_tokens: see :func:`cut_batches`.
         batch_size: see :func:`cut_batches`.
 
     Returns:
-        Iterator over the index of a finished work and its outputs, one dict a sequence: (L,) of a sequence head,
-        (R, ...) of a token head. A work comes as soon as its last sequence is done, so that outputs need not all be
-        held at once.
+        Iterator over the index of a finished input and its outputs, one dict a sequence: (L,) of a sequence head,
+        (R, ...) of a token head. An input comes as soon as its last sequence is done, so that the outputs of all
+        inputs are never held at once.
     """
-    owners = [(w, s) for w, work in enumerate(works) for s in range(len(work.sequences))]
-    lengths = [len(works[w].sequences[s]) for w, s in owners]
-    asynchronous = isinstance(runner, AsynchronousRunner)
+    places = [(i, s) for i, encoded in enumerate(inputs) for s in range(len(encoded.sequences))]
+    lengths = [len(inputs[i].sequences[s]) for i, s in places]
     batches = (
-        _submit([owners[i] for i in indices], works, runner)
-        for indices in cut_batches(lengths, batch_tokens, batch_size)
+        _submit([places[number] for number in numbers], inputs, runner)
+        for numbers in cut_batches(lengths, batch_tokens, batch_size)
     )
-    in_flight = deque(islice(batches, IN_FLIGHT if asynchronous else 1))
-    return _finished(works, batches, in_flight)
+    in_flight = deque(islice(batches, IN_FLIGHT if isinstance(runner, AsynchronousRunner) else 1))
+    return _collect(inputs, batches, in_flight)
 
 
 @dataclass(frozen=True)
-class Submitted:
-    """A batch on its way.
+class SubmittedBatch:
+    """A batch that a runner has, or that it computes when asked.
 
     Attributes:
-        owners: for each sequence, the index of its work and its own index in that work.
-        outputs: waits for the outputs of each sequence.
+        places: for each sequence, the index of its input and its index among the sequences of that input.
+        wait: returns the outputs of each sequence, once they are computed.
     """
 
-    owners: list[tuple[int, int]]
-    outputs: Callable[[], list[Outputs]]
+    places: list[tuple[int, int]]
+    wait: Callable[[], list[Outputs]]
 
 
-def _submit(owners: list[tuple[int, int]], works: Sequence[Work], runner: Runner) -> Submitted:
-    sequences = [works[w].sequences[s] for w, s in owners]
-    rows = [works[w].rows[s] for w, s in owners] if works[0].rows is not None else None  # type: ignore[index]
+def _submit(places: list[tuple[int, int]], inputs: Sequence[EncodedInput], runner: Runner) -> SubmittedBatch:
+    sequences = [inputs[i].sequences[s] for i, s in places]
+    rows = [inputs[i].rows[s] for i, s in places] if inputs[0].rows is not None else None  # type: ignore[index]
     batch = Batch.of(sequences, rows)
     wait = runner.submit(batch) if isinstance(runner, AsynchronousRunner) else partial(runner, batch)
     sizes = [len(row) for row in (rows or sequences)] if runner.head.per_token else [1] * len(sequences)
-    return Submitted(owners, lambda: split_outputs(wait(), sizes, runner))
+    return SubmittedBatch(places, lambda: split_outputs(wait(), sizes, runner))
 
 
-def _finished(
-    works: Sequence[Work], batches: Iterator[Submitted], in_flight: deque[Submitted]
+def _collect(
+    inputs: Sequence[EncodedInput], batches: Iterator[SubmittedBatch], in_flight: deque[SubmittedBatch]
 ) -> Iterator[tuple[int, list[Outputs]]]:
-    results: list[list[Outputs]] = [[{}] * len(work.sequences) for work in works]
-    missing = [len(work.sequences) for work in works]
+    """Yield the inputs whose sequences are all done; each batch that is waited for makes room for the next one."""
+    collected: list[list[Outputs]] = [[{}] * len(encoded.sequences) for encoded in inputs]
+    remaining = [len(encoded.sequences) for encoded in inputs]
     while in_flight:
         batch = in_flight.popleft()
-        outputs = batch.outputs()
+        outputs = batch.wait()
         in_flight.extend(islice(batches, 1))
-        for (w, s), output in zip(batch.owners, outputs, strict=True):
-            results[w][s] = output
-            missing[w] -= 1
-            if not missing[w]:
-                finished, results[w] = results[w], []
-                yield w, finished
+        for (i, s), output in zip(batch.places, outputs, strict=True):
+            collected[i][s] = output
+            remaining[i] -= 1
+            if not remaining[i]:
+                finished, collected[i] = collected[i], []
+                yield i, finished
 
 
 def split_outputs(outputs: Outputs, sizes: Sequence[int], runner: Runner) -> list[Outputs]:

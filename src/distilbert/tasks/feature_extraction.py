@@ -10,11 +10,18 @@ import numpy as np
 
 from ..core.errors import InputError
 from .base import Task
-from .batching import Outputs, Work
+from .batching import EncodedInput, Outputs
 from .checks import check_choice, check_text
-from .pooling import POOLINGS, pool, stitch, unit
-from .task_spec import TEXT, Example, InputForm, TaskSpec
-from .windows import check_stride, check_truncation, fit, stride_for, truncate, truncates
+from .pooling import POOLINGS, join_windows, normalize, pool
+from .task_spec import TEXT, ExampleInput, InputForm, TaskSpec
+from .windows import (
+    asks_for_truncation,
+    check_stride,
+    check_truncation,
+    split_into_windows,
+    stride_or_default,
+    truncate,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,10 +29,10 @@ class FeatureExtractionParams:
     """Parameters.
 
     Attributes:
-        pooling: None: every token; ``"mean"`` or ``"cls"``: one vector a text.
+        pooling: how the vectors of tokens become one of a text: ``"mean"`` or ``"cls"``; None: they do not.
         normalize: scale vectors to length 1.
         return_tensors: True or ``"np"``: NumPy arrays instead of lists.
-        truncation: cut long texts as tokenizers do, instead of reading all of them in windows.
+        truncation: cut long texts as tokenizers do, instead of reading them whole, in windows.
         tokenize_kwargs: ``truncation`` and ``max_length``.
         stride: tokens that two windows of a long text share; by default a quarter of the model's length.
     """
@@ -42,13 +49,13 @@ class FeatureExtractionParams:
         check_choice(self.return_tensors, (False, True, "np"), "return_tensors")
         if self.truncation is not None and "truncation" in (self.tokenize_kwargs or {}):
             raise InputError("truncation is given twice: as a parameter and in tokenize_kwargs. Leave one out.")
-        check_truncation(self.options, "tokenize_kwargs of feature-extraction")
+        check_truncation(self.truncation_options, "tokenize_kwargs of feature-extraction")
 
     @property
-    def options(self) -> dict[str, Any]:
-        """What :func:`truncate` needs."""
-        given = dict(self.tokenize_kwargs or {})
-        return given if self.truncation is None else given | {"truncation": self.truncation}
+    def truncation_options(self) -> dict[str, Any]:
+        """What :func:`truncate` takes."""
+        options = dict(self.tokenize_kwargs or {})
+        return options if self.truncation is None else options | {"truncation": self.truncation}
 
 
 SPEC = TaskSpec(
@@ -58,7 +65,7 @@ SPEC = TaskSpec(
     inputs=(InputForm((TEXT,)),),
     parameters_class=FeatureExtractionParams,
     options={"stride": "--stride"},
-    example=Example("A red car.", {"pooling": "mean"}),
+    example=ExampleInput("A red car.", {"pooling": "mean"}),
 )
 
 
@@ -66,35 +73,36 @@ class FeatureExtraction(Task[FeatureExtractionParams]):
     """A text -> its hidden states ``[1][S][D]``, special tokens included, padding never; pooled: ``[D]``."""
 
     spec = SPEC
-    window = 64  # answers are large: 512 tokens of 768 numbers are 13 MB as lists
+    chunk_size = 64  # answers are large: 512 tokens of 768 numbers are 13 MB as lists
 
     def check(self, params: FeatureExtractionParams) -> None:
         """Check that windows advance."""
-        check_stride(params.stride, self.limit)
+        check_stride(params.stride, self.max_tokens)
 
     def parse(self, item: Any, where: str, params: FeatureExtractionParams) -> str:
         """Return the text."""
         return check_text(item, where)
 
-    def encode(self, items: list[str], params: FeatureExtractionParams) -> list[Work]:
+    def encode(self, items: list[str], params: FeatureExtractionParams) -> list[EncodedInput]:
         """One sequence a text; several windows where it is longer than the model."""
-        works = []
+        options, stride = params.truncation_options, stride_or_default(params.stride, self.max_tokens)
+        encoded = []
         for ids in self.tokenizer.encode_ids(items, None, False):
-            if truncates(params.options):
-                works.append(Work([truncate(self.tokenizer, ids, None, params.options, self.limit)]))
+            if asks_for_truncation(options):
+                sequences = [truncate(self.tokenizer, ids, None, options, self.max_tokens)]
             else:
-                stride = stride_for(params.stride, self.limit)
-                works.append(Work(fit(self.tokenizer, ids, None, limit=self.limit, stride=stride)))
-        return works
+                sequences = split_into_windows(self.tokenizer, ids, None, max_tokens=self.max_tokens, stride=stride)
+            encoded.append(EncodedInput(sequences))
+        return encoded
 
-    def decode(self, work: Work, outputs: list[Outputs], params: FeatureExtractionParams) -> Any:
+    def decode(self, encoded: EncodedInput, outputs: list[Outputs], params: FeatureExtractionParams) -> Any:
         """Join windows, pool and scale."""
         windows = [output["last_hidden_state"] for output in outputs]  # (S, D) each
-        stride = stride_for(params.stride, self.limit)
+        stride = stride_or_default(params.stride, self.max_tokens)
         if params.pooling is None:
-            features = stitch(windows, stride)[None]  # (1, S, D)
+            features = join_windows(windows, stride)[None]  # (1, S, D)
         else:
             features = pool(windows, params.pooling, stride)  # (D,)
         if params.normalize:
-            features = unit(features)
+            features = normalize(features)
         return np.array(features, dtype=np.float32) if params.return_tensors else features.tolist()

@@ -1,7 +1,12 @@
-"""``pipeline``: from the name of a task and a model to something that answers."""
+"""``pipeline``: from the name of a task and a model to something that answers.
+
+A model is resolved once and its configuration is read once: the checkpoint that is opened here gives the configuration,
+the weights, the tokenizer and what the engine needs.
+"""
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,14 +15,16 @@ from typing import Any
 
 from ..core.config import DistilBertConfig
 from ..core.errors import InputError, UnsupportedArchitectureError
-from ..core.hub import resolve
+from ..core.hub import Kind, resolve
 from ..core.installed import find_installed
 from ..core.runner_protocol import Runner
 from ..core.schema import Head, head_of
+from ..models.auto import AutoConfig, AutoTokenizer
+from ..models.checkpoint import HUB_ARGUMENTS, open_checkpoint
 from ..models.frameworks import FRAMEWORKS, framework_of
 from .base import Task
 from .registry import TASKS, task_class, task_spec, tasks_for
-from .runners import EXPORTED, Choice
+from .runner_options import RUNNERS_OF_EXPORTED, RunnerOptions
 from .task_spec import TaskSpec
 
 
@@ -46,33 +53,33 @@ def pipeline(
     model_kwargs: Mapping[str, Any] | None = None,
     **task_params: Any,
 ) -> Task[Any]:
-    """Load what a task needs.
+    """Load a model and its tokenizer for a task.
 
     Args:
         task: its name, such as ``"text-classification"``; None: what the model was made for.
         model: a folder, the name of an installed model or of one on the hub, a loaded model, or a
             :class:`~distilbert.core.runner_protocol.Runner`; None: the default model of the task, if installed.
         config: a configuration, or where to read it, instead of the model's own.
-        tokenizer: a tokenizer, or where to read it; by default it is read from where the model is.
+        tokenizer: a tokenizer, or where to read it; by default it is read from the model's folder.
         framework: what loads the model: ``"pt"`` (PyTorch), ``"tf"`` (Keras on TensorFlow) or ``"flax"`` (JAX).
         runner: what runs it: ``"engine"``, the default of a PyTorch model on a CPU; ``"pytorch"``, the model as it is;
             ``"onnxruntime"`` or ``"openvino"`` for folders that ``distilbert export`` wrote.
         precision: ``"fp32"``, ``"bf16"``, ``"fp16"`` (not in the engine), ``"int8"`` (for models that
             ``distilbert quantize`` or ``export`` wrote), or ``"auto"``, the engine's default: int8 for such a model,
             bf16 where the CPU is faster in it and the model's outputs agree with fp32, else fp32.
-        threads: to compute with on a CPU; None for the library's default.
+        threads: to compute with on a CPU; None for the runner's default.
         revision: branch, tag or commit on the hub.
-        token: access token for the hub.
+        token: access token for the hub, or True for the one stored on this machine.
         cache_dir: where downloads are kept.
         local_files_only: never open a connection.
         device: where to run, such as ``"cuda"`` or 0; None: where the model is, which is the CPU once loaded.
-        device_map: the same for loading, such as ``"auto"``; give one of the two.
+        device_map: where to load the weights, such as ``"auto"``; give ``device`` or this.
         dtype: floating type of the weights; another one than fp32 means ``runner="pytorch"``.
         torch_dtype: the older name of ``dtype``.
         attn_implementation: ``"eager"``, ``"sdpa"`` or ``"flash_attention_2"``, for ``runner="pytorch"``.
         batch_size: upper limit of sequences in a batch; None: only ``batch_tokens`` counts.
         batch_tokens: upper limit of sequences x longest sequence in a batch; None: 2048, or many more on a GPU.
-        use_fast: the Rust-backed tokenizer, not the pure-Python one.
+        use_fast: take the Rust-backed tokenizer instead of the pure-Python one.
         model_kwargs: further arguments of the model's ``from_pretrained``.
         **task_params: default parameters of the task; see its class.
 
@@ -94,31 +101,40 @@ def pipeline(
     ):
         if None not in values:
             raise InputError(f"{new} and {old} were both given; choose one.")
-    choice = Choice(runner, precision, threads, FRAMEWORKS[framework])
-    choice.check()
-    wanted = None if task is None else task_spec(task)
-    if model is None and wanted is not None:
-        model = default_model(wanted.name)[1]
-    hub = {"revision": revision, "token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
+    runner_options = RunnerOptions(runner, precision, threads, FRAMEWORKS[framework])
+    runner_options.check()
+    spec = None if task is None else task_spec(task)
+    if model is None and spec is not None:
+        model = default_model(spec.name)[1]
     if tokenizer is None and not isinstance(model, (str, os.PathLike)):
         raise InputError("A loaded model does not know its tokenizer: pass tokenizer=, one or the folder of one.")
-    options = {
+    hub = {"revision": revision, "token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
+    model_options = {
         "device_map": device_map,
-        "dtype": choice.dtype(torch_dtype if dtype is None else dtype),
+        "dtype": runner_options.dtype_to_load(torch_dtype if dtype is None else dtype),
         "attn_implementation": attn_implementation,
     } | dict(model_kwargs or {})
+    model_options = {name: value for name, value in model_options.items() if value is not None}
     if isinstance(model, (str, os.PathLike)):
-        chosen_options = {name: value for name, value in options.items() if value is not None}
-        loaded = _load(model, choice, wanted, config, device, chosen_options, hub)
+        kind: Kind = "model" if tokenizer is not None else "model and tokenizer"
+        loaded = _load(model, runner_options, spec, config, device, model_options, hub, kind)
     else:
-        given = [name for name, value in {"config": config, **options}.items() if value is not None]
-        if given:
-            raise InputError(f"{', '.join(given)} matter while a model is loaded; this one already is. Leave them out.")
-        loaded = _wrap(model, choice, wanted, device)
-    answering = task_class(wanted.name if wanted is not None else tasks_for(loaded.runner.head)[0])
+        ignored = [*(["config"] if config is not None else []), *model_options]
+        if ignored:
+            raise InputError(
+                f"{', '.join(ignored)} matter while a model is loaded; this one already is. Leave them out."
+            )
+        loaded = _use_loaded(model, runner_options, spec, device)
+    if tokenizer is None:
+        assert loaded.folder is not None, "a model without a folder comes with its tokenizer"
+        tokenizer = AutoTokenizer.from_pretrained(loaded.folder, use_fast=use_fast)
+        tokenizer.name_or_path = os.fspath(model)
+    elif isinstance(tokenizer, (str, os.PathLike)):
+        tokenizer = AutoTokenizer.from_pretrained(tokenizer, use_fast=use_fast, **hub)
+    answering = task_class(spec.name if spec is not None else tasks_for(loaded.runner.head)[0])
     return answering(
         loaded.runner,
-        _tokenizer(model if tokenizer is None else tokenizer, use_fast, hub),
+        tokenizer,
         model=loaded.model,
         batch_tokens=batch_tokens,
         batch_size=batch_size,
@@ -127,11 +143,11 @@ def pipeline(
 
 
 def default_model(task: str, option: str = "model=") -> tuple[str, Path]:
-    """Return the default model of a task.
+    """Return the model that answers where none is named.
 
     Args:
-        task: its name, or an alias.
-        option: what names a model where the caller is, for messages.
+        task: name of the task, or an alias.
+        option: how a caller names a model, for messages.
 
     Returns:
         The model's name, and its folder.
@@ -155,87 +171,103 @@ def default_model(task: str, option: str = "model=") -> tuple[str, Path]:
 
 
 @dataclass(frozen=True)
-class Loaded:
-    """A runner and the model behind it, if there is one to show."""
+class LoadedModel:
+    """A model that is ready to run.
+
+    Attributes:
+        runner: computes its outputs.
+        model: the framework's object behind the runner; None where there is none.
+        folder: where it was read from; None where the caller had loaded it.
+    """
 
     runner: Runner
     model: Any
+    folder: Path | None = None
 
 
 def _load(
     name: str | os.PathLike[str],
-    choice: Choice,
-    wanted: TaskSpec | None,
+    runner_options: RunnerOptions,
+    spec: TaskSpec | None,
     config: DistilBertConfig | str | os.PathLike[str] | None,
     device: Any,
-    options: dict[str, Any],
+    model_options: dict[str, Any],
     hub: dict[str, Any],
-) -> Loaded:
-    from ..models.auto import AutoConfig
+    kind: Kind,
+) -> LoadedModel:
+    """Read a model from its folder; ``kind`` says which files to download where it is on the hub."""
+    if runner_options.runner in RUNNERS_OF_EXPORTED:
+        folder = resolve(name, kind=kind, **hub)
+        runner = runner_options.open_exported(folder)
+        _check_fit(runner.head, spec, str(name))
+        return LoadedModel(runner, None, folder)
+    if config is not None and not isinstance(config, DistilBertConfig):
+        config = AutoConfig.from_pretrained(config, **hub)
+    hub = hub | {option: model_options.pop(option) for option in HUB_ARGUMENTS if option in model_options}
+    overrides = _pop_config_fields(model_options, runner_options)
+    checkpoint = open_checkpoint(name, config=config, overrides=overrides, kind=kind, **hub)
+    model_class = runner_options.framework.model_class(_head_to_load(checkpoint.config, name, spec))
+    model = model_class.from_checkpoint(checkpoint, **model_options)
+    # Other floating types and implementations of attention are the framework's own.
+    other_dtype = str(model_options.get("dtype", "float32")).removeprefix("torch.") != "float32"
+    needs_framework = other_dtype or "attn_implementation" in model_options
+    runner = runner_options.make_runner(model, device, checkpoint.folder, needs_framework=needs_framework)
+    return LoadedModel(runner, model, checkpoint.folder)
 
-    if not isinstance(config, DistilBertConfig):
-        config = AutoConfig.from_pretrained(name if config is None else config, **hub)
-    if choice.runner in EXPORTED:
-        runner = choice.exported(resolve(name, **hub))
-        _check_fit(runner.head, wanted, str(name))
-        return Loaded(runner, None)
-    model_class = choice.framework.model_class(_head(config, name, wanted))
-    model = model_class.from_pretrained(name, config=config, **options, **hub)
-    # Another type or an implementation of attention that was asked for is the framework's own matter.
-    other_type = str(options.get("dtype", "float32")).removeprefix("torch.") != "float32"
-    plain = other_type or "attn_implementation" in options
-    return Loaded(choice.put(model, device, plain, resolve(name, **hub)), model)
+
+def _pop_config_fields(model_options: dict[str, Any], runner_options: RunnerOptions) -> dict[str, Any]:
+    """Take out of ``model_options`` what is no argument of ``from_checkpoint``: fields of the configuration."""
+    usual = {"device_map", "dtype", "attn_implementation"}
+    if model_options.keys() <= usual:
+        return {}
+    known = inspect.signature(runner_options.framework.model_class("").from_checkpoint).parameters
+    return {name: model_options.pop(name) for name in list(model_options) if name not in known}
 
 
-def _wrap(model: Any, choice: Choice, wanted: TaskSpec | None, device: Any) -> Loaded:
+def _use_loaded(model: Any, runner_options: RunnerOptions, spec: TaskSpec | None, device: Any) -> LoadedModel:
     """Put a loaded model behind a runner; a runner stays as it is."""
     if not hasattr(model, "head_spec") and not hasattr(model, "forward"):
         if not (callable(model) and hasattr(model, "head") and hasattr(model, "config")):
             raise InputError(f"model must be a folder, a name, a loaded model or a runner, got {model!r:.80}.")
         if device is not None:
             raise InputError("A runner stays on its device; leave device= out.")
-        if (choice.runner, choice.precision, choice.threads) != (None, None, None):
+        if (runner_options.runner, runner_options.precision, runner_options.threads) != (None, None, None):
             raise InputError("A runner is what it is; leave runner=, precision= and threads= out.")
-        _check_fit(model.head, wanted, type(model).__name__)
-        return Loaded(model, getattr(model, "model", None))
-    choice = replace(choice, framework=framework_of(model))
-    choice.check()
-    if choice.runner in EXPORTED:
-        raise InputError(f"runner={choice.runner!r} opens a folder that was exported; give its path as the model.")
-    if wanted is not None and not wanted.head:
+        _check_fit(model.head, spec, type(model).__name__)
+        return LoadedModel(model, getattr(model, "model", None))
+    runner_options = replace(runner_options, framework=framework_of(model))
+    runner_options.check()
+    if runner_options.runner in RUNNERS_OF_EXPORTED:
+        raise InputError(
+            f"runner={runner_options.runner!r} opens a folder that was exported; give its path as the model."
+        )
+    if spec is not None and not spec.head:
         model = model.base_model
-    _check_fit(model.head_spec, wanted, f"the given {type(model).__name__}")
-    return Loaded(choice.put(model, device, False, None), model)
+    _check_fit(model.head_spec, spec, f"the given {type(model).__name__}")
+    return LoadedModel(runner_options.make_runner(model, device, None), model)
 
 
-def _head(config: DistilBertConfig, name: Any, wanted: TaskSpec | None) -> str:
-    """Return the name of the head to load for a task, or the one that the configuration names."""
-    if wanted is not None and not wanted.head:
+def _head_to_load(config: DistilBertConfig, name: Any, spec: TaskSpec | None) -> str:
+    """Return the name of the head that a task needs, or where none is named the one that the configuration names."""
+    if spec is not None and not spec.head:
         return ""
     try:
         head = head_of(config.architectures)
     except UnsupportedArchitectureError:
-        if wanted is None:
+        if spec is None:
             raise
         head = None
     if head is not None:
-        _check_fit(head, wanted, str(name))
-    elif wanted is None:
+        _check_fit(head, spec, str(name))
+        return head.name
+    if spec is None:
         raise InputError(f"The configuration of {name} does not say what the model was made for: pass task=.")
-    return wanted.head if wanted is not None else head.name  # type: ignore[union-attr]
+    return spec.head
 
 
-def _check_fit(head: Head, wanted: TaskSpec | None, name: str) -> None:
-    if wanted is not None and wanted.head != head.name:
+def _check_fit(head: Head, spec: TaskSpec | None, name: str) -> None:
+    if spec is not None and spec.head != head.name:
         raise InputError(
-            f"{name} is a {head.architecture}; the task {wanted.name!r} needs a DistilBert{wanted.head or 'Model'}. "
+            f"{name} is a {head.architecture}; the task {spec.name!r} needs a DistilBert{spec.head or 'Model'}. "
             f"This model can do: {', '.join(tasks_for(head))}."
         )
-
-
-def _tokenizer(given: Any, use_fast: bool, hub: dict[str, Any]) -> Any:
-    if not isinstance(given, (str, os.PathLike)):
-        return given
-    from ..models.auto import AutoTokenizer
-
-    return AutoTokenizer.from_pretrained(given, use_fast=use_fast, **hub)

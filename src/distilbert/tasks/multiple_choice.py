@@ -10,11 +10,11 @@ import numpy as np
 
 from ..core.errors import InputError
 from .base import Task
-from .batching import Outputs, Work
+from .batching import EncodedInput, Outputs
 from .checks import check_fields, check_text, check_texts
 from .scores import softmax
-from .task_spec import Example, InputColumn, InputForm, LabelledColumn, LabelledData, Metric, TaskSpec
-from .windows import add_special, trim_pair
+from .task_spec import ExampleInput, InputColumn, InputForm, LabelledColumn, LabelledData, Metric, TaskSpec
+from .windows import add_special, truncate_pair
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +23,9 @@ class MultipleChoiceParams:
 
 
 @dataclass(frozen=True)
-class _Item:
+class _Pairs:
+    """The pairs of an input: ``first`` with each of ``seconds``, of which each ends with one of ``choices``."""
+
     first: str
     seconds: list[str]
     choices: list[str]
@@ -44,7 +46,7 @@ SPEC = TaskSpec(
         ),
     ),
     parameters_class=MultipleChoiceParams,
-    example=Example(
+    example=ExampleInput(
         {"context": "She opened the umbrella because", "choices": ["it rained.", "it was Monday."]},
     ),
     labelled=LabelledData(
@@ -72,28 +74,30 @@ class MultipleChoice(Task[MultipleChoiceParams]):
 
     spec = SPEC
 
-    def parse(self, item: Any, where: str, params: MultipleChoiceParams) -> _Item:
+    def parse(self, item: Any, where: str, params: MultipleChoiceParams) -> _Pairs:
         """Return first text, second texts and choices."""
         check_fields(item, ["choices"], ["context", "question"], where)
         choices = check_texts(item["choices"], f"{where}['choices']")
-        given = [check_text(item[name], f"{where}[{name!r}]") for name in ("context", "question") if item.get(name)]
-        if not given:
+        texts = [check_text(item[name], f"{where}[{name!r}]") for name in ("context", "question") if item.get(name)]
+        if not texts:
             raise InputError(f"{where} needs a 'context', a 'question' or both, beside its 'choices'.")
-        return _Item(given[0], [" ".join([*given[1:], choice]) for choice in choices], choices)
+        return _Pairs(texts[0], [" ".join([*texts[1:], choice]) for choice in choices], choices)
 
-    def encode(self, items: list[_Item], params: MultipleChoiceParams) -> list[Work]:
+    def encode(self, items: list[_Pairs], params: MultipleChoiceParams) -> list[EncodedInput]:
         """One sequence a choice."""
         firsts = self.tokenizer.encode_ids([item.first for item in items], None, False)
         seconds = iter(self.tokenizer.encode_ids([text for item in items for text in item.seconds], None, False))
-        works = []
+        encoded = []
         for item, first in zip(items, firsts, strict=True):
-            own = islice(seconds, len(item.choices))
-            trimmed = [trim_pair(first, second, self.limit - 3, "only_first") for second in own]
-            works.append(Work([add_special(self.tokenizer, *pair) for pair in trimmed], item.choices))
-        return works
+            pairs = [
+                truncate_pair(first, second, self.max_tokens - 3, "only_first")
+                for second in islice(seconds, len(item.choices))
+            ]
+            encoded.append(EncodedInput([add_special(self.tokenizer, *pair) for pair in pairs], item.choices))
+        return encoded
 
-    def decode(self, work: Work, outputs: list[Outputs], params: MultipleChoiceParams) -> dict[str, Any]:
+    def decode(self, encoded: EncodedInput, outputs: list[Outputs], params: MultipleChoiceParams) -> dict[str, Any]:
         """Softmax over the choices."""
         scores = softmax(np.concatenate([output["logits"] for output in outputs]))  # (C,)
         best = int(scores.argmax())
-        return {"answer": work.context[best], "index": best, "scores": [float(score) for score in scores]}
+        return {"answer": encoded.metadata[best], "index": best, "scores": [float(score) for score in scores]}

@@ -1,4 +1,4 @@
-"""Hidden states of the windows of a text to vectors. Legend: W windows, S tokens, D dim."""
+"""From the hidden states of a text's windows to vectors. Legend: S tokens, D dim."""
 
 from __future__ import annotations
 
@@ -9,40 +9,41 @@ import numpy as np
 POOLINGS = ("mean", "cls")
 
 
-def stitch(windows: Sequence[np.ndarray], stride: int) -> np.ndarray:
-    """Join windows to the hidden states of the whole text: (S, D) from [CLS] to [SEP].
+def join_windows(windows: Sequence[np.ndarray], stride: int) -> np.ndarray:
+    """Return the hidden states (S, D) of the whole text, from [CLS] to [SEP].
 
     Args:
-        windows: hidden states (S of the window, D) of each window, its [CLS] and [SEP] included.
-        stride: tokens that neighbours share; each comes from the window in which it is farther from the edge.
+        windows: hidden states of each window, (tokens of the window, D), its [CLS] and [SEP] included.
+        stride: tokens that two windows share. The first half of them is taken from the earlier window and the second
+            from the later one, so that each comes from where it is farther from the edge.
     """
     last = len(windows) - 1
-    skipped, dropped = stride // 2, stride - stride // 2
-    parts = []
+    skipped_at_start, skipped_at_end = stride // 2, stride - stride // 2
+    kept = []
     for number, window in enumerate(windows):
-        start = 1 + skipped if number else 0
-        stop = len(window) - 1 - dropped if number < last else len(window)
-        parts.append(window[start:stop])
-    return np.concatenate(parts)
+        start = 1 + skipped_at_start if number else 0
+        stop = len(window) - 1 - skipped_at_end if number < last else len(window)
+        kept.append(window[start:stop])
+    return np.concatenate(kept)
 
 
 def pool(windows: Sequence[np.ndarray], pooling: str, stride: int) -> np.ndarray:
     """Return one vector (D,) for a text.
 
     Args:
-        windows: as in :func:`stitch`.
-        pooling: ``"mean"`` over all tokens, special ones included, or ``"cls"``, the first token (of each window,
-            weighted by its tokens).
-        stride: as in :func:`stitch`.
+        windows: as in :func:`join_windows`.
+        pooling: ``"mean"`` over all tokens, special ones included, or ``"cls"``, the first token; of several windows,
+            the mean of their first tokens, weighted by the lengths of the windows.
+        stride: as in :func:`join_windows`.
     """
     if pooling == "mean":
-        result: np.ndarray = stitch(windows, stride).mean(axis=0)
+        result: np.ndarray = join_windows(windows, stride).mean(axis=0)
     else:
         result = np.average([window[0] for window in windows], axis=0, weights=[len(window) for window in windows])
     return result
 
 
-def unit(vectors: np.ndarray) -> np.ndarray:
+def normalize(vectors: np.ndarray) -> np.ndarray:
     """Scale vectors (..., D) to length 1; zeros stay zeros."""
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
     result: np.ndarray = vectors / np.where(lengths > 0, lengths, 1)

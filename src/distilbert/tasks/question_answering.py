@@ -1,17 +1,27 @@
-"""Extractive question answering: the span of a context that answers a question. Legend: S tokens of a window."""
+"""Extractive question answering: the span of a context that answers a question.
+
+Legend: S tokens of a window, A tokens of the longest answer.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..core.errors import InputError
 from .base import Task
-from .batching import Outputs, Work
+from .batching import EncodedInput, Outputs
 from .checks import check_count, check_fields, check_text
-from .spans import answer_spans, whole_words
-from .task_spec import Example, InputColumn, InputForm, LabelledColumn, LabelledData, Metric, TaskSpec
-from .tokenizer import TextEncoding
+from .scores import largest, softmax
+from .task_spec import ExampleInput, InputColumn, InputForm, LabelledColumn, LabelledData, Metric, TaskSpec
+from .task_tokenizer import TextEncoding
+
+DEFAULT_WINDOW_LENGTH = 384
+DEFAULT_STRIDE = 128
+MASKED_LOGIT = np.float32(-10000.0)  # of tokens that cannot be in an answer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,12 +30,12 @@ class QuestionAnsweringParams:
 
     Attributes:
         top_k: answers to return, at most: 1 gives one answer alone, more give a list.
-        doc_stride: tokens that two windows of a long context share; by default ``min(max_seq_len // 2, 128)``; half
-            of what the question leaves where that is less.
+        doc_stride: tokens that two windows of a long context share; by default ``min(max_seq_len // 2, 128)``. Where a
+            long question leaves no room for that many, it is half of what the question leaves.
         max_answer_len: longest answer.
         max_seq_len: longest window, question and special tokens included; by default 384 or the model's length.
         max_question_len: longest question, and never more than three quarters of a window; the rest is left out.
-        handle_impossible_answer: "no answer" takes part, as ``{"answer": "", "start": 0, "end": 0}``.
+        handle_impossible_answer: "no answer" may be the answer, as ``{"answer": "", "start": 0, "end": 0}``.
         align_to_words: answers start and end at word borders.
     """
 
@@ -44,12 +54,6 @@ class QuestionAnsweringParams:
         check_count(self.doc_stride, "doc_stride", least=0, optional=True)
 
 
-@dataclass(frozen=True)
-class _Context:
-    text: str
-    windows: list[TextEncoding]
-
-
 SPEC = TaskSpec(
     name="question-answering",
     question="where in this text is the answer?",
@@ -57,7 +61,7 @@ SPEC = TaskSpec(
     inputs=(InputForm((InputColumn("question"), InputColumn("context"))),),
     parameters_class=QuestionAnsweringParams,
     options={"top_k": "--top-k", "doc_stride": "--stride"},
-    example=Example({"question": "Where was Ada Lovelace born?", "context": "Ada Lovelace was born in London."}),
+    example=ExampleInput({"question": "Where was Ada Lovelace born?", "context": "Ada Lovelace was born in London."}),
     labelled=LabelledData(
         (
             LabelledColumn("question", (("question", "query"),), required=True),
@@ -70,6 +74,14 @@ SPEC = TaskSpec(
     metric=Metric("f1", "F1 (%)", in_percent=True),
     model_kind="Question answering",
 )
+
+
+@dataclass(frozen=True)
+class _ContextWindows:
+    """A context, and the windows that it was cut into, each with the question before it."""
+
+    text: str
+    windows: list[TextEncoding]
 
 
 class QuestionAnswering(Task[QuestionAnsweringParams]):
@@ -97,14 +109,9 @@ class QuestionAnswering(Task[QuestionAnsweringParams]):
             raise InputError("question-answering needs both question= and context=, or one dict with both.")
         return super().__call__(_pair_up(question, context), **params)
 
-    @property
-    def text_limit(self) -> int:
-        """Longest window that tokenizer and model allow."""
-        return min(self.tokenizer.model_max_length, self.limit)
-
     def window_length(self, params: QuestionAnsweringParams) -> int:
-        """Tokens of a window under these parameters."""
-        return min(params.max_seq_len or 384, self.text_limit)
+        """Tokens of a window: what the parameters say, and never more than tokenizer and model allow."""
+        return min(params.max_seq_len or DEFAULT_WINDOW_LENGTH, self.tokenizer.model_max_length, self.max_tokens)
 
     def check(self, params: QuestionAnsweringParams) -> None:
         """Check that windows advance."""
@@ -117,18 +124,18 @@ class QuestionAnswering(Task[QuestionAnsweringParams]):
         check_fields(item, ["question", "context"], [], where)
         return check_text(item["question"], f"{where}['question']"), check_text(item["context"], f"{where}['context']")
 
-    def encode(self, items: list[tuple[str, str]], params: QuestionAnsweringParams) -> list[Work]:
+    def encode(self, items: list[tuple[str, str]], params: QuestionAnsweringParams) -> list[EncodedInput]:
         """One sequence a window of the context; each starts with the question."""
         length = self.window_length(params)
-        wanted = min(length // 2, 128) if params.doc_stride is None else params.doc_stride
-        questions, counts = self._questions(
+        usual_stride = min(length // 2, DEFAULT_STRIDE) if params.doc_stride is None else params.doc_stride
+        questions, counts = self._cut_questions(
             [question for question, _ in items], min(params.max_question_len, length * 3 // 4, length - 4)
         )
         by_stride: dict[int, list[int]] = {}  # inputs whose question leaves little room get a smaller stride
         for index, count in enumerate(counts):
-            room = length - 3 - count
-            by_stride.setdefault(wanted if wanted < room else room // 2, []).append(index)
-        works = [Work([]) for _ in items]
+            room = length - 3 - count  # for the context
+            by_stride.setdefault(usual_stride if usual_stride < room else room // 2, []).append(index)
+        encoded = [EncodedInput([]) for _ in items]
         for stride, indices in by_stride.items():
             encodings = self.tokenizer.encode_batch(
                 [questions[index] for index in indices],
@@ -139,10 +146,11 @@ class QuestionAnswering(Task[QuestionAnsweringParams]):
             )
             for index, encoding in zip(indices, encodings, strict=True):
                 windows = [encoding, *encoding.overflowing]
-                works[index] = Work([list(window.ids) for window in windows], _Context(items[index][1], windows))
-        return works
+                sequences = [list(window.ids) for window in windows]
+                encoded[index] = EncodedInput(sequences, _ContextWindows(items[index][1], windows))
+        return encoded
 
-    def _questions(self, questions: list[str], longest: int) -> tuple[list[str], list[int]]:
+    def _cut_questions(self, questions: list[str], longest: int) -> tuple[list[str], list[int]]:
         """Return the questions, cut after ``longest`` tokens, and the number of tokens of each."""
         counts = [len(ids) for ids in self.tokenizer.encode_ids(questions, None, False)]
         for index, count in enumerate(counts):
@@ -152,22 +160,22 @@ class QuestionAnswering(Task[QuestionAnsweringParams]):
                 counts[index] = longest
         return questions, counts
 
-    def decode(self, work: Work, outputs: list[Outputs], params: QuestionAnsweringParams) -> Any:
-        """The best spans of all windows; scores of equal answers (whatever their case) add up."""
-        context: _Context = work.context
-        candidates = 2 * params.top_k + 10 if params.align_to_words else params.top_k
+    def decode(self, encoded: EncodedInput, outputs: list[Outputs], params: QuestionAnsweringParams) -> Any:
+        """Rank the best spans of all windows; the scores of equal answers (whatever their case) add up."""
+        context: _ContextWindows = encoded.metadata
+        spans_per_window = 2 * params.top_k + 10 if params.align_to_words else params.top_k
         answers: dict[str, dict[str, Any]] = {}
         no_answer = 1.0
         for window, output in zip(context.windows, outputs, strict=True):
-            allowed = [sequence == 1 for sequence in window.sequence_ids]
-            found, null = answer_spans(
-                output["start_logits"], output["end_logits"], allowed, candidates, params.max_answer_len
+            in_context = [sequence == 1 for sequence in window.sequence_ids]
+            spans, no_answer_here = best_spans(
+                output["start_logits"], output["end_logits"], in_context, spans_per_window, params.max_answer_len
             )
-            no_answer = min(no_answer, null)
+            no_answer = min(no_answer, no_answer_here)
             words, offsets = window.word_ids, window.offsets
-            for first, last, score in found:
+            for first, last, score in spans:
                 if params.align_to_words:
-                    first, last = whole_words(words, allowed, first, last)
+                    first, last = extend_to_words(words, in_context, first, last)
                 start, end = offsets[first][0], offsets[last][1]
                 text = context.text[start:end]
                 answer = answers.setdefault(text.lower(), {"score": 0.0, "start": start, "end": end, "answer": text})
@@ -189,3 +197,50 @@ def _pair_up(question: Any, context: Any) -> Any:
     if len(contexts) != len(question):
         raise InputError(f"{len(question)} questions need as many contexts, or one for all; got {len(contexts)}.")
     return [{"question": q, "context": c} for q, c in zip(question, contexts, strict=True)]
+
+
+def best_spans(
+    start_logits: np.ndarray, end_logits: np.ndarray, in_context: Sequence[bool], count: int, longest: int
+) -> tuple[list[tuple[int, int, float]], float]:
+    """Return the likeliest spans of a window, and the probability of "no answer".
+
+    Args:
+        start_logits: (S,).
+        end_logits: (S,).
+        in_context: (S,) whether a token belongs to the context. Position 0 ([CLS], which stands for "no answer") takes
+            part in the softmax and is never in a span.
+        count: spans to return, at most.
+        longest: tokens of the longest span.
+
+    Returns:
+        (first token, last token, probability) of each span, best first, and the probability of position 0.
+    """
+    context = np.asarray(in_context, dtype=bool)  # (S,)
+    in_softmax = context.copy()
+    in_softmax[0] = True
+    start = softmax(np.where(in_softmax, start_logits, MASKED_LOGIT))  # (S,)
+    end = softmax(np.where(in_softmax, end_logits, MASKED_LOGIT))  # (S,)
+    no_answer = float(start[0] * end[0])
+    start, end = np.where(context, start, 0), np.where(context, end, 0)
+    width = min(longest, len(start))
+    padded = np.concatenate([end, np.zeros(width - 1, end.dtype)])
+    following = np.lib.stride_tricks.sliding_window_view(padded, width)  # (S, A): the ends that a start can have
+    products = (start[:, None] * following).ravel()  # (S * A,): the span of tokens i to i + j stands at i * A + j
+    best = [index for index in largest(products, count) if products[index] > 0]
+    return [(i // width, i // width + i % width, float(products[i])) for i in best], no_answer
+
+
+def extend_to_words(words: Sequence[int | None], in_context: Sequence[bool], first: int, last: int) -> tuple[int, int]:
+    """Extend a span of tokens to whole words, as far as they stand in this window.
+
+    Args:
+        words: (S,) index of the word that each token belongs to.
+        in_context: (S,) whether a token belongs to the context; the last token ([SEP]) does not.
+        first: first token of the span.
+        last: last token of the span.
+    """
+    while in_context[first - 1] and words[first - 1] == words[first]:
+        first -= 1
+    while in_context[last + 1] and words[last + 1] == words[last]:
+        last += 1
+    return first, last

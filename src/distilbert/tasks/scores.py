@@ -1,4 +1,4 @@
-"""Logits to scores. Legend: L labels or other classes, k answers kept."""
+"""From logits to scores, and the highest of them. Legend: L labels or other classes."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Each logit's own probability; same shape. Written with tanh, which cannot overflow."""
+    """The probability that each logit stands for on its own; same shape. Written with tanh, which cannot overflow."""
     result: np.ndarray = 0.5 + 0.5 * np.tanh(0.5 * logits)
     return result
 
 
 def largest(scores: np.ndarray, k: int) -> list[int]:
-    """Indices of the ``k`` largest of ``scores`` (L,), largest first; of equal ones the lower index first."""
+    """Indices of the ``k`` largest of ``scores`` (L,), in descending order; of equal scores the lower index first."""
     if k == 1:
         return [int(scores.argmax())]
     if k < len(scores):

@@ -11,11 +11,11 @@ import numpy as np
 
 from ..core.errors import InputError
 from .base import Task
-from .batching import Outputs, Work
+from .batching import EncodedInput, Outputs
 from .checks import check_choice, check_fields, check_text, check_texts
-from .pooling import POOLINGS, pool, unit
-from .task_spec import TEXT, Example, InputColumn, InputForm, TaskSpec
-from .windows import fit, stride_for
+from .pooling import POOLINGS, normalize, pool
+from .task_spec import TEXT, ExampleInput, InputColumn, InputForm, TaskSpec
+from .windows import split_into_windows, stride_or_default
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +34,8 @@ class SentenceSimilarityParams:
 
 @dataclass(frozen=True)
 class _Texts:
+    """A text, the texts that it is compared to, and whether the input was a pair: then the answer is a number."""
+
     source: str
     others: list[str]
     is_pair: bool
@@ -48,7 +50,7 @@ SPEC = TaskSpec(
         InputForm((InputColumn("source_sentence"), InputColumn("sentences", is_list=True))),
     ),
     parameters_class=SentenceSimilarityParams,
-    example=Example({"source_sentence": "a red car", "sentences": ["a crimson automobile", "the weather"]}),
+    example=ExampleInput({"source_sentence": "a red car", "sentences": ["a crimson automobile", "the weather"]}),
 )
 
 
@@ -61,7 +63,7 @@ class SentenceSimilarity(Task[SentenceSimilarityParams]):
     spec = SPEC
 
     def parse(self, item: Any, where: str, params: SentenceSimilarityParams) -> _Texts:
-        """Return the source and the texts it is compared to."""
+        """Return the source and the texts that it is compared to."""
         if isinstance(item, (tuple, list)):
             if len(item) != 2:
                 raise InputError(f"{where} must be a pair of texts, got {len(item)} entries.")
@@ -74,25 +76,28 @@ class SentenceSimilarity(Task[SentenceSimilarityParams]):
         source = check_text(item["source_sentence"], f"{where}['source_sentence']")
         return _Texts(source, check_texts(item["sentences"], f"{where}['sentences']"), is_pair=False)
 
-    def encode(self, items: list[_Texts], params: SentenceSimilarityParams) -> list[Work]:
-        """The windows of the source, then those of each sentence; the context holds how many each text has."""
+    def encode(self, items: list[_Texts], params: SentenceSimilarityParams) -> list[EncodedInput]:
+        """The windows of the source, then those of each sentence; ``metadata`` has the number of windows of each."""
         texts = [text for item in items for text in (item.source, *item.others)]
-        encoded, stride = iter(self.tokenizer.encode_ids(texts, None, False)), stride_for(None, self.limit)
-        works = []
+        ids_of_texts = iter(self.tokenizer.encode_ids(texts, None, False))
+        stride = stride_or_default(None, self.max_tokens)
+        encoded = []
         for item in items:
-            own = islice(encoded, 1 + len(item.others))
-            windows = [fit(self.tokenizer, ids, None, limit=self.limit, stride=stride) for ids in own]
-            counts = [len(sequences) for sequences in windows]
-            works.append(Work([sequence for sequences in windows for sequence in sequences], (counts, item.is_pair)))
-        return works
+            windows_of_texts = [
+                split_into_windows(self.tokenizer, ids, None, max_tokens=self.max_tokens, stride=stride)
+                for ids in islice(ids_of_texts, 1 + len(item.others))
+            ]
+            counts = [len(windows) for windows in windows_of_texts]
+            sequences = [window for windows in windows_of_texts for window in windows]
+            encoded.append(EncodedInput(sequences, (counts, item.is_pair)))
+        return encoded
 
-    def decode(self, work: Work, outputs: list[Outputs], params: SentenceSimilarityParams) -> Any:
+    def decode(self, encoded: EncodedInput, outputs: list[Outputs], params: SentenceSimilarityParams) -> Any:
         """Pool each text and compare."""
-        counts, is_pair = work.context
-        states = iter(output["last_hidden_state"] for output in outputs)
-        stride = stride_for(None, self.limit)
-        vectors = unit(
-            np.stack([pool([next(states) for _ in range(n)], params.pooling, stride) for n in counts])
-        )  # (N + 1, D)
+        counts, is_pair = encoded.metadata
+        states = iter(output["last_hidden_state"] for output in outputs)  # (S, D) each
+        stride = stride_or_default(None, self.max_tokens)
+        pooled = [pool(list(islice(states, count)), params.pooling, stride) for count in counts]  # N + 1 of (D,)
+        vectors = normalize(np.stack(pooled))  # (N + 1, D)
         cosines = [float(cosine) for cosine in np.clip(vectors[1:] @ vectors[0], -1, 1)]
         return cosines[0] if is_pair else cosines

@@ -152,7 +152,7 @@ class Parameter:
 
 
 @dataclass(frozen=True)
-class Example:
+class ExampleInput:
     """An input that works, and parameters that it needs."""
 
     input: Any
@@ -186,7 +186,7 @@ class TaskSpec:
     inputs: tuple[InputForm, ...]
     parameters_class: type[Any]
     options: Mapping[str, str] = field(default_factory=dict)
-    example: Example
+    example: ExampleInput
     labelled: LabelledData | None = None
     metric: Metric | None = None
     metrics_by_problem: Mapping[str, Metric] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""Text classification: one label, the best few, or all of them, with scores. Legend: L labels, W windows."""
+"""Text classification: the best label, the best few, or all of them, with scores. Legend: L labels, W windows."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import numpy as np
 
 from ..core.errors import InputError
 from .base import Task
-from .batching import Outputs, Work
+from .batching import EncodedInput, Outputs
 from .checks import check_choice, check_count, check_fields, check_text
 from .scores import largest, sigmoid, softmax
 from .task_spec import (
     TEXT,
     TEXT_COLUMN_NAMES,
-    Example,
+    ExampleInput,
     InputColumn,
     InputForm,
     LabelledColumn,
@@ -23,11 +23,18 @@ from .task_spec import (
     Metric,
     TaskSpec,
 )
-from .windows import check_stride, check_truncation, fit, stride_for, truncate, truncates
+from .windows import (
+    asks_for_truncation,
+    check_stride,
+    check_truncation,
+    split_into_windows,
+    stride_or_default,
+    truncate,
+)
 
 
 class Unset:
-    """The type of :data:`UNSET`: ``top_k=None`` means all labels, so that None cannot mean "not given"."""
+    """The type of :data:`UNSET`. None cannot mean "not given": ``top_k=None`` asks for all labels."""
 
     def __repr__(self) -> str:
         return "UNSET"
@@ -42,15 +49,16 @@ class TextClassificationParams:
     """Parameters.
 
     Attributes:
-        top_k: labels to return, best first, in a list; None: all. Not given: the best one alone, outside a list.
-        return_all_scores: all labels in the order of the model, where ``top_k`` is not given.
+        top_k: labels to return, best first, in a list; None: all. Not given: only the best, outside a list.
+        return_all_scores: all labels in the order of the model, if ``top_k`` is not given.
         function_to_apply: ``"softmax"``, ``"sigmoid"`` or ``"none"``. By default ``"none"`` for regression,
             ``"sigmoid"`` for multi-label models and for a single label, else ``"softmax"``.
-        truncation: cut long texts as tokenizers do, instead of reading all of them in windows.
+        truncation: cut long texts as tokenizers do, instead of reading them whole, in windows.
         max_length: tokens that ``truncation`` leaves; by default what the tokenizer says.
-        padding: accepted as other libraries have it; batches are packed, so that it changes nothing.
+        padding: accepted because other libraries have it; it changes nothing, since batches hold no padding.
         stride: tokens that two windows of a long text share; by default a quarter of the model's length.
-        aggregation: of the windows' scores: ``"mean"`` (weighted by tokens), ``"max"``, or ``"first"`` window only.
+        aggregation: how the scores of windows become one: ``"mean"`` (weighted by tokens), ``"max"``, or those of the
+            ``"first"`` window only.
     """
 
     top_k: int | Unset | None = UNSET
@@ -72,7 +80,7 @@ class TextClassificationParams:
 
     @property
     def truncation_options(self) -> dict[str, Any]:
-        """What :func:`truncate` needs."""
+        """What :func:`truncate` takes."""
         return {"truncation": self.truncation, "max_length": self.max_length}
 
 
@@ -84,7 +92,7 @@ SPEC = TaskSpec(
     inputs=(InputForm((TEXT, InputColumn("text_pair", required=False))),),
     parameters_class=TextClassificationParams,
     options={"top_k": "--top-k", "stride": "--stride"},
-    example=Example("I love using small models!"),
+    example=ExampleInput("I love using small models!"),
     labelled=LabelledData(
         (
             LabelledColumn("text", (TEXT_COLUMN_NAMES,), required=True),
@@ -130,10 +138,10 @@ class TextClassification(Task[TextClassificationParams]):
 
     def check(self, params: TextClassificationParams) -> None:
         """Check that windows advance."""
-        check_stride(params.stride, self.limit)
+        check_stride(params.stride, self.max_tokens)
 
     def parse(self, item: Any, where: str, params: TextClassificationParams) -> tuple[str, str | None]:
-        """Return text and second text or None."""
+        """Return the text, and the second text or None."""
         if isinstance(item, str):
             return check_text(item, where), None
         if isinstance(item, list) and len(item) == 1 and isinstance(item[0], list) and len(item[0]) == 2:
@@ -146,49 +154,51 @@ class TextClassification(Task[TextClassificationParams]):
         pair = item.get("text_pair")
         return check_text(item["text"], f"{where}['text']"), pair and check_text(pair, f"{where}['text_pair']")
 
-    def encode(self, items: list[tuple[str, str | None]], params: TextClassificationParams) -> list[Work]:
+    def encode(self, items: list[tuple[str, str | None]], params: TextClassificationParams) -> list[EncodedInput]:
         """One sequence a text; several windows where it is longer than the model."""
-        ids = iter(
-            self.tokenizer.encode_ids([text for item in items for text in item if text is not None], None, False)
-        )
-        options, stride = params.truncation_options, stride_for(params.stride, self.limit)
-        works = []
+        texts = [text for item in items for text in item if text is not None]
+        ids = iter(self.tokenizer.encode_ids(texts, None, False))
+        options, stride = params.truncation_options, stride_or_default(params.stride, self.max_tokens)
+        encoded = []
         for _, second_text in items:
             first, second = next(ids), None if second_text is None else next(ids)
-            if truncates(options):
-                sequences = [truncate(self.tokenizer, first, second, options, self.limit)]
+            if asks_for_truncation(options):
+                sequences = [truncate(self.tokenizer, first, second, options, self.max_tokens)]
             else:
-                sequences = fit(self.tokenizer, first, second, limit=self.limit, stride=stride)
-            works.append(Work(sequences[:1] if params.aggregation == "first" else sequences))
-        return works
+                sequences = split_into_windows(self.tokenizer, first, second, max_tokens=self.max_tokens, stride=stride)
+            encoded.append(EncodedInput(sequences[:1] if params.aggregation == "first" else sequences))
+        return encoded
 
-    def decode(self, work: Work, outputs: list[Outputs], params: TextClassificationParams) -> Any:
+    def decode(self, encoded: EncodedInput, outputs: list[Outputs], params: TextClassificationParams) -> Any:
         """Scores of the labels, sorted or not."""
         if len(outputs) == 1:
-            return self._labels(self._function(params)(outputs[0]["logits"]), params)
-        scores = self._function(params)(np.stack([output["logits"] for output in outputs]))  # (W, L)
+            return self._labels(self._scores_of(outputs[0]["logits"], params), params)
+        scores = self._scores_of(np.stack([output["logits"] for output in outputs]), params)  # (W, L)
         if params.aggregation == "max":
             scores = scores.max(axis=0)
         else:
-            scores = np.average(scores, axis=0, weights=[len(sequence) for sequence in work.sequences])
+            scores = np.average(scores, axis=0, weights=[len(sequence) for sequence in encoded.sequences])
         return self._labels(scores, params)
 
     def _labels(self, scores: np.ndarray, params: TextClassificationParams) -> Any:
+        """Return the labels that were asked for, from ``scores`` (L,)."""
+        count = 1 if isinstance(params.top_k, Unset) else params.top_k
         if isinstance(params.top_k, Unset) and params.return_all_scores:
             order = list(range(len(scores)))
         else:
-            order = largest(scores, len(scores) if params.top_k is None else _count(params.top_k))
+            order = largest(scores, len(scores) if count is None else count)
         labels = [{"label": self.config.id2label[index], "score": float(scores[index])} for index in order]
         return labels[0] if params.top_k is UNSET and not params.return_all_scores else labels
 
-    def _function(self, params: TextClassificationParams) -> Any:
-        problem, name = self.config.problem_type, params.function_to_apply
-        if name is None and problem == "regression":
-            name = "none"
-        elif name is None:
-            name = "sigmoid" if problem == "multi_label_classification" or self.config.num_labels == 1 else "softmax"
-        return {"none": np.asarray, "sigmoid": sigmoid, "softmax": softmax}[name.lower()]
+    def _scores_of(self, logits: np.ndarray, params: TextClassificationParams) -> np.ndarray:
+        """Apply the function that the parameters name, or that suits the model, to ``logits`` (..., L)."""
+        name = (params.function_to_apply or self._default_function()).lower()
+        if name == "none":
+            return logits
+        return sigmoid(logits) if name == "sigmoid" else softmax(logits)
 
-
-def _count(top_k: int | Unset) -> int:
-    return 1 if isinstance(top_k, Unset) else top_k
+    def _default_function(self) -> str:
+        problem = self.config.problem_type
+        if problem == "regression":
+            return "none"
+        return "sigmoid" if problem == "multi_label_classification" or self.config.num_labels == 1 else "softmax"

@@ -1,20 +1,29 @@
-"""Token classification: entities with their place in the text. Legend: S tokens of a window, L labels."""
+"""Token classification: entities with their place in the text. Legend: S tokens of a window, L labels.
+
+Tags are ``B-X`` (begins an X), ``I-X`` (continues one); a tag without prefix counts as ``I-``. Entities are found in
+three steps: the pieces of a word agree on a tag, neighbouring words join in groups, and the windows of a long text are
+merged.
+Example: the tags ``B-PER I-PER B-PER O`` make two groups of ``PER`` and one of ``O``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..core.errors import InputError
 from .base import Task
-from .batching import Outputs, Work
+from .batching import EncodedInput, Outputs
 from .checks import check_choice, check_text, check_texts
-from .entities import STRATEGIES, Token, entities_of, merge_windows
 from .scores import softmax
-from .task_spec import TEXT, Example, InputForm, LabelledColumn, LabelledData, Metric, TaskSpec
-from .tokenizer import TextEncoding
-from .windows import check_stride, stride_for
+from .task_spec import TEXT, ExampleInput, InputForm, LabelledColumn, LabelledData, Metric, TaskSpec
+from .task_tokenizer import TextEncoding
+from .windows import check_stride, stride_or_default
+
+AGGREGATION_STRATEGIES = ("none", "simple", "first", "average", "max")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,14 +31,14 @@ class TokenClassificationParams:
     """Parameters.
 
     Attributes:
-        aggregation_strategy: ``"none"`` (an answer a token), ``"simple"`` (neighbours with one tag form a group), or
-            ``"first"``, ``"average"``, ``"max"`` (first the pieces of a word agree, by that rule, then as simple).
-        ignore_labels: labels that are left out; ``["O"]`` where not given.
+        aggregation_strategy: ``"none"`` answers for each token; ``"simple"`` joins neighbours with one tag in a group;
+            ``"first"``, ``"average"`` and ``"max"`` first give all pieces of a word one tag, by that rule.
+        ignore_labels: labels that are left out; ``["O"]`` by default.
         stride: tokens that two windows of a long text share; by default a quarter of the model's length.
         is_split_into_words: an input is a list of words instead of a text.
-        delimiter: what stands between words when such a list is one text, which offsets refer to.
-        grouped_entities: older name: True is ``aggregation_strategy="simple"``, or ``"first"`` with ...
-        ignore_subwords: ... this one.
+        delimiter: joins such a list to the text that offsets refer to.
+        grouped_entities: older name: True is ``aggregation_strategy="simple"``, or ``"first"`` if ``ignore_subwords``.
+        ignore_subwords: older name: see ``grouped_entities``.
     """
 
     aggregation_strategy: str = "none"
@@ -41,25 +50,18 @@ class TokenClassificationParams:
     ignore_subwords: bool | None = None
 
     def __post_init__(self) -> None:
-        check_choice(str(self.aggregation_strategy).lower(), STRATEGIES, "aggregation_strategy")
+        check_choice(str(self.aggregation_strategy).lower(), AGGREGATION_STRATEGIES, "aggregation_strategy")
         if isinstance(self.ignore_labels, str):
             raise InputError(f"ignore_labels must be a list of labels, got the str {self.ignore_labels!r}.")
 
     @property
     def strategy(self) -> str:
-        """The aggregation strategy that counts."""
+        """The aggregation strategy, whichever parameter named it."""
         if self.grouped_entities is None and self.ignore_subwords is None:
             return self.aggregation_strategy.lower()
         if not self.grouped_entities:
             return "none"
         return "first" if self.ignore_subwords else "simple"
-
-
-@dataclass(frozen=True)
-class _Context:
-    text: str
-    word_starts: list[int] | None  # where each given word starts in the text
-    windows: list[TextEncoding]
 
 
 SPEC = TaskSpec(
@@ -70,7 +72,7 @@ SPEC = TaskSpec(
     inputs=(InputForm((TEXT,)),),
     parameters_class=TokenClassificationParams,
     options={"aggregation_strategy": "--aggregation-strategy", "stride": "--stride"},
-    example=Example("Ada Lovelace was born in London.", {"aggregation_strategy": "first"}),
+    example=ExampleInput("Ada Lovelace was born in London.", {"aggregation_strategy": "first"}),
     labelled=LabelledData(
         (
             LabelledColumn("words", (("words", "tokens"), ("word", "token")), required=True),
@@ -81,6 +83,21 @@ SPEC = TaskSpec(
     metric=Metric("f1", "F1 of entities"),
     model_kind="Token classifier",
 )
+
+
+@dataclass(frozen=True)
+class _TextWindows:
+    """A text, or words joined to one, and the windows that it was cut into.
+
+    Attributes:
+        text: what offsets of the answer refer to.
+        word_starts: first character of each word in ``text``; None where the input was a text.
+        windows: the encodings, in order.
+    """
+
+    text: str
+    word_starts: list[int] | None
+    windows: list[TextEncoding]
 
 
 class TokenClassification(Task[TokenClassificationParams]):
@@ -103,49 +120,58 @@ class TokenClassification(Task[TokenClassificationParams]):
         return super().__call__(inputs, **params)
 
     @property
-    def text_limit(self) -> int:
-        """Longest window: what the tokenizer was saved for, and never more than the model takes."""
-        return min(self.tokenizer.model_max_length, self.limit)
+    def window_length(self) -> int:
+        """Tokens of a window: what the tokenizer was saved for, and never more than the model takes."""
+        return min(self.tokenizer.model_max_length, self.max_tokens)
 
     def check(self, params: TokenClassificationParams) -> None:
         """Check that windows advance."""
-        check_stride(params.stride, self.text_limit)
+        check_stride(params.stride, self.window_length)
 
     def parse(self, item: Any, where: str, params: TokenClassificationParams) -> Any:
         """Return the text, or the list of words."""
         return check_texts(item, where) if params.is_split_into_words else check_text(item, where)
 
-    def encode(self, items: list[Any], params: TokenClassificationParams) -> list[Work]:
+    def encode(self, items: list[Any], params: TokenClassificationParams) -> list[EncodedInput]:
         """One sequence a window."""
         encodings = self.tokenizer.encode_batch(
             items,
             truncation="longest_first",
-            max_length=self.text_limit,
-            stride=stride_for(params.stride, self.text_limit),
+            max_length=self.window_length,
+            stride=stride_or_default(params.stride, self.window_length),
             is_split_into_words=params.is_split_into_words,
         )
-        works = []
+        encoded = []
         for item, encoding in zip(items, encodings, strict=True):
             windows = [encoding, *encoding.overflowing]
-            text, starts = _join(item, params.delimiter) if params.is_split_into_words else (item, None)
-            works.append(Work([list(window.ids) for window in windows], _Context(text, starts, windows)))
-        return works
+            text, word_starts = _join_words(item, params.delimiter) if params.is_split_into_words else (item, None)
+            sequences = [list(window.ids) for window in windows]
+            encoded.append(EncodedInput(sequences, _TextWindows(text, word_starts, windows)))
+        return encoded
 
-    def decode(self, work: Work, outputs: list[Outputs], params: TokenClassificationParams) -> list[dict[str, Any]]:
-        """Entities of each window, then of the whole text."""
-        context: _Context = work.context
+    def decode(
+        self, encoded: EncodedInput, outputs: list[Outputs], params: TokenClassificationParams
+    ) -> list[dict[str, Any]]:
+        """Find the entities of each window, and merge those of the whole text."""
+        text_windows: _TextWindows = encoded.metadata
         ignored = ["O"] if params.ignore_labels is None else params.ignore_labels
-        advance = self.text_limit - 2 - stride_for(params.stride, self.text_limit)
-        found = []
-        for number, (window, output) in enumerate(zip(context.windows, outputs, strict=True)):
-            tokens = self._tokens(window, context, softmax(output["logits"]), number * advance)
-            entities = entities_of(
-                tokens, params.strategy, self.config.id2label, self.tokenizer.convert_tokens_to_string
-            )
-            found += [e for e in entities if e.get("entity", e.get("entity_group")) not in ignored]
-        return merge_windows(found) if len(outputs) > 1 else found
+        advance = self.window_length - 2 - stride_or_default(params.stride, self.window_length)
+        entities = []
+        for number, (window, output) in enumerate(zip(text_windows.windows, outputs, strict=True)):
+            tokens = self._scored_tokens(window, text_windows, softmax(output["logits"]), number * advance)
+            entities += [
+                entity
+                for entity in find_entities(
+                    tokens, params.strategy, self.config.id2label, self.tokenizer.convert_tokens_to_string
+                )
+                if entity.get("entity", entity.get("entity_group")) not in ignored
+            ]
+        return merge_windows(entities) if len(outputs) > 1 else entities
 
-    def _tokens(self, window: TextEncoding, context: _Context, scores: Any, first_index: int) -> list[Token]:
+    def _scored_tokens(
+        self, window: TextEncoding, text_windows: _TextWindows, scores: np.ndarray, first_index: int
+    ) -> list[ScoredToken]:
+        """Return the tokens of a window but its special ones; ``scores`` are (S, L)."""
         tokens = []
         special, offsets, word_ids = window.special_tokens_mask, window.offsets, window.word_ids
         for index, (token, token_id) in enumerate(zip(window.tokens, window.ids, strict=True)):
@@ -153,12 +179,12 @@ class TokenClassification(Task[TokenClassificationParams]):
                 continue
             start, end = offsets[index]
             word = word_ids[index]
-            if context.word_starts is not None and word is not None:
-                start, end = start + context.word_starts[word], end + context.word_starts[word]
+            if text_windows.word_starts is not None and word is not None:
+                start, end = start + text_windows.word_starts[word], end + text_windows.word_starts[word]
             unknown = token_id == self.tokenizer.unk_token_id
             tokens.append(
-                Token(
-                    word=context.text[start:end] if unknown else token,
+                ScoredToken(
+                    word=text_windows.text[start:end] if unknown else token,
                     scores=scores[index],
                     index=first_index + index,
                     start=start,
@@ -169,10 +195,127 @@ class TokenClassification(Task[TokenClassificationParams]):
         return tokens
 
 
-def _join(words: list[str], delimiter: str) -> tuple[str, list[int]]:
-    """Return one text of all words, and where each starts."""
+def _join_words(words: list[str], delimiter: str) -> tuple[str, list[int]]:
+    """Return one text of all words, and the first character of each."""
     starts, position = [], 0
     for word in words:
         starts.append(position)
         position += len(word) + len(delimiter)
     return delimiter.join(words), starts
+
+
+# From tokens to entities ----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ScoredToken:
+    """A token, or a word, of a text.
+
+    Attributes:
+        word: vocabulary entry, or for an unknown token the text itself.
+        scores: (L,) probabilities of the labels.
+        index: place in the sequence of tokens.
+        start: first character in the text.
+        end: one past the last character.
+        continues: it continues the word of the token before.
+    """
+
+    word: str
+    scores: np.ndarray
+    index: int
+    start: int
+    end: int
+    continues: bool
+
+
+def find_entities(
+    tokens: list[ScoredToken], strategy: str, id2label: Mapping[int, str], to_text: Callable[[list[str]], str]
+) -> list[dict[str, Any]]:
+    """Return the entities of one window, those of ignored labels too.
+
+    Args:
+        tokens: all but the special tokens.
+        strategy: one of :data:`AGGREGATION_STRATEGIES`.
+        id2label: label names.
+        to_text: joins vocabulary entries to text.
+    """
+    if strategy == "none":
+        return [_entity(token, id2label) for token in tokens]
+    if strategy != "simple":
+        tokens = [_join_pieces(pieces, strategy, to_text) for pieces in _group_by_word(tokens)]
+    return _group_by_tag([_entity(token, id2label) for token in tokens], to_text)
+
+
+def merge_windows(entities: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Keep the longest of entities that overlap, and of equally long ones the one with the higher score."""
+    merged: list[dict[str, Any]] = []
+    for entity in sorted(entities, key=lambda e: e["start"]):
+        if not merged or entity["start"] >= merged[-1]["end"]:
+            merged.append(entity)
+        elif _length_and_score(entity) > _length_and_score(merged[-1]):
+            merged[-1] = entity
+    return merged
+
+
+def _length_and_score(entity: dict[str, Any]) -> tuple[int, float]:
+    return entity["end"] - entity["start"], entity["score"]
+
+
+def _entity(token: ScoredToken, id2label: Mapping[int, str]) -> dict[str, Any]:
+    best = int(token.scores.argmax())
+    return {
+        "entity": id2label[best],
+        "score": float(token.scores[best]),
+        "index": token.index,
+        "word": token.word,
+        "start": token.start,
+        "end": token.end,
+    }
+
+
+def _group_by_word(tokens: list[ScoredToken]) -> list[list[ScoredToken]]:
+    words: list[list[ScoredToken]] = []
+    for token in tokens:
+        if words and token.continues:
+            words[-1].append(token)
+        else:
+            words.append([token])
+    return words
+
+
+def _join_pieces(pieces: list[ScoredToken], strategy: str, to_text: Callable[[list[str]], str]) -> ScoredToken:
+    """Join the pieces of a word; its scores are the mean, or those of the surest or of the first piece."""
+    if strategy == "average":
+        scores = np.stack([piece.scores for piece in pieces]).mean(axis=0)
+    elif strategy == "max":
+        scores = max((piece.scores for piece in pieces), key=np.max)
+    else:
+        scores = pieces[0].scores
+    text = to_text([piece.word for piece in pieces])
+    return ScoredToken(text, scores, pieces[0].index, pieces[0].start, pieces[-1].end, continues=False)
+
+
+def _group_by_tag(entities: list[dict[str, Any]], to_text: Callable[[list[str]], str]) -> list[dict[str, Any]]:
+    """Join neighbours of one kind, unless the tag of the second begins a new entity."""
+    groups: list[list[dict[str, Any]]] = []
+    for entity in entities:
+        begins, kind = _split_tag(entity["entity"])
+        if groups and not begins and kind == _split_tag(groups[-1][-1]["entity"])[1]:
+            groups[-1].append(entity)
+        else:
+            groups.append([entity])
+    return [
+        {
+            "entity_group": group[0]["entity"].split("-", 1)[-1],
+            "score": float(np.mean([entity["score"] for entity in group])),
+            "word": to_text([entity["word"] for entity in group]),
+            "start": group[0]["start"],
+            "end": group[-1]["end"],
+        }
+        for group in groups
+    ]
+
+
+def _split_tag(tag: str) -> tuple[bool, str]:
+    """Return whether the tag begins an entity, and the kind of entity."""
+    return tag.startswith("B-"), tag[2:] if tag.startswith(("B-", "I-")) else tag

@@ -11,24 +11,28 @@ from typing import Any
 from ..core.errors import InputError, reject_unknown
 from ..text.truncation import share_room, window_spans
 from .checks import check_choice, check_count
-from .tokenizer import Tokenizer
+from .task_tokenizer import TaskTokenizer
 
 TRUNCATIONS = (True, False, "longest_first", "only_first", "only_second", "do_not_truncate")
 
 
-def check_stride(stride: int | None, limit: int) -> None:
-    """Raise :class:`InputError` unless ``stride`` is None or leaves room for new tokens in ``limit`` tokens."""
+def check_stride(stride: int | None, max_tokens: int) -> None:
+    """Check that windows of ``max_tokens`` tokens advance.
+
+    Raises:
+        InputError: ``stride`` is no count, or leaves no place for new tokens in a window; None passes.
+    """
     check_count(stride, "stride", least=0, optional=True)
-    if stride is not None and stride >= limit - 2:
+    if stride is not None and stride >= max_tokens - 2:
         raise InputError(
-            f"stride={stride} is as long as a window, which holds {limit - 2} tokens beside [CLS] and [SEP]; "
+            f"stride={stride} is as long as a window, which holds {max_tokens - 2} tokens beside [CLS] and [SEP]; "
             "choose a smaller stride."
         )
 
 
-def stride_for(stride: int | None, limit: int) -> int:
-    """Return ``stride``, by default a quarter of the model's length: the tokens that two windows share."""
-    return limit // 4 if stride is None else stride
+def stride_or_default(stride: int | None, max_tokens: int) -> int:
+    """Return how many tokens two windows share: ``stride``, or where it is None a quarter of a window."""
+    return max_tokens // 4 if stride is None else stride
 
 
 def check_truncation(options: Mapping[str, Any], where: str) -> None:
@@ -38,7 +42,12 @@ def check_truncation(options: Mapping[str, Any], where: str) -> None:
     check_count(options.get("max_length"), "max_length", least=4, optional=True)
 
 
-def add_special(tokenizer: Tokenizer, first: Sequence[int], second: Sequence[int] | None = None) -> list[int]:
+def asks_for_truncation(options: Mapping[str, Any]) -> bool:
+    """Whether ``options`` ask for truncation."""
+    return options.get("truncation", False) not in (False, None, "do_not_truncate")
+
+
+def add_special(tokenizer: TaskTokenizer, first: Sequence[int], second: Sequence[int] | None = None) -> list[int]:
     """Return ``[CLS] first [SEP]``, or ``[CLS] first [SEP] second [SEP]``."""
     cls, sep = tokenizer.cls_token_id, tokenizer.sep_token_id
     if cls is None or sep is None:
@@ -46,7 +55,20 @@ def add_special(tokenizer: Tokenizer, first: Sequence[int], second: Sequence[int
     return [cls, *first, sep] if second is None else [cls, *first, sep, *second, sep]
 
 
-def trim_pair(
+def truncate(
+    tokenizer: TaskTokenizer, first: list[int], second: list[int] | None, options: Mapping[str, Any], max_tokens: int
+) -> list[int]:
+    """Return one sequence of at most ``max_tokens`` ids, special tokens included.
+
+    It is shorter where ``options["max_length"]`` says so, or the tokenizer where ``options`` names no length.
+    """
+    max_tokens = min(options.get("max_length") or tokenizer.model_max_length, max_tokens)
+    if second is None:
+        return add_special(tokenizer, first[: max_tokens - 2])
+    return add_special(tokenizer, *truncate_pair(first, second, max_tokens - 3, options["truncation"]))
+
+
+def truncate_pair(
     first: list[int], second: list[int], room: int, strategy: bool | str = "longest_first"
 ) -> tuple[list[int], list[int]]:
     """Shorten a pair of texts to ``room`` ids together.
@@ -55,8 +77,9 @@ def trim_pair(
         first: ids of the first text.
         second: ids of the second text.
         room: ids that may stay.
-        strategy: ``"longest_first"`` (True) shortens the longer one, then both alike; ``"only_first"`` and
-            ``"only_second"`` shorten that one, and the other only where it alone would not leave half of the room.
+        strategy: ``"longest_first"`` (True) shortens the longer text, then both alike; ``"only_first"`` and
+            ``"only_second"`` shorten that text, and the other only where it alone fills the room; half of the room
+            stays for it.
     """
     if len(first) + len(second) <= room:
         return first, second
@@ -70,40 +93,25 @@ def trim_pair(
     return first[:first_length], second[:second_length]
 
 
-def fit(
-    tokenizer: Tokenizer, first: list[int], second: list[int] | None, *, limit: int, stride: int
+def split_into_windows(
+    tokenizer: TaskTokenizer, first: list[int], second: list[int] | None, *, max_tokens: int, stride: int
 ) -> list[list[int]]:
-    """Return sequences of at most ``limit`` ids, special tokens included, that together hold all of the text.
+    """Return sequences of at most ``max_tokens`` ids, special tokens included, that together hold the whole text.
 
-    The longer text of a pair is cut into windows and the shorter one, up to half of the room, stands in each.
+    Of a pair, the longer text is cut into windows. The shorter one stands in each window, cut to half of the room.
     """
     if second is None:
-        room = limit - 2
-        return [add_special(tokenizer, first[start:stop]) for start, stop in window_spans(len(first), room, stride)]
-    room = limit - 3
+        spans = window_spans(len(first), max_tokens - 2, stride)
+        return [add_special(tokenizer, first[start:stop]) for start, stop in spans]
+    room = max_tokens - 3
     if len(first) + len(second) <= room:
         return [add_special(tokenizer, first, second)]
     if len(first) >= len(second):
         second = second[: room // 2]
         size = room - len(second)
-        cuts = window_spans(len(first), size, min(stride, size // 2))
-        return [add_special(tokenizer, first[start:stop], second) for start, stop in cuts]
+        spans = window_spans(len(first), size, min(stride, size // 2))
+        return [add_special(tokenizer, first[start:stop], second) for start, stop in spans]
     first = first[: room // 2]
     size = room - len(first)
-    cuts = window_spans(len(second), size, min(stride, size // 2))
-    return [add_special(tokenizer, first, second[start:stop]) for start, stop in cuts]
-
-
-def truncate(
-    tokenizer: Tokenizer, first: list[int], second: list[int] | None, options: Mapping[str, Any], limit: int
-) -> list[int]:
-    """Return one sequence of at most ``options["max_length"]`` ids, by default the tokenizer's or model's length."""
-    limit = min(options.get("max_length") or tokenizer.model_max_length, limit)
-    if second is None:
-        return add_special(tokenizer, first[: limit - 2])
-    return add_special(tokenizer, *trim_pair(first, second, limit - 3, options["truncation"]))
-
-
-def truncates(options: Mapping[str, Any]) -> bool:
-    """Whether ``options`` ask for truncation."""
-    return options.get("truncation", False) not in (False, None, "do_not_truncate")
+    spans = window_spans(len(second), size, min(stride, size // 2))
+    return [add_special(tokenizer, first, second[start:stop]) for start, stop in spans]

@@ -1,4 +1,4 @@
-"""Zero-shot classification: labels chosen at run time, through a model of natural language inference.
+"""Zero-shot classification: any labels, named in the call, through a model of natural language inference.
 
 Legend: C candidate labels, L labels of the model.
 """
@@ -13,11 +13,11 @@ import numpy as np
 
 from ..core.errors import InputError
 from .base import Task
-from .batching import Outputs, Work
+from .batching import EncodedInput, Outputs
 from .checks import check_text, check_texts
 from .scores import softmax
-from .task_spec import TEXT, Example, InputForm, TaskSpec
-from .windows import add_special, trim_pair
+from .task_spec import TEXT, ExampleInput, InputForm, TaskSpec
+from .windows import add_special, truncate_pair
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class ZeroShotParams:
     Attributes:
         candidate_labels: the labels, as a list or as one text with commas; required, here or in the call.
         hypothesis_template: a sentence with ``{}`` where the label goes.
-        multi_label: every label is true or false for itself, instead of one of them being the right one.
+        multi_label: judge each label on its own; otherwise exactly one of them is right, and scores sum to 1.
     """
 
     candidate_labels: str | Sequence[str] | None = None
@@ -48,8 +48,10 @@ class ZeroShotParams:
     @property
     def labels(self) -> list[str]:
         """The labels as a list."""
-        given = self.candidate_labels or []
-        return [label.strip() for label in given.split(",") if label.strip()] if isinstance(given, str) else list(given)
+        labels = self.candidate_labels or []
+        if isinstance(labels, str):
+            return [label.strip() for label in labels.split(",") if label.strip()]
+        return list(labels)
 
 
 SPEC = TaskSpec(
@@ -59,15 +61,15 @@ SPEC = TaskSpec(
     inputs=(InputForm((TEXT,)),),
     parameters_class=ZeroShotParams,
     options={"candidate_labels": "--candidate-labels"},
-    example=Example("They won the match.", {"candidate_labels": ["sports", "politics"]}),
+    example=ExampleInput("They won the match.", {"candidate_labels": ["sports", "politics"]}),
 )
 
 
 class ZeroShotClassification(Task[ZeroShotParams]):
     """A text -> ``{"sequence": str, "labels": [str], "scores": [float]}``, best label first.
 
-    Each label becomes the pair ``[CLS] text [SEP] This example is <label>. [SEP]``; what counts is the model's
-    "entailment". A text too long for the model is cut at its end.
+    Each label becomes the pair ``[CLS] text [SEP] This example is <label>. [SEP]``; its score comes from the model's
+    logit for "entailment". A text too long for the model is cut at its end.
     """
 
     spec = SPEC
@@ -96,24 +98,26 @@ class ZeroShotClassification(Task[ZeroShotParams]):
         )
 
     def check(self, params: ZeroShotParams) -> None:
-        """Check that the model knows entailment."""
+        """Check that the model has a label for entailment."""
         _ = self.entailment_id
 
     def parse(self, item: Any, where: str, params: ZeroShotParams) -> str:
         """Return the text."""
         return check_text(item, where)
 
-    def encode(self, items: list[str], params: ZeroShotParams) -> list[Work]:
+    def encode(self, items: list[str], params: ZeroShotParams) -> list[EncodedInput]:
         """One sequence a label."""
-        hypotheses = [params.hypothesis_template.format(label) for label in params.labels]
-        second = self.tokenizer.encode_ids(hypotheses, None, False)
-        room = min(self.tokenizer.model_max_length, self.limit) - 3
-        return [
-            Work([add_special(self.tokenizer, *trim_pair(first, ids, room, "only_first")) for ids in second], text)
-            for text, first in zip(items, self.tokenizer.encode_ids(items, None, False), strict=True)
-        ]
+        hypotheses = self.tokenizer.encode_ids(
+            [params.hypothesis_template.format(label) for label in params.labels], None, False
+        )
+        room = min(self.tokenizer.model_max_length, self.max_tokens) - 3
+        encoded = []
+        for text, ids in zip(items, self.tokenizer.encode_ids(items, None, False), strict=True):
+            pairs = [truncate_pair(ids, hypothesis, room, "only_first") for hypothesis in hypotheses]
+            encoded.append(EncodedInput([add_special(self.tokenizer, *pair) for pair in pairs], text))
+        return encoded
 
-    def decode(self, work: Work, outputs: list[Outputs], params: ZeroShotParams) -> dict[str, Any]:
+    def decode(self, encoded: EncodedInput, outputs: list[Outputs], params: ZeroShotParams) -> dict[str, Any]:
         """Compare the labels, or each label's entailment to its contradiction."""
         logits = np.stack([output["logits"] for output in outputs])  # (C, L)
         entailment = self.entailment_id
@@ -125,7 +129,7 @@ class ZeroShotClassification(Task[ZeroShotParams]):
         order = [int(index) for index in scores.argsort()[::-1]]
         labels = params.labels
         return {
-            "sequence": work.context,
+            "sequence": encoded.metadata,
             "labels": [labels[index] for index in order],
             "scores": [float(scores[index]) for index in order],
         }

@@ -152,7 +152,7 @@ def test_masks_depend_on_the_index_alone_and_cover_long_texts(tmp_path: Path) ->
 def test_progress_and_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     task = load(tmp_path, "fill-mask")
     whole = predict(task, texts(5))
-    monkeypatch.setattr(type(task), "window", 2)
+    monkeypatch.setattr(type(task), "chunk_size", 2)
     seen: list[tuple[int, int]] = []
     found = predict(task, texts(5), on_progress=lambda done, total: seen.append((done, total)))
     assert seen == [(2, 5), (4, 5), (5, 5)]

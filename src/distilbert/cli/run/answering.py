@@ -33,7 +33,7 @@ def answer_rows(
         UsageError: the partial output is that of another command.
     """
     parameters = plan.parameters_of(task.task)
-    largest = min(LARGEST_WINDOW, getattr(task, "window", LARGEST_WINDOW))
+    largest = min(LARGEST_WINDOW, getattr(task, "chunk_size", LARGEST_WINDOW))
     done = 0
     if output is not None:
         done = output.start(plan.identity, resume=plan.resume, window_end=partial(last_window_end, largest=largest))

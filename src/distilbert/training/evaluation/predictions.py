@@ -15,7 +15,7 @@ import numpy as np
 from ...core.errors import InputError
 from ...data.examples import ChoiceExample, Example, QuestionExample, TaggedExample, TextExample
 from ...tasks import Task
-from ...tasks.batching import Work, run_works
+from ...tasks.batching import EncodedInput, run_encoded
 from ...tasks.windows import add_special
 from ...text.truncation import window_spans
 from ..corpus.masking import IGNORED, mask_tokens
@@ -52,8 +52,8 @@ def predict(task: Task[Any], examples: Sequence[Example], *, on_progress: Progre
         raise InputError(f"The task {task.task!r} cannot be evaluated; {', '.join(_ANSWERING)} can.")
     answer = _ANSWERING[task.task](task, examples)
     predictions: list[Any] = []
-    for start in range(0, len(examples), task.window):
-        predictions += answer(examples[start : start + task.window], start)
+    for start in range(0, len(examples), task.chunk_size):
+        predictions += answer(examples[start : start + task.chunk_size], start)
         if on_progress is not None:
             on_progress(len(predictions), len(examples))
     return predictions
@@ -131,9 +131,9 @@ def _fill_mask(task: Task[Any], examples: Sequence[Example]) -> Answering:
                 works.append(work)
                 owners.append(index)
         made = [(0.0, 0, 0)] * len(texts)
-        for number, outputs in run_works(works, task.runner, task.batch_tokens, task.batch_size):
+        for number, outputs in run_encoded(works, task.runner, task.batch_tokens, task.batch_size):
             logits = np.concatenate([output["logits"] for output in outputs]).astype(np.float64)  # (R, V)
-            true = works[number].context  # (R,)
+            true = works[number].metadata  # (R,)
             shifted = logits - logits.max(axis=1, keepdims=True)
             own = shifted[np.arange(len(true)), true] - np.log(np.exp(shifted).sum(axis=1))  # (R,)
             made[owners[number]] = float(own.sum()), int((logits.argmax(axis=1) == true).sum()), len(true)
@@ -142,7 +142,7 @@ def _fill_mask(task: Task[Any], examples: Sequence[Example]) -> Answering:
     return answer
 
 
-def _masked(task: Task[Any], ids: list[int], weights: np.ndarray, number: int) -> Work | None:
+def _masked(task: Task[Any], ids: list[int], weights: np.ndarray, number: int) -> EncodedInput | None:
     """Hide 15 % of a text, and cut it into windows side by side; None if it has nothing to hide."""
     if not ids:
         return None
@@ -152,14 +152,14 @@ def _masked(task: Task[Any], ids: list[int], weights: np.ndarray, number: int) -
         vocab_size=len(weights), split=(1.0, 0.0, 0.0),
     )  # fmt: skip
     sequences, rows, true = [], [], []
-    for start, stop in window_spans(len(ids), task.limit - 2, 0):
+    for start, stop in window_spans(len(ids), task.max_tokens - 2, 0):
         labels = masked.labels[0, start:stop]
         hidden = np.flatnonzero(labels != IGNORED)
         if len(hidden):
             sequences.append(add_special(task.tokenizer, masked.input_ids[0, start:stop].tolist()))
             rows.append((hidden + 1).tolist())  # [CLS] stands before
             true.append(labels[hidden])
-    return Work(sequences, np.concatenate(true), rows) if sequences else None
+    return EncodedInput(sequences, np.concatenate(true), rows) if sequences else None
 
 
 _ANSWERING: dict[str, Callable[[Task[Any], Sequence[Example]], Answering]] = {

@@ -27,8 +27,8 @@ from ...data.examples import (
 )
 from ...data.labels import check_labels, tags_of, target_of
 from ...tasks import Task, task_class
-from ...tasks.batching import Work
-from ...tasks.tokenizer import TextEncoding, Tokenizer
+from ...tasks.batching import EncodedInput
+from ...tasks.task_tokenizer import TaskTokenizer, TextEncoding
 
 CHUNK = 1024  # examples tokenized in one call
 IGNORED = -100  # the target of tokens that nothing is learnt from
@@ -39,7 +39,7 @@ def encode_examples(
     task: str,
     examples: Sequence[Example],
     labels: Labels,
-    tokenizer: Tokenizer,
+    tokenizer: TaskTokenizer,
     *,
     max_length: int,
     stride: int,
@@ -93,7 +93,7 @@ class _Lengths:
         raise AssertionError("It encodes only.")
 
 
-def _encoder(task: str, tokenizer: Tokenizer, max_length: int, stride: int, keeps_all: bool) -> Task[Any]:
+def _encoder(task: str, tokenizer: TaskTokenizer, max_length: int, stride: int, keeps_all: bool) -> Task[Any]:
     params: dict[str, Any]
     if task == "question-answering":
         params = {"max_seq_len": max_length, "doc_stride": stride}
@@ -119,14 +119,14 @@ def _item(example: Example) -> Any:
     return {"context": example.context, "question": example.question, "choices": example.choices}
 
 
-def _units(number: int, example: Example, work: Work, labels: Labels) -> list[Unit]:
+def _units(number: int, example: Example, work: EncodedInput, labels: Labels) -> list[Unit]:
     sequences = [np.array(sequence, np.int64) for sequence in work.sequences]  # (S,) each
     if isinstance(example, ChoiceExample):
         return [Unit(tuple(sequences), number, None if example.label is None else np.array(example.label, np.int64))]
     if isinstance(example, TextExample):
         target = target_of(example, labels) if labels.names else None
         return [Unit((sequence,), number, target) for sequence in sequences]
-    windows: Sequence[TextEncoding] = work.context.windows
+    windows: Sequence[TextEncoding] = work.metadata.windows
     if isinstance(example, TaggedExample):
         targets = _tag_targets(tags_of(example, labels), windows)
         return [Unit((ids,), number, target) for ids, target in zip(sequences, targets, strict=True)]

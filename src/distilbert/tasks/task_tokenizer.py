@@ -1,4 +1,4 @@
-"""What tasks ask of a tokenizer; the two classes of ``distilbert.text`` both give it."""
+"""What tasks ask of a tokenizer; both classes of ``distilbert.text`` offer it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Protocol
 
 
 class TextEncoding(Protocol):
-    """One tokenized text, or window of one: columns of S entries, one a token."""
+    """A tokenized text, or a window of one: columns of S entries, one a token."""
 
     @property
     def ids(self) -> list[int]:
@@ -38,7 +38,7 @@ class TextEncoding(Protocol):
         """The further windows of a text that was cut, in order."""
 
 
-class Tokenizer(Protocol):
+class TaskTokenizer(Protocol):
     """Text to ids and back."""
 
     @property
@@ -72,7 +72,7 @@ class Tokenizer(Protocol):
     def encode_ids(
         self, texts: Sequence[str], pairs: Sequence[str] | None = None, add_special_tokens: bool = True
     ) -> list[list[int]]:
-        """Ids of every text, never cut."""
+        """Ids of every text; none is cut, however long."""
 
     def encode_batch(
         self,
@@ -88,10 +88,10 @@ class Tokenizer(Protocol):
         """Encodings of every text, with offsets; windows beyond the first are in ``overflowing``."""
 
     def convert_tokens_to_ids(self, tokens: str) -> int | None:
-        """Id of one vocabulary entry, that of ``[UNK]`` for others."""
+        """Id of a vocabulary entry; that of ``[UNK]`` for any other text."""
 
     def convert_ids_to_tokens(self, ids: int) -> str:
-        """Vocabulary entry of one id."""
+        """Vocabulary entry of an id."""
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         """Text of vocabulary entries."""

@@ -1,4 +1,4 @@
-"""Which runner computes: the engine on a CPU, a framework elsewhere, or what reads an exported folder."""
+"""Which runner computes: the engine on a CPU, a framework elsewhere, or a runtime that reads an exported folder."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from ..core.runner_protocol import Runner
 from ..models.frameworks import FRAMEWORKS, Framework
 
 RUNNERS = ("engine", "pytorch", "onnxruntime", "openvino")
-EXPORTED = RUNNERS[2:]
+RUNNERS_OF_EXPORTED = RUNNERS[2:]
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 @dataclass(frozen=True)
-class Choice:
+class RunnerOptions:
     """What the caller wants to run with.
 
     Attributes:
-        runner: one of ``RUNNERS``; None: the engine for a PyTorch model in fp32 on a CPU, else its framework.
-        precision: ``"auto"``, ``"fp32"``, ``"bf16"``, ``"fp16"`` or ``"int8"``; None for what the runner does by
-            default.
-        threads: on a CPU; None for the library's default.
+        runner: one of ``RUNNERS``; None: the engine for a PyTorch model in fp32 on a CPU, else the model's framework.
+        precision: ``"auto"``, ``"fp32"``, ``"bf16"``, ``"fp16"`` or ``"int8"``; None for the runner's default.
+        threads: on a CPU; None for the runner's default.
         framework: of the model.
     """
 
@@ -32,58 +31,67 @@ class Choice:
     threads: int | None
     framework: Framework
 
+    @property
+    def is_pytorch(self) -> bool:
+        """Whether the model is a PyTorch model, the only kind that the engine runs."""
+        return self.framework is FRAMEWORKS["pt"]
+
     def check(self) -> None:
         """Check what can be known before anything is loaded.
 
         Raises:
-            InputError: values that do not exist, or do not go together.
+            InputError: a value that does not exist, or two that do not go together.
         """
         if self.runner is not None and self.runner not in RUNNERS:
             raise InputError(f"runner must be one of {', '.join(map(repr, RUNNERS))}, got {self.runner!r}.")
         if self.precision is not None and self.precision not in ("auto", "int8", *DTYPES):
             raise InputError(f"precision must be one of auto, fp32, bf16, fp16, int8, got {self.precision!r}.")
-        if self.framework is not FRAMEWORKS["pt"]:
+        if not self.is_pytorch:
             for name, value in (("runner", self.runner), ("threads", self.threads)):
                 if value is not None:
                     raise InputError(f"{name}= goes with framework='pt'; {self.framework.room} has its own.")
         if self.precision == "fp16" and self.runner == "engine":
             raise InputError("The engine runs in fp32, bf16 or int8; fp16 is for runner='pytorch'.")
-        if self.precision == "int8" and (self.runner == "pytorch" or self.framework is not FRAMEWORKS["pt"]):
+        if self.precision == "int8" and (self.runner == "pytorch" or not self.is_pytorch):
             raise InputError("int8 is what the engine and exported folders run in; leave runner= and framework= out.")
 
-    def dtype(self, dtype: Any) -> Any:
-        """Return the floating type to load the weights in; ``dtype`` is the one that was asked for, if any."""
-        framework_runs = self.runner == "pytorch" or self.framework is not FRAMEWORKS["pt"] or self.precision == "fp16"
+    def dtype_to_load(self, dtype: Any) -> Any:
+        """Return the floating type to load the weights in.
+
+        Args:
+            dtype: the one that the caller asked for; None: the one that ``precision`` means, if the framework runs.
+        """
+        framework_runs = self.runner == "pytorch" or not self.is_pytorch or self.precision == "fp16"
         if dtype is None and framework_runs and self.precision in DTYPES:
             return DTYPES[self.precision]
         return dtype
 
-    def put(self, model: Any, device: Any, plain: bool, folder: Path | None) -> Runner:
+    def make_runner(self, model: Any, device: Any, folder: Path | None, *, needs_framework: bool = False) -> Runner:
         """Put a loaded model behind a runner.
 
         Args:
             model: of the framework.
             device: where to run; None for where it is.
-            plain: the caller asked for something that only the framework itself does.
-            folder: where the model was read from.
+            folder: where the model was read from; None where it was not.
+            needs_framework: the caller asked for something that only the framework itself does.
 
         Raises:
             InputError: the runner cannot run it.
         """
-        if self.framework is FRAMEWORKS["pt"]:
-            if device is not None:
-                model.to(self.framework.module("device").pick_device(device))
-            wanted = self.runner == "engine" or self.precision == "int8"
-            if wanted or (self.runner is None and not plain and self._suits(model)):
-                return self._engine(model, folder)
-            if self.threads is not None:
-                from ..engine.precision import pick_threads
+        if not self.is_pytorch:
+            return self.framework.run(model, device)
+        if device is not None:
+            model.to(self.framework.module("device").pick_device(device))
+        asks_for_engine = self.runner == "engine" or self.precision == "int8"
+        if asks_for_engine or (self.runner is None and not needs_framework and self._suits_engine(model)):
+            return self._make_engine_runner(model, folder)
+        if self.threads is not None:
+            from ..engine.precision import pick_threads
 
-                pick_threads(self.threads)
-            return self.framework.run(model)
-        return self.framework.run(model, device)
+            pick_threads(self.threads)
+        return self.framework.run(model)
 
-    def exported(self, folder: Path) -> Runner:
+    def open_exported(self, folder: Path) -> Runner:
         """Open a folder that ``distilbert export`` wrote."""
         from ..exporting.exported_runner import load_exported
 
@@ -91,11 +99,11 @@ class Choice:
         assert self.runner is not None
         return load_exported(folder, self.runner, precision=precision, threads=self.threads)
 
-    def _suits(self, model: Any) -> bool:
-        """Say whether the engine is what runs a PyTorch model best."""
+    def _suits_engine(self, model: Any) -> bool:
+        """Whether the engine is the fastest runner of a PyTorch model that gives the same answers."""
         return bool(model.device.type == "cpu" and str(model.dtype) == "torch.float32" and self.precision != "fp16")
 
-    def _engine(self, model: Any, folder: Path | None) -> Runner:
+    def _make_engine_runner(self, model: Any, folder: Path | None) -> Runner:
         from ..engine.engine_runner import EngineRunner
         from ..engine.quantization import Quantization
 
