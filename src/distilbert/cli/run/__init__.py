@@ -6,7 +6,7 @@ The way of a row:
 2. ``steps.plan_output`` checks the output before anything is read (``partial_output``, ``output_files``).
 3. ``input_rows.open_input`` opens a file or standard input as a ``RowStream`` (``distilbert.data.row_stream``).
 4. ``task_inputs`` matches columns to the arguments of the task: from a header at once, else with the first row.
-5. ``steps.load`` loads the model with ``distilbert.tasks.pipeline``.
+5. ``steps.load`` loads the model with ``distilbert.tasks.loading.pipeline``.
 6. ``row_windows`` turns rows into inputs and gathers them into windows; a row that cannot be used is skipped, or ends
    the work.
 7. ``answering`` hands each window to the task. With ``--source``, ``sentence_ranking`` does, and sorts the sentences.
