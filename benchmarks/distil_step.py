@@ -30,8 +30,8 @@ from distilbert.engine.precision import bf16_is_faster
 from distilbert.training.corpus.masking import IGNORED, token_weights
 from distilbert.training.corpus.text_batches import MaskedText, open_text
 from distilbert.training.distill_config import DistillConfig
-from distilbert.training.distill_objective import Objective, Plan
-from distilbert.training.loop import update
+from distilbert.training.distill_objective import DistillObjective, LossPlan
+from distilbert.training.loop import optimizer_step
 from distilbert.training.optimizer import make_optimizer
 from distilbert.training.processes import make_accelerator
 
@@ -90,7 +90,7 @@ class Bench:
         short, long = self._text(128), self._text(512)
         step = long.step(0, 0, 1)
         self._add_reference()
-        packed = [as_batch(one.arrays) for one in step.passes]
+        packed = [as_batch(micro_batch.arrays) for micro_batch in step.micro_batches]
         self._add("packed", step.tokens, lambda: reference_step(self.student, self.teacher, self.plain, packed))
         self._add_ours("packed, chunked loss", long, self._objective(None))
         self._add_ours("ours, 512", long, self._objective("fp32"))
@@ -102,7 +102,7 @@ class Bench:
     def check(self) -> dict[str, float]:
         """Return the largest difference of each term between both losses, on one sequence without dropout."""
         step = self._text(128).step(0, 0, 1)
-        arrays = {name: array[:1] for name, array in step.passes[0].arrays.items()}
+        arrays = {name: array[:1] for name, array in step.micro_batches[0].arrays.items()}
         counts = {"tokens": arrays["labels"].size, "masked": int((arrays["labels"] != IGNORED).sum())}
         objective = self._objective("fp32").eval()
         with torch.no_grad():
@@ -127,10 +127,10 @@ class Bench:
     def _text(self, length: int) -> MaskedText:
         return open_text(self._config(length), self.tokenizer)
 
-    def _objective(self, precision: str | None) -> Objective:
+    def _objective(self, precision: str | None) -> DistillObjective:
         """``None``: the teacher's weights stay as they are."""
         teacher = copy.deepcopy(self.teacher) if precision == "bf16" else self.teacher
-        objective = Objective(self.student, Plan(WEIGHTS, TEMPERATURE), teacher)
+        objective = DistillObjective(self.student, LossPlan(WEIGHTS, TEMPERATURE), teacher)
         if precision is not None:
             objective.place_teacher(torch.device("cpu"), precision == "bf16")
         return objective
@@ -138,12 +138,12 @@ class Bench:
     def _add(self, name: str, tokens: int, run: Callable[[], Any]) -> None:
         self.competitors[name], self.tokens[name] = run, tokens
 
-    def _add_ours(self, name: str, text: MaskedText, objective: Objective, low: bool = False) -> None:
+    def _add_ours(self, name: str, text: MaskedText, objective: DistillObjective, low: bool = False) -> None:
         config, step = text.config, text.step(0, 0, 1)
         accelerator, autocast = make_accelerator(config), torch.autocast("cpu", torch.bfloat16, enabled=low)
 
         def run() -> None:
-            update(objective, self.fused, step, config.learning_rate, 0, config, accelerator, autocast)
+            optimizer_step(objective, self.fused, step, config.learning_rate, 0, config, accelerator, autocast)
 
         self._add(name, step.tokens, run)
 

@@ -29,7 +29,7 @@ from distilbert.training.finetuning.encoded_examples import encode_examples
 from distilbert.training.finetuning.finetune_config import FinetuneConfig
 from distilbert.training.finetuning.finetune_objective import FinetuneObjective
 from distilbert.training.finetuning.labelled_batches import LabelledBatches
-from distilbert.training.loop import update
+from distilbert.training.loop import optimizer_step
 from distilbert.training.optimizer import learning_rate, make_optimizer
 from distilbert.training.processes import make_accelerator
 
@@ -86,7 +86,7 @@ class Bench:
         def take(number: int, steps: int) -> None:
             step = self.batches.step(number, 0, 1)
             rate = learning_rate(number, steps, self.config)
-            update(objective, optimizer, step, rate, number, self.config, accelerator, autocast)
+            optimizer_step(objective, optimizer, step, rate, number, self.config, accelerator, autocast)
 
         return model, take
 

@@ -138,7 +138,7 @@ except CheckpointError as error:
 def test_everything_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced: list[tuple[str, bool]] = []
     monkeypatch.setattr(
-        checkpoints, "_to_disk", lambda path: synced.append((path.name, (tmp_path / "step-4").exists()))
+        checkpoints, "sync_to_disk", lambda path: synced.append((path.name, (tmp_path / "step-4").exists()))
     )
     write(tmp_path, 4)
     files = ["model", "model.safetensors", "training.safetensors", "state.json", ".step-4.tmp"]

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distilbert.core.errors import ConfigError
-from distilbert.training.corpus.masking import Masked, mask_tokens, token_weights
+from distilbert.training.corpus.masking import MaskedSequences, mask_tokens, token_weights
 from tests.data.corpora import CLS, MASK, SEP, SPECIAL
 
 V = 97
@@ -20,7 +20,9 @@ COUNTS = np.arange(V) ** 2
 WEIGHTS = token_weights(COUNTS, SPECIAL)
 
 
-def mask(ids: np.ndarray, weights: np.ndarray = WEIGHTS, seed: int = 0, first: int = 0, **options: object) -> Masked:
+def mask(
+    ids: np.ndarray, weights: np.ndarray = WEIGHTS, seed: int = 0, first: int = 0, **options: object
+) -> MaskedSequences:
     return mask_tokens(ids, weights, seed=seed, first=first, mask_token_id=MASK, vocab_size=V, **options)  # type: ignore[arg-type]
 
 

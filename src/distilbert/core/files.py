@@ -65,6 +65,17 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def sync_to_disk(path: Path) -> None:
+    """Make the system write a file, or the entries of a folder, to the disk now, before a renaming makes it visible."""
+    if os.name == "nt" and path.is_dir():
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
 def output_folder(path: str | os.PathLike[str]) -> Path:
     """Create ``path`` as a folder if needed.
 

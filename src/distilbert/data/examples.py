@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:  # the settings of training import this file, and help must not wait for NumPy
-    import numpy as np
 
 FINETUNE_TASKS = (
     "text-classification",
@@ -114,27 +110,3 @@ class Labels:
         """Return the same labels in another order of their names."""
         values = [self.values[self.names.index(name)] for name in names] if self.values else []
         return Labels(names, self.problem, tuple(values))
-
-
-@dataclass(frozen=True, eq=False)
-class Unit:
-    """What a training step draws as a whole: a sequence, or the sequences of all choices of a question.
-
-    Attributes:
-        sequences: ids of each, special tokens included; one but for multiple-choice.
-        example: index of the example that it was made of; windows of one long text share it.
-        target: None where nothing is known, and for fill-mask; otherwise an array of
-
-            - text-classification: () int64, the label; (L,) float32 of zeros and ones (multi-label); () float32
-              (regression)
-            - token-classification: (S,) int64, a label for the first token of each word, -100 elsewhere
-            - question-answering: (2,) int64, first and last token of the answer; 0, 0 where this window has none
-            - multiple-choice: () int64, the choice
-
-        allowed: question-answering: (S,) bool, the tokens of the context; else None.
-    """
-
-    sequences: tuple[np.ndarray, ...]
-    example: int
-    target: np.ndarray | None = None
-    allowed: np.ndarray | None = None

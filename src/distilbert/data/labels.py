@@ -122,7 +122,7 @@ def class_counts(examples: Sequence[Example], labels: Labels) -> np.ndarray:
 
 
 def target_of(example: TextExample, labels: Labels) -> np.ndarray | None:
-    """Return a label as :class:`Unit` has it: () int64, (L,) float32 for several, () float32 for a regression.
+    """Return the label as an array: () int64, (L,) float32 for several, () float32 for a regression.
 
     Raises:
         DataError: it is a list where one label is expected, or not a number where one is expected.

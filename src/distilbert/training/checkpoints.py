@@ -1,15 +1,14 @@
-"""Checkpoints: complete, atomic, few. A folder ``step-N`` appears under its name when everything in it is on the disk.
+"""Checkpoints of a run: folders ``step-N`` that get their name only when everything in them is on the disk.
 
-``model/`` is a model folder like any other, ``training.safetensors`` holds the optimizer and what else trains, and
-``state.json`` the step, the place in the data and the figures so far. Random numbers are functions of seed and step,
-so there is no random state to keep.
+``model/`` is an ordinary model folder. ``training.safetensors`` holds the state of the optimizer and the trained
+weights that are not part of the model. ``state.json`` holds the step, the position in the data and the metrics so far.
+Random numbers are functions of the seed and the step, so there is no random state to save.
 """
 
 from __future__ import annotations
 
 import errno
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -22,18 +21,19 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..core.errors import CheckpointError, WeightsError
-from ..core.files import write_json
+from ..core.files import sync_to_disk, write_json
 
-NAME, LEFT = re.compile(r"step-(\d+)"), re.compile(r"\.step-\d+\..+")  # complete, and what a crash leaves
+NAME = re.compile(r"step-(\d+)")
+UNFINISHED = re.compile(r"\.step-\d+\..+")  # what a crash leaves behind
 MODEL, TENSORS, STATE = "model", "training.safetensors", "state.json"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One complete checkpoint.
+    """A complete checkpoint.
 
     Attributes:
-        folder: where it is.
+        folder: its folder.
         step: steps done.
         state: content of ``state.json``.
     """
@@ -43,7 +43,7 @@ class Checkpoint:
     state: dict[str, Any]
 
     def tensors(self) -> dict[str, Tensor]:
-        """Read optimizer and whatever else was saved, by name.
+        """Read the state of the optimizer and the weights outside the model, by name.
 
         Raises:
             WeightsError: the file is truncated or corrupt.
@@ -65,59 +65,59 @@ def save(
     """Write a checkpoint.
 
     Args:
-        folder: holds all checkpoints of a run.
+        folder: of all checkpoints of the run.
         step: steps done.
-        state: ready for JSON.
+        state: JSON values.
         tensors: by name, on the CPU.
         save_model: writes a model folder.
 
     Raises:
-        CheckpointError: it could not be written whole; nothing is left of it.
+        CheckpointError: it could not be written completely; nothing is left of it.
     """
-    target, making = folder / f"step-{step}", folder / f".step-{step}.tmp"
-    shutil.rmtree(making, ignore_errors=True)
+    target, temporary = folder / f"step-{step}", folder / f".step-{step}.tmp"
+    shutil.rmtree(temporary, ignore_errors=True)
     try:
-        making.mkdir(parents=True)
-        save_model(making / MODEL)
-        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, making / TENSORS)
-        write_json(making / STATE, {"step": step, **state})
-        for path in [*making.rglob("*"), making]:
-            _to_disk(path)
+        temporary.mkdir(parents=True)
+        save_model(temporary / MODEL)
+        save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary / TENSORS)
+        write_json(temporary / STATE, {"step": step, **state})
+        for path in [*temporary.rglob("*"), temporary]:
+            sync_to_disk(path)
         _remove(target)
-        making.rename(target)
-        _to_disk(folder)
+        temporary.rename(target)
+        sync_to_disk(folder)
     except (OSError, SafetensorError) as error:
-        shutil.rmtree(making, ignore_errors=True)  # first of all: it may be what fills the disk
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+        shutil.rmtree(temporary, ignore_errors=True)  # it may be what fills the disk
+        disk_is_full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
         before = newest(folder)
         raise CheckpointError(
             f"The checkpoint of step {step} could not be written to {folder}: "
-            f"{'the disk is full' if full else error}. "
+            f"{'the disk is full' if disk_is_full else error}. "
             + (f"Make room and resume: the run goes on from step {before.step}." if before else "None is before it.")
         ) from error
     finally:
-        shutil.rmtree(making, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
     return Checkpoint(target, step, dict(state))
 
 
 def load_all(folder: Path) -> list[Checkpoint]:
-    """Return the complete checkpoints, oldest first; what a crash left half written is passed over.
+    """Return the complete checkpoints, oldest first; those that a crash left half written are ignored.
 
     Raises:
-        WeightsError: the ``state.json`` of one is damaged.
+        WeightsError: a ``state.json`` is damaged.
     """
-    found = []
+    complete = []
     for path in folder.iterdir() if folder.is_dir() else ():
         match = NAME.fullmatch(path.name)
         if match and (path / STATE).is_file():
-            found.append(Checkpoint(path, int(match[1]), _read_state(path)))
-    return sorted(found, key=lambda checkpoint: checkpoint.step)
+            complete.append(Checkpoint(path, int(match[1]), _read_state(path)))
+    return sorted(complete, key=lambda checkpoint: checkpoint.step)
 
 
 def newest(folder: Path) -> Checkpoint | None:
-    """Return the checkpoint to go on from, if there is one."""
-    found = load_all(folder)
-    return found[-1] if found else None
+    """Return the newest complete checkpoint, or None."""
+    complete = load_all(folder)
+    return complete[-1] if complete else None
 
 
 def tidy(folder: Path, keep: int, best: int | None) -> None:
@@ -128,9 +128,9 @@ def tidy(folder: Path, keep: int, best: int | None) -> None:
 
 
 def clear(folder: Path) -> None:
-    """Remove all checkpoints, whole or not, before a run starts anew."""
+    """Remove all checkpoints, complete or not, before a run starts over."""
     for path in folder.iterdir() if folder.is_dir() else ():
-        if NAME.fullmatch(path.name) or LEFT.fullmatch(path.name):
+        if NAME.fullmatch(path.name) or UNFINISHED.fullmatch(path.name):
             _remove(path)
 
 
@@ -144,20 +144,9 @@ def _read_state(folder: Path) -> dict[str, Any]:
 
 
 def _remove(folder: Path) -> None:
-    """Remove a checkpoint. It loses its name first, so that a crash leaves no half of it that looks whole."""
+    """Remove a checkpoint. It is renamed first, so that a crash in between leaves nothing that looks complete."""
     if folder.exists():
         doomed = folder.with_name(f".{folder.name.lstrip('.')}.old")
         shutil.rmtree(doomed, ignore_errors=True)
         folder.rename(doomed)
         shutil.rmtree(doomed)
-
-
-def _to_disk(path: Path) -> None:
-    """Ask the system to write a file or a folder's entries now; a rename must not overtake them."""
-    if os.name == "nt" and path.is_dir():
-        return
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

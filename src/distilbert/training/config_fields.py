@@ -1,4 +1,4 @@
-"""Settings as data: one field a setting, in Python, in TOML and on the command line."""
+"""Settings as dataclasses: each field is a keyword in Python, a key in TOML and an option on the command line."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from ..core.files import write_text
 
 
 def setting(default: Any, help: str, *, choices: tuple[str, ...] = (), free: bool = False, factory: Any = None) -> Any:
-    """Describe a field.
+    """Describe a field of :class:`Settings`.
 
     Args:
-        default: its default; ``dataclasses.MISSING`` for a field that must be given.
-        help: what it means, with its unit.
-        choices: the values that it takes; empty for any.
-        free: it changes what is seen of a run, not its result, so a resumed run may differ in it.
-        factory: makes the default instead.
+        default: its default; ``REQUIRED`` for a field without one.
+        help: its meaning, with its unit.
+        choices: the allowed values; empty for any.
+        free: it does not influence the result of a run, so a resumed run may change it.
+        factory: returns the default, where that is a list or a dict.
     """
     metadata = {"help": help, "choices": choices, "free": free}
     if factory is not None:
@@ -54,9 +54,9 @@ class Settings:
     def validate(self) -> None:
         """Check the values; the error names the field."""
 
-    def _demand(self, holds: bool, name: str, wanted: str) -> None:
+    def _demand(self, holds: bool, name: str, expected: str) -> None:
         if not holds:
-            raise ConfigError(f"{name} must be {wanted}; got {getattr(self, name)!r}.")
+            raise ConfigError(f"{name} must be {expected}; got {getattr(self, name)!r}.")
 
     # As a file ------------------------------------------------------------------------------------------------------
 
@@ -65,8 +65,8 @@ class Settings:
         """Build from plain values, such as those of a TOML file.
 
         Raises:
-            UnknownArgumentError: a name that is no setting.
-            ConfigError: a value that cannot be.
+            UnknownArgumentError: a name that is not a setting.
+            ConfigError: a value that is not allowed, or a required setting is missing.
         """
         reject_unknown(values, [item.name for item in dataclasses.fields(cls)], where or cls.__name__)
         missing = [f.name for f in dataclasses.fields(cls) if _is_required(f) and f.name not in values]
@@ -76,7 +76,7 @@ class Settings:
 
     @classmethod
     def load(cls, path: str | Path, **changes: Any) -> Self:
-        """Read a TOML file; ``changes`` win over it.
+        """Read a TOML file; ``changes`` override its values.
 
         Raises:
             ConfigError: there is no such file, or it is not TOML.
@@ -92,12 +92,12 @@ class Settings:
         write_text(Path(path), require("tomli_w", "train").dumps(self.to_dict()))
 
     def differences(self, other: Settings) -> list[str]:
-        """Return a line for each setting that decides the result and is not the same in ``other``."""
+        """Return a line for each setting that influences the result and differs from ``other``."""
         lines = []
         for item in dataclasses.fields(self):
-            mine, theirs = getattr(self, item.name), getattr(other, item.name, None)
-            if not item.metadata["free"] and mine != theirs:
-                lines.append(f"{item.name}: {theirs!r} -> {mine!r}")
+            value, previous = getattr(self, item.name), getattr(other, item.name, None)
+            if not item.metadata["free"] and value != previous:
+                lines.append(f"{item.name}: {previous!r} -> {value!r}")
         return lines
 
 
@@ -120,20 +120,20 @@ def _is_required(item: dataclasses.Field[Any]) -> bool:
 
 
 def _converted(name: str, value: Any, kind: Any) -> Any:
-    """Return ``value`` as the type of its field, where that loses nothing."""
+    """Return ``value`` converted to the type of its field, if that loses nothing."""
     try:
-        return _fitted(value, kind)
+        return _as_type(value, kind)
     except TypeError:
-        wanted = getattr(kind, "__name__", "") if isinstance(kind, type) and not get_args(kind) else str(kind)
-        raise ConfigError(f"{name} must be of type {wanted}; got {value!r}.") from None
+        expected = getattr(kind, "__name__", "") if isinstance(kind, type) and not get_args(kind) else str(kind)
+        raise ConfigError(f"{name} must be of type {expected}; got {value!r}.") from None
 
 
-def _fitted(value: Any, kind: Any) -> Any:
+def _as_type(value: Any, kind: Any) -> Any:
     origin = get_origin(kind) or kind
     if origin is list and isinstance(value, (list, tuple)):
-        return [_fitted(entry, get_args(kind)[0]) for entry in value]
+        return [_as_type(entry, get_args(kind)[0]) for entry in value]
     if origin is dict and isinstance(value, Mapping):
-        return {str(key): _fitted(entry, get_args(kind)[1]) for key, entry in value.items()}
+        return {str(key): _as_type(entry, get_args(kind)[1]) for key, entry in value.items()}
     if kind is float and type(value) is int:
         return float(value)
     if type(value) is not kind:

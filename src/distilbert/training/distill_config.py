@@ -1,4 +1,4 @@
-"""Everything that decides a run of distillation or pretraining, as data.
+"""Settings of distillation and pretraining, and those that every training run has.
 
 The defaults are those of DistilBERT's paper (arXiv 1910.01108, section 3) and of its training code.
 """

@@ -1,8 +1,8 @@
-"""The objective: a student, a teacher, and a list of weighted terms, as one module that turns a batch into a loss.
+"""The objective of distillation and pretraining: a student, maybe a teacher, and weighted terms, as one module.
 
-Everything that touches weights happens inside ``forward``, which is what data-parallel wrappers need.
+All computation with weights happens inside ``forward``, because data-parallel wrappers only see that.
 
-Legend: B batch, S sequence, M tokens that count, D width.
+Shapes: B batch, S sequence, M selected tokens, D width.
 """
 
 from __future__ import annotations
@@ -14,28 +14,30 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ..core.config import DistilBertConfig
 from ..core.errors import ConfigError
 from ..models.pytorch import DistilBertForMaskedLM
 from ..models.pytorch.runner import prepack
 from .corpus.masking import IGNORED
+from .distill_config import DistillConfig
 from .hidden_state_terms import cosine_term, hidden_term, relation_term
 from .vocabulary_terms import VocabularyTerms, held_out_terms, vocabulary_terms
 
-Layers = list[Tensor]
+HiddenStates = list[Tensor]  # (B, S, D) each
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Which terms make up the loss; see ``DistillConfig`` for what each field means.
+class LossPlan:
+    """The terms of the loss, with every default of ``DistillConfig`` resolved.
 
     Attributes:
-        terms: weight by name of the term.
+        terms: weight of each term, by name.
         temperature: of ce.
-        ce_tokens: ``"all"`` or ``"masked"``.
-        hidden_pairs: (state of the student, state of the teacher), the embeddings are 0.
+        ce_tokens: tokens of ce and mse, ``"all"`` or ``"masked"``.
+        hidden_pairs: (hidden state of the student, hidden state of the teacher); the embeddings are 0.
         relation_layer: block of the teacher, counted from 0.
         relation_heads: number of relation heads.
-        chunk: tokens whose scores over the vocabulary are held at once.
+        chunk: tokens whose scores over the vocabulary are in memory at once.
     """
 
     terms: Mapping[str, float] = field(default_factory=lambda: {"mlm": 1.0})
@@ -47,25 +49,25 @@ class Plan:
     chunk: int = 256
 
 
-class Objective(nn.Module):
+class DistillObjective(nn.Module):
     """Loss of a student.
 
     Args:
-        student: what is trained.
-        plan: the terms.
-        teacher: what is learned from; never trained, moved or saved by this module. None for the mlm term alone.
+        student: the model to train.
+        plan: the terms of the loss.
+        teacher: the model to imitate; this module does not train, move or save it. None for the mlm term alone.
 
     Raises:
-        ConfigError: a term needs a teacher, or equal widths, or layers that are not there.
+        ConfigError: a term needs a teacher, equal widths, or layers that do not exist.
     """
 
     def __init__(
-        self, student: DistilBertForMaskedLM, plan: Plan, teacher: DistilBertForMaskedLM | None = None
+        self, student: DistilBertForMaskedLM, plan: LossPlan, teacher: DistilBertForMaskedLM | None = None
     ) -> None:
         super().__init__()
         self.student = student
         self.plan = plan
-        self._teacher: tuple[DistilBertForMaskedLM | None] = (teacher,)  # in a tuple it is no submodule
+        self._teacher: tuple[DistilBertForMaskedLM | None] = (teacher,)  # a tuple hides it from nn.Module
         self.projections = nn.ModuleList()
         self._check()
         if "hidden" in plan.terms and teacher is not None and teacher.config.dim != student.config.dim:
@@ -79,74 +81,71 @@ class Objective(nn.Module):
         """The teacher."""
         return self._teacher[0]
 
-    def place_teacher(self, device: torch.device, low: bool) -> None:
-        """Move the teacher to ``device``, in bf16 if ``low``, its weights laid out for the kernels there."""
-        teacher = self.teacher
-        if teacher is not None:
-            placed = teacher.to(device, torch.bfloat16 if low else torch.float32)
-            self._teacher = (cast(DistilBertForMaskedLM, prepack(placed)),)
+    def place_teacher(self, device: torch.device, dtype: torch.dtype) -> None:
+        """Move the teacher to ``device`` and ``dtype``, with its weights laid out for the kernels of that device."""
+        if self.teacher is not None:
+            self._teacher = (cast(DistilBertForMaskedLM, prepack(self.teacher.to(device, dtype))),)
 
     def forward(
         self, input_ids: Tensor, labels: Tensor, counts: Mapping[str, float] | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Compute the loss, or what an evaluation sums.
+        """Compute the loss of a micro-batch, or the sums of an evaluation.
 
         Args:
             input_ids: (B, S) ids with the selected tokens masked.
-            labels: (B, S) what stood there; -100 where nothing was selected.
+            labels: (B, S) original ids of the selected tokens, -100 elsewhere.
             counts: ``"tokens"`` and ``"masked"`` of the whole step; None for an evaluation.
 
         Returns:
-            The weighted sum of the terms and each term without its weight, both as parts of the step's means; for an
-            evaluation the (4,) sums of :func:`.vocabulary_terms.held_out_terms` and nothing.
+            The weighted sum of the terms, and each term without its weight: this micro-batch's contributions to the
+            means over the step. For an evaluation the (4,) sums of :func:`.vocabulary_terms.held_out_terms` and {}.
         """
         if counts is None:
             return self._evaluate(input_ids, labels), {}
         plan = self.plan
-        layers = "hidden" in plan.terms or "relation" in plan.terms
-        teacher = self.teacher
-        wise: Layers = []
-        if teacher is not None:
+        all_layers = "hidden" in plan.terms or "relation" in plan.terms
+        teacher_states: HiddenStates = []
+        if self.teacher is not None:
             with torch.no_grad():
-                wise = _states(teacher, input_ids, layers)
-        states = _states(self.student, input_ids, layers)
+                teacher_states = _hidden_states(self.teacher, input_ids, all_layers)
+        states = _hidden_states(self.student, input_ids, all_layers)
         values: dict[str, Tensor] = {}
         loss = input_ids.new_zeros((), dtype=torch.float32)
         if {"ce", "mlm", "mse"} & set(plan.terms):
-            loss, values = self._vocabulary(states[-1], wise[-1] if wise else None, labels, counts)
+            loss, values = self._vocabulary(states[-1], teacher_states[-1] if teacher_states else None, labels, counts)
         tokens = counts["tokens"]
         if "cos" in plan.terms:
-            values["cos"] = cosine_term(states[-1], wise[-1], tokens)
+            values["cos"] = cosine_term(states[-1], teacher_states[-1], tokens)
         if "hidden" in plan.terms:
-            parts = []
-            for number, (mine, theirs) in enumerate(plan.hidden_pairs):
-                state = self.projections[number](states[mine]) if len(self.projections) else states[mine]
-                parts.append(hidden_term(state, wise[theirs], tokens))
-            values["hidden"] = torch.stack(parts).mean()
+            terms = []
+            for number, (student_state, teacher_state) in enumerate(plan.hidden_pairs):
+                state = states[student_state]
+                projected = self.projections[number](state) if len(self.projections) else state
+                terms.append(hidden_term(projected, teacher_states[teacher_state], tokens))
+            values["hidden"] = torch.stack(terms).mean()
         if "relation" in plan.terms:
-            values["relation"] = self._relation(states, wise, tokens)
+            values["relation"] = self._relation(states, teacher_states, tokens)
         for name in ("cos", "hidden", "relation"):
             if name in values:
                 loss = loss + plan.terms[name] * values[name]
         return loss, {name: values[name].detach() for name in plan.terms}
 
     def _vocabulary(
-        self, hidden: Tensor, wise: Tensor | None, labels: Tensor, counts: Mapping[str, float]
+        self, hidden: Tensor, teacher_hidden: Tensor | None, labels: Tensor, counts: Mapping[str, float]
     ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Compute the terms over the vocabulary from last hidden states (B, S, D)."""
         plan, labels = self.plan, labels.flatten()
         hidden = hidden.flatten(0, 1)  # (B * S, D)
-        everywhere = plan.ce_tokens == "all" and bool({"ce", "mse"} & set(plan.terms))
-        if not everywhere:
+        reads_all_tokens = plan.ce_tokens == "all" and bool({"ce", "mse"} & set(plan.terms))
+        if not reads_all_tokens:
             rows = (labels != IGNORED).nonzero().flatten()
-            hidden, labels = hidden[rows], labels[rows]  # (M, D)
-            wise = None if wise is None else wise.flatten(0, 1)[rows]
+            hidden, labels = hidden[rows], labels[rows]  # (M, D), (M,)
+            teacher_hidden = None if teacher_hidden is None else teacher_hidden.flatten(0, 1)[rows]
         teacher = self.teacher if {"ce", "mse"} & set(plan.terms) else None
-        with torch.no_grad():
-            scored = (
-                None
-                if teacher is None or wise is None
-                else vocabulary_features(teacher, wise.reshape(-1, wise.shape[-1]))
-            )
+        teacher_features = None
+        if teacher is not None and teacher_hidden is not None:
+            with torch.no_grad():
+                teacher_features = vocabulary_features(teacher, teacher_hidden.reshape(-1, teacher_hidden.shape[-1]))
         weights = {name: plan.terms.get(name, 0.0) for name in ("ce", "mlm", "mse")}
         return vocabulary_terms(
             vocabulary_features(self.student, hidden),
@@ -156,25 +155,25 @@ class Objective(nn.Module):
             VocabularyTerms(
                 **weights,
                 temperature=plan.temperature,
-                tokens=counts["tokens" if everywhere else "masked"],
+                tokens=counts["tokens" if reads_all_tokens else "masked"],
                 masked=counts["masked"],
                 chunk=plan.chunk,
             ),
-            scored,
+            teacher_features,
             None if teacher is None else teacher.vocab_projector,
         )
 
-    def _relation(self, states: Layers, wise: Layers, tokens: float) -> Tensor:
+    def _relation(self, states: HiddenStates, teacher_states: HiddenStates, tokens: float) -> Tensor:
         """Sum of the relations between queries, between keys and between values."""
         assert self.teacher is not None
-        mine = self.student.distilbert.transformer.layer[-1].attention
-        theirs = self.teacher.distilbert.transformer.layer[self.plan.relation_layer].attention
-        source, wanted = states[-2], wise[self.plan.relation_layer]  # what the blocks read
+        attention = self.student.distilbert.transformer.layer[-1].attention
+        teacher_attention = self.teacher.distilbert.transformer.layer[self.plan.relation_layer].attention
+        source, teacher_source = states[-2], teacher_states[self.plan.relation_layer]  # input of these blocks
         total = source.new_zeros(())
         for name in ("q_lin", "k_lin", "v_lin"):
             with torch.no_grad():
-                target = getattr(theirs, name)(wanted)
-            total = total + relation_term(getattr(mine, name)(source), target, self.plan.relation_heads, tokens)
+                target = getattr(teacher_attention, name)(teacher_source)
+            total = total + relation_term(getattr(attention, name)(source), target, self.plan.relation_heads, tokens)
         return total
 
     @torch.no_grad()
@@ -182,7 +181,7 @@ class Objective(nn.Module):
         rows = (labels != IGNORED).flatten().nonzero().flatten()
 
         def features(model: DistilBertForMaskedLM) -> Tensor:
-            return vocabulary_features(model, _states(model, input_ids, False)[-1].flatten(0, 1)[rows])  # (M, D)
+            return vocabulary_features(model, _hidden_states(model, input_ids, False)[-1].flatten(0, 1)[rows])  # (M, D)
 
         teacher = self.teacher
         return held_out_terms(
@@ -195,12 +194,12 @@ class Objective(nn.Module):
         )
 
     def _check(self) -> None:
-        """Refuse terms that cannot be computed, before any time is spent."""
+        """Raise :class:`ConfigError` for terms that cannot be computed."""
         plan, student, teacher = self.plan, self.student.config, self.teacher
-        needy = [name for name in plan.terms if name != "mlm"]
         if teacher is None:
-            if needy:
-                raise ConfigError(f"terms: {', '.join(needy)} need a teacher.")
+            need_teacher = [name for name in plan.terms if name != "mlm"]
+            if need_teacher:
+                raise ConfigError(f"terms: {', '.join(need_teacher)} need a teacher.")
             return
         config = teacher.config
         if config.vocab_size != student.vocab_size:
@@ -213,11 +212,11 @@ class Objective(nn.Module):
                 f"terms: cos compares vectors of equal width; the teacher's have {config.dim} numbers, the student's "
                 f"{student.dim}. Leave cos out, or use hidden (with a projection) or relation."
             )
-        for mine, theirs in plan.hidden_pairs if "hidden" in plan.terms else ():
-            if not (0 <= mine <= student.n_layers and 0 <= theirs <= config.n_layers):
+        for student_state, teacher_state in plan.hidden_pairs if "hidden" in plan.terms else ():
+            if not (0 <= student_state <= student.n_layers and 0 <= teacher_state <= config.n_layers):
                 raise ConfigError(
-                    f"hidden_pairs: {mine}:{theirs} is no pair of states; the student has 0 to {student.n_layers}, "
-                    f"the teacher 0 to {config.n_layers}."
+                    f"hidden_pairs: {student_state}:{teacher_state} is no pair of states; the student has 0 to "
+                    f"{student.n_layers}, the teacher 0 to {config.n_layers}."
                 )
         if "relation" in plan.terms:
             if not 0 <= plan.relation_layer < config.n_layers:
@@ -229,12 +228,41 @@ class Objective(nn.Module):
                     )
 
 
-def _states(model: DistilBertForMaskedLM, input_ids: Tensor, layers: bool) -> Layers:
-    """Return hidden states (B, S, D): all of them, the embeddings first, or the last alone."""
-    output = model.distilbert(input_ids, output_hidden_states=layers, return_dict=True)
-    return list(output.hidden_states) if layers else [output.last_hidden_state]
+def loss_plan(config: DistillConfig, student: DistilBertConfig, teacher: DistilBertConfig) -> LossPlan:
+    """Resolve every default of the settings that depends on the two models.
+
+    Raises:
+        ConfigError: ``hidden_pairs`` or ``relation_layer`` cannot be understood.
+    """
+    ratio = teacher.n_layers / student.n_layers
+    pairs = [(index, int(index * ratio + 0.5)) for index in range(1, student.n_layers + 1)]
+    if config.hidden_pairs:
+        numbers = [pair.split(":") for pair in config.hidden_pairs]
+        if not all(len(pair) == 2 and all(number.isdecimal() for number in pair) for pair in numbers):
+            raise ConfigError(f"hidden_pairs must be pairs such as 1:2, student first; got {config.hidden_pairs!r}.")
+        pairs = [(int(student_state), int(teacher_state)) for student_state, teacher_state in numbers]
+    layer, layers = config.relation_layer, teacher.n_layers
+    if "relation" in config.terms and not -layers <= layer < layers:
+        raise ConfigError(
+            f"relation_layer must be from {-layers} to {layers - 1}, as the teacher has {layers}; got {layer}."
+        )
+    return LossPlan(
+        terms=config.terms,
+        temperature=config.temperature,
+        ce_tokens=config.ce_tokens,
+        hidden_pairs=tuple(pairs),
+        relation_layer=layer + layers if layer < 0 else layer,
+        relation_heads=config.relation_heads or teacher.n_heads,
+        chunk=config.chunk,
+    )
+
+
+def _hidden_states(model: DistilBertForMaskedLM, input_ids: Tensor, all_layers: bool) -> HiddenStates:
+    """Return all hidden states, the embeddings first, or only the last one."""
+    output = model.distilbert(input_ids, output_hidden_states=all_layers, return_dict=True)
+    return list(output.hidden_states) if all_layers else [output.last_hidden_state]
 
 
 def vocabulary_features(model: DistilBertForMaskedLM, hidden: Tensor) -> Tensor:
-    """Return what the model's projection to the vocabulary reads."""
+    """Return the input of the model's projection to the vocabulary."""
     return model.vocab_layer_norm(model.activation(model.vocab_transform(hidden)))

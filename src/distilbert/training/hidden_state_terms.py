@@ -1,9 +1,9 @@
-"""The terms over hidden vectors: last states, mapped layers, and relations between queries, keys and values.
+"""Terms of the loss that compare hidden states: the last ones, paired layers, and relations between tokens.
 
-Each returns the part of a step's mean that the tokens given make up: ``count`` is the number of tokens of the whole
-step, so that the sum over passes and processes is the mean. The terms over the vocabulary are in ``vocabulary.py``.
+Each function divides the sum over its tokens by ``count``, the number of tokens of the whole step. Added up over
+micro-batches and processes, the results are the mean. ``vocabulary_terms.py`` has the terms over the vocabulary.
 
-Legend: B batch, S sequence, D width, N relation heads, H width of a relation head.
+Shapes: B batch, S sequence, D width, N relation heads, H width of a relation head.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def cosine_term(student: Tensor, teacher: Tensor, count: float) -> Tensor:
         teacher: the teacher's (B, S, D).
         count: tokens of the step.
     """
-    return (1 - F.cosine_similarity(_exact(student), _exact(teacher), dim=-1)).sum() / count
+    return (1 - F.cosine_similarity(_full_precision(student), _full_precision(teacher), dim=-1)).sum() / count
 
 
 def hidden_term(student: Tensor, teacher: Tensor, count: float) -> Tensor:
@@ -32,7 +32,7 @@ def hidden_term(student: Tensor, teacher: Tensor, count: float) -> Tensor:
         teacher: the teacher's (B, S, D).
         count: tokens of the step.
     """
-    return (_exact(student) - _exact(teacher)).square().mean(dim=-1).sum() / count
+    return (_full_precision(student) - _full_precision(teacher)).square().mean(dim=-1).sum() / count
 
 
 def relation_term(student: Tensor, teacher: Tensor, heads: int, count: float) -> Tensor:
@@ -41,19 +41,19 @@ def relation_term(student: Tensor, teacher: Tensor, heads: int, count: float) ->
     Args:
         student: queries, keys or values (B, S, D) of one layer.
         teacher: the teacher's, (B, S, any width).
-        heads: N; divides both widths, which may differ.
+        heads: N; both widths, which may differ, are multiples of it.
         count: tokens of the step.
     """
-    log_r, log_wanted = _relations(student, heads), _relations(teacher, heads)  # (B, N, S, S)
-    return F.kl_div(log_r, log_wanted, reduction="sum", log_target=True) / (heads * count)
+    log_student, log_teacher = _log_relations(student, heads), _log_relations(teacher, heads)  # (B, N, S, S)
+    return F.kl_div(log_student, log_teacher, reduction="sum", log_target=True) / (heads * count)
 
 
-def _relations(x: Tensor, heads: int) -> Tensor:
+def _log_relations(x: Tensor, heads: int) -> Tensor:
     x = x.unflatten(-1, (heads, -1)).transpose(1, 2)  # (B, N, S, H)
     scores = x @ x.transpose(-1, -2) * x.shape[-1] ** -0.5  # (B, N, S, S)
-    return _exact(scores).log_softmax(dim=-1)
+    return _full_precision(scores).log_softmax(dim=-1)
 
 
-def _exact(x: Tensor) -> Tensor:
-    """Sums of half-precision numbers are taken in fp32."""
+def _full_precision(x: Tensor) -> Tensor:
+    """Half-precision numbers become fp32, because sums of many lose too much otherwise."""
     return x.to(torch.promote_types(x.dtype, torch.float32))

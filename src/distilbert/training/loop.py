@@ -1,18 +1,18 @@
-"""The training loop: steps made of passes, on one device or many, with everything that a resume needs on disk.
+"""The training loop: optimizer steps on one device or many, evaluations, records and checkpoints.
 
-Every random number is a function of seed, step and pass, so a run that was killed and resumed, or that runs on another
-number of processes, computes what it would have computed.
+Random numbers are functions of the seed, the step and the micro-batch. A run that was killed and resumed, or that uses
+another number of processes, therefore computes what an uninterrupted run on one process would have computed.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -25,40 +25,66 @@ from torch.optim import Optimizer
 from ..core.allocator import reusing_memory
 from ..core.errors import TrainingError
 from . import checkpoints
-from .corpus.text_batches import Batches, Pass, Step
+from .corpus.text_batches import Batches, MicroBatch, Step
 from .distill_config import TrainingConfig
 from .optimizer import learning_rate
 from .processes import (
-    REST,
-    State,
-    adding_up,
-    gathered,
+    OTHER_WEIGHTS,
+    Tensors,
+    accumulating_gradients,
+    distribute,
     load_optimizer,
-    load_rest,
+    load_other_weights,
     model_state,
     optimizer_tensors,
-    spread,
+    unsharded,
 )
 from .reports.metrics_log import MetricsLog
 from .reports.tensorboard_writer import TensorBoardWriter
 
-Record = dict[str, Any]
+MetricsRecord = dict[str, Any]  # a line of metrics.jsonl
 
 
 @dataclass
-class Progress:
-    """Where a run stands.
+class RunningMeans:
+    """Means of the losses and the gradient norm over the steps since the last training record.
+
+    Attributes:
+        steps: how many steps were added.
+        sums: sum over these steps, by name.
+    """
+
+    steps: int = 0
+    sums: dict[str, float] = field(default_factory=dict)
+
+    def add(self, values: Mapping[str, float]) -> None:
+        """Add the values of a step."""
+        self.steps += 1
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+
+    def take(self) -> dict[str, float]:
+        """Return the means and start over."""
+        means = {name: total / self.steps for name, total in self.sums.items()}
+        self.steps, self.sums = 0, {}
+        return means
+
+
+@dataclass
+class TrainingState:
+    """How far a run has come; checkpoints hold it as ``state.json``, under these names.
 
     Attributes:
         step: steps done.
         tokens: tokens seen.
         seconds: time spent, over all resumes.
         best_step: step of the best evaluation.
-        best: the figure that decided so.
-        waited: evaluations since then.
-        last: the newest evaluation.
-        data: where the data stand.
-        precision: ``"fp32"`` or ``"bf16"``; a resumed run keeps it, whatever is faster by then.
+        best: value of the deciding metric at that step.
+        waited: evaluations since the best one.
+        last: record of the newest evaluation.
+        data: position in the data; see :meth:`.text_batches.Batches.restore`.
+        precision: ``"fp32"`` or ``"bf16"``; a resumed run keeps it, whichever is faster by then.
+        unrecorded: means over the steps that no training record contains yet.
     """
 
     step: int = 0
@@ -67,46 +93,56 @@ class Progress:
     best_step: int | None = None
     best: float | None = None
     waited: int = 0
-    last: Record = field(default_factory=dict)
-    data: Record = field(default_factory=dict)
+    last: MetricsRecord = field(default_factory=dict)
+    data: dict[str, Any] = field(default_factory=dict)
     precision: str = ""
+    unrecorded: RunningMeans = field(default_factory=RunningMeans)
+
+    @classmethod
+    def of_checkpoint(cls, values: Mapping[str, Any]) -> Self:
+        """Read the content of a ``state.json``; a field that an earlier version did not write gets its default."""
+        state = cls()
+        for name in asdict(state):
+            if name in values:
+                setattr(state, name, RunningMeans(**values[name]) if name == "unrecorded" else values[name])
+        return state
 
 
-class Judge(Protocol):
-    """How a model is evaluated.
+class Evaluator(Protocol):
+    """Measures a model on held-out data, each process a share of them.
 
     Attributes:
-        best: the figure that decides which checkpoint is best.
-        higher: whether more of it is better.
-        at_start: evaluate before the first step as well.
+        deciding_metric: the metric that decides which checkpoint is best.
+        higher_is_better: whether more of it is better.
+        before_training: evaluate before the first step as well.
     """
 
-    best: str
-    higher: bool
-    at_start: bool
+    deciding_metric: str
+    higher_is_better: bool
+    before_training: bool
 
-    def share(self, module: nn.Module, process: int, processes: int, device: torch.device) -> list[Any]:
-        """Return what one of the processes adds to the evaluation, in any order; it must pickle."""
+    def evaluate_share(self, module: nn.Module, process: int, processes: int, device: torch.device) -> list[Any]:
+        """Return the results of one process, in any order; they are pickled and sent to the others."""
 
-    def figures(self, shares: list[Any]) -> Record:
-        """Turn what all processes added into figures."""
+    def metrics(self, results: list[Any]) -> dict[str, float]:
+        """Turn the results of all processes into metrics."""
 
 
 @dataclass
-class Job:
-    """What is trained, on what, and how it is judged and saved.
+class TrainingSetup:
+    """What is trained, on what, and how it is evaluated and saved.
 
     Attributes:
-        config: settings.
+        config: settings of the run.
         precision: ``"fp32"`` or ``"bf16"``, of the matrix products.
-        objective: module whose call ``(**arrays, counts=...)`` gives the loss and the terms, as parts of means over
-            the step. What is saved as a model is called ``student`` in it.
-        batches: where the steps come from.
+        objective: module whose call ``(**arrays, counts=...)`` returns the loss and the terms, as contributions to
+            means over the step. Its submodule ``student`` is what becomes the model.
+        batches: yields the steps.
         steps: how many steps to train.
-        judge: evaluates; None where there is nothing to evaluate on.
+        evaluator: None where there is nothing to evaluate on.
         save_model: writes a model folder, given the state of ``objective``.
-        load_model: takes the weights of a folder that ``save_model`` wrote.
-        on_record: is shown every record of the metrics.
+        load_model: loads the weights of a folder that ``save_model`` wrote.
+        on_record: receives every record of the metrics.
         patience: stop after so many evaluations without a better one; 0 for never.
     """
 
@@ -115,156 +151,164 @@ class Job:
     objective: nn.Module
     batches: Batches
     steps: int
-    judge: Judge | None
-    save_model: Callable[[Path, State], None]
+    evaluator: Evaluator | None
+    save_model: Callable[[Path, Tensors], None]
     load_model: Callable[[Path], None]
-    on_record: Callable[[Record], None]
+    on_record: Callable[[MetricsRecord], None]
     patience: int = 0
 
 
-def train(job: Job, accelerator: Accelerator, resume: checkpoints.Checkpoint | None = None) -> Progress:
-    """Train ``job.objective`` until ``job.steps`` steps are done, or it no longer gets better.
+def train(
+    setup: TrainingSetup, accelerator: Accelerator, checkpoint: checkpoints.Checkpoint | None = None
+) -> TrainingState:
+    """Train ``setup.objective`` until ``setup.steps`` steps are done, or until patience runs out.
 
     Args:
-        job: everything else.
+        setup: model, data and settings.
         accelerator: device and processes.
-        resume: checkpoint to go on from.
+        checkpoint: where to resume from; None starts at step 0.
 
     Raises:
-        TrainingError: the loss or the gradient is not finite; the checkpoints so far are untouched.
-        CheckpointError: a checkpoint could not be written; those before it are untouched.
+        TrainingError: the loss or the gradient is not finite; earlier checkpoints are untouched.
+        CheckpointError: a checkpoint could not be written; earlier ones are untouched.
     """
-    progress, saved = Progress(precision=job.precision), {}
-    if resume is not None:
-        progress = Progress(**{name: resume.state[name] for name in asdict(progress)})
-        job.load_model(resume.folder / checkpoints.MODEL)
-        saved = resume.tensors()
-        load_rest(job.objective, saved)
-        job.batches.restore(progress.data)
-    module, optimizer = spread(job.objective, job.config, accelerator)
+    state, saved = TrainingState(precision=setup.precision), {}
+    if checkpoint is not None:
+        state = TrainingState.of_checkpoint(checkpoint.state)
+        setup.load_model(checkpoint.folder / checkpoints.MODEL)
+        saved = checkpoint.tensors()
+        load_other_weights(setup.objective, saved)
+        setup.batches.restore(state.data)
+    module, optimizer = distribute(setup.objective, setup.config, accelerator)
     if saved:
         load_optimizer(module, optimizer, saved)
-    main, folder = accelerator.is_main_process, Path(job.config.output)
-    board = TensorBoardWriter(folder / "tensorboard" if job.config.tensorboard and main else None, progress.step)
-    reused = reusing_memory(accelerator.device.type == "cpu")
-    log = MetricsLog(folder if main else None, progress.step, [board.log, job.on_record], board.close)
-    with reused, log as metrics:
-        _Run(job, accelerator, progress, module, optimizer, metrics).train()
-    return progress
+    is_main, folder = accelerator.is_main_process, Path(setup.config.output)
+    tensorboard = TensorBoardWriter(
+        folder / "tensorboard" if setup.config.tensorboard and is_main else None, state.step
+    )
+    memory = reusing_memory(accelerator.device.type == "cpu")
+    listeners = [tensorboard.log, setup.on_record]
+    with memory, MetricsLog(folder if is_main else None, state.step, listeners, tensortensorboard.close) as metrics:
+        _Loop(setup, accelerator, state, module, optimizer, metrics).run()
+    return state
 
 
 @dataclass
-class _Run:
-    """A run in motion; its methods are what happens now and then."""
+class _Loop:
+    """A run in progress: the objects that its steps, evaluations and checkpoints share."""
 
-    job: Job
+    setup: TrainingSetup
     accelerator: Accelerator
-    progress: Progress
+    state: TrainingState
     module: nn.Module
     optimizer: Optimizer
     metrics: MetricsLog
 
     def __post_init__(self) -> None:
         device = self.accelerator.device
-        self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=self.progress.precision == "bf16")
+        self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=self.state.precision == "bf16")
+        self.rank = self.accelerator.process_index, self.accelerator.num_processes
 
     @property
-    def _place(self) -> tuple[int, int]:
-        return self.accelerator.process_index, self.accelerator.num_processes
+    def out_of_patience(self) -> bool:
+        return 0 < self.setup.patience <= self.state.waited
 
-    @property
-    def _stopping(self) -> bool:
-        return 0 < self.job.patience <= self.progress.waited
-
-    def train(self) -> None:
-        """Take the steps that are left; log, evaluate and save where it is time to."""
-        job, config, progress = self.job, self.job.config, self.progress
+    def run(self) -> None:
+        """Take the remaining steps; record, evaluate and save at the intervals of the settings."""
+        setup, config, state = self.setup, self.setup.config, self.state
         self.module.train()
-        if progress.step == 0 and job.judge is not None and job.judge.at_start:
+        if state.step == 0 and setup.evaluator is not None and setup.evaluator.before_training:
             self.evaluate()
-        # One step ahead, so that reading, packing and masking cost no time.
+        # A thread prepares the next step meanwhile, so that reading, packing and masking cost no time.
         with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
-            ahead = pool.submit(job.batches.step, progress.step, *self._place)
-            tokens, seconds = 0, 0.0  # since the last line of progress
-            while progress.step < job.steps and not self._stopping:
+            next_step = pool.submit(setup.batches.step, state.step, *self.rank)
+            tokens, seconds = 0, 0.0  # since the last record
+            while state.step < setup.steps and not self.out_of_patience:
                 start = time.perf_counter()
-                step = ahead.result()
-                if progress.step + 1 < job.steps:
-                    ahead = pool.submit(job.batches.step, progress.step + 1, *self._place)
-                rate = learning_rate(progress.step, job.steps, config)
-                terms, norm = update(
-                    self.module, self.optimizer, step, rate, progress.step, config, self.accelerator, self.autocast
+                step = next_step.result()
+                if state.step + 1 < setup.steps:
+                    next_step = pool.submit(setup.batches.step, state.step + 1, *self.rank)
+                rate = learning_rate(state.step, setup.steps, config)
+                losses, gradient_norm = optimizer_step(
+                    self.module, self.optimizer, step, rate, state.step, config, self.accelerator, self.autocast
                 )
                 elapsed = time.perf_counter() - start
-                progress.step += 1
-                progress.tokens += step.tokens
-                progress.seconds += elapsed
-                progress.data = step.state
+                state.step += 1
+                state.tokens += step.tokens
+                state.seconds += elapsed
+                state.data = step.state
+                state.unrecorded.add({**losses, "gradient_norm": gradient_norm})
                 tokens, seconds = tokens + step.tokens, seconds + elapsed
-                last = progress.step == job.steps
-                if progress.step % config.log_every == 0 or last:
-                    self.metrics.write(
-                        {
-                            "kind": "train",
-                            "step": progress.step,
-                            "steps": job.steps,
-                            "tokens": progress.tokens,
-                            "seconds": round(progress.seconds, 3),
-                            "learning_rate": rate,
-                            "loss": terms.pop("loss"),
-                            "terms": terms,
-                            "gradient_norm": norm,
-                            "tokens_per_second": round(tokens / max(seconds, 1e-9), 1),
-                        }
-                    )
+                is_last = state.step == setup.steps
+                if state.step % config.log_every == 0 or is_last:
+                    self.record(rate, tokens / max(seconds, 1e-9))
                     tokens, seconds = 0, 0.0
-                keeping = progress.step % config.checkpoint_every == 0 or last
-                if progress.step % config.evaluate_every == 0 or keeping:
+                saves = state.step % config.checkpoint_every == 0 or is_last
+                if state.step % config.evaluate_every == 0 or saves:
                     self.evaluate()
-                if keeping or self._stopping:
+                if saves or self.out_of_patience:
                     self.save()
 
+    def record(self, rate: float, tokens_per_second: float) -> None:
+        """Write a training record: the means over the steps since the last one."""
+        state = self.state
+        terms = state.unrecorded.take()
+        loss, gradient_norm = terms.pop("loss"), terms.pop("gradient_norm")
+        self.metrics.write(
+            {
+                "kind": "train",
+                "step": state.step,
+                "steps": self.setup.steps,
+                "tokens": state.tokens,
+                "seconds": round(state.seconds, 3),
+                "learning_rate": rate,
+                "loss": loss,
+                "terms": terms,
+                "gradient_norm": gradient_norm,
+                "tokens_per_second": round(tokens_per_second, 1),
+            }
+        )
+
     def evaluate(self) -> None:
-        """Judge the model; every process has its share of the work."""
-        start, progress, judge = time.perf_counter(), self.progress, self.job.judge
-        if judge is None:
+        """Evaluate the model, each process a share, and remember whether it is the best so far."""
+        start, state, evaluator = time.perf_counter(), self.state, self.setup.evaluator
+        if evaluator is None:
             return
         self.module.eval()
-        with self.autocast, torch.no_grad(), gathered(self.module):
-            share = judge.share(self.module, *self._place, self.accelerator.device)
+        with self.autocast, torch.no_grad(), unsharded(self.module):
+            results = evaluator.evaluate_share(self.module, *self.rank, self.accelerator.device)
         self.module.train()
-        figures = judge.figures(gather_object(share))
-        broken = [name for name, value in figures.items() if not math.isfinite(value)]
-        if broken:
-            raise no_number(progress.step, f"{broken[0]} of the evaluation became {figures[broken[0]]}")
-        progress.last = {"step": progress.step, "tokens": progress.tokens, "seconds": round(progress.seconds, 3)}
-        progress.last |= figures
-        value = figures[judge.best]
-        if progress.best is None or (value > progress.best if judge.higher else value < progress.best):
-            progress.best, progress.best_step, progress.waited = value, progress.step, 0
+        metrics = evaluator.metrics(gather_object(results))
+        not_finite = [name for name, value in metrics.items() if not math.isfinite(value)]
+        if not_finite:
+            raise diverged(state.step, f"{not_finite[0]} of the evaluation became {metrics[not_finite[0]]}")
+        state.last = {"step": state.step, "tokens": state.tokens, "seconds": round(state.seconds, 3)} | metrics
+        value = metrics[evaluator.deciding_metric]
+        if state.best is None or (value > state.best if evaluator.higher_is_better else value < state.best):
+            state.best, state.best_step, state.waited = value, state.step, 0
         else:
-            progress.waited += 1
-        self.metrics.write({"kind": "evaluation", **progress.last})
-        progress.seconds += time.perf_counter() - start
+            state.waited += 1
+        self.metrics.write({"kind": "evaluation", **state.last})
+        state.seconds += time.perf_counter() - start
 
     def save(self) -> None:
-        """Write a checkpoint and remove those that are no longer wanted."""
-        state, remembered = model_state(self.module), optimizer_tensors(self.module, self.optimizer)
+        """Write a checkpoint and remove those that need not be kept."""
+        weights, optimizer = model_state(self.module), optimizer_tensors(self.module, self.optimizer)
         if self.accelerator.is_main_process:
-            rest = {f"{REST}{name}": tensor for name, tensor in state.items() if not name.startswith("student.")}
-            folder = Path(self.job.config.output) / "checkpoints"
+            others = {f"{OTHER_WEIGHTS}{name}": t for name, t in weights.items() if not name.startswith("student.")}
+            folder = Path(self.setup.config.output) / "checkpoints"
             checkpoints.save(
                 folder,
-                self.progress.step,
-                asdict(self.progress),
-                rest | remembered,
-                lambda path: self.job.save_model(path, state),
+                self.state.step,
+                asdict(self.state),
+                others | optimizer,
+                lambda path: self.setup.save_model(path, weights),
             )
-            checkpoints.tidy(folder, self.job.config.keep, self.progress.best_step)
+            checkpoints.tidy(folder, self.setup.config.keep, self.state.best_step)
         self.accelerator.wait_for_everyone()
 
 
-def update(
+def optimizer_step(
     module: nn.Module,
     optimizer: Optimizer,
     step: Step,
@@ -274,48 +318,65 @@ def update(
     accelerator: Accelerator,
     autocast: torch.autocast,
 ) -> tuple[dict[str, float], float]:
-    """Take one optimizer step; returns the terms with the loss, and the norm of the gradient before clipping."""
+    """Run the micro-batches of a step forward and backward, clip the gradient and update the weights.
+
+    Args:
+        module: the objective, as :func:`.processes.distribute` returned it.
+        optimizer: its optimizer.
+        step: the micro-batches of this process.
+        rate: learning rate of this step.
+        number: of the step, from 0; with the seed it decides the dropout.
+        config: ``seed`` and ``clip``.
+        accelerator: device and processes.
+        autocast: precision of the forward passes.
+
+    Returns:
+        The loss (``"loss"``) and its terms, over all processes, and the norm of the gradient before clipping.
+
+    Raises:
+        TrainingError: one of these is not finite.
+    """
     names = sorted(step.counts)
     counts = torch.tensor([step.counts[name] for name in names], dtype=torch.float64, device=accelerator.device)
     totals = {name: float(count) for name, count in zip(names, accelerator.reduce(counts), strict=True)}
     sums: dict[str, Tensor] = {}
-    for index, one in enumerate(step.passes):
-        torch.manual_seed(_seed(config.seed, number, one.number))  # dropout
-        with adding_up(module, accelerator, last=index + 1 == len(step.passes)):
+    for index, micro_batch in enumerate(step.micro_batches):
+        torch.manual_seed(_dropout_seed(config.seed, number, micro_batch.number))
+        with accumulating_gradients(module, accelerator, last=index + 1 == len(step.micro_batches)):
             with autocast:
-                loss, terms = module(**on_device(one, accelerator.device), counts=totals)
+                loss, terms = module(**on_device(micro_batch, accelerator.device), counts=totals)
             accelerator.backward(loss * accelerator.num_processes)
         for name, value in {"loss": loss.detach(), **terms}.items():
             sums[name] = sums.get(name, 0.0) + value
     names = list(sums)
     values = accelerator.reduce(torch.stack([sums[name].double() for name in names])).tolist()
-    figures: dict[str, float] = dict(zip(names, values, strict=True))
-    broken = [name for name, value in figures.items() if not math.isfinite(value)]
-    if broken:
-        raise no_number(number + 1, f"{', '.join(broken)} became {figures[broken[-1]]}")
+    losses: dict[str, float] = dict(zip(names, values, strict=True))
+    not_finite = [name for name, value in losses.items() if not math.isfinite(value)]
+    if not_finite:
+        raise diverged(number + 1, f"{', '.join(not_finite)} became {losses[not_finite[-1]]}")
     clipped = accelerator.clip_grad_norm_(module.parameters(), config.clip or math.inf)
     norm = float(clipped.full_tensor() if isinstance(clipped, DTensor) else clipped)
     if not math.isfinite(norm):
-        raise no_number(number + 1, f"the gradient's norm became {norm} at a loss of {figures['loss']:.4g}")
+        raise diverged(number + 1, f"the gradient's norm became {norm} at a loss of {losses['loss']:.4g}")
     for group in optimizer.param_groups:
         group["lr"] = rate * group["scale"]
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-    return figures, norm
+    return losses, norm
 
 
-def no_number(step: int, what: str) -> TrainingError:
-    """Return the error of a step after which a number is none any more."""
+def diverged(step: int, what: str) -> TrainingError:
+    """Return the error for the step at which a loss, a metric or the gradient became infinite or NaN."""
     return TrainingError(
         f"Step {step}: {what}. The checkpoints before it are untouched. Start anew with a lower learning_rate, a "
         "longer warmup or precision fp32; to start from a checkpoint, name its folder 'model' as the model."
     )
 
 
-def _seed(*numbers: int) -> int:
+def _dropout_seed(*numbers: int) -> int:
     return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
-def on_device(one: Pass, device: torch.device) -> State:
-    """Return the arrays of a pass as tensors on the device."""
-    return {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in one.arrays.items()}
+def on_device(micro_batch: MicroBatch, device: torch.device) -> Tensors:
+    """Return the arrays of a micro-batch as tensors on the device."""
+    return {name: torch.from_numpy(array).to(device, non_blocking=True) for name, array in micro_batch.arrays.items()}

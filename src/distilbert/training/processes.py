@@ -1,4 +1,4 @@
-"""Several processes: copies with one gradient, or shards; and the whole state of either, for checkpoints."""
+"""Training on one process or several: data-parallel copies or shards (FSDP), and their full state for checkpoints."""
 
 from __future__ import annotations
 
@@ -25,37 +25,37 @@ from ..engine.precision import bf16_is_faster
 from .distill_config import TrainingConfig
 from .optimizer import make_optimizer
 
-State = dict[str, Tensor]
+Tensors = dict[str, Tensor]
 FULL = StateDictOptions(full_state_dict=True, cpu_offload=True)
-REMEMBERED, REST = "optimizer.state.", "rest."  # names in a checkpoint: of the optimizer, of other weights
+OPTIMIZER_STATE, OTHER_WEIGHTS = "optimizer.state.", "rest."  # how names of tensors start in a checkpoint
 
 
-def make_accelerator(config: TrainingConfig, all_used: bool = True) -> Accelerator:
+def make_accelerator(config: TrainingConfig, all_weights_used: bool = True) -> Accelerator:
     """Find the device and the other processes.
 
     Args:
-        config: ``device``.
-        all_used: every trained weight takes part in every pass.
+        config: its ``device`` is used.
+        all_weights_used: every trained weight takes part in every forward pass.
     """
     return Accelerator(
         cpu=config.device == "cpu" or not torch.cuda.is_available(),
-        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=not all_used)],
+        kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=not all_weights_used)],
     )
 
 
-def agree_on_precision(asked: str, accelerator: Accelerator) -> str:
-    """Return ``"fp32"`` or ``"bf16"``, the same on all processes: ``"auto"`` is what is faster on the first one."""
-    if asked != "auto":
-        return asked
+def agree_on_precision(precision: str, accelerator: Accelerator) -> str:
+    """Return ``"fp32"`` or ``"bf16"``, the same on all processes; ``"auto"`` takes what is faster on the first one."""
+    if precision != "auto":
+        return precision
     decided = ["bf16" if bf16_is_faster(accelerator.device.type) else "fp32"]
     return str(broadcast_object_list(decided)[0])
 
 
-def spread(objective: nn.Module, config: TrainingConfig, accelerator: Accelerator) -> tuple[nn.Module, Optimizer]:
-    """Put the objective on the device and join the processes: copies with one gradient, or shards (``fsdp``).
+def distribute(objective: nn.Module, config: TrainingConfig, accelerator: Accelerator) -> tuple[nn.Module, Optimizer]:
+    """Put the objective on the device, and on several processes make it data-parallel copies, or shards (``fsdp``).
 
-    Accelerate's own FSDP is passed over in silence on CPUs; that of PyTorch is not. The objective is one unit, as the
-    terms reach into layers from outside: what is at rest is sharded, and gathered once a step.
+    Shards use PyTorch's FSDP, because Accelerate's silently does nothing on CPUs. The objective is sharded as one unit,
+    because its terms read layers from outside; its weights are gathered once a step.
     """
     if config.fsdp and accelerator.num_processes > 1:
         device = accelerator.device.type
@@ -67,8 +67,8 @@ def spread(objective: nn.Module, config: TrainingConfig, accelerator: Accelerato
 
 
 @contextmanager
-def gathered(module: nn.Module) -> Iterator[None]:
-    """Keep all weights on every process, so that these may make different numbers of passes, or none."""
+def unsharded(module: nn.Module) -> Iterator[None]:
+    """Gather all weights on every process, so that processes can run different numbers of forward passes, or none."""
     if not isinstance(module, FSDPModule):
         yield
         return
@@ -78,8 +78,8 @@ def gathered(module: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def adding_up(module: nn.Module, accelerator: Accelerator, last: bool) -> Iterator[None]:
-    """Let the processes share gradients in the last of their passes only, however many each has."""
+def accumulating_gradients(module: nn.Module, accelerator: Accelerator, last: bool) -> Iterator[None]:
+    """Exchange gradients between the processes only in the ``last`` micro-batch of each."""
     if isinstance(module, FSDPModule):
         module.set_requires_gradient_sync(last)
         module.set_reshard_after_backward(last)
@@ -91,35 +91,35 @@ def adding_up(module: nn.Module, accelerator: Accelerator, last: bool) -> Iterat
             yield
 
 
-def model_state(module: nn.Module) -> State:
+def model_state(module: nn.Module) -> Tensors:
     """Return all weights, unsharded, on the CPU of the first process."""
     return dict(get_model_state_dict(module, options=FULL))  # type: ignore[arg-type]
 
 
-def optimizer_tensors(module: nn.Module, optimizer: Optimizer) -> State:
-    """Return ``optimizer.state.PARAMETER.KEY`` of everything that the optimizer remembers; all of it, unsharded."""
+def optimizer_tensors(module: nn.Module, optimizer: Optimizer) -> Tensors:
+    """Return the full, unsharded state of the optimizer, by names ``optimizer.state.PARAMETER.KEY``."""
     state: Any = get_optimizer_state_dict(module, optimizer, options=FULL).get("state", {})
-    return {f"{REMEMBERED}{name}.{key}": value for name, values in state.items() for key, value in values.items()}
+    return {f"{OPTIMIZER_STATE}{name}.{key}": value for name, values in state.items() for key, value in values.items()}
 
 
-def load_optimizer(module: nn.Module, optimizer: Optimizer, saved: State) -> None:
-    """Give a fresh optimizer the memory that :func:`optimizer_tensors` returned, every process its part."""
-    state: dict[str, State] = {}
+def load_optimizer(module: nn.Module, optimizer: Optimizer, saved: Tensors) -> None:
+    """Load into a new optimizer what :func:`optimizer_tensors` returned; each process takes its part."""
+    state: dict[str, Tensors] = {}
     for name, tensor in saved.items():
-        if name.startswith(REMEMBERED):
-            parameter, _, key = name.removeprefix(REMEMBERED).rpartition(".")
+        if name.startswith(OPTIMIZER_STATE):
+            parameter, _, key = name.removeprefix(OPTIMIZER_STATE).rpartition(".")
             state.setdefault(parameter, {})[key] = tensor
     groups = get_optimizer_state_dict(module, optimizer)["param_groups"]
-    whole: Any = {"state": state, "param_groups": groups}
-    set_optimizer_state_dict(module, optimizer, whole, options=replace(FULL, strict=False))
+    full_state: Any = {"state": state, "param_groups": groups}
+    set_optimizer_state_dict(module, optimizer, full_state, options=replace(FULL, strict=False))
     for name, weight in module.named_parameters():
         if name.removeprefix("module.") not in state and weight in optimizer.state:
-            del optimizer.state[weight]  # no term reaches it, so it never had a state
+            del optimizer.state[weight]  # no term depends on it, so it never had a state
 
 
-def load_rest(module: nn.Module, saved: State) -> None:
-    """Give the objective the weights that are saved beside the model's folder, such as projections."""
+def load_other_weights(module: nn.Module, saved: Tensors) -> None:
+    """Load the trained weights of the objective that are not part of the model, such as projections."""
     state = module.state_dict()
     for name, tensor in saved.items():
-        if name.startswith(REST):
-            state[name.removeprefix(REST)].copy_(tensor)
+        if name.startswith(OTHER_WEIGHTS):
+            state[name.removeprefix(OTHER_WEIGHTS)].copy_(tensor)

@@ -1,4 +1,4 @@
-"""The folder of a run: what is in it before, what is put there first, and the model in its checkpoints."""
+"""The folder of a run: what it may already contain, what is written first, and the model in its checkpoints."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..core.files import output_folder
 from ..text.tokenizer_base import TokenizerBase
 from . import checkpoints
 from .distill_config import TrainingConfig
-from .processes import State
+from .processes import Tensors
 
 CONFIG = "config.toml"
 
@@ -21,20 +21,20 @@ CONFIG = "config.toml"
 def open_run(
     config: TrainingConfig, base: str, resume: bool, overwrite: bool
 ) -> tuple[Path, checkpoints.Checkpoint | None]:
-    """Look at what is in the output folder of a run.
+    """Check what the output folder contains, and find the checkpoint to resume from.
 
     Args:
-        config: settings.
-        base: the model that the run starts from, which it must not replace.
-        resume: go on with the run that is there.
-        overwrite: start it anew.
+        config: settings of the run.
+        base: the model that the run starts from; the run must not replace it.
+        resume: continue the run that is in the folder.
+        overwrite: start over, whatever the folder contains.
 
     Returns:
-        The folder, and the checkpoint to go on from.
+        The folder, and the newest checkpoint of the run to resume, if any.
 
     Raises:
-        InputError: the folder holds a model, or a run that is neither to be resumed nor overwritten.
-        ConfigError: the run that is there had other settings.
+        InputError: the folder holds a model, or a run, and neither ``resume`` nor ``overwrite`` says what to do.
+        ConfigError: the run in the folder had other settings.
     """
     if resume and overwrite:
         raise InputError("resume goes on with a run and overwrite starts it anew: choose one.")
@@ -65,10 +65,10 @@ def open_run(
     return folder, None
 
 
-def begin(
+def start_run(
     config: TrainingConfig, folder: Path, checkpoint: checkpoints.Checkpoint | None, accelerator: Accelerator
 ) -> None:
-    """Write the settings into the folder, and where a run starts anew remove what an earlier one left."""
+    """Write the settings into the folder; a run that starts at step 0 first removes what an earlier one left."""
     if accelerator.is_main_process:
         if checkpoint is None:
             checkpoints.clear(folder / "checkpoints")
@@ -80,17 +80,17 @@ def begin(
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """Writes and reads the student of an objective as a model folder."""
+    """Saves and loads the student of an objective as a model folder."""
 
     student: Any
     tokenizer: TokenizerBase
 
-    def save(self, path: Path, state: State) -> None:
+    def save(self, path: Path, state: Tensors) -> None:
         """Write a model folder, given the state of the objective."""
-        mine = {name.removeprefix("student."): t for name, t in state.items() if name.startswith("student.")}
-        self.student.save_pretrained(path, state_dict=mine)
+        weights = {name.removeprefix("student."): t for name, t in state.items() if name.startswith("student.")}
+        self.student.save_pretrained(path, state_dict=weights)
         self.tokenizer.save_pretrained(path)
 
     def load(self, path: Path) -> None:
-        """Take the weights of a folder that :meth:`save` wrote."""
+        """Load the weights of a folder that :meth:`save` wrote."""
         self.student.load_state_dict(type(self.student).from_pretrained(path).state_dict())

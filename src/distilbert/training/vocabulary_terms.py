@@ -1,9 +1,9 @@
-"""The terms over the vocabulary, in chunks: scores of all tokens at once would not fit, and need not exist.
+"""Terms of the loss that need scores over the vocabulary, computed in chunks of tokens to save memory.
 
-The scores of a chunk are computed, turned into the terms and, at once, into the gradient of their weighted sum; then
-the next chunk takes their place. The backward pass only hands out what the forward pass has found.
+The forward pass computes the scores of a chunk, the terms and the gradient of their weighted sum, and then reuses the
+memory for the next chunk. The backward pass only scales these gradients.
 
-Legend: M tokens that count, C tokens of a chunk, D width of the student, E width of the teacher, V vocabulary.
+Shapes: M tokens, C tokens of a chunk, D width of the student, E width of the teacher, V vocabulary.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from .corpus.masking import IGNORED
 
 @dataclass(frozen=True)
 class VocabularyTerms:
-    """Which terms are wanted, and what they are divided by.
+    """The weights of the terms, and the numbers of tokens that their sums are divided by.
 
     Attributes:
         ce: weight of ``T^2 * mean KL(softmax(t / T) || softmax(s / T))`` (arXiv 1503.02531; 1910.01108, section 3).
         mlm: weight of the cross-entropy of ``softmax(s)`` with the labels.
         mse: weight of the mean over tokens of ``sum over V of (s - t)^2``.
         temperature: T.
-        tokens: number of tokens in the means of ce and mse, over all passes of a step.
-        masked: number of tokens in the mean of mlm.
+        tokens: number of tokens that ce and mse average over, in the whole step.
+        masked: number of tokens that mlm averages over, in the whole step.
         chunk: C.
     """
 
@@ -56,23 +56,24 @@ def vocabulary_terms(
     """Compute the weighted sum of the terms over the vocabulary.
 
     Args:
-        student: (M, D) vectors that the student's projection turns into scores; gradients flow into them.
+        student: (M, D) input of the student's projection to the vocabulary; it gets a gradient.
         student_weight: (V, D) of that projection.
         student_bias: (V,).
-        labels: (M,) ids, or -100 where the mlm term passes over a token.
+        labels: (M,) ids, or -100 for tokens that the mlm term ignores.
         terms: weights and counts.
-        teacher: (M, E) vectors of the teacher, for ce and mse.
+        teacher: (M, E) input of the teacher's projection, for ce and mse.
         teacher_projector: the teacher's projection, a module from (C, E) to (C, V).
 
     Returns:
-        The sum, and each term by name, without gradient and without its weight.
+        The weighted sum, and each term by name, without its weight and without gradient.
     """
-    total, values = _Chunked.apply(student, student_weight, student_bias, labels, terms, teacher, teacher_projector)
-    wanted = {name: values[index] for index, name in enumerate(NAMES) if getattr(terms, name)}
-    return total, wanted
+    total, values = _ChunkedTerms.apply(
+        student, student_weight, student_bias, labels, terms, teacher, teacher_projector
+    )
+    return total, {name: values[index] for index, name in enumerate(NAMES) if getattr(terms, name)}
 
 
-class _Chunked(torch.autograd.Function):
+class _ChunkedTerms(torch.autograd.Function):
     """Terms and gradients in one pass; see :func:`vocabulary_terms`."""
 
     @staticmethod
@@ -86,32 +87,34 @@ class _Chunked(torch.autograd.Function):
         teacher: Tensor | None,
         projector: Any,
     ) -> tuple[Tensor, Tensor]:
-        # Matrix products run in the type of autocast, sums and exponentials in fp32 (or float64 if that was given).
+        # Matrix products use the type of autocast; sums and exponentials use fp32, or float64 for float64 inputs.
         device = student.device.type
         low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else student.dtype
         exact = torch.promote_types(student.dtype, torch.float32)
-        wanted = any(ctx.needs_input_grad[:3])
+        needs_gradient = any(ctx.needs_input_grad[:3])
         with torch.autocast(device, enabled=False):
             hidden, matrix, offset = student.to(low), weight.to(low), bias.to(low)
             tokens, size = len(student), len(weight)
-            d_hidden = torch.empty_like(hidden) if wanted else None
-            d_matrix = torch.zeros(size, hidden.shape[1], dtype=exact, device=student.device) if wanted else None
-            d_offset = torch.zeros(size, dtype=exact, device=student.device) if wanted else None
+            d_hidden = torch.empty_like(hidden) if needs_gradient else None
+            d_matrix = (
+                torch.zeros(size, hidden.shape[1], dtype=exact, device=student.device) if needs_gradient else None
+            )
+            d_offset = torch.zeros(size, dtype=exact, device=student.device) if needs_gradient else None
             values = torch.zeros(len(NAMES), dtype=exact, device=student.device)
-            work = _Buffers(min(terms.chunk, tokens), size, low, exact, student.device)
+            buffers = _Buffers(min(terms.chunk, tokens), size, low, exact, student.device)
             for start in range(0, tokens, terms.chunk):
-                part = slice(start, min(start + terms.chunk, tokens))
-                scores = work.scores(hidden[part], matrix, offset)  # (C, V)
-                wise = None if teacher is None else projector(teacher[part]).to(exact)  # (C, V)
-                gradient = _chunk(scores, wise, labels[part], terms, values, work)
+                chunk = slice(start, min(start + terms.chunk, tokens))
+                scores = buffers.scores(hidden[chunk], matrix, offset)  # (C, V)
+                teacher_scores = None if teacher is None else projector(teacher[chunk]).to(exact)  # (C, V)
+                gradient = _add_chunk(scores, teacher_scores, labels[chunk], terms, values, buffers)
                 if d_hidden is not None and d_matrix is not None and d_offset is not None:
                     d_offset += gradient.sum(0)
                     gradient = gradient.to(low)
-                    torch.mm(gradient, matrix, out=d_hidden[part])
+                    torch.mm(gradient, matrix, out=d_hidden[chunk])
                     if low == exact:
-                        d_matrix.addmm_(gradient.t(), hidden[part])
+                        d_matrix.addmm_(gradient.t(), hidden[chunk])
                     else:
-                        d_matrix += gradient.t() @ hidden[part]
+                        d_matrix += gradient.t() @ hidden[chunk]
         weights = values.new_tensor([terms.ce, terms.mlm, terms.mse])
         if d_hidden is not None and d_matrix is not None and d_offset is not None:
             ctx.save_for_backward(d_hidden.to(student.dtype), d_matrix.to(weight.dtype), d_offset.to(bias.dtype))
@@ -125,7 +128,7 @@ class _Chunked(torch.autograd.Function):
 
 
 class _Buffers:
-    """Memory of a chunk, taken once: fresh pages for each chunk would cost as much time as the arithmetic."""
+    """Memory for the scores of a chunk; allocating it for every chunk would take as long as the arithmetic."""
 
     def __init__(self, rows: int, size: int, low: torch.dtype, exact: torch.dtype, device: torch.device) -> None:
         self._low = torch.empty(rows, size, dtype=low, device=device)
@@ -141,29 +144,38 @@ class _Buffers:
         return self._exact[:rows]
 
     def second(self, rows: int) -> Tensor:
-        """(C, V) of undefined content."""
+        """(C, V) for another result, with undefined content."""
         return self._second[:rows]
 
 
-def _chunk(
-    s: Tensor, t: Tensor | None, labels: Tensor, terms: VocabularyTerms, values: Tensor, work: _Buffers
+def _add_chunk(
+    s: Tensor, t: Tensor | None, labels: Tensor, terms: VocabularyTerms, values: Tensor, buffers: _Buffers
 ) -> Tensor:
-    """Add the terms of a chunk to ``values`` (3,) and return the gradient (C, V); overwrites ``s`` and ``t``."""
+    """Add the terms of a chunk to ``values`` (3,) and return the gradient (C, V) of their weighted sum.
+
+    Args:
+        s: scores of the student (C, V); overwritten.
+        t: scores of the teacher (C, V), or None; overwritten.
+        labels: (C,).
+        terms: weights and counts.
+        values: sums of ce, mlm and mse so far.
+        buffers: memory to work in.
+    """
     masked, masked_gradient = None, None
     if terms.mlm:
         masked = (labels != IGNORED).nonzero().flatten()
         targets = labels[masked]
         log_p = s[masked].log_softmax(dim=-1)
-        at = torch.arange(len(masked), device=s.device)
-        values[1] -= log_p[at, targets].sum() / terms.masked
+        rows = torch.arange(len(masked), device=s.device)
+        values[1] -= log_p[rows, targets].sum() / terms.masked
         masked_gradient = log_p.exp_()
-        masked_gradient[at, targets] -= 1
+        masked_gradient[rows, targets] -= 1
         masked_gradient *= terms.mlm / terms.masked
     if t is None:
         gradient = s.zero_()
     else:
         T = terms.temperature
-        difference = torch.sub(t, s, out=work.second(len(s)))
+        difference = torch.sub(t, s, out=buffers.second(len(s)))
         if terms.mse:
             values[2] += difference.square().sum() / terms.tokens
         if terms.ce:
@@ -183,9 +195,9 @@ def _chunk(
 
 
 def _softmax(x: Tensor) -> tuple[Tensor, Tensor]:
-    """Turn scores (C, V) in place into probabilities; returns these and the log-normalisers (C,).
+    """Turn scores (C, V) into probabilities in place; return these and the log-normalisers (C,).
 
-    The likeliest id tells the normaliser: ``log p = x - log z``, and its p is at least 1 / V.
+    The normaliser follows from the most likely id, ``log z = x - log p``, whose p is at least 1 / V.
     """
     top = x.amax(dim=-1)
     p = torch.softmax(x, dim=-1, out=x)
@@ -196,28 +208,28 @@ def _softmax(x: Tensor) -> tuple[Tensor, Tensor]:
 def held_out_terms(
     student: Tensor, projector: Any, labels: Tensor, teacher: Tensor | None, teacher_projector: Any, chunk: int
 ) -> Tensor:
-    """Compare with labels and teacher, without gradients.
+    """Compare the student with the labels and the teacher, without gradients.
 
     Args:
-        student: (M, D) vectors.
-        projector: its projection, (C, D) to (C, V).
+        student: (M, D) input of the student's projection.
+        projector: that projection, (C, D) to (C, V).
         labels: (M,) ids.
-        teacher: (M, E) vectors, or None.
-        teacher_projector: its projection.
+        teacher: (M, E) input of the teacher's projection, or None.
+        teacher_projector: that projection.
         chunk: C.
 
     Returns:
-        (4,) float64 sums over the tokens: cross-entropy with the labels, the teacher's cross-entropy with them, the
-        divergence ``KL(teacher || student)`` in nats, and how often both rank the same id first.
+        (4,) float64 sums over the tokens: the student's cross-entropy with the labels, the teacher's, the divergence
+        ``KL(teacher || student)`` in nats, and how often both rank the same id first.
     """
     sums = torch.zeros(4, dtype=torch.float64)
     for start in range(0, len(student), chunk):
-        part = slice(start, start + chunk)
-        log_s = F.log_softmax(projector(student[part]).float(), dim=-1)
-        sums[0] += F.nll_loss(log_s, labels[part], reduction="sum").item()
+        tokens = slice(start, start + chunk)
+        log_s = F.log_softmax(projector(student[tokens]).float(), dim=-1)
+        sums[0] += F.nll_loss(log_s, labels[tokens], reduction="sum").item()
         if teacher is not None:
-            log_t = F.log_softmax(teacher_projector(teacher[part]).float(), dim=-1)
-            sums[1] += F.nll_loss(log_t, labels[part], reduction="sum").item()
+            log_t = F.log_softmax(teacher_projector(teacher[tokens]).float(), dim=-1)
+            sums[1] += F.nll_loss(log_t, labels[tokens], reduction="sum").item()
             sums[2] += F.kl_div(log_s, log_t, reduction="sum", log_target=True).item()
             sums[3] += (log_s.argmax(-1) == log_t.argmax(-1)).sum().item()
     return sums

@@ -39,9 +39,9 @@ def test_every_task_has_teachers(tmp_path: Path, kind: str) -> None:
         "teacher": write_teacher(tmp_path / "teacher", kind), "teacher_weight": 0.7, "max_steps": 6,
         "unlabelled_data": [write_data(tmp_path / "more", kind, 30, seed=9)],
     }  # fmt: skip
-    said: list[str] = []
-    folder = finetune(config_of(tmp_path, kind, **changes), on_data=said.append)
-    assert said[-1] == "30 examples that the teacher labels"
+    lines: list[str] = []
+    folder = finetune(config_of(tmp_path, kind, **changes), on_data=lines.append)
+    assert lines[-1] == "30 examples that the teacher labels"
     for loss, terms in losses(folder):
         assert terms.keys() == {"task", "teacher"}
         assert loss == pytest.approx(0.3 * terms["task"] + 0.7 * terms["teacher"], rel=1e-5)
@@ -92,23 +92,23 @@ def test_what_a_teacher_says_is_what_its_model_computes(tmp_path: Path, kind: st
     config = config_of(tmp_path, kind, teacher=write_teacher(tmp_path / "teacher", kind))
     examples = read_examples(TASKS[kind], config.train_data).examples
     labels: Labels = collect_labels(TASKS[kind], examples)
-    units = encode_examples(TASKS[kind], examples, labels, tokenizer(), max_length=23, stride=5)
-    said = Teacher(config, labels, low=False).teach(units)
-    assert len(said) == len(units)
+    encoded = encode_examples(TASKS[kind], examples, labels, tokenizer(), max_length=23, stride=5)
+    teacher_scores = Teacher(config, labels, low=False).score(encoded)
+    assert len(teacher_scores) == len(encoded)
     model = getattr(pytorch, architecture_of(kind)).from_pretrained(config.teacher)
-    for unit, scores in zip(units, said, strict=True):
-        rows = [labelled_rows(unit).tolist()] if kind == "tags" else None
-        output = PytorchRunner(model)(Batch.of([sequence.tolist() for sequence in unit.sequences], rows))
+    for example, scores in zip(encoded, teacher_scores, strict=True):
+        rows = [labelled_rows(example).tolist()] if kind == "tags" else None
+        output = PytorchRunner(model)(Batch.of([sequence.tolist() for sequence in example.sequences], rows))
         columns = list(output.values())
         expected = np.stack(columns, axis=1) if len(columns) == 2 else columns[0]
         np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-5)
-    batches = LabelledBatches(config, units, wise=said)
+    batches = LabelledBatches(config, encoded, teacher_scores=teacher_scores)
     seen = sum(
-        len(one.arrays["wise"])
+        len(micro_batch.arrays["teacher_scores"])
         for number in range(batches.steps_per_epoch)
-        for one in batches.step(number, 0, 1).passes
+        for micro_batch in batches.step(number, 0, 1).micro_batches
     )
-    assert seen == sum(map(len, said))
+    assert seen == sum(map(len, teacher_scores))
 
 
 def test_labels_of_unlabelled_data_are_not_looked_at(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""Documents to ids, many at a time, so that the Rust tokenizer can use all cores.
+"""Documents to token ids, many at a time, so that the Rust tokenizer can use all cores.
 
-Shapes: ``T`` tokens of a document, its final ``[SEP]`` included.
+Shapes: ``T`` tokens of a document, including its final ``[SEP]``.
 """
 
 from __future__ import annotations
@@ -12,46 +12,46 @@ import numpy as np
 
 from ...text.tokenizer_base import TokenizerBase
 
-BATCH = 1 << 20  # characters that are tokenized in one call
-PIECE = 1 << 16  # characters of a paragraph that are tokenized as one text
+BATCH_CHARACTERS = 1 << 20  # tokenized in one call
+PIECE_CHARACTERS = 1 << 16  # of a paragraph, tokenized as one text
 
 
-def id_type(vocabulary: int) -> np.dtype[np.unsignedinteger]:
-    """Return the smallest type that holds the ids of a vocabulary of that size: uint16 or uint32, little-endian."""
-    return np.dtype("<u2" if vocabulary <= 1 << 16 else "<u4")
+def id_type(vocab_size: int) -> np.dtype[np.unsignedinteger]:
+    """Return the smallest type for the ids of a vocabulary of that size: uint16 or uint32, little-endian."""
+    return np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
 
 
 def encode_documents(documents: Iterable[list[str]], tokenizer: TokenizerBase) -> Iterator[list[np.ndarray]]:
-    """Tokenize documents in batches of about ``BATCH`` characters.
+    """Tokenize documents in batches of about ``BATCH_CHARACTERS`` characters.
 
-    Very long paragraphs are cut at a space first: this bounds the memory, spreads them over the cores, and leaves
-    the tokens as they are.
+    Very long paragraphs are first cut at spaces. This bounds the memory, spreads them over the cores, and does not
+    change the tokens.
 
     Args:
         documents: each a list of paragraphs.
-        tokenizer: its ``encode_ids`` is called without special tokens, so nothing is cut and no length is warned of.
+        tokenizer: its ``encode_ids`` is called without special tokens, which neither truncates nor warns.
 
     Yields:
-        For each document of a batch its ids (T,) followed by one ``[SEP]``; of shape (0,) if it has no token.
+        The documents of a batch: the ids (T,) of each, with one ``[SEP]`` at the end; of shape (0,) without any token.
     """
     batch: list[list[str]] = []
     size = 0
     for document in documents:
-        batch.append([piece for paragraph in document for piece in pieces(paragraph)])
+        batch.append([piece for paragraph in document for piece in cut_paragraph(paragraph)])
         size += sum(map(len, document))
-        if size >= BATCH:
+        if size >= BATCH_CHARACTERS:
             yield _encode(batch, tokenizer)
             batch, size = [], 0
     if batch:
         yield _encode(batch, tokenizer)
 
 
-def pieces(paragraph: str) -> Iterator[str]:
-    """Cut a paragraph into pieces of at most ``PIECE`` characters, at spaces where there are any."""
+def cut_paragraph(paragraph: str) -> Iterator[str]:
+    """Cut a paragraph into pieces of at most ``PIECE_CHARACTERS`` characters, at spaces where possible."""
     start = 0
-    while len(paragraph) - start > PIECE:
-        stop = paragraph.rfind(" ", start + 1, start + PIECE)
-        stop = start + PIECE if stop < 0 else stop
+    while len(paragraph) - start > PIECE_CHARACTERS:
+        stop = paragraph.rfind(" ", start + 1, start + PIECE_CHARACTERS)
+        stop = start + PIECE_CHARACTERS if stop < 0 else stop
         yield paragraph[start:stop]
         start = stop
     yield paragraph[start:] if start else paragraph

@@ -1,4 +1,4 @@
-"""Masking: which tokens are guessed, and what stands in their place, drawn afresh for every sequence of the stream.
+"""Masking for the masked-LM objective: which tokens are to be predicted, and what replaces them in the input.
 
 Shapes: ``B`` sequences, ``S`` tokens each, ``V`` vocabulary, ``K`` positions selected in a sequence.
 """
@@ -12,18 +12,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...core.errors import ConfigError
-from .keyed_random import MASK, Draws
+from .keyed_random import MASK, KeyedRandom
 
-IGNORED = -100  # the label of a position that is not guessed
+IGNORED = -100  # the label of a position without a prediction
 
 
 @dataclass(frozen=True, eq=False)
-class Masked:
-    """Sequences with some positions hidden.
+class MaskedSequences:
+    """Sequences with some tokens masked.
 
     Attributes:
-        input_ids: (B, S) int64, what the model sees.
-        labels: (B, S) int64, the true id where a position was selected, -100 elsewhere.
+        input_ids: (B, S) int64, input of the model.
+        labels: (B, S) int64, the original id where a position was selected, -100 elsewhere.
     """
 
     input_ids: np.ndarray
@@ -31,15 +31,15 @@ class Masked:
 
 
 def token_weights(counts: np.ndarray, special_ids: Iterable[int], smoothing: float = 0.7) -> np.ndarray:
-    """Weight with which a position is selected, by its token: rare tokens more often than their share.
+    """Return the weight of each token for being selected; rare tokens have larger weights.
 
-    ``max(count, 1) ** -smoothing``, and 0 for special tokens: the smoothing of XLM (arXiv 1901.07291, section 3.3),
-    which the reference of DistilBERT uses.
+    It is ``max(count, 1) ** -smoothing``, and 0 for special tokens: the smoothing of XLM (arXiv 1901.07291, section
+    3.3), which DistilBERT's training code uses.
 
     Args:
         counts: (V,) how often each id occurs in the corpus.
         special_ids: ids that are never selected.
-        smoothing: 0 selects all positions alike.
+        smoothing: 0 gives all tokens the same weight.
 
     Returns:
         (V,) float64.
@@ -59,55 +59,54 @@ def mask_tokens(
     vocab_size: int,
     probability: float = 0.15,
     split: tuple[float, float, float] = (0.8, 0.1, 0.1),
-) -> Masked:
-    """Select ``ceil(probability * S)`` positions of each sequence and hide them (BERT, arXiv 1810.04805, section 3.1).
+) -> MaskedSequences:
+    """Select ``ceil(probability * S)`` positions of each sequence and mask them (BERT, arXiv 1810.04805, section 3.1).
 
-    Positions are drawn without replacement, each time with probability proportional to the weight of their token
-    among those that are left: the K smallest of exponential variables divided by the weights (the Gumbel top-k trick,
-    arXiv 1903.06059), which is what ``torch.multinomial`` draws. Where a sequence has fewer positions of positive
-    weight, all of them are selected. Row ``i`` depends on its ids, on ``seed`` and on ``first + i`` alone, however
-    the stream is cut into batches and shared between processes.
+    Positions are drawn without replacement, with probabilities proportional to the weights of their tokens, as by
+    ``torch.multinomial``: the K smallest of exponential variables divided by the weights (the Gumbel top-k trick, arXiv
+    1903.06059). If fewer than K positions have a positive weight, all of these are selected. Row ``i`` depends only on
+    its ids, ``seed`` and ``first + i``, not on how the stream is divided into batches and between processes.
 
     Args:
         ids: (B, S) integers below V.
         weights: (V,) from ``token_weights``.
         seed: of the run.
-        first: position in the stream of the first sequence.
+        first: position of the first sequence in the stream.
         mask_token_id: id of ``[MASK]``.
-        vocab_size: random ids are drawn from 0 to ``vocab_size - 1``.
+        vocab_size: V; random ids are below it.
         probability: share of the positions to select, rounded up.
-        split: probabilities that a selected position becomes ``[MASK]``, a random id, or stays as it is.
+        split: probabilities that a selected token becomes ``[MASK]``, becomes a random id, or stays.
 
     Raises:
         ConfigError: ``probability`` or ``split`` is no probability.
     """
     check_masking(probability, split)
     rows, length = ids.shape
-    draws = Draws(MASK, seed)
-    uniform = np.empty((rows, 3, length))  # (B, 3, S): selection, kind, random id
+    random = KeyedRandom(MASK, seed)
+    uniform = np.empty((rows, 3, length))  # (B, 3, S): for the selection, the split and random ids
     for row in range(rows):
-        draws.number(first + row).random(out=uniform[row])
-    true = ids.astype(np.int64)  # (B, S)
-    weight = weights[true]  # (B, S)
-    # An exponential variable with rate 1, divided by a weight, has that rate: the first to come are the selected ones.
+        random.generator(first + row).random(out=uniform[row])
+    original = ids.astype(np.int64)  # (B, S)
+    weight = weights[original]  # (B, S)
+    # Dividing an exponential variable of rate 1 by a weight gives one of that rate; the K smallest are selected.
     times = np.full((rows, length), np.inf)
     np.divide(-np.log1p(-uniform[:, 0]), weight, out=times, where=weight > 0)
-    wanted = math.ceil(probability * length - 1e-9)  # 0.07 * 100 is 7, not 7.000000000000001
+    count = math.ceil(probability * length - 1e-9)  # 0.07 * 100 is 7.000000000000001 and must give 7
     selected = np.zeros((rows, length), bool)
-    if wanted:
-        chosen = np.argpartition(times, wanted - 1, axis=1)[:, :wanted]  # (B, K)
+    if count:
+        chosen = np.argpartition(times, count - 1, axis=1)[:, :count]  # (B, K)
         np.put_along_axis(selected, chosen, True, axis=1)
         selected &= weight > 0
-    hidden = selected & (uniform[:, 1] < split[0])
-    replaced = selected & ~hidden & (uniform[:, 1] < split[0] + split[1])
-    inputs = true.copy()
-    inputs[hidden] = mask_token_id
+    masked = selected & (uniform[:, 1] < split[0])
+    replaced = selected & ~masked & (uniform[:, 1] < split[0] + split[1])
+    inputs = original.copy()
+    inputs[masked] = mask_token_id
     inputs[replaced] = (uniform[:, 2][replaced] * vocab_size).astype(np.int64)
-    return Masked(inputs, np.where(selected, true, IGNORED))
+    return MaskedSequences(inputs, np.where(selected, original, IGNORED))
 
 
 def check_masking(probability: float, split: tuple[float, float, float]) -> None:
-    """Raise :class:`ConfigError` unless these are probabilities, and those of ``split`` add up to 1."""
+    """Raise :class:`ConfigError` unless these are probabilities and ``split`` adds up to 1."""
     if not 0 <= probability <= 1:
         raise ConfigError(f"The masking probability must be between 0 and 1, got {probability}.")
     if len(split) != 3 or min(split) < 0 or not math.isclose(sum(split), 1, abs_tol=1e-6):

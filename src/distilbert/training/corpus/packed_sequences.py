@@ -1,6 +1,7 @@
-"""Packed sequences: a stream of tokens cut into sequences without padding, for training and for a held-out part.
+"""Sequences without padding, cut from the tokens of a corpus: for training, and held out from it.
 
-Shapes: ``N`` tokens, ``M`` spans of them, ``S`` tokens of a sequence, of which ``S - 2`` come from the stream.
+Shapes: ``N`` tokens of the corpus, ``M`` spans of it, ``S`` tokens of a sequence, of which ``S - 2`` come from the
+corpus.
 """
 
 from __future__ import annotations
@@ -11,43 +12,43 @@ from functools import partial
 import numpy as np
 
 from ...core.errors import ConfigError, DataError
-from .keyed_random import ORDER, Draws
+from .keyed_random import ORDER, KeyedRandom
 from .token_cache import TokenCache
 
-SECTION = 4096  # tokens of a document that are held out, or not, together
+SECTION = 4096  # tokens of a document that are held out together
 
 
 def frame(content: np.ndarray, cls_token_id: int, sep_token_id: int) -> np.ndarray:
-    """Put ``[CLS]`` before and ``[SEP]`` behind every row: (B, S - 2) any integers to (B, S) int64."""
+    """Put ``[CLS]`` before and ``[SEP]`` after every row: (B, S - 2) of any integer type to (B, S) int64."""
     framed = np.empty((len(content), content.shape[1] + 2), np.int64)
     framed[:, 0], framed[:, 1:-1], framed[:, -1] = cls_token_id, content, sep_token_id
     return framed
 
 
 def check_length(length: int) -> None:
-    """Raise :class:`ConfigError` unless a sequence has room for a token between ``[CLS]`` and ``[SEP]``."""
+    """Raise :class:`ConfigError` if there is no room for a token between ``[CLS]`` and ``[SEP]``."""
     if length < 3:
         raise ConfigError(f"A sequence needs at least 3 tokens, as two are [CLS] and [SEP]; got a length of {length}.")
 
 
 class PackedSequences:
-    """Sequences of one length over an endless stream of epochs.
+    """Sequences of one length, in an endless stream of epochs.
 
-    The spans are read end to end and cut every ``length - 2`` tokens; each cut stands between ``[CLS]`` and ``[SEP]``.
+    The spans are read one after another and cut every ``length - 2`` tokens; each piece gets ``[CLS]`` and ``[SEP]``.
 
     Args:
         tokens: (N,) ids, usually mapped from a file.
-        spans: (M, 2) starts and ends of what is read of ``tokens``, in order.
+        spans: (M, 2) start and end of each span of ``tokens`` that is read, in order.
         length: S, tokens of a sequence.
         cls_token_id: starts each sequence.
         sep_token_id: ends each sequence.
-        seed: of the order.
-        shuffle: draw a new order every epoch; False keeps that of the stream.
-        limit: at most this many sequences; None: all.
+        seed: decides the order.
+        shuffle: a new random order every epoch; False keeps the order of the corpus.
+        limit: largest number of sequences; None for all.
 
     Attributes:
         length: S.
-        left_out: tokens of the spans that are in no sequence: what does not fill one, and what ``limit`` cuts off.
+        left_out: tokens of the spans that are in no sequence, because they do not fill one or exceed ``limit``.
     """
 
     def __init__(
@@ -66,15 +67,15 @@ class PackedSequences:
         self.length = length
         self._tokens, self._cls, self._sep = tokens, cls_token_id, sep_token_id
         sizes = spans[:, 1] - spans[:, 0]
-        self._ends = np.cumsum(sizes)  # (M,) in the stream
-        self._shifts = spans[:, 1] - self._ends  # (M,) from a place in the stream to one in the tokens
+        self._ends = np.cumsum(sizes)  # (M,) positions among the tokens of all spans
+        self._shifts = spans[:, 1] - self._ends  # (M,) from such a position to one in ``tokens``
         total = int(sizes.sum())
         self._count = total // (length - 2)
         if limit is not None:
             self._count = min(self._count, limit)
         self.left_out = total - self._count * (length - 2)
-        self._draws = Draws(ORDER, seed) if shuffle else None
-        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))  # of the epoch used last
+        self._random = KeyedRandom(ORDER, seed) if shuffle else None
+        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))  # of the epoch that was read last
 
     def __len__(self) -> int:
         return self._count
@@ -82,20 +83,20 @@ class PackedSequences:
     def take(self, start: int, count: int) -> np.ndarray:
         """Return the sequences at positions ``start`` to ``start + count - 1`` of the stream of epochs.
 
-        Position p is in epoch ``p // len(self)``; within an epoch every sequence comes once, in an order that depends
-        on the seed and the epoch alone.
+        Position p is in epoch ``p // len(self)``. An epoch contains every sequence once, in an order that depends only
+        on the seed and the epoch.
 
         Returns:
             (count, S) int64.
         """
         inner = self.length - 2
-        starts = self._numbers(start, count)[:, None] * inner  # (B, 1) in the stream
+        starts = self._numbers(start, count)[:, None] * inner  # (B, 1)
         places = starts + np.arange(inner)  # (B, S - 2)
         places += self._shifts[np.searchsorted(self._ends, places, side="right")]
         return frame(self._tokens[places], self._cls, self._sep)
 
     def _numbers(self, start: int, count: int) -> np.ndarray:
-        """Return which sequences stand at these positions: (count,)."""
+        """Return the numbers of the sequences at these positions: (count,)."""
         if start < 0 or count < 0 or not self._count:
             raise ValueError(f"cannot take {count} sequences from position {start} of {self._count} sequences")
         numbers = np.empty(count, np.int64)
@@ -108,25 +109,25 @@ class PackedSequences:
         return numbers
 
     def _order_of(self, epoch: int) -> np.ndarray:
-        if self._draws is None:
-            epoch = 0  # all alike
+        if self._random is None:
+            epoch = 0  # all epochs have the same order
         if self._order[0] != epoch:
             order = np.arange(self._count)
-            if self._draws is not None:
-                self._draws.number(epoch).shuffle(order)
+            if self._random is not None:
+                self._random.generator(epoch).shuffle(order)
             self._order = (epoch, order)
         return self._order[1]
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
-    """The sequences that are trained on, and those that never are."""
+class CorpusSplit:
+    """The sequences to train on, and the held-out ones, which are never trained on."""
 
     training: PackedSequences
     held_out: PackedSequences
 
 
-def split(
+def split_corpus(
     cache: TokenCache,
     *,
     length: int,
@@ -135,25 +136,25 @@ def split(
     seed: int,
     held_out: float = 0.005,
     max_held_out: int = 512,
-) -> Split:
+) -> CorpusSplit:
     """Hold out whole sections of documents and pack both parts.
 
-    Sections are parts of documents of at most ``SECTION`` tokens (less in a corpus of under 16 sections of that size).
-    They are held out in the order of a fixed hash of their number, so every run over this corpus holds out the same
-    text, whatever its seed; a longer or larger held-out part contains a smaller one.
+    A section is at most ``SECTION`` tokens of a document (fewer if the corpus has under 16 sections of that size). A
+    fixed hash of the numbers of sections decides which are held out first. So all runs over a corpus hold out the same
+    text, whatever their seed, and a larger held-out part contains a smaller one.
 
     Args:
         cache: the corpus.
-        length: S, tokens of a sequence, ``[CLS]`` and ``[SEP]`` included.
+        length: S, tokens of a sequence, including ``[CLS]`` and ``[SEP]``.
         cls_token_id: starts each sequence.
         sep_token_id: ends each sequence.
-        seed: of the order of training.
-        held_out: share of the tokens to hold out; at least enough for one sequence, in whole sections.
-        max_held_out: at most this many held-out sequences.
+        seed: decides the order of the training sequences.
+        held_out: share of the tokens to hold out, in whole sections; at least one sequence is held out.
+        max_held_out: largest number of held-out sequences.
 
     Raises:
-        ConfigError: a length, share or number that cannot work.
-        DataError: the corpus is too small for a sequence of each part; says how many tokens are needed.
+        ConfigError: an argument is out of range.
+        DataError: the corpus is too small for a sequence of each part; the message says how many tokens are needed.
     """
     check_length(length)
     if not 0 <= held_out < 1 or max_held_out < 1:
@@ -162,7 +163,7 @@ def split(
             f"held_out={held_out} and max_held_out={max_held_out}."
         )
     inner, total = length - 2, len(cache.tokens)
-    needed = 3 * inner  # one to hold out, up to one more in its last section, and one to train on
+    needed = 3 * inner  # a held-out sequence, up to one more in its last section, a training sequence
     if total < needed:
         raise DataError(f"{_too_small(cache, length)} At least {needed} are needed: {_advice(total)}")
     bounds = _sections(cache.ends, min(SECTION, max(inner, total // 16)))
@@ -180,7 +181,7 @@ def split(
     pack = partial(
         PackedSequences, cache.tokens, length=length, cls_token_id=cls_token_id, sep_token_id=sep_token_id, seed=seed
     )
-    return Split(
+    return CorpusSplit(
         training=pack(spans=_spans(bounds, ~is_held)),
         held_out=pack(spans=_spans(bounds, is_held), shuffle=False, limit=max_held_out),
     )
@@ -200,7 +201,7 @@ def _advice(total: int) -> str:
 
 
 def _sections(ends: np.ndarray, size: int) -> np.ndarray:
-    """Cut documents into sections of ``size`` tokens and a last, shorter one: (M, 2) starts and ends."""
+    """Cut documents into sections of ``size`` tokens, the last one shorter: (M, 2) starts and ends."""
     starts = np.concatenate([[0], ends[:-1]])
     counts = -(-(ends - starts) // size)  # sections of each document
     within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
@@ -209,13 +210,13 @@ def _sections(ends: np.ndarray, size: int) -> np.ndarray:
 
 
 def _spans(bounds: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """Join the sections that are kept wherever they follow each other: (runs, 2) starts and ends."""
+    """Join neighbouring sections among those that are kept: (spans, 2) starts and ends."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], kept, [False]]).astype(np.int8)))
     return np.stack([bounds[edges[::2], 0], bounds[edges[1::2] - 1, 1]], axis=1)
 
 
 def _hash(numbers: np.ndarray) -> np.ndarray:
-    """SplitMix64's mixing function (Steele, Lea and Flood, OOPSLA 2014) of uint64 numbers: uint64 of the same shape."""
+    """Hash uint64 numbers by the mixing function of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014)."""
     mixed = (numbers + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -1,4 +1,4 @@
-"""Sequences read as they are needed, for corpora whose tokens do not fit the disk.
+"""Sequences without padding that are tokenized while training, for corpora whose tokens do not fit on the disk.
 
 Shapes: ``S`` tokens of a sequence, ``K`` held-out sequences, ``V`` vocabulary, ``T`` tokens of a document.
 """
@@ -19,13 +19,13 @@ from ...core.errors import ConfigError, DataError
 from ...data.corpus import Sources, describe, documents, name_sources
 from ...text.tokenizer_base import TokenizerBase
 from .document_encoding import encode_documents, id_type
-from .keyed_random import BLOCK, Draws
+from .keyed_random import BLOCK, KeyedRandom
 from .packed_sequences import PackedSequences, check_length, frame
 
 
 @dataclass(frozen=True)
-class _Place:
-    """A token of the stream: the ``offset``-th of a document of an epoch."""
+class _Position:
+    """A token of the stream: number ``offset`` of a document in an epoch."""
 
     epoch: int = 0
     document: int = 0
@@ -33,19 +33,19 @@ class _Place:
 
 
 class StreamedSequences:
-    """Sequences of one length, packed as in ``PackedSequences``, from documents that are tokenized on the way.
+    """Sequences of one length, packed as in ``PackedSequences``, from documents that are tokenized when needed.
 
-    The stream starts over at the end of the sources, which is the next epoch. It comes in blocks of sequences; within
-    a block their order is drawn from the seed and the block's number. One block is in memory at a time. The first
-    sequences of every epoch are held out: they are the same in each and never trained on.
+    At the end of the sources the next epoch starts. The stream is read in blocks of sequences, one of which is in
+    memory; the seed and the number of a block decide the order within it. The first sequences of the sources are held
+    out: every epoch skips them.
 
     Args:
         sources: as for ``corpus.documents``.
         tokenizer: either class.
-        length: S, tokens of a sequence, ``[CLS]`` and ``[SEP]`` included.
-        seed: of the order within blocks.
+        length: S, tokens of a sequence, including ``[CLS]`` and ``[SEP]``.
+        seed: decides the order within blocks.
         held_out: K, how many sequences are held out.
-        block: sequences of a block.
+        block: sequences in a block.
         column: the column of the text, where there are columns.
 
     Attributes:
@@ -54,8 +54,8 @@ class StreamedSequences:
         counts: (V,) int64, how often each id occurs in the first block; 0 for special tokens.
 
     Raises:
-        ConfigError: a number that cannot work.
-        DataError: a source cannot be read, or has not enough text for the held-out part and one more sequence.
+        ConfigError: an argument is out of range.
+        DataError: a source cannot be read, or the text is too short for the held-out part and one more sequence.
     """
 
     def __init__(
@@ -76,14 +76,14 @@ class StreamedSequences:
         self._sources, self._tokenizer, self._column = sources, tokenizer, column
         self._cls, self._sep = tokenizer.cls_token_id, tokenizer.sep_token_id
         self._block = block
-        self._draws = Draws(BLOCK, seed)
-        # Without folders and times, so that a run can go on where its files were copied to.
+        self._random = KeyedRandom(BLOCK, seed)
+        # Without folders and times of change, so that a run can be resumed after its files were copied elsewhere.
         files = [(PurePath(name).name, size) for name, size, _ in describe(sources)]
-        self._summary = hashlib.blake2b(json.dumps(files).encode(), digest_size=16).hexdigest()
-        self._first = _Place()  # where training starts in an epoch: behind what is held out
+        self._sources_hash = hashlib.blake2b(json.dumps(files).encode(), digest_size=16).hexdigest()
+        self._first = _Position()  # where training starts in an epoch: after the held-out part
         self._go_to(self._first)
         tokens = self._read(held_out * (length - 2), endless=False)
-        self._first = self._place
+        self._first = self._position
         if not len(self._read(1, endless=False)):
             raise DataError(
                 f"{name_sources(sources)} has not enough text to hold out {held_out} sequences of length {length} and "
@@ -95,7 +95,7 @@ class StreamedSequences:
             tokens, spans, length=length, cls_token_id=self._cls, sep_token_id=self._sep, shuffle=False
         )
         self._go_to(self._first)
-        self._number, self._at = 0, self._first
+        self._block_number, self._block_start = 0, self._first
         self._content = self._load()
         self.counts = np.bincount(self._content.ravel(), minlength=len(tokenizer)).astype(np.int64)
         self.counts[tokenizer.all_special_ids] = 0
@@ -103,22 +103,23 @@ class StreamedSequences:
     def take(self, start: int, count: int) -> np.ndarray:
         """Return the sequences at positions ``start`` to ``start + count - 1`` of the stream.
 
-        Calls go forward: ``start`` may lie anywhere in the present block or behind it. What is passed over is
-        tokenized all the same.
+        The stream only moves forward: ``start`` is in the current block or after it. Skipped text is tokenized as well.
 
         Returns:
             (count, S) int64.
 
         Raises:
-            ValueError: ``start`` lies before the present block.
+            ValueError: ``start`` is before the current block.
         """
-        if start < self._number * self._block:
-            raise ValueError(f"position {start} is before block {self._number}, which is as far back as a stream goes")
+        if start < self._block_number * self._block:
+            raise ValueError(
+                f"position {start} is before block {self._block_number}, which is as far back as a stream goes"
+            )
         taken = []
         while count:
             number, place = divmod(start, self._block)
-            while self._number < number:
-                self._number, self._at = self._number + 1, self._next
+            while self._block_number < number:
+                self._block_number, self._block_start = self._block_number + 1, self._next_block_start
                 self._content = self._load()
             taken.append(self._content[place : place + count])
             start, count = start + len(taken[-1]), count - len(taken[-1])
@@ -126,58 +127,60 @@ class StreamedSequences:
         return frame(content, self._cls, self._sep)
 
     def state(self) -> dict[str, Any]:
-        """Return, ready for JSON, where the present block begins; positions are taken from there on after a restore."""
-        return {"block": self._number, "sources": self._summary, **asdict(self._at)}
+        """Return the start of the current block as JSON values; see :meth:`restore`."""
+        return {"block": self._block_number, "sources": self._sources_hash, **asdict(self._block_start)}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go to the block that ``state`` was taken in. Documents before it are read, but not tokenized.
+        """Go to the block that was current when :meth:`state` returned ``state``.
+
+        Documents before it are read, but not tokenized.
 
         Raises:
-            DataError: the sources are not those that the state was taken from.
+            DataError: the sources have changed since then.
         """
         values = dict(state)
         number = values.pop("block")
-        if values.pop("sources") != self._summary:
+        if values.pop("sources") != self._sources_hash:
             raise DataError(
                 f"{name_sources(self._sources)}: the files are others, or of another size, than when this run was "
                 "interrupted, so it cannot go on where it stopped. Bring back the files, or start anew."
             )
-        self._number, self._at = number, _Place(**values)
-        self._go_to(self._at)
+        self._block_number, self._block_start = number, _Position(**values)
+        self._go_to(self._block_start)
         self._content = self._load()
 
     def _load(self) -> np.ndarray:
-        """Read the present block and put it in order: (block, S - 2)."""
+        """Read the current block and shuffle it: (block, S - 2)."""
         content = self._read(self._block * (self.length - 2)).reshape(self._block, self.length - 2)
-        self._next = self._place
-        return content[self._draws.number(self._number).permutation(self._block)]
+        self._next_block_start = self._position
+        return content[self._random.generator(self._block_number).permutation(self._block)]
 
-    def _go_to(self, place: _Place) -> None:
-        self._place = place
-        found = islice(documents(self._sources, self._column), place.document, None)
-        self._arrays: Iterator[np.ndarray] = chain.from_iterable(encode_documents(found, self._tokenizer))
-        self._rest = np.empty(0, id_type(len(self._tokenizer)))  # of the document at the place, if it was begun
-        if place.offset:
-            self._rest = next(self._arrays, self._rest)[place.offset :]
+    def _go_to(self, position: _Position) -> None:
+        self._position = position
+        remaining = islice(documents(self._sources, self._column), position.document, None)
+        self._arrays: Iterator[np.ndarray] = chain.from_iterable(encode_documents(remaining, self._tokenizer))
+        self._rest = np.empty(0, id_type(len(self._tokenizer)))  # unread tokens of a document that was begun
+        if position.offset:
+            self._rest = next(self._arrays, self._rest)[position.offset :]
 
-    def _read(self, wanted: int, endless: bool = True) -> np.ndarray:
-        """Read the next tokens, (wanted,), over the end of the sources if ``endless``, else up to there."""
-        found = [self._rest[:0]]
-        while wanted:
+    def _read(self, count: int, endless: bool = True) -> np.ndarray:
+        """Read the next ``count`` tokens; at the end of the sources start over if ``endless``, else return fewer."""
+        pieces = [self._rest[:0]]
+        while count:
             if not len(self._rest):
                 array = next(self._arrays, None)
                 if array is None:
                     if not endless:
                         break
-                    self._go_to(replace(self._first, epoch=self._place.epoch + 1))
+                    self._go_to(replace(self._first, epoch=self._position.epoch + 1))
                     continue
                 self._rest = array  # (T,)
-            piece, self._rest = self._rest[:wanted], self._rest[wanted:]
-            found.append(piece)
-            wanted -= len(piece)
-            place = self._place
+            piece, self._rest = self._rest[:count], self._rest[count:]
+            pieces.append(piece)
+            count -= len(piece)
+            position = self._position
             if len(self._rest):
-                self._place = replace(place, offset=place.offset + len(piece))
+                self._position = replace(position, offset=position.offset + len(piece))
             else:
-                self._place = replace(place, document=place.document + 1, offset=0)
-        return np.concatenate(found)
+                self._position = replace(position, document=position.document + 1, offset=0)
+        return np.concatenate(pieces)

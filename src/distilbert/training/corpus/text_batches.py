@@ -1,15 +1,15 @@
-"""The batches of a run: which sequences a step takes, how they are masked, and which process computes which of them.
+"""The batches of a run on plain text: the sequences of each step, their masks, and which process computes which.
 
-A step is a list of passes (micro-batches) that depends on the step alone; process r of W takes passes r, r + W, ...
-So a run gives the same numbers on any number of processes, and a resume needs nothing but the step.
+A step is divided into micro-batches in a way that depends only on its number. Of W processes, process r computes the
+micro-batches r, r + W, ... So a run gives the same numbers on any number of processes, and a resume needs only the
+step.
 
-Legend: B sequences of a pass, S sequence.
+Shapes: B sequences of a micro-batch, S tokens of a sequence, V vocabulary.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,23 +20,23 @@ from ...core.errors import ConfigError
 from ...text.tokenizer_base import TokenizerBase
 from ..distill_config import TextConfig
 from .masking import IGNORED, mask_tokens, token_weights
-from .packed_sequences import PackedSequences, split
+from .packed_sequences import PackedSequences, split_corpus
 from .streamed_sequences import StreamedSequences
-from .token_cache import tokenize_corpus
+from .token_cache import OnTokenized, tokenize_corpus
 
 logger = logging.getLogger("distilbert")
 
 FEW_STEPS = 100
-HELD_OUT_SEED = 0  # the same masks in every run, so that perplexities can be compared
+HELD_OUT_SEED = 0  # the same masks in every run, so that perplexities are comparable
 
 
 @dataclass(frozen=True)
-class Pass:
-    """What one forward pass computes.
+class MicroBatch:
+    """The input of one forward pass.
 
     Attributes:
-        number: of the pass within the step, over all processes.
-        arrays: arguments of the objective; of text (B, S) each.
+        number: of the micro-batch within the step, over all processes.
+        arrays: arguments of the objective; of plain text (B, S) each.
     """
 
     number: int
@@ -45,40 +45,40 @@ class Pass:
 
 @dataclass(frozen=True)
 class Step:
-    """The passes of one process in one step.
+    """The share of one process in an optimizer step.
 
     Attributes:
-        passes: never empty.
-        counts: what the objective divides by, summed over this process's passes.
+        micro_batches: of this process; never empty.
+        counts: what the objective divides its sums by, added up over these micro-batches.
         tokens: of the whole step, over all processes.
-        state: where the data stand after the step, ready for JSON.
+        state: position in the data after the step, as JSON values.
     """
 
-    passes: list[Pass]
+    micro_batches: list[MicroBatch]
     counts: dict[str, float]
     tokens: int
     state: dict[str, Any]
 
 
 class Batches(Protocol):
-    """Where a training loop gets its steps from."""
+    """Where the training loop gets its steps from."""
 
     def step(self, number: int, process: int, processes: int) -> Step:
-        """Return step ``number`` (from 0) for one of the processes; called in order."""
+        """Return the share of a process in step ``number`` (from 0); called in ascending order."""
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go to where a step left the data."""
+        """Return to the position that :attr:`Step.state` describes."""
 
 
 class MaskedText:
-    """Packed text with masks drawn afresh at every step.
+    """Packed text with new masks at every step.
 
     Args:
         config: lengths, masks and seed.
         training: sequences to train on.
         held_out: sequences that are never trained on.
         counts: (V,) how often each id occurs.
-        tokenizer: knows the special ids.
+        tokenizer: its special ids are used.
         facts: what a report says about the data.
     """
 
@@ -97,8 +97,8 @@ class MaskedText:
         self._mask_token_id, self._vocab_size = tokenizer.mask_token_id, len(counts)
 
     @property
-    def passes(self) -> int:
-        """Passes a step, over all processes."""
+    def micro_batches_per_step(self) -> int:
+        """Micro-batches of a step, over all processes."""
         return -(-self.config.sequences_per_step // self.config.sequences_per_pass)
 
     def steps(self) -> int:
@@ -119,34 +119,43 @@ class MaskedText:
         return steps
 
     def check(self, processes: int) -> None:
-        """Raise :class:`ConfigError` where a step has fewer passes than there are processes."""
-        if processes > self.passes:
+        """Raise :class:`ConfigError` if a step has fewer micro-batches than there are processes."""
+        count = self.micro_batches_per_step
+        if processes > count:
             most = self.config.tokens_per_step // processes
             raise ConfigError(
-                f"A step has {self.passes} {'pass' if self.passes == 1 else 'passes'} for {processes} processes: raise "
+                f"A step has {count} {'pass' if count == 1 else 'passes'} for {processes} processes: raise "
                 f"tokens_per_step or lower micro_tokens to at most {most}."
             )
 
     def step(self, number: int, process: int, processes: int) -> Step:
-        """See :class:`Batches`; there is a pass for each process, which :meth:`check` made sure of."""
-        size, each = self.config.sequences_per_step, self.config.sequences_per_pass
+        """See :class:`Batches`. :meth:`check` has made sure that every process has a micro-batch."""
+        size, sequences = self.config.sequences_per_step, self.config.sequences_per_pass
         first = number * size
         ids = self.training.take(first, size)
-        passes = [
-            self._pass(index, ids[index * each : (index + 1) * each], self.config.seed, first + index * each)
-            for index in range(process, self.passes, processes)
+        micro_batches = [
+            self._micro_batch(
+                index,
+                ids[index * sequences : (index + 1) * sequences],
+                self.config.seed,
+                first + index * sequences,
+            )
+            for index in range(process, self.micro_batches_per_step, processes)
         ]
-        masked = sum(int((one.arrays["labels"] != IGNORED).sum()) for one in passes)
-        tokens = sum(one.arrays["labels"].size for one in passes)
+        labels = [micro_batch.arrays["labels"] for micro_batch in micro_batches]
+        counts: dict[str, float] = {
+            "tokens": sum(array.size for array in labels),
+            "masked": sum(map(count_masked, labels)),
+        }
         state = self.training.state() if isinstance(self.training, StreamedSequences) else {}
-        return Step(passes, {"tokens": tokens, "masked": masked}, ids.size, state)
+        return Step(micro_batches, counts, ids.size, state)
 
-    def held_out(self, process: int, processes: int) -> list[Pass]:
-        """Return the held-out passes of one of the processes; masks are the same in every run."""
-        each, count = self.config.sequences_per_pass, len(self._held_out)
+    def held_out(self, process: int, processes: int) -> list[MicroBatch]:
+        """Return the held-out micro-batches of a process; their masks are the same in every run."""
+        sequences, count = self.config.sequences_per_pass, len(self._held_out)
         return [
-            self._pass(index, self._held_out.take(start, min(each, count - start)), HELD_OUT_SEED, start)
-            for index, start in enumerate(range(0, count, each))
+            self._micro_batch(index, self._held_out.take(start, min(sequences, count - start)), HELD_OUT_SEED, start)
+            for index, start in enumerate(range(0, count, sequences))
             if index % processes == process
         ]
 
@@ -155,7 +164,7 @@ class MaskedText:
         if isinstance(self.training, StreamedSequences):
             self.training.restore(state)
 
-    def _pass(self, number: int, ids: np.ndarray, seed: int, first: int) -> Pass:
+    def _micro_batch(self, number: int, ids: np.ndarray, seed: int, first: int) -> MicroBatch:
         config = self.config
         masked = mask_tokens(
             ids,
@@ -167,21 +176,24 @@ class MaskedText:
             probability=config.mask_probability,
             split=(config.mask_split[0], config.mask_split[1], config.mask_split[2]),
         )
-        return Pass(number, {"input_ids": masked.input_ids, "labels": masked.labels})
+        return MicroBatch(number, {"input_ids": masked.input_ids, "labels": masked.labels})
 
 
-def open_text(
-    config: TextConfig, tokenizer: TokenizerBase, progress: Callable[[int, int], None] | None = None
-) -> MaskedText:
-    """Tokenize, or find tokenized, what ``config.data`` names.
+def count_masked(labels: np.ndarray) -> int:
+    """Return how many labels are to be predicted."""
+    return int((labels != IGNORED).sum())
+
+
+def open_text(config: TextConfig, tokenizer: TokenizerBase, on_tokenized: OnTokenized | None = None) -> MaskedText:
+    """Open the text that ``config.data`` names; tokenize it first unless its token cache exists.
 
     Args:
-        config: sources, lengths and what is held out.
+        config: sources, lengths and held-out part.
         tokenizer: the model's.
-        progress: called with documents and tokens done so far.
+        on_tokenized: called with the documents and tokens so far.
 
     Raises:
-        DataError: a source that cannot be read, or too little text.
+        DataError: a source cannot be read, or there is too little text.
     """
     length = config.sequence_length
     facts = {"sources": config.data, "sequence_length": length}
@@ -197,8 +209,8 @@ def open_text(
         facts |= {"held_out_sequences": len(stream.held_out)}
         return MaskedText(config, stream, stream.held_out, stream.counts, tokenizer, facts)
     folder = Path(config.cache or Path(config.output) / "cache")
-    cache = tokenize_corpus(config.data, tokenizer, folder, column=config.column, progress=progress)
-    parts = split(
+    cache = tokenize_corpus(config.data, tokenizer, folder, column=config.column, on_tokenized=on_tokenized)
+    split = split_corpus(
         cache,
         length=length,
         cls_token_id=tokenizer.cls_token_id,
@@ -210,9 +222,9 @@ def open_text(
     facts |= {
         "tokens": len(cache.tokens),
         "documents": len(cache.ends),
-        "sequences": len(parts.training),
-        "held_out_sequences": len(parts.held_out),
-        "left_out_tokens": parts.training.left_out + parts.held_out.left_out,
+        "sequences": len(split.training),
+        "held_out_sequences": len(split.held_out),
+        "left_out_tokens": split.training.left_out + split.held_out.left_out,
         "fingerprint": cache.fingerprint,
     }
-    return MaskedText(config, parts.training, parts.held_out, cache.counts, tokenizer, facts)
+    return MaskedText(config, split.training, split.held_out, cache.counts, tokenizer, facts)

@@ -1,4 +1,4 @@
-"""The token cache: a corpus tokenized once into files that every later run and process maps into memory.
+"""The token cache: a corpus is tokenized once into files, which later runs and all processes map into memory.
 
 Shapes: ``N`` tokens, ``V`` vocabulary.
 """
@@ -15,21 +15,22 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
 from ...core.errors import DataError
+from ...core.files import sync_to_disk
 from ...data.corpus import Sources, describe, documents, name_sources
 from ...text.tokenizer_base import TokenizerBase
 from ...text.tokenizer_files import spec_to_tokenizer_json
 from .document_encoding import encode_documents, id_type
 
-FORMAT = 1  # raise it when the files, or how documents become tokens, change
+FORMAT = 1  # raise it when the files change, or the way from documents to tokens
 META, TOKENS, ENDS, COUNTS = "meta.json", "tokens.bin", "ends.bin", "counts.bin"
-STALE = 86_400  # seconds after which what a killed process left is removed
+STALE_SECONDS = 86_400  # then the unfinished folder of a killed process is removed
 
-Progress = Callable[[int, int], None]
+OnTokenized = Callable[[int, int], None]  # documents and tokens so far
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,11 +38,11 @@ class TokenCache:
     """A tokenized corpus.
 
     Attributes:
-        tokens: (N,) uint16, or uint32 for vocabularies of more than 65,536 entries, mapped from disk: the documents
-            end to end, each followed by one ``[SEP]``.
-        ends: (documents,) int64, mapped from disk: where each document ends in ``tokens``, behind its ``[SEP]``.
+        tokens: (N,) uint16, or uint32 for vocabularies of more than 65,536 entries, mapped from disk: all documents in
+            a row, each followed by one ``[SEP]``.
+        ends: (documents,) int64, mapped from disk: the end of each document in ``tokens``, after its ``[SEP]``.
         counts: (V,) int64, how often each id occurs; 0 for special tokens.
-        fingerprint: changes whenever sources, column or tokenizer do.
+        fingerprint: changes when the sources, the column or the tokenizer change.
     """
 
     tokens: np.ndarray
@@ -56,51 +57,51 @@ def tokenize_corpus(
     folder: str | os.PathLike[str],
     *,
     column: str = "text",
-    progress: Progress | None = None,
+    on_tokenized: OnTokenized | None = None,
 ) -> TokenCache:
-    """Return the tokens of a corpus from ``folder/<fingerprint>/``, making that first where it is not there or broken.
+    """Return the tokens of a corpus from ``folder/<fingerprint>/``; tokenize it first if that is missing or damaged.
 
-    It is made in constant memory, in a temporary folder that is renamed when complete: a crash leaves nothing under
-    the final name, and of several processes at it the first to finish wins.
+    Tokenizing takes constant memory and writes to a temporary folder, which is renamed when it is complete. So a crash
+    leaves nothing under the final name, and if several processes tokenize the same corpus, the first to finish wins.
 
     Args:
         sources: as for ``corpus.documents``.
         tokenizer: either class; the Rust-backed one uses all cores.
-        folder: where caches are kept.
+        folder: of all caches.
         column: the column of the text, where there are columns.
-        progress: called with the documents and tokens so far, once a batch; not at all if the cache is there.
+        on_tokenized: called with the documents and tokens so far after each batch; never if the cache exists.
 
     Raises:
-        DataError: a source cannot be read, or there is no token in any of them.
+        DataError: a source cannot be read, or the sources contain no token.
     """
     name = fingerprint(sources, tokenizer, column)
-    home = Path(folder)
-    final = home / name
-    found = open_cache(final)
-    if found is not None:
-        return found
-    home.mkdir(parents=True, exist_ok=True)
-    _sweep(home)
-    made = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".tmp", dir=home))
+    parent = Path(folder)
+    final = parent / name
+    cache = open_cache(final)
+    if cache is not None:
+        return cache
+    parent.mkdir(parents=True, exist_ok=True)
+    _remove_stale(parent)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".tmp", dir=parent))
     try:
-        _build(made, sources, tokenizer, column, progress, name)
-        return _publish(made, final)
+        _build(temporary, sources, tokenizer, column, on_tokenized, name)
+        return _publish(temporary, final)
     finally:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def fingerprint(sources: Sources, tokenizer: TokenizerBase, column: str = "text") -> str:
-    """Return 32 hexadecimal digits that name the tokens of a corpus without reading it.
+    """Return 32 hexadecimal digits that identify the tokens of a corpus, without reading the corpus.
 
-    They are made of the format's version, path, size and time of change of each file, the column, and the content of
-    the tokenizer.json that describes the tokenizer. A data set on the hub counts by its name.
+    They are a hash of the format's version, the path, size and time of change of each file, the column, and the content
+    of the tokenizer's tokenizer.json. Of a data set on the hub only the name counts.
     """
     key = [FORMAT, describe(sources), column, spec_to_tokenizer_json(tokenizer.spec)]
     return hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def open_cache(folder: Path) -> TokenCache | None:
-    """Return the cache in a folder; None if there is none, or if one of its files is missing or not whole."""
+    """Return the cache in a folder; None if there is none, or if one of its files is missing or incomplete."""
     try:
         meta = json.loads((folder / META).read_text(encoding="utf-8"))
         if meta["format"] != FORMAT or any((folder / name).stat().st_size != n for name, n in meta["bytes"].items()):
@@ -116,7 +117,7 @@ def open_cache(folder: Path) -> TokenCache | None:
 
 
 def _build(
-    folder: Path, sources: Sources, tokenizer: TokenizerBase, column: str, progress: Progress | None, name: str
+    folder: Path, sources: Sources, tokenizer: TokenizerBase, column: str, on_tokenized: OnTokenized | None, name: str
 ) -> None:
     counts = np.zeros(len(tokenizer), np.int64)  # (V,)
     total = count = 0
@@ -130,16 +131,13 @@ def _build(
                 (total + np.cumsum([len(ids) for ids in batch])).astype("<i8").tofile(ends)
                 total += len(joined)
                 count += len(batch)
-            if progress is not None:
-                progress(count, total)
+            if on_tokenized is not None:
+                on_tokenized(count, total)
         if not total:
             raise DataError(f"The corpus is empty: there is no token in {name_sources(sources)}.")
-        _to_disk(tokens)
-        _to_disk(ends)
     counts[tokenizer.all_special_ids] = 0
     with (folder / COUNTS).open("wb") as numbers:
         counts.astype("<i8").tofile(numbers)
-        _to_disk(numbers)
     meta: dict[str, Any] = {
         "format": FORMAT,
         "fingerprint": name,
@@ -151,23 +149,19 @@ def _build(
     }
     with (folder / META).open("w", encoding="utf-8") as text:
         json.dump(meta, text, indent=2)
-        _to_disk(text)
+    for file in (TOKENS, ENDS, COUNTS, META):
+        sync_to_disk(folder / file)
 
 
-def _to_disk(file: IO[Any]) -> None:
-    file.flush()
-    os.fsync(file.fileno())
-
-
-def _publish(made: Path, final: Path) -> TokenCache:
-    """Give a complete folder its name, unless another process was faster; return the cache that has the name."""
+def _publish(complete: Path, final: Path) -> TokenCache:
+    """Rename a complete folder to ``final``, unless another process was faster; return the cache at ``final``."""
     for _ in range(3):
         with suppress(OSError):
-            made.rename(final)
-        found = open_cache(final)
-        if found is not None:
-            return found
-        # What stands there is broken. It is renamed first, so that no one sees it half removed.
+            complete.rename(final)
+        cache = open_cache(final)
+        if cache is not None:
+            return cache
+        # A damaged cache is in the way. It is renamed before it is removed, so that no process reads half of it.
         broken = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".tmp", dir=final.parent))
         with suppress(FileNotFoundError):
             final.rename(broken / "broken")
@@ -175,9 +169,10 @@ def _publish(made: Path, final: Path) -> TokenCache:
     raise DataError(f"{final} cannot be written, or holds a broken token cache that cannot be replaced: remove it.")
 
 
-def _sweep(home: Path) -> None:
-    """Remove what killed processes left, once nothing was written to it for a day."""
-    for left in home.glob(f".{'[0-9a-f]' * 32}.*.tmp"):
-        with suppress(OSError):  # another process may be removing it as well
-            if time.time() - max(path.stat().st_mtime for path in (left, *left.iterdir())) > STALE:
-                shutil.rmtree(left, ignore_errors=True)
+def _remove_stale(folder: Path) -> None:
+    """Remove the temporary folders of killed processes, a day after the last change in them."""
+    for temporary in folder.glob(f".{'[0-9a-f]' * 32}.*.tmp"):
+        with suppress(OSError):  # another process may remove it at the same time
+            changed = max(path.stat().st_mtime for path in (temporary, *temporary.iterdir()))
+            if time.time() - changed > STALE_SECONDS:
+                shutil.rmtree(temporary, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Everything that decides a fine-tuning run, as data; the defaults are those that BERT is usually fine-tuned with."""
+"""Settings of fine-tuning; the defaults are those that BERT is usually fine-tuned with."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from ...data.examples import FINETUNE_TASKS, MULTI, REGRESSION, SINGLE
 from ..config_fields import REQUIRED, setting
 from ..distill_config import TrainingConfig
 
+TASKS_WITH_CLASSES = ("text-classification", "token-classification")
 
-def _shared(name: str, default: Any) -> Any:
-    """Return a setting of every run with another default."""
+
+def _with_default(name: str, default: Any) -> Any:
+    """Return a setting of :class:`TrainingConfig` with another default, or with a function that returns it."""
     field = next(field for field in dataclasses.fields(TrainingConfig) if field.name == name)
-    given = {"factory": default} if callable(default) else {}
+    factory = default if callable(default) else None
     return setting(
-        None if given else default,
+        None if factory else default,
         field.metadata["help"],
         choices=field.metadata["choices"],
         free=field.metadata["free"],
-        **given,
+        factory=factory,
     )
 
 
@@ -66,16 +68,16 @@ class FinetuneConfig(TrainingConfig):
     select: str = setting("last", "Which checkpoint becomes the model.", choices=("last", "best"))
     seeds: int = setting(1, "Train so many times, with seeds counted up; the median becomes the model.")
     learning_rates: list[float] = setting(None, "Train with each of these; the best becomes the model.", factory=list)
-    epochs: float = _shared("epochs", 3.0)
-    learning_rate: float = _shared("learning_rate", 5e-5)
-    betas: list[float] = _shared("betas", lambda: [0.9, 0.999])
-    epsilon: float = _shared("epsilon", 1e-8)
-    warmup: float = _shared("warmup", 0.1)
-    clip: float = _shared("clip", 1.0)
-    seed: int = _shared("seed", 42)
+    epochs: float = _with_default("epochs", 3.0)
+    learning_rate: float = _with_default("learning_rate", 5e-5)
+    betas: list[float] = _with_default("betas", lambda: [0.9, 0.999])
+    epsilon: float = _with_default("epsilon", 1e-8)
+    warmup: float = _with_default("warmup", 0.1)
+    clip: float = _with_default("clip", 1.0)
+    seed: int = _with_default("seed", 42)
     evaluate_every: int = setting(0, "Steps between evaluations; 0 for once an epoch.")
     checkpoint_every: int = setting(0, "Steps between checkpoints; 0 for once an epoch.", free=True)
-    keep: int = _shared("keep", 1)
+    keep: int = _with_default("keep", 1)
 
     def validate(self) -> None:
         """Check the values; the error names the field."""
@@ -97,7 +99,7 @@ class FinetuneConfig(TrainingConfig):
         classifies = self.task == "text-classification"
         self._demand(not self.problem or classifies, "problem", "left out for tasks other than text-classification")
         self._demand(
-            self.class_weights == "none" or (self.task in FINETUNE_TASKS[:2] and self.problem != REGRESSION),
+            self.class_weights == "none" or (self.task in TASKS_WITH_CLASSES and self.problem != REGRESSION),
             "class_weights",
             "none where there are no classes",
         )

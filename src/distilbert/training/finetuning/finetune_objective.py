@@ -1,6 +1,7 @@
-"""The objective of fine-tuning: packed examples in, a loss out.
+"""The objective of fine-tuning: the loss of labels and the loss against a teacher, from packed examples.
 
-Legend: T tokens, B sequences, U examples, R tokens that count, D width, L labels.
+Shapes: T tokens of all sequences, B sequences, E examples, R rows that get a loss (examples or tokens), D width, K
+scores of a row: labels, choices, tokens that an answer may start or end at.
 """
 
 from __future__ import annotations
@@ -14,21 +15,22 @@ from torch.nn import functional as F
 
 from ...data.examples import MULTI, REGRESSION
 from ...models.pytorch.packing import Packing
+from ..corpus.masking import IGNORED
 from ..distill_objective import vocabulary_features
 from ..vocabulary_terms import VocabularyTerms, vocabulary_terms
 from .finetune_config import FinetuneConfig
 
-ABSENT = -1e4  # a score that no softmax sees; infinite ones turn into NaN where both sides have them
+PADDING_SCORE = -1e4  # softmax makes it 0; infinite scores would give NaN where student and teacher both have them
 
 
 class FinetuneObjective(nn.Module):
     """Loss of a model with a head.
 
     Args:
-        student: what is trained.
+        student: the model to train.
         config: task, temperature and weight of the teacher.
         problem: kind of text-classification; empty for other tasks.
-        teacher: for fill-mask, whose masks are drawn at every step; other tasks get its scores with the examples.
+        teacher: for fill-mask, where every step draws new masks; for other tasks the batches contain its scores.
     """
 
     def __init__(self, student: Any, config: FinetuneConfig, problem: str, teacher: Any = None) -> None:
@@ -36,103 +38,100 @@ class FinetuneObjective(nn.Module):
         self.student = student
         self.task, self.problem = config.task, problem
         self.temperature = config.temperature
-        self.part = config.teacher_weight if config.teacher else 0.0
-        self._teacher = (teacher,)  # in a tuple it is no submodule
+        self.teacher_weight = config.teacher_weight if config.teacher else 0.0
+        self._teacher = (teacher,)  # a tuple hides it from nn.Module
 
     def forward(
         self,
         input_ids: Tensor,
         lengths: Tensor,
         labels: Tensor,
-        weights: Tensor,
-        taught: Tensor,
+        label_weights: Tensor,
+        teacher_mask: Tensor,
         counts: Mapping[str, float],
         rows: Tensor | None = None,
         sizes: Tensor | None = None,
-        wise: Tensor | None = None,
+        teacher_scores: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Compute the loss of a pass.
+        """Compute the loss of a micro-batch.
 
         Args:
             input_ids: (T,) ids of all sequences, end to end.
-            lengths: (B,) tokens of each.
-            labels: of each example, or of each of the R tokens.
-            weights: what the loss of each of them weighs; 0 where the label is not known.
-            taught: the same for the teacher's loss.
-            counts: sums of ``"weight"`` and ``"taught"`` over the step.
-            rows: (R,) tokens that count, for token-classification and fill-mask.
-            sizes: (U,) choices of each example, for multiple-choice.
-            wise: the teacher's scores, as the student's.
+            lengths: (B,) tokens of each sequence.
+            labels: (R, ...) label of each row; see :class:`.encoded_examples.EncodedExample`.
+            label_weights: (R,) weight of each row in the loss of labels; 0 without a label.
+            teacher_mask: (R,) 1 for rows that count in the loss against the teacher, else 0.
+            counts: sums ``"label_weight"`` and ``"teacher_rows"`` of these two over the whole step.
+            rows: (R,) tokens that get a loss, for token-classification and fill-mask.
+            sizes: (E,) number of choices of each example, for multiple-choice.
+            teacher_scores: scores of the teacher, in the form of the student's.
 
         Returns:
-            The weighted sum of the terms, and each term without its weight, as parts of the step's means.
+            The weighted sum of the terms, and each term without its weight: this micro-batch's contributions to the
+            means over the step.
         """
         packing = Packing.of_lengths(lengths.tolist(), input_ids.device)
-        wanted = packing.offsets[:-1].long() if rows is None and self.task != "question-answering" else rows
-        hidden = self.student.distilbert.forward_packed(input_ids, packing, wanted)
+        selected = packing.offsets[:-1].long() if rows is None and self.task != "question-answering" else rows
+        hidden = self.student.distilbert.forward_packed(input_ids, packing, selected)
         counts = {name: max(count, 1e-12) for name, count in counts.items()}
         if self.task == "fill-mask":
-            return self._masked(hidden, input_ids, packing, wanted, labels, weights, counts)
+            return self._masked_lm(hidden, input_ids, packing, rows, labels, label_weights, counts)
         logits = self.student.head(hidden).float()
-        # Each pair of columns: scores (G, K) of the student, and of the teacher.
+        student, teacher = self._by_row(logits, lengths, sizes), None
+        if teacher_scores is not None:
+            teacher = self._by_row(teacher_scores, lengths, sizes)
+        targets = [labels[:, 0], labels[:, 1]] if self.task == "question-answering" else [labels]
+        label_term, teacher_term = logits.new_zeros(()), logits.new_zeros(())
+        for index, (scores, target) in enumerate(zip(student, targets, strict=True)):
+            label_losses = label_loss(scores, target, self.problem)  # (R,)
+            label_term = label_term + (label_losses * label_weights).sum() / len(student)
+            if teacher is not None:
+                teacher_losses = teacher_loss(scores, teacher[index], self.problem, self.temperature)  # (R,)
+                teacher_term = teacher_term + (teacher_losses * teacher_mask).sum() / len(student)
+        terms = {"task": label_term / counts["label_weight"]}
+        loss = (1 - self.teacher_weight) * terms["task"]
+        if self.teacher_weight:
+            terms["teacher"] = teacher_term / counts["teacher_rows"]
+            loss = loss + self.teacher_weight * terms["teacher"]
+        return loss, {name: value.detach() for name, value in terms.items()}
+
+    def _by_row(self, scores: Tensor, lengths: Tensor, sizes: Tensor | None) -> list[Tensor]:
+        """Return scores as matrices (R, K): two for the start and the end of an answer, one for all other tasks."""
         if self.task == "question-answering":
-            pairs = [
-                (grouped(logits[:, side], lengths), None if wise is None else grouped(wise[:, side], lengths))
-                for side in (0, 1)
-            ]
-            targets = [labels[:, 0], labels[:, 1]]
-        elif self.task == "multiple-choice":
-            assert sizes is not None
-            pairs = [(grouped(logits[:, 0], sizes), None if wise is None else grouped(wise[:, 0], sizes))]
-            targets = [labels]
-        else:
-            pairs, targets = [(logits, wise)], [labels]
-        task = logits.new_zeros(())
-        teacher = logits.new_zeros(())
-        for (scores, theirs), target in zip(pairs, targets, strict=True):
-            task = task + (label_loss(scores, target, self.problem) * weights).sum() / len(pairs)
-            if theirs is not None:
-                apart = teacher_loss(scores, theirs, self.problem, self.temperature)
-                teacher = teacher + (apart * taught).sum() / len(pairs)
-        terms = {"task": task / counts["weight"]}
-        if self.part:
-            terms["teacher"] = teacher / counts["taught"]
-        return self._sum(terms), {name: value.detach() for name, value in terms.items()}
+            return [pad_groups(scores[:, side], lengths) for side in (0, 1)]
+        return [scores] if sizes is None else [pad_groups(scores[:, 0], sizes)]
 
-    def _sum(self, terms: Mapping[str, Tensor]) -> Tensor:
-        return (1 - self.part) * terms["task"] + (self.part * terms["teacher"] if self.part else 0.0)
-
-    def _masked(
+    def _masked_lm(
         self,
         hidden: Tensor,
         input_ids: Tensor,
         packing: Packing,
         rows: Tensor | None,
         labels: Tensor,
-        weights: Tensor,
+        label_weights: Tensor,
         counts: Mapping[str, float],
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Cross-entropy of the masked tokens, and the divergence from the teacher on them, in chunks."""
+        """Compute the cross-entropy of the masked tokens and the divergence from the teacher on them, in chunks."""
         teacher = self._teacher[0]
-        wise = None
+        teacher_features = None
         if teacher is not None:
             with torch.no_grad():
-                wise = vocabulary_features(teacher, teacher.distilbert.forward_packed(input_ids, packing, rows))
-        labels = torch.where(weights > 0, labels, -100)
+                teacher_hidden = teacher.distilbert.forward_packed(input_ids, packing, rows)
+                teacher_features = vocabulary_features(teacher, teacher_hidden)
         projector = self.student.vocab_projector
         loss, values = vocabulary_terms(
             vocabulary_features(self.student, hidden),
             projector.weight,
             projector.bias,
-            labels,
+            torch.where(label_weights > 0, labels, IGNORED),
             VocabularyTerms(
-                ce=self.part,
-                mlm=1 - self.part,
+                ce=self.teacher_weight,
+                mlm=1 - self.teacher_weight,
                 temperature=self.temperature,
-                tokens=counts["taught"],
-                masked=counts["weight"],
+                tokens=counts["teacher_rows"],
+                masked=counts["label_weight"],
             ),
-            wise,
+            teacher_features,
             None if teacher is None else teacher.vocab_projector,
         )
         names = {"task": "mlm", "teacher": "ce"}
@@ -140,52 +139,57 @@ class FinetuneObjective(nn.Module):
 
 
 def label_loss(scores: Tensor, labels: Tensor, problem: str) -> Tensor:
-    """Loss of the labels.
+    """Return the loss of the labels of each row.
 
     Args:
-        scores: (G, K).
-        labels: (G,) int64; (G, K) zeros and ones for ``MULTI``; (G,) numbers for ``REGRESSION``.
+        scores: (R, K).
+        labels: (R,) int64; (R, K) zeros and ones for ``MULTI``; (R,) numbers for ``REGRESSION``.
         problem: ``MULTI`` takes the mean of K binary cross-entropies, ``REGRESSION`` the squared difference, anything
             else the cross-entropy.
 
     Returns:
-        (G,).
+        (R,).
     """
     if problem == REGRESSION:
         return (scores.squeeze(-1) - labels) ** 2
     if problem == MULTI:
         return F.binary_cross_entropy_with_logits(scores, labels, reduction="none").mean(dim=-1)
-    return F.cross_entropy(scores, labels, reduction="none", ignore_index=-100)
+    return F.cross_entropy(scores, labels, reduction="none", ignore_index=IGNORED)
 
 
-def teacher_loss(scores: Tensor, wise: Tensor, problem: str, temperature: float) -> Tensor:
-    """Loss of a student against its teacher (arXiv 1503.02531; 1910.01108, section 3).
+def teacher_loss(scores: Tensor, teacher_scores: Tensor, problem: str, temperature: float) -> Tensor:
+    """Return the loss of each row against the teacher (arXiv 1503.02531; 1910.01108, section 3).
 
-    ``T^2 KL(softmax(t / T) || softmax(s / T))``; for ``MULTI`` the mean over labels of the same between two Bernoulli
-    variables; for ``REGRESSION`` the squared difference.
+    It is ``T^2 KL(softmax(t / T) || softmax(s / T))``; for ``MULTI`` the mean over labels of the same between two
+    Bernoulli variables; for ``REGRESSION`` the squared difference.
 
     Args:
-        scores: (G, K) of the student.
-        wise: (G, K) of the teacher.
+        scores: (R, K) of the student.
+        teacher_scores: (R, K) of the teacher.
         problem: as in :func:`label_loss`.
         temperature: T.
 
     Returns:
-        (G,).
+        (R,).
     """
     if problem == REGRESSION:
-        return (scores - wise).squeeze(-1) ** 2
-    mine, theirs = scores / temperature, wise / temperature
+        return (scores - teacher_scores).squeeze(-1) ** 2
+    student, teacher = scores / temperature, teacher_scores / temperature
     if problem == MULTI:
-        target = theirs.sigmoid()
-        crossed = F.binary_cross_entropy_with_logits(mine, target, reduction="none")
-        entropy = F.binary_cross_entropy_with_logits(theirs, target, reduction="none")
-        return temperature**2 * (crossed - entropy).mean(dim=-1)
-    log_student, log_teacher = mine.log_softmax(dim=-1), theirs.log_softmax(dim=-1)
+        target = teacher.sigmoid()
+        cross_entropy = F.binary_cross_entropy_with_logits(student, target, reduction="none")
+        entropy = F.binary_cross_entropy_with_logits(teacher, target, reduction="none")
+        return temperature**2 * (cross_entropy - entropy).mean(dim=-1)
+    log_student, log_teacher = student.log_softmax(dim=-1), teacher.log_softmax(dim=-1)
     return temperature**2 * (log_teacher.exp() * (log_teacher - log_student)).sum(dim=-1)
 
 
-def grouped(values: Tensor, sizes: Tensor) -> Tensor:
-    """Put values (N,) that lie group after group into rows (G, largest); what is beyond a group is ``ABSENT``."""
+def pad_groups(values: Tensor, sizes: Tensor) -> Tensor:
+    """Put values (N,) of groups that lie one after another into rows (groups, largest), with ``PADDING_SCORE`` behind.
+
+    Args:
+        values: (N,).
+        sizes: number of values of each group; they add up to N.
+    """
     mask = torch.arange(int(sizes.max()), device=values.device)[None, :] < sizes[:, None]
-    return values.new_full(mask.shape, ABSENT).masked_scatter(mask, values)
+    return values.new_full(mask.shape, PADDING_SCORE).masked_scatter(mask, values)

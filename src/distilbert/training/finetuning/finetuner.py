@@ -1,46 +1,51 @@
-"""From labelled files to a fine-tuned model folder."""
+"""From labelled files to a fine-tuned model folder: one run, or a sweep over seeds and learning rates."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
+from torch import nn
 
-from ...core.errors import ConfigError, DataError
-from ...data.examples import (
-    REGRESSION,
-    Example,
-    Labels,
-    QuestionExample,
-    TaggedExample,
-    Unit,
-)
-from ...data.labelled import ExampleSet, read_examples
-from ...data.labels import check_labels, class_counts, collect_labels
+from ...core.errors import ConfigError
+from ...core.files import write_json
+from ...data.examples import Example, Labels, QuestionExample, TextExample
+from ...data.labels import class_counts
 from ...models.auto import AutoTokenizer
+from ...models.checkpoint import open_checkpoint
+from ...models.pytorch.runner import PytorchRunner
+from ...tasks.registry import task_class
 from ...text.tokenizer_base import TokenizerBase
 from .. import checkpoints
 from ..corpus.masking import token_weights
-from ..loop import Job, Progress, train
+from ..evaluation.config import EvaluateConfig
+from ..evaluation.evaluate import evaluate
+from ..evaluation.metrics import figures, main_metric
+from ..evaluation.predictions import predict
+from ..evaluation.result import Evaluation
+from ..loop import MetricsRecord, TrainingSetup, TrainingState, train
 from ..processes import agree_on_precision, make_accelerator
-from ..run_folder import ModelFiles, begin, open_run
-from .encoded_examples import encode_examples
+from ..reports.model_card import is_ours, write_card
+from ..reports.training_report import write_report
+from ..run_folder import CONFIG, ModelFiles, open_run, start_run
+from ..run_summary import about_run
+from .encoded_examples import EncodedExample, encode_examples
 from .finetune_config import FinetuneConfig
+from .finetune_data import FinetuneData, read_data, trains_on_text_alone
 from .finetune_objective import FinetuneObjective
-from .judge import Examples
-from .labelled_batches import LabelledBatches, Masking
-from .outcome import finish
-from .sweep import finetune_several
+from .labelled_batches import LabelledBatches, SequenceMasking
+from .sweep import finish_sweep, is_sweep, sweep_configs
 from .task_models import Teacher, build_model
 
-Record = dict[str, Any]
-QA_LENGTH = 384
-SMOOTHING = 0.7  # of the choice of masked tokens, as in pretraining
+EVALUATION = "evaluation"  # folder inside that of the run
+QA_LENGTH = 384  # longest sequence for question-answering, as BERT was fine-tuned on SQuAD
+SMOOTHING = 0.7  # of the weights for selecting tokens to mask, as in pretraining
 
 
 def finetune(
@@ -48,35 +53,60 @@ def finetune(
     *,
     resume: bool = False,
     overwrite: bool = False,
-    on_record: Callable[[Record], None] | None = None,
+    on_record: Callable[[MetricsRecord], None] | None = None,
     on_data: Callable[[str], None] | None = None,
 ) -> Path:
     """Train a model on labelled data and write its folder: model, tokenizer, report, card, metrics, checkpoints.
 
+    With several seeds or learning rates there is one run for each combination, in a folder of its own under ``runs/``,
+    and the model is that of the run that :func:`.sweep.finish_sweep` chooses.
+
     Args:
         config: all settings.
-        resume: go on from the newest checkpoint in ``config.output``; start there if there is none.
-        overwrite: start anew in a folder that holds a run.
-        on_record: is shown every record of ``metrics.jsonl`` as it is written.
-        on_data: is told in a line which columns were taken for what, and what was found in them.
+        resume: continue from the newest checkpoint in ``config.output``; without one, start at step 0.
+        overwrite: start over in a folder that holds a run.
+        on_record: called with every record of ``metrics.jsonl`` as it is written.
+        on_data: called with lines about the data: which columns are used, how many examples and labels there are.
 
     Returns:
         The folder.
 
     Raises:
-        ConfigError: settings that do not fit each other, the models or an earlier run.
-        DataError: data that cannot be read or understood; names file and line.
-        TrainingError: the loss is no longer a number.
-        CheckpointError: the disk is full.
+        ConfigError: the settings do not fit each other, the models or the run to resume.
+        DataError: data cannot be read or understood; the message names file and line.
+        TrainingError: the loss became infinite or NaN.
+        CheckpointError: a checkpoint could not be written, for example because the disk is full.
     """
-    if config.seeds > 1 or config.learning_rates:
-        return finetune_several(
-            config, finetune, resume=resume, overwrite=overwrite, on_record=on_record, on_data=on_data
-        )
+    if not is_sweep(config):
+        return _finetune_once(config, resume, overwrite, on_record, on_data)
+    folder, _ = open_run(config, config.model, resume, overwrite)
+    accelerator = make_accelerator(config)  # waits for all processes, so that each has looked before one writes
+    if accelerator.is_main_process:
+        config.save(folder / CONFIG)
+    configs = sweep_configs(config)
+    for run in configs:
+        if on_data is not None:
+            on_data(f"learning rate {run.learning_rate:g}, seed {run.seed}")
+        if not (resume and (Path(run.output) / "summary.json").is_file()):
+            _finetune_once(run, resume, overwrite, on_record, on_data)
+    if accelerator.is_main_process:
+        finish_sweep(folder, configs)
+    accelerator.wait_for_everyone()
+    return folder
+
+
+def _finetune_once(
+    config: FinetuneConfig,
+    resume: bool,
+    overwrite: bool,
+    on_record: Callable[[MetricsRecord], None] | None,
+    on_data: Callable[[str], None] | None,
+) -> Path:
+    """Run the training of one seed and learning rate."""
     folder, checkpoint = open_run(config, config.model, resume, overwrite)
     accelerator = make_accelerator(config)
-    say = on_data if on_data is not None and accelerator.is_main_process else lambda line: None
-    data = read_data(config, say)
+    tell = on_data if on_data is not None and accelerator.is_main_process else lambda line: None
+    data = read_data(config, tell)
     precision = checkpoint.state["precision"] if checkpoint else agree_on_precision(config.precision, accelerator)
     student = build_model(config, data.labels)
     tokenizer = AutoTokenizer.from_pretrained(config.model)
@@ -88,153 +118,176 @@ def finetune(
     if config.gradient_checkpointing:
         student.gradient_checkpointing_enable()
     teacher = Teacher(config, data.labels, precision == "bf16") if config.teacher else None
-    batches = _batches(config, data, student.config.max_position_embeddings, tokenizer, teacher, accelerator)
-    begin(config, folder, checkpoint, accelerator)
-    masked = config.task == "fill-mask"
-    asked = teacher.model.to(accelerator.device).eval() if teacher is not None and masked else None
+    batches = _make_batches(config, data, student.config.max_position_embeddings, tokenizer, teacher, accelerator)
+    start_run(config, folder, checkpoint, accelerator)
+    masked_lm_teacher = None
+    if teacher is not None and trains_on_text_alone(config.task):
+        masked_lm_teacher = teacher.model.to(accelerator.device).eval()
     files = ModelFiles(student, tokenizer)
-    every = batches.steps_per_epoch
-    evaluate_every = config.evaluate_every or every
-    # Where the best counts, every evaluation needs a checkpoint, for it may be the best.
-    checkpoint_every = evaluate_every if _wants_best(config) else config.checkpoint_every or every
-    job = Job(
+    evaluate_every = config.evaluate_every or batches.steps_per_epoch
+    checkpoint_every = config.checkpoint_every or batches.steps_per_epoch
+    if _keeps_best(config):
+        checkpoint_every = evaluate_every  # any evaluation may be the best one
+    evaluator = None
+    if data.evaluation:
+        evaluator = LabelledEvaluator(config.task, student, tokenizer, data.evaluation, data.labels)
+    setup = TrainingSetup(
         config=replace(config, evaluate_every=evaluate_every, checkpoint_every=checkpoint_every),
         precision=precision,
-        objective=FinetuneObjective(student, config, data.labels.problem, asked),
+        objective=FinetuneObjective(student, config, data.labels.problem, masked_lm_teacher),
         batches=batches,
         steps=batches.steps(),
-        judge=Examples(config.task, student, tokenizer, data.evaluation, data.labels) if data.evaluation else None,
+        evaluator=evaluator,
         save_model=files.save,
         load_model=files.load,
         on_record=on_record or (lambda record: None),
         patience=config.patience,
     )
-    progress = train(job, accelerator, checkpoint)
+    state = train(setup, accelerator, checkpoint)
     if accelerator.is_main_process:
-        _keep(config, folder, type(student), tokenizer, progress)
-        finish(config, folder, data.facts | {"units": len(batches.units)}, data.labels, progress)
+        _copy_model(config, folder, type(student), tokenizer, state)
+        write_results(config, folder, data.facts | {"units": len(batches.examples)}, data.labels, state)
     accelerator.wait_for_everyone()
     return folder
 
 
-@dataclass(frozen=True)
-class Data:
-    """What a run learns from, and what it is judged on.
-
-    Attributes:
-        training: labelled examples.
-        unlabelled: examples that only the teacher labels.
-        evaluation: labelled examples; empty where there are none.
-        labels: of the training data.
-        facts: what a report says about the data.
-    """
-
-    training: list[Example]
-    unlabelled: list[Example]
-    evaluation: list[Example]
-    labels: Labels
-    facts: Record
-
-
-def read_data(config: FinetuneConfig, say: Callable[[str], None]) -> Data:
-    """Read what the settings name.
-
-    Raises:
-        DataError: a source that cannot be read, a label that only the evaluation data have, too few examples.
-    """
-    marked = config.task != "fill-mask"
-
-    def read(sources: Sequence[str], split: str, labelled: bool) -> ExampleSet:
-        return read_examples(
-            config.task, sources, columns=config.columns, delimiter=config.delimiter, split=split, labelled=labelled
-        )
-
-    training = read(config.train_data, config.split, marked)
-    if len(training.examples) < 2:
-        raise DataError(f"{', '.join(config.train_data)}: one example is not enough to train on.")
-    labels = collect_labels(config.task, training.examples, problem=config.problem, names=config.label_names)
-    said = ", ".join(f"{role} = {column}" for role, column in training.columns.items())
-    say(f"{len(training.examples):,} examples to train on{f' ({said})' if said else ''}")
-    if config.class_weights != "none" and labels.problem == REGRESSION:
-        raise ConfigError("class_weights must be none: the labels are numbers, so that there are no classes.")
-    if labels.names:
-        shown = ", ".join(labels.names[:12]) + (", ..." if len(labels.names) > 12 else "")
-        say(f"{labels.problem.replace('_', ' ') or config.task}, {len(labels.names)} labels: {shown}")
-    evaluation: list[Example] = []
-    if config.eval_data:
-        evaluation = read(config.eval_data, config.eval_split, marked).examples
-        check_labels(evaluation, labels, "the evaluation data")
-        say(f"{len(evaluation):,} examples to evaluate on")
-    found = read(config.unlabelled_data, config.split, False).examples if config.unlabelled_data else []
-    more = [_unlabelled(example) for example in found]
-    if more:
-        say(f"{len(more):,} examples that the teacher labels")
-    facts = {
-        "sources": config.train_data,
-        "columns": training.columns,
-        "examples": len(training.examples),
-        "unlabelled_examples": len(more),
-        "evaluation_sources": config.eval_data,
-        "evaluation_examples": len(evaluation),
-        "labels": list(labels.names),
-        "problem": labels.problem,
-    }
-    return Data(training.examples, more, evaluation, labels, facts)
-
-
-def _unlabelled(example: Example) -> Example:
-    """Return an example without the label that it may have, be it known or not."""
-    if isinstance(example, TaggedExample):
-        return replace(example, tags=None)
-    if isinstance(example, QuestionExample):
-        return replace(example, answers=(), labelled=False)
-    return replace(example, label=None)
-
-
-def _batches(
+def _make_batches(
     config: FinetuneConfig,
-    data: Data,
+    data: FinetuneData,
     positions: int,
     tokenizer: TokenizerBase,
     teacher: Teacher | None,
     accelerator: Accelerator,
 ) -> LabelledBatches:
+    """Encode the examples and compute what the batches need besides: masking, teacher scores and class weights."""
     if config.max_length > positions:
         raise ConfigError(f"max_length {config.max_length} is more than the model's {positions} positions.")
     length = config.max_length or min(positions, QA_LENGTH if config.task == "question-answering" else positions)
-    options: Record = {"max_length": length, "stride": min(config.stride, length // 4), "long_texts": config.long_texts}
-    units = encode_examples(config.task, data.training, data.labels, tokenizer, **options)
-    units += encode_examples(config.task, data.unlabelled, data.labels, tokenizer, **options)
-    masking = None
-    if config.task == "fill-mask":
-        counts = np.bincount(np.concatenate([unit.sequences[0] for unit in units]), minlength=len(tokenizer))
-        masking = Masking(tokenizer, token_weights(counts, tokenizer.all_special_ids, SMOOTHING))
-    wise = None
-    if teacher is not None and masking is None:
-        wise = _taught(teacher, units, accelerator)
-    weights = None
+    examples = [
+        encoded
+        for group in (data.training, data.unlabelled)
+        for encoded in encode_examples(
+            config.task,
+            group,
+            data.labels,
+            tokenizer,
+            max_length=length,
+            stride=min(config.stride, length // 4),
+            long_texts=config.long_texts,
+        )
+    ]
+    masking, teacher_scores, class_weights = None, None, None
+    if trains_on_text_alone(config.task):
+        ids = np.concatenate([example.sequences[0] for example in examples])
+        counts = np.bincount(ids, minlength=len(tokenizer))  # (V,)
+        masking = SequenceMasking(tokenizer, token_weights(counts, tokenizer.all_special_ids, SMOOTHING))
+    elif teacher is not None:
+        teacher_scores = _score_examples(teacher, examples, accelerator)
     if config.class_weights == "balanced":
-        found = class_counts(data.training, data.labels)
-        weights = found.sum() / (len(found) * np.maximum(found, 1))
-    return LabelledBatches(config, units, class_weights=weights, wise=wise, masking=masking)
+        label_counts = class_counts(data.training, data.labels)  # (L,)
+        class_weights = label_counts.sum() / (len(label_counts) * np.maximum(label_counts, 1))
+    return LabelledBatches(
+        config, examples, class_weights=class_weights, teacher_scores=teacher_scores, masking=masking
+    )
 
 
-def _taught(teacher: Teacher, units: list[Unit], accelerator: Accelerator) -> list[np.ndarray]:
-    """Ask the teacher once for all; every process has its share of the work."""
+def _score_examples(teacher: Teacher, examples: list[EncodedExample], accelerator: Accelerator) -> list[np.ndarray]:
+    """Compute the teacher's scores of all examples once; each process computes a share."""
     process, processes = accelerator.process_index, accelerator.num_processes
     teacher.model.to(accelerator.device)
-    mine = enumerate(teacher.teach(units[process::processes]))
-    shares = gather_object([(process + processes * place, scores) for place, scores in mine])
-    return [scores for _, scores in sorted(shares, key=lambda share: share[0])]
+    share = enumerate(teacher.score(examples[process::processes]))
+    results = gather_object([(process + processes * position, scores) for position, scores in share])
+    return [scores for _, scores in sorted(results, key=lambda result: result[0])]
 
 
-def _wants_best(config: FinetuneConfig) -> bool:
+class LabelledEvaluator:
+    """Evaluates a model on labelled examples, by the answers that a user gets; see :class:`.loop.Evaluator`."""
+
+    before_training = False
+
+    def __init__(self, task: str, model: Any, tokenizer: TokenizerBase, examples: Sequence[Example], labels: Labels):
+        self._task, self._model, self._tokenizer = task, model, tokenizer
+        self._examples, self._labels = examples, labels
+        # If some question has no answer, "no answer" is allowed for all. Every share must contain such a question.
+        questions = (example for example in examples if isinstance(example, QuestionExample))
+        self._unanswerable: Sequence[Example] = [question for question in questions if not question.answers][:1]
+        self.deciding_metric, self.higher_is_better = main_metric(task, labels)
+
+    def evaluate_share(self, module: nn.Module, process: int, processes: int, device: torch.device) -> list[Any]:
+        """Return (number, prediction) of every example in the share of a process."""
+        share = range(process, len(self._examples), processes)
+        with torch.autocast(device.type, enabled=False):
+            task = task_class(self._task)(PytorchRunner(self._model), self._tokenizer)
+            if trains_on_text_alone(self._task):  # masks depend on the position among all texts: blank the others
+                texts = [
+                    example if number in share else TextExample("", "") for number, example in enumerate(self._examples)
+                ]
+                predictions = predict(task, texts)[process::processes]
+            else:
+                predictions = predict(task, [*(self._examples[number] for number in share), *self._unanswerable])
+        return list(zip(share, predictions, strict=False))
+
+    def metrics(self, results: list[Any]) -> dict[str, float]:
+        """Return the metrics over all predictions."""
+        predictions = [prediction for _, prediction in sorted(results, key=lambda result: result[0])]
+        return figures(self._task, self._examples, predictions, self._labels)
+
+
+def _keeps_best(config: FinetuneConfig) -> bool:
     return config.select == "best" or config.patience > 0
 
 
-def _keep(config: FinetuneConfig, folder: Path, kind: Any, tokenizer: TokenizerBase, progress: Progress) -> None:
-    """Copy the model of the checkpoint that is wanted into the folder of the run."""
-    found = checkpoints.load_all(folder / "checkpoints")
-    wanted = next(one for one in found if one.step == progress.best_step) if _wants_best(config) else found[-1]
-    kind.from_pretrained(wanted.folder / checkpoints.MODEL).save_pretrained(folder)
+def _copy_model(
+    config: FinetuneConfig, folder: Path, model_class: Any, tokenizer: TokenizerBase, state: TrainingState
+) -> None:
+    """Save the model of the best or the last checkpoint, as the settings say, in the folder of the run."""
+    saved = checkpoints.load_all(folder / "checkpoints")
+    chosen = saved[-1]
+    if _keeps_best(config):
+        chosen = next(checkpoint for checkpoint in saved if checkpoint.step == state.best_step)
+    model_class.from_pretrained(chosen.folder / checkpoints.MODEL).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+
+
+def write_results(
+    config: FinetuneConfig, folder: Path, data: dict[str, Any], labels: Labels, state: TrainingState
+) -> None:
+    """Evaluate the model in ``folder`` beside its teacher, and write ``summary.json``, the report and the card."""
+    source = open_checkpoint(folder).config
+    models: dict[str, Any] = {"model": {"layers": source.n_layers, "dim": source.dim}}
+    evaluation: dict[str, Any] = {}
+    if config.eval_data:
+        result = evaluate(
+            EvaluateConfig(
+                model=str(folder),
+                compare=config.teacher,
+                task=config.task,
+                precision="fp32",  # gives the same figures on every machine
+                data=config.eval_data,
+                columns=config.columns,
+                delimiter=config.delimiter,
+                split=config.eval_split,
+                output=str(folder / EVALUATION),
+                device=config.device,
+                overwrite=True,
+            ),
+            labels=labels,
+        )
+        models = _evaluated_models(result)
+        evaluation = {"main_metric": result.main_metric, "evaluation": f"{EVALUATION}/report.html"}
+    summary = about_run(folder, data, state) | {"task": config.task, "problem": labels.problem, "models": models}
+    write_json(folder / "summary.json", summary | evaluation)
+    write_report(folder)
+    card = folder / "README.md"
+    if not card.exists() or is_ours(card):
+        write_card(folder, base=config.model)
+
+
+def _evaluated_models(result: Evaluation) -> dict[str, Any]:
+    """Return facts, metrics and speed of ``teacher`` and ``student``, or of the only ``model``."""
+    roles = ("student", "teacher") if len(result.models) == 2 else ("model",)
+    evaluated: dict[str, Any] = {}
+    for role, model in reversed(list(zip(roles, result.models, strict=True))):
+        speed = {} if model.speed is None else {"tokens_per_second": model.speed.tokens_per_second}
+        evaluated[role] = model.facts | model.metrics | speed
+    return evaluated

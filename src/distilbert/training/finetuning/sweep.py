@@ -1,35 +1,33 @@
-"""Several runs of one setting: seeds, of which the median counts, and learning rates, of which the best."""
+"""Fine-tuning with several seeds and learning rates: which runs there are, and which of them becomes the model."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import statistics
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ...core.files import write_json
+from ...core.files import replacing, write_json
 from ..evaluation.metrics import is_better_high
-from ..processes import make_accelerator
-from ..run_folder import CONFIG, open_run
+from ..run_folder import CONFIG
 from .finetune_config import FinetuneConfig
 
-Record = dict[str, Any]
 RUNS = "runs"
-LEFT_IN_RUN = ("checkpoints", "tensorboard", "cache")
+NOT_COPIED = (CONFIG, "checkpoints", "tensorboard", "cache")
 
 
 @dataclass(frozen=True)
-class Run:
-    """One of the runs.
+class SweepRun:
+    """A finished run of a sweep; ``runs.json`` has these fields.
 
     Attributes:
-        folder: of the run, relative to that of all.
-        learning_rate: its own.
-        seed: its own.
-        metrics: of its evaluation.
+        folder: of the run, relative to that of the sweep.
+        learning_rate: of the run.
+        seed: of the run.
+        metrics: of its final evaluation.
     """
 
     folder: str
@@ -38,67 +36,60 @@ class Run:
     metrics: dict[str, float]
 
 
-def finetune_several(
-    config: FinetuneConfig,
-    finetune: Callable[..., Path],
-    *,
-    resume: bool = False,
-    overwrite: bool = False,
-    on_record: Callable[[Record], None] | None = None,
-    on_data: Callable[[str], None] | None = None,
-) -> Path:
-    """Run ``config`` once a learning rate and seed, and make a model folder of the run that counts.
+def is_sweep(config: FinetuneConfig) -> bool:
+    """Say whether the settings ask for several runs."""
+    return config.seeds > 1 or bool(config.learning_rates)
 
-    Of the seeds of a learning rate the (lower) median counts, and of the learning rates the best median.
-    ``runs.json`` holds all figures, with median, lowest, highest and standard deviation of each learning rate.
 
-    ``finetune`` runs one of them. Other arguments, result and errors are those of :func:`.finetuner.finetune`.
-    """
-    folder, _ = open_run(config, config.model, resume, overwrite)
-    accelerator = make_accelerator(config)  # waits for all processes, so that each has looked before one writes
-    if accelerator.is_main_process:
-        config.save(folder / CONFIG)
-    runs, main = [], ""
-    for rate in config.learning_rates or [config.learning_rate]:
-        for seed in range(config.seed, config.seed + config.seeds):
-            name = f"{RUNS}/lr-{rate:g}-seed-{seed}"
-            one = replace(config, output=str(folder / name), learning_rate=rate, seed=seed, seeds=1, learning_rates=[])
-            summary = folder / name / "summary.json"
-            if on_data is not None:
-                on_data(f"learning rate {rate:g}, seed {seed}")
-            if not (resume and summary.is_file()):
-                finetune(one, resume=resume, overwrite=overwrite, on_record=on_record, on_data=on_data)
-            found = json.loads(summary.read_text(encoding="utf-8"))
-            model = found["models"].get("student") or found["models"]["model"]
-            main = found["main_metric"]
-            numbers = {key: value for key, value in model.items() if isinstance(value, (int, float))}
-            runs.append(Run(name, rate, seed, numbers))
-    table = {rate: _spread([one for one in runs if one.learning_rate == rate], main) for rate in _rates(runs)}
-    pick = max if is_better_high(main) else min
-    best = pick(table, key=lambda rate: table[rate]["median"])
-    chosen = next(one for one in runs if one.folder == table[best]["run"])
-    if accelerator.is_main_process:
-        write_json(
-            folder / "runs.json",
-            {
-                "main_metric": main,
-                "chosen": chosen.folder,
-                "learning_rates": [{"learning_rate": rate} | spread for rate, spread in table.items()],
-                "runs": [one.__dict__ for one in runs],
-            },
+def sweep_configs(config: FinetuneConfig) -> list[FinetuneConfig]:
+    """Return the settings of each run: all seeds of the first learning rate, then those of the next."""
+    return [
+        replace(
+            config,
+            output=str(Path(config.output) / RUNS / f"lr-{rate:g}-seed-{seed}"),
+            learning_rate=rate,
+            seed=seed,
+            seeds=1,
+            learning_rates=[],
         )
-        _copy(folder / chosen.folder, folder)
-    accelerator.wait_for_everyone()
-    return folder
+        for rate in config.learning_rates or [config.learning_rate]
+        for seed in range(config.seed, config.seed + config.seeds)
+    ]
 
 
-def _rates(runs: list[Run]) -> list[float]:
-    return list(dict.fromkeys(one.learning_rate for one in runs))
+def finish_sweep(folder: Path, configs: Sequence[FinetuneConfig]) -> None:
+    """Write ``runs.json`` with the figures of all runs, and copy the chosen model with its report into ``folder``.
+
+    Of the seeds of a learning rate the run with the (lower) median is chosen, of the learning rates the best median.
+    """
+    runs, main_metric = [], ""
+    for config in configs:
+        summary = json.loads((Path(config.output) / "summary.json").read_text(encoding="utf-8"))
+        main_metric = summary["main_metric"]
+        model = summary["models"].get("student") or summary["models"]["model"]
+        metrics = {name: value for name, value in model.items() if isinstance(value, (int, float))}
+        name = f"{RUNS}/{Path(config.output).name}"
+        runs.append(SweepRun(name, config.learning_rate, config.seed, metrics))
+    rates = list(dict.fromkeys(run.learning_rate for run in runs))
+    spreads = {rate: seed_spread([run for run in runs if run.learning_rate == rate], main_metric) for rate in rates}
+    choose = max if is_better_high(main_metric) else min
+    best = choose(spreads, key=lambda rate: spreads[rate]["median"])
+    chosen = spreads[best]["run"]
+    write_json(
+        folder / "runs.json",
+        {
+            "main_metric": main_metric,
+            "chosen": chosen,
+            "learning_rates": [{"learning_rate": rate} | spread for rate, spread in spreads.items()],
+            "runs": [asdict(run) for run in runs],
+        },
+    )
+    _copy_results(folder / chosen, folder)
 
 
-def _spread(runs: list[Run], main: str) -> Record:
-    """Return what the seeds of a learning rate came to; ``run`` is the one whose figure is the lower median."""
-    values = [one.metrics[main] for one in runs]
+def seed_spread(runs: Sequence[SweepRun], metric: str) -> dict[str, Any]:
+    """Summarize the runs of a learning rate; ``run`` is the folder of the one with the lower median."""
+    values = [run.metrics[metric] for run in runs]
     median = statistics.median_low(values)
     return {
         "seeds": len(runs),
@@ -110,13 +101,13 @@ def _spread(runs: list[Run], main: str) -> Record:
     }
 
 
-def _copy(source: Path, target: Path) -> None:
-    """Put the model, the report and the card of a run where those of all runs belong."""
+def _copy_results(source: Path, target: Path) -> None:
+    """Copy the model, the report and the card of a run; its settings and checkpoints stay where they are."""
     for path in source.iterdir():
-        if path.name == CONFIG or path.name in LEFT_IN_RUN:
+        if path.name in NOT_COPIED:
             continue
         if path.is_dir():
             shutil.copytree(path, target / path.name, dirs_exist_ok=True)
         else:
-            shutil.copyfile(path, target / f".{path.name}.tmp")
-            (target / f".{path.name}.tmp").replace(target / path.name)
+            with replacing(target / path.name) as temporary:
+                shutil.copyfile(path, temporary)

@@ -1,9 +1,9 @@
-"""The models of a fine-tuning run: the one that is trained, and its teacher."""
+"""The models of a fine-tuning run: the model to train, and its teacher."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from ...core.config import DistilBertConfig
 from ...core.errors import ConfigError
 from ...core.runner_protocol import Batch
 from ...core.schema import HEADS, Head, head_of
-from ...data.examples import Labels, Unit
+from ...data.examples import Labels
 from ...data.labels import labels_of_config
 from ...models import pytorch
 from ...models.auto import AutoTokenizer
@@ -21,20 +21,20 @@ from ...models.checkpoint import open_checkpoint
 from ...models.pytorch import DistilBertModel
 from ...models.pytorch.runner import PytorchRunner
 from ...tasks.registry import TASKS
-from ..distill_models import HEAD as MASKED_LM
-from ..distill_models import load_teacher, pick_layers, with_layers
+from ..distill_models import MASKED_LM, load_teacher, pick_layers, with_layers
+from .encoded_examples import EncodedExample
 from .finetune_config import FinetuneConfig
 from .labelled_batches import labelled_rows
 
 logger = logging.getLogger("distilbert")
 
-BATCH_TOKENS = 4096  # of the teacher
+TEACHER_BATCH_TOKENS = 4096
 
 
 def build_model(config: FinetuneConfig, labels: Labels) -> Any:
-    """Load the model to train, with a head for ``labels``; ``seed`` decides what is random.
+    """Load the model to train, with a head for ``labels``; ``seed`` decides its random weights.
 
-    The model's own head is kept if it is for this task and these labels; otherwise it starts from random numbers.
+    The model's own head is kept if it is for this task and these labels; otherwise the head is initialised at random.
 
     Raises:
         ConfigError: the model has a head for this task with other labels, or a head for another task.
@@ -42,12 +42,12 @@ def build_model(config: FinetuneConfig, labels: Labels) -> Any:
     torch.manual_seed(config.seed)
     head = HEADS[TASKS[config.task].head]
     source = open_checkpoint(config.model).config
-    goal = _configured(source, head, labels)
+    target = _target_config(source, head, labels)
     model_class = getattr(pytorch, head.architecture)
     if _keeps_head(config, source, head, labels):
-        model = model_class.from_pretrained(config.model, config=goal)
+        model = model_class.from_pretrained(config.model, config=target)
     else:
-        model = model_class(goal)
+        model = model_class(target)
         encoder = DistilBertModel.from_pretrained(config.model)
         model.distilbert.load_state_dict(encoder.state_dict())
     if config.layers:
@@ -56,14 +56,17 @@ def build_model(config: FinetuneConfig, labels: Labels) -> Any:
     return model
 
 
-def label_order(config: DistilBertConfig, labels: Labels, who: str, guess: bool = True) -> list[int] | None:
-    """Return which output of a model stands for each of ``labels``; None where there are no names to go by.
+def label_order(
+    config: DistilBertConfig, labels: Labels, model_name: str, assume_order: bool = True
+) -> list[int] | None:
+    """Return the number of the model's output for each of ``labels``; None if there are no names to compare.
 
     Args:
         config: of the model.
         labels: of the data.
-        who: the model, for messages.
-        guess: outputs without names are in the order of ``labels``, also where these are more than numbers.
+        model_name: the model in messages.
+        assume_order: a model without names for its labels has them in the order of ``labels``, even where the names in
+            the data are not numbers.
 
     Raises:
         ConfigError: the model has other labels.
@@ -71,29 +74,29 @@ def label_order(config: DistilBertConfig, labels: Labels, who: str, guess: bool 
     if not labels.names or len(labels.names) == 1:
         return None
     index = {name: number for number, name in config.id2label.items()}
-    for known in (labels.names, labels.values):
-        if set(index) == set(known):
-            return [index[name] for name in known]
-    unnamed = {f"LABEL_{number}" for number in range(len(labels.names))}
+    for names in (labels.names, labels.values):
+        if set(index) == set(names):
+            return [index[name] for name in names]
+    default_names = {f"LABEL_{number}" for number in range(len(labels.names))}
     numbers = tuple(map(str, range(len(labels.names))))
-    if set(index) == unnamed and (guess or numbers in (labels.names, labels.values)):
+    if set(index) == default_names and (assume_order or numbers in (labels.names, labels.values)):
         return list(range(len(labels.names)))
     raise ConfigError(
-        f"{who} has the labels {', '.join(map(repr, config.id2label.values()))}; the data have "
+        f"{model_name} has the labels {', '.join(map(repr, config.id2label.values()))}; the data have "
         f"{', '.join(map(repr, labels.names))}. label_names renames those of the data."
     )
 
 
 class Teacher:
-    """A model for the same task, whose scores are learned.
+    """A model for the same task, whose scores the student learns.
 
     Args:
-        config: names it.
+        config: names the teacher and the model to train.
         labels: of the student.
         low: compute in bf16.
 
     Raises:
-        ConfigError: it has another head, labels or vocabulary.
+        ConfigError: it has another head, other labels or another vocabulary.
     """
 
     def __init__(self, config: FinetuneConfig, labels: Labels, low: bool) -> None:
@@ -101,23 +104,16 @@ class Teacher:
         head = HEADS[TASKS[config.task].head]
         checkpoint = open_checkpoint(config.teacher)
         source = checkpoint.config
-        theirs = head_of(source.architectures)
-        tensors = checkpoint.tensors(head)
-        if theirs not in (None, head) or any(f"{module}.bias" not in tensors for module in head.modules):
-            what = "has no such head" if theirs in (None, head) else f"is a {theirs.architecture}"
+        _check_teacher_head(config, head, head_of(source.architectures), checkpoint.tensors(head))
+        self._order = label_order(source, labels, f"The teacher {config.teacher}", assume_order=False)
+        own = labels_of_config(source, config.task)
+        if labels.names and (len(own.names), own.problem) != (len(labels.names), labels.problem):
             raise ConfigError(
-                f"{config.task} needs a {head.architecture} as its teacher; {config.teacher} {what}. "
-                f"Fine-tune one first: distilbert finetune --task {config.task} --model {config.teacher} ..."
-            )
-        self._order = label_order(source, labels, f"The teacher {config.teacher}", guess=False)
-        theirs_labels = labels_of_config(source, config.task)
-        if labels.names and (len(theirs_labels.names), theirs_labels.problem) != (len(labels.names), labels.problem):
-            raise ConfigError(
-                f"The teacher {config.teacher} is a model for {_described(theirs_labels)}, and the data have "
+                f"The teacher {config.teacher} is a model for {_described(own)}, and the data have "
                 f"{_described(labels)}. problem says what kind of labels the data have."
             )
-        mine, others = (AutoTokenizer.from_pretrained(name).get_vocab() for name in (config.model, config.teacher))
-        if mine != others:
+        vocabularies = [AutoTokenizer.from_pretrained(name).get_vocab() for name in (config.model, config.teacher)]
+        if vocabularies[0] != vocabularies[1]:
             raise ConfigError(
                 f"The vocabularies of {config.model} and of its teacher {config.teacher} differ: they read other ids."
             )
@@ -127,25 +123,48 @@ class Teacher:
             model = getattr(pytorch, head.architecture).from_pretrained(config.teacher)
         self.model = model.to(torch.bfloat16 if low else torch.float32).requires_grad_(False)
 
-    def teach(self, units: Sequence[Unit]) -> list[np.ndarray]:
-        """Return the scores of each unit: (1, L), (R, L) of its labelled tokens, (S, 2), or (C, 1) of its choices."""
+    def score(self, examples: Sequence[EncodedExample]) -> list[np.ndarray]:
+        """Return the scores of each example.
+
+        Their shapes are (1, labels), or (labelled tokens, labels) for token-classification, (tokens, 2) for
+        question-answering and (choices, 1) for multiple-choice.
+        """
         runner = PytorchRunner(self.model)
-        answers: list[Any] = [None] * len(units)
-        by_size = sorted(range(len(units)), key=lambda index: sum(map(len, units[index].sequences)))
-        for numbers in _batches(by_size, units):
-            chosen = [units[number] for number in numbers]
-            sequences = [sequence.tolist() for unit in chosen for sequence in unit.sequences]
-            rows = [labelled_rows(unit).tolist() for unit in chosen] if self.task == "token-classification" else None
+        result: list[Any] = [None] * len(examples)
+        for numbers in _batches(examples):
+            batch = [examples[number] for number in numbers]
+            sequences = [sequence.tolist() for example in batch for sequence in example.sequences]
+            rows = None
+            if self.task == "token-classification":
+                rows = [labelled_rows(example).tolist() for example in batch]
             output = runner(Batch.of(sequences, rows))
             if self.task == "question-answering":
                 scores = np.stack([output["start_logits"], output["end_logits"]], axis=1)
-                sizes = [len(unit.sequences[0]) for unit in chosen]
+                sizes = [example.tokens for example in batch]
             else:
                 scores = output["logits"] if self._order is None else output["logits"][:, self._order]
-                sizes = [len(row) for row in rows] if rows is not None else [len(unit.sequences) for unit in chosen]
-            for number, answer in zip(numbers, np.split(scores, np.cumsum(sizes)[:-1]), strict=True):
-                answers[number] = answer
-        return answers
+                sizes = [len(example.sequences) for example in batch] if rows is None else [len(row) for row in rows]
+            for number, own_scores in zip(numbers, np.split(scores, np.cumsum(sizes)[:-1]), strict=True):
+                result[number] = own_scores
+        return result
+
+
+def _check_teacher_head(config: FinetuneConfig, needed: Head, head: Head | None, tensors: Container[str]) -> None:
+    """Raise :class:`ConfigError` if the teacher has no head for the task, or another one.
+
+    Args:
+        config: names task and teacher.
+        needed: the head of the task.
+        head: what the teacher's configuration says; None for nothing.
+        tensors: names of the teacher's weights.
+    """
+    if head in (None, needed) and all(f"{module}.bias" in tensors for module in needed.modules):
+        return
+    problem = "has no such head" if head is None or head == needed else f"is a {head.architecture}"
+    raise ConfigError(
+        f"{config.task} needs a {needed.architecture} as its teacher; {config.teacher} {problem}. "
+        f"Fine-tune one first: distilbert finetune --task {config.task} --model {config.teacher} ..."
+    )
 
 
 def _described(labels: Labels) -> str:
@@ -153,20 +172,21 @@ def _described(labels: Labels) -> str:
     return f"{count} ({labels.problem.replace('_', ' ')})" if labels.problem else count
 
 
-def _batches(order: Sequence[int], units: Sequence[Unit]) -> list[list[int]]:
-    made: list[list[int]] = []
+def _batches(examples: Sequence[EncodedExample]) -> list[list[int]]:
+    """Group the numbers of examples of similar size into batches of at most ``TEACHER_BATCH_TOKENS`` tokens."""
+    batches: list[list[int]] = []
     room = 0
-    for number in order:
-        size = sum(map(len, units[number].sequences))
+    for number in sorted(range(len(examples)), key=lambda number: examples[number].tokens):
+        size = examples[number].tokens
         if size > room:
-            made.append([])
-            room = BATCH_TOKENS
-        made[-1].append(number)
+            batches.append([])
+            room = TEACHER_BATCH_TOKENS
+        batches[-1].append(number)
         room -= size
-    return made
+    return batches
 
 
-def _configured(source: DistilBertConfig, head: Head, labels: Labels) -> DistilBertConfig:
+def _target_config(source: DistilBertConfig, head: Head, labels: Labels) -> DistilBertConfig:
     values = source.to_dict()
     for name in ("id2label", "label2id", "num_labels", "problem_type"):
         values.pop(name, None)
@@ -179,13 +199,17 @@ def _configured(source: DistilBertConfig, head: Head, labels: Labels) -> DistilB
 
 
 def _keeps_head(config: FinetuneConfig, source: DistilBertConfig, head: Head, labels: Labels) -> bool:
-    """Say whether the model's head is for this task; raises where it is, or is not, and a person should decide."""
-    theirs = head_of(source.architectures)
-    if config.fresh_head or theirs is None or not theirs.name or (theirs == MASKED_LM and head != MASKED_LM):
+    """Say whether the model's own head is kept.
+
+    Raises:
+        ConfigError: the model has a head for another task, or other labels, and the settings do not ask for a new head.
+    """
+    own = head_of(source.architectures)
+    if config.fresh_head or own is None or not own.name or (own == MASKED_LM and head != MASKED_LM):
         return head == MASKED_LM and not config.fresh_head
     advice = "fresh_head starts a new head."
-    if theirs != head:
-        raise ConfigError(f"{config.model} is a {theirs.architecture}, which has no head for {config.task}; {advice}")
+    if own != head:
+        raise ConfigError(f"{config.model} is a {own.architecture}, which has no head for {config.task}; {advice}")
     try:
         order = label_order(source, labels, config.model)
     except ConfigError as error:
@@ -202,7 +226,7 @@ def _keeps_head(config: FinetuneConfig, source: DistilBertConfig, head: Head, la
 
 
 def _freeze(model: Any, what: str) -> None:
-    """Keep embeddings and the first blocks as they are."""
+    """Freeze the parameters that ``freeze`` of the settings names."""
     if what == "none":
         return
     encoder = model.distilbert

@@ -15,7 +15,7 @@ from distilbert.models.pytorch import DistilBertForMaskedLM
 from distilbert.text.fast import DistilBertTokenizerFast
 from distilbert.training.distill_config import PretrainConfig
 from distilbert.training.distill_models import pick_layers
-from distilbert.training.distillation import HeldOutText, distill, pretrain
+from distilbert.training.distillation import HeldOutEvaluator, distill, pretrain
 from tests.data.corpora import VOCAB
 
 from .tiny_run import config_of, read_metrics, settings, weights, write_model
@@ -152,11 +152,11 @@ def test_a_loss_that_is_no_number_any_more(tmp_path: Path, teacher: str, every: 
 
 
 def test_the_last_good_checkpoint_stays(tmp_path: Path, teacher: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from distilbert.training.distill_objective import Objective
+    from distilbert.training.distill_objective import DistillObjective
 
-    plain, calls = Objective.forward, []
+    plain, calls = DistillObjective.forward, []
 
-    def forward(self: Objective, input_ids: Any, labels: Any, counts: Any = None) -> Any:
+    def forward(self: DistillObjective, input_ids: Any, labels: Any, counts: Any = None) -> Any:
         loss, terms = plain(self, input_ids, labels, counts)
         if counts is not None:
             calls.append(1)
@@ -164,7 +164,7 @@ def test_the_last_good_checkpoint_stays(tmp_path: Path, teacher: str, monkeypatc
                 return loss * float("nan"), {**terms, "cos": terms["cos"] * float("nan")}
         return loss, terms
 
-    monkeypatch.setattr(Objective, "forward", forward)
+    monkeypatch.setattr(DistillObjective, "forward", forward)
     with pytest.raises(TrainingError, match=r"^Step 4: loss, cos became nan\. The checkpoints before it are untouched"):
         distill(config_of(tmp_path, teacher))
     monkeypatch.undo()
@@ -178,7 +178,7 @@ def test_the_last_good_checkpoint_stays(tmp_path: Path, teacher: str, monkeypatc
 def test_figures_stay_numbers() -> None:
     import numpy as np
 
-    figures = HeldOutText(cast(Any, None), teacher=True).figures([(0, [9e6, 9e6, 1.0, 1.0, 2.0])])
+    figures = HeldOutEvaluator(cast(Any, None), has_teacher=True).metrics([(0, [9e6, 9e6, 1.0, 1.0, 2.0])])
     assert all(np.isfinite(value) for value in figures.values())
 
 

@@ -28,13 +28,12 @@ from distilbert.data.examples import (
     QuestionExample,
     TaggedExample,
     TextExample,
-    Unit,
 )
 from distilbert.tasks import TASKS, task_class
 from distilbert.text.fast import DistilBertTokenizerFast
 from distilbert.text.tokenizer import DistilBertTokenizer
 from distilbert.training.finetuning import encoded_examples as module
-from distilbert.training.finetuning.encoded_examples import IGNORED, encode_examples
+from distilbert.training.finetuning.encoded_examples import IGNORED, EncodedExample, encode_examples
 from tests.behaviour.cases import CONTEXTS, LONG, TEXTS
 from tests.behaviour.make_models import VOCABULARY
 from tests.data.labelled_files import CHOICE, MASK, QA, TAGS, TEXT
@@ -54,7 +53,9 @@ def question(question: str, context: str, *answers: str, labelled: bool = True) 
     return QuestionExample("a:1", "1", question, context, found, labelled)
 
 
-def encode(task: str, examples: Sequence[Example], labels: Labels | None = None, **options: Any) -> list[Unit]:
+def encode(
+    task: str, examples: Sequence[Example], labels: Labels | None = None, **options: Any
+) -> list[EncodedExample]:
     arguments = {"max_length": LENGTH, "stride": STRIDE} | options
     return encode_examples(task, examples, labels or Labels(), FAST, **arguments)
 
@@ -63,7 +64,7 @@ def pieces(ids: np.ndarray) -> str:
     return " ".join(FAST.convert_ids_to_tokens(int(token)) for token in ids)
 
 
-def shown(unit: Unit) -> list[str]:
+def shown(unit: EncodedExample) -> list[str]:
     return [pieces(sequence) for sequence in unit.sequences]
 
 
@@ -238,7 +239,7 @@ def test_every_word_is_labelled_once(side: str, sentence: list[str]) -> None:
 # Targets of questions.
 
 
-def answer_of(unit: Unit) -> str:
+def answer_of(unit: EncodedExample) -> str:
     assert unit.target is not None
     assert unit.target.shape == (2,)
     assert unit.target.dtype == np.int64

@@ -14,8 +14,8 @@ import torch
 
 from distilbert.training.finetuning.finetune_config import FinetuneConfig
 from distilbert.training.finetuning.finetuner import finetune
+from tests.training.test_distill_resume import kill_at
 from tests.training.test_processes import NEAR, assert_near
-from tests.training.test_resume import kill_at
 from tests.training.tiny_run import Record, assert_equal, read_metrics, read_tensors, run, start
 
 from .tiny_tasks import config_of, options_of, values_of

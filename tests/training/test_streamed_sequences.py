@@ -88,7 +88,9 @@ def test_a_restored_stream_goes_on_the_same(
             assert contents(first, position, size) == expected[position : position + size]
             position += size
         state = json.loads(json.dumps(first.state()))
-        patch.setattr(document_encoding, "BATCH", batch)  # documents meet in other batches, and nothing changes
+        patch.setattr(
+            document_encoding, "BATCH_CHARACTERS", batch
+        )  # documents meet in other batches, and nothing changes
         second = streamed(path, **options)
         second.restore(state)
         assert contents(second, position, len(expected) - position) == expected[position:]
@@ -106,7 +108,7 @@ def test_a_restored_stream_goes_on_the_same(
 
 def test_a_restore_skips_documents_without_tokenizing_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_text(tmp_path / "a.txt", [["a b c d e f g"]] * 100)
-    monkeypatch.setattr(document_encoding, "BATCH", 1)
+    monkeypatch.setattr(document_encoding, "BATCH_CHARACTERS", 1)
     first = streamed(path)
     first.take(0, 100)
     second = streamed(path)

@@ -1,4 +1,4 @@
-"""The objective of fine-tuning on packed units against transformers on padded batches: losses and gradients."""
+"""The objective of fine-tuning on packed examples against transformers on padded batches: losses and gradients."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from distilbert.core.schema import HEADS
-from distilbert.data.examples import MULTI, REGRESSION, SINGLE, Unit
+from distilbert.data.examples import MULTI, REGRESSION, SINGLE
 from distilbert.tasks.registry import TASKS
 from distilbert.training.corpus.masking import IGNORED
+from distilbert.training.finetuning.encoded_examples import EncodedExample
 from distilbert.training.finetuning.finetune_config import FinetuneConfig
 from distilbert.training.finetuning.finetune_objective import FinetuneObjective
-from distilbert.training.finetuning.labelled_batches import LabelledBatches, Masking
+from distilbert.training.finetuning.labelled_batches import LabelledBatches, SequenceMasking
 from distilbert.training.loop import on_device
 from tests.data.corpora import tokenizer
 from tests.tiny import LABELS, tiny_model
@@ -44,8 +45,8 @@ def model_of(kind: str) -> Any:
     return tiny_model(HEADS[TASKS[task_of(kind)].head].name, **changes)
 
 
-def make_units(kind: str, count: int = 7, seed: int = 0) -> list[Unit]:
-    """Random units of different lengths; of the tags and answers some are unknown or outside."""
+def make_examples(kind: str, count: int = 7, seed: int = 0) -> list[EncodedExample]:
+    """Random examples of different lengths; of the tags and answers some are unknown or outside."""
     draw = np.random.default_rng(seed)
 
     def sequence() -> np.ndarray:
@@ -69,10 +70,10 @@ def make_units(kind: str, count: int = 7, seed: int = 0) -> list[Unit]:
     for number in range(count):
         if kind == "multiple-choice":
             sequences = tuple(sequence() for _ in range(2 + number % 3))
-            made.append(Unit(sequences, number, np.array(draw.integers(0, len(sequences)), np.int64)))
+            made.append(EncodedExample(sequences, number, np.array(draw.integers(0, len(sequences)), np.int64)))
         else:
             ids = sequence()
-            made.append(Unit((ids,), number, target(ids)))
+            made.append(EncodedExample((ids,), number, target(ids)))
     return made
 
 
@@ -81,9 +82,9 @@ def config_of(kind: str, **changes: Any) -> FinetuneConfig:
     return FinetuneConfig(**{**values, **changes})
 
 
-def batches_of(kind: str, units: Sequence[Unit], config: FinetuneConfig, **more: Any) -> LabelledBatches:
-    masking = Masking(tokenizer(), np.r_[np.zeros(5), np.ones(26)]) if kind == "fill-mask" else None
-    return LabelledBatches(config, units, masking=masking, **more)
+def batches_of(kind: str, examples: Sequence[EncodedExample], config: FinetuneConfig, **more: Any) -> LabelledBatches:
+    masking = SequenceMasking(tokenizer(), np.r_[np.zeros(5), np.ones(26)]) if kind == "fill-mask" else None
+    return LabelledBatches(config, examples, masking=masking, **more)
 
 
 def ours(
@@ -96,8 +97,8 @@ def ours(
     counts = {name: sum(step.counts[name] for step in steps) for name in steps[0].counts}
     sums: dict[str, Tensor] = {}
     for step in steps:
-        for one in step.passes:
-            loss, terms = objective(**on_device(one, torch.device("cpu")), counts=counts)
+        for micro_batch in step.micro_batches:
+            loss, terms = objective(**on_device(micro_batch, torch.device("cpu")), counts=counts)
             loss.backward()
             for name, value in {"loss": loss.detach(), **terms}.items():
                 sums[name] = sums.get(name, torch.zeros(())) + value
@@ -109,8 +110,8 @@ def padded(sequences: Sequence[np.ndarray], fill: int = 0) -> Tensor:
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=fill)
 
 
-def theirs(kind: str, twin: Any, units: Sequence[Unit], arrays: Arrays) -> Tensor:
-    """What transformers computes of the same units; ``arrays`` are ours, for the masks that were drawn."""
+def theirs(kind: str, twin: Any, examples: Sequence[EncodedExample], arrays: Arrays) -> Tensor:
+    """What transformers computes of the same examples; ``arrays`` are ours, for the masks that were drawn."""
     if kind == "fill-mask":
         lengths = arrays["lengths"].tolist()
         labels = np.full(sum(lengths), IGNORED, np.int64)
@@ -121,29 +122,29 @@ def theirs(kind: str, twin: Any, units: Sequence[Unit], arrays: Arrays) -> Tenso
     if kind in ("question-answering", "multiple-choice"):
         # There answers compete with padding, and each question must have as many choices; so one by one.
         losses = []
-        for unit in units:
-            ids, mask = padded(unit.sequences), padded([np.ones(len(s), np.int64) for s in unit.sequences])
-            assert unit.target is not None
-            target = torch.from_numpy(unit.target)
+        for example in examples:
+            ids, mask = padded(example.sequences), padded([np.ones(len(s), np.int64) for s in example.sequences])
+            assert example.target is not None
+            target = torch.from_numpy(example.target)
             if kind == "multiple-choice":
                 losses.append(twin(ids[None], mask[None], labels=target[None]).loss)
             else:
                 losses.append(twin(ids, mask, start_positions=target[:1], end_positions=target[1:]).loss)
         return torch.stack(losses).mean()
-    ids = [unit.sequences[0] for unit in units]
+    ids = [example.sequences[0] for example in examples]
     mask = padded([np.ones(len(sequence), np.int64) for sequence in ids])
-    targets = [unit.target for unit in units if unit.target is not None]
+    targets = [example.target for example in examples if example.target is not None]
     labels = padded(targets, IGNORED) if kind == "token-classification" else torch.from_numpy(np.stack(targets))
     return twin(padded(ids), mask, labels=labels).loss
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_loss_and_gradients_are_those_of_transformers(kind: str) -> None:
-    model, units, config = model_of(kind), make_units(kind), config_of(kind)
+    model, examples, config = model_of(kind), make_examples(kind), config_of(kind)
     twin = reference(model)
-    batches = batches_of(kind, units, config)
+    batches = batches_of(kind, examples, config)
     mine = ours(kind, model, batches, config)
-    other = theirs(kind, twin, units, batches.step(0, 0, 1).passes[0].arrays)
+    other = theirs(kind, twin, examples, batches.step(0, 0, 1).micro_batches[0].arrays)
     other.backward()
     assert mine.keys() == {"loss", "task"}
     torch.testing.assert_close(mine["loss"], other.detach(), **NEAR)
@@ -159,36 +160,39 @@ def test_answers_of_equal_lengths_are_one_padded_batch() -> None:
     """Without padding there is nothing that transformers does differently."""
     kind = "question-answering"
     model, config = model_of(kind), config_of(kind)
-    units = [Unit((unit.sequences[0][:5],), n, np.array([n % 4, 4])) for n, unit in enumerate(make_units(kind))]
-    mine = ours(kind, model, batches_of(kind, units, config), config)
-    targets = torch.tensor([unit.target.tolist() for unit in units if unit.target is not None])
-    ids = padded([unit.sequences[0] for unit in units])
+    examples = [
+        EncodedExample((example.sequences[0][:5],), n, np.array([n % 4, 4]))
+        for n, example in enumerate(make_examples(kind))
+    ]
+    mine = ours(kind, model, batches_of(kind, examples, config), config)
+    targets = torch.tensor([example.target.tolist() for example in examples if example.target is not None])
+    ids = padded([example.sequences[0] for example in examples])
     other = reference(model)(ids, start_positions=targets[:, 0], end_positions=targets[:, 1]).loss
     torch.testing.assert_close(mine["loss"], other.detach(), **NEAR)
 
 
 @pytest.mark.parametrize("kind", ["single", "token-classification"])
 def test_class_weights_are_those_of_cross_entropy(kind: str) -> None:
-    model, units, config = model_of(kind), make_units(kind), config_of(kind, class_weights="balanced")
+    model, examples, config = model_of(kind), make_examples(kind), config_of(kind, class_weights="balanced")
     weights = np.array([0.5, 2.0, 1.0, 4.0, 0.1])
-    mine = ours(kind, model, batches_of(kind, units, config, class_weights=weights), config)
-    ids = [unit.sequences[0] for unit in units]
+    mine = ours(kind, model, batches_of(kind, examples, config, class_weights=weights), config)
+    ids = [example.sequences[0] for example in examples]
     mask = padded([np.ones(len(sequence), np.int64) for sequence in ids])
     logits = reference(model)(padded(ids), mask).logits.flatten(0, -2)
-    targets = [unit.target for unit in units if unit.target is not None]
+    targets = [example.target for example in examples if example.target is not None]
     labels = padded(targets, IGNORED) if kind == "token-classification" else torch.from_numpy(np.stack(targets))
     other = F.cross_entropy(logits, labels.flatten(), weight=torch.tensor(weights, dtype=torch.float32))
     torch.testing.assert_close(mine["loss"], other.detach(), **NEAR)
 
 
 def test_a_class_weight_of_several_labels_is_the_mean_of_theirs() -> None:
-    model, units, config = model_of("multi"), make_units("multi"), config_of("multi", class_weights="balanced")
-    units[0] = Unit(units[0].sequences, 0, np.zeros(LABELS, np.float32))  # has none, and counts as 1
+    model, examples, config = model_of("multi"), make_examples("multi"), config_of("multi", class_weights="balanced")
+    examples[0] = EncodedExample(examples[0].sequences, 0, np.zeros(LABELS, np.float32))  # has none, and counts as 1
     weights = np.array([0.5, 2.0, 1.0, 4.0, 0.1])
-    mine = ours("multi", model, batches_of("multi", units, config, class_weights=weights), config)
-    ids = [unit.sequences[0] for unit in units]
+    mine = ours("multi", model, batches_of("multi", examples, config, class_weights=weights), config)
+    ids = [example.sequences[0] for example in examples]
     logits = reference(model)(padded(ids), padded([np.ones(len(s), np.int64) for s in ids])).logits
-    labels = np.stack([unit.target for unit in units if unit.target is not None])
+    labels = np.stack([example.target for example in examples if example.target is not None])
     rows = F.binary_cross_entropy_with_logits(logits, torch.from_numpy(labels), reduction="none").mean(1)
     each = torch.tensor([weights[row > 0].mean() if row.any() else 1.0 for row in labels], dtype=torch.float32)
     torch.testing.assert_close(mine["loss"], ((rows * each).sum() / each.sum()).detach(), **NEAR)
@@ -197,18 +201,18 @@ def test_a_class_weight_of_several_labels_is_the_mean_of_theirs() -> None:
 @pytest.mark.parametrize(("micro", "processes"), [(1, 1), (30, 1), (30, 2), (10_000, 3), (10_000, 9)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_passes_sum_to_one_pass(kind: str, micro: int, processes: int) -> None:
-    """Also with a teacher, unlabelled units among the others, and more processes than units."""
-    units = make_units(kind)
+    """Also with a teacher, unlabelled examples among the others, and more processes than examples."""
+    examples = make_examples(kind)
     if kind != "fill-mask":
-        units[2:4] = [Unit(unit.sequences, unit.example) for unit in units[2:4]]
+        examples[2:4] = [EncodedExample(example.sequences, example.example) for example in examples[2:4]]
     draw = np.random.default_rng(3)
     width = {"regression": 1, "question-answering": 2, "multiple-choice": 1}.get(kind, LABELS)
-    wise = [draw.normal(size=(rows_of(kind, unit), width)).astype(np.float32) for unit in units]
+    teacher_scores = [draw.normal(size=(rows_of(kind, example), width)).astype(np.float32) for example in examples]
     found = []
     for micro_tokens, count in ((10_000, 1), (micro, processes)):
         config = config_of(kind, micro_tokens=micro_tokens, teacher="t")
         model = model_of(kind)
-        batches = batches_of(kind, units, config, wise=None if kind == "fill-mask" else wise)
+        batches = batches_of(kind, examples, config, teacher_scores=None if kind == "fill-mask" else teacher_scores)
         sums = ours(kind, model, batches, config, count)
         found.append((sums, [parameter.grad for parameter in model.parameters()]))
     (one, gradients), (many, others) = found
@@ -220,8 +224,8 @@ def test_passes_sum_to_one_pass(kind: str, micro: int, processes: int) -> None:
         torch.testing.assert_close(second, first, rtol=1e-4, atol=1e-5 * largest)
 
 
-def rows_of(kind: str, unit: Unit) -> int:
-    """Rows of scores that a teacher has for a unit."""
+def rows_of(kind: str, example: EncodedExample) -> int:
+    """Rows of scores that a teacher has for a example."""
     if kind == "token-classification":
-        return int((unit.target != IGNORED).sum()) if unit.target is not None else len(unit.sequences[0]) - 2
-    return {"question-answering": len(unit.sequences[0]), "multiple-choice": len(unit.sequences)}.get(kind, 1)
+        return int((example.target != IGNORED).sum()) if example.target is not None else len(example.sequences[0]) - 2
+    return {"question-answering": len(example.sequences[0]), "multiple-choice": len(example.sequences)}.get(kind, 1)

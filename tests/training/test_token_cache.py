@@ -39,9 +39,11 @@ def files_below(folder: Path) -> list[str]:
 def test_three_documents_by_hand(
     text: Path, tmp_path: Path, kind: type, batch: int, calls: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(document_encoding, "BATCH", batch)
+    monkeypatch.setattr(document_encoding, "BATCH_CHARACTERS", batch)
     told: list[tuple[int, int]] = []
-    made = tokenize_corpus([text], tokenizer(kind), tmp_path / "cache", progress=lambda *numbers: told.append(numbers))
+    made = tokenize_corpus(
+        [text], tokenizer(kind), tmp_path / "cache", on_tokenized=lambda *numbers: told.append(numbers)
+    )
     # A [SEP] written in the text is one, as everywhere; an unknown character is [UNK].
     assert made.tokens.tolist() == [*ids("abac. d.."), UNK, *ids("a.")]
     assert made.ends.tolist() == [5, 8, 11]
@@ -74,17 +76,17 @@ def test_documents_without_a_token_leave_no_trace(tmp_path: Path) -> None:
 def test_batches_and_pieces_change_nothing(documents: list[list[str]], batch: int, piece: int) -> None:
     spaced = [[" ".join(paragraph) for paragraph in paragraphs] for paragraphs in documents]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(document_encoding, "BATCH", batch)
-        patch.setattr(document_encoding, "PIECE", piece)
+        patch.setattr(document_encoding, "BATCH_CHARACTERS", batch)
+        patch.setattr(document_encoding, "PIECE_CHARACTERS", piece)
         found = list(chain.from_iterable(document_encoding.encode_documents(spaced, tokenizer())))
     assert [array.tolist() for array in found] == [stream([paragraphs]) for paragraphs in documents]
 
 
 def test_a_paragraph_is_cut_where_words_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(document_encoding, "PIECE", 8)
-    assert list(document_encoding.pieces("one two three")) == ["one two", " three"]
-    assert list(document_encoding.pieces("0123456789")) == ["01234567", "89"]
-    assert list(document_encoding.pieces("short")) == ["short"]
+    monkeypatch.setattr(document_encoding, "PIECE_CHARACTERS", 8)
+    assert list(document_encoding.cut_paragraph("one two three")) == ["one two", " three"]
+    assert list(document_encoding.cut_paragraph("0123456789")) == ["01234567", "89"]
+    assert list(document_encoding.cut_paragraph("short")) == ["short"]
 
 
 def test_long_documents_warn_of_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: Any) -> None:
@@ -163,7 +165,7 @@ def test_a_crash_leaves_nothing_under_the_name(text: Path, tmp_path: Path) -> No
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        tokenize_corpus([text], tokenizer(), tmp_path / "cache", progress=stop)
+        tokenize_corpus([text], tokenizer(), tmp_path / "cache", on_tokenized=stop)
     assert files_below(tmp_path / "cache") == []
 
 
@@ -173,7 +175,7 @@ def test_what_a_killed_process_left_is_removed_after_a_day(text: Path, tmp_path:
     for folder in (old, new, other):
         folder.mkdir(parents=True)
         (folder / token_cache.TOKENS).write_bytes(b"1")
-    past = time.time() - 2 * token_cache.STALE
+    past = time.time() - 2 * token_cache.STALE_SECONDS
     for folder in (old, other):
         os.utime(folder / token_cache.TOKENS, (past, past))
         os.utime(folder, (past, past))
@@ -189,7 +191,7 @@ def test_two_processes_at_once(text: Path, tmp_path: Path) -> None:
             rival.append(None)
             rival[0] = tokenize_corpus([text], tokenizer(), home)
 
-    made = tokenize_corpus([text], tokenizer(), home, progress=meanwhile)
+    made = tokenize_corpus([text], tokenizer(), home, on_tokenized=meanwhile)
     first: TokenCache = rival[0]
     assert made.tokens.tolist() == first.tokens.tolist()
     assert [path.name for path in home.iterdir()] == [made.fingerprint]

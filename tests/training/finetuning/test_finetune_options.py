@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from distilbert import pipeline
 from distilbert.models.pytorch import DistilBertForSequenceClassification
 from distilbert.training.finetuning import finetuner
-from distilbert.training.finetuning.finetuner import finetune
-from distilbert.training.finetuning.judge import Examples
+from distilbert.training.finetuning.encoded_examples import EncodedExample
+from distilbert.training.finetuning.finetuner import LabelledEvaluator, finetune
 from distilbert.training.finetuning.labelled_batches import LabelledBatches
 from tests.training.tiny_run import read_metrics, weights, write_model
 
@@ -121,9 +121,9 @@ def test_long_texts(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) 
     sizes: dict[str, list[int]] = {}
     plain = LabelledBatches.__init__
 
-    def spy(self: LabelledBatches, config: object, units: list[finetuner.Unit], **more: object) -> None:
-        sizes[now] = [len(sequence) for unit in units for sequence in unit.sequences]
-        plain(self, config, units, **more)  # type: ignore[arg-type]
+    def spy(self: LabelledBatches, config: object, examples: list[EncodedExample], **more: object) -> None:
+        sizes[now] = [len(sequence) for example in examples for sequence in example.sequences]
+        plain(self, config, examples, **more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(LabelledBatches, "__init__", spy)
     changes = {}
@@ -153,7 +153,7 @@ def test_long_texts(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) 
 def figures_in_turn(monkeypatch: pytest.MonkeyPatch, values: list[float]) -> None:
     """Let evaluations come to these accuracies, one after the other."""
     turn = iter(values)
-    monkeypatch.setattr(Examples, "figures", lambda self, shares: {"accuracy": next(turn)})
+    monkeypatch.setattr(LabelledEvaluator, "metrics", lambda self, results: {"accuracy": next(turn)})
 
 
 def best_of(folder: Path, step: int) -> bool:
@@ -226,13 +226,13 @@ def test_shares_of_an_evaluation_make_the_whole(tmp_path: Path, kind: str) -> No
     config = config_of(tmp_path, kind, model=write_teacher(tmp_path / "model", kind, seed=6))
     data = finetuner.read_data(config, lambda line: None)
     model = build_model(config, data.labels).eval()
-    judge = Examples(config.task, model, AutoTokenizer.from_pretrained(config.model), data.evaluation, data.labels)
-    found = []
+    tokenizer = AutoTokenizer.from_pretrained(config.model)
+    evaluator = LabelledEvaluator(config.task, model, tokenizer, data.evaluation, data.labels)
+    metrics, cpu = [], torch.device("cpu")
     for processes in (1, 3, 12):
-        shares = [
-            one for process in range(processes) for one in judge.share(model, process, processes, torch.device("cpu"))
-        ]
-        assert sorted(number for number, _ in shares) == list(range(10))
-        found.append(judge.figures(shares))
-    for one in found[1:]:
-        assert one == pytest.approx(found[0], rel=1e-5)
+        shares = [evaluator.evaluate_share(model, process, processes, cpu) for process in range(processes)]
+        results = [result for share in shares for result in share]
+        assert sorted(number for number, _ in results) == list(range(10))
+        metrics.append(evaluator.metrics(results))
+    for of_shares in metrics[1:]:
+        assert of_shares == pytest.approx(metrics[0], rel=1e-5)

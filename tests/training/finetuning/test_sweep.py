@@ -13,7 +13,7 @@ import pytest
 from distilbert.core.errors import ConfigError, InputError
 from distilbert.training.finetuning.finetune_config import FinetuneConfig
 from distilbert.training.finetuning.finetuner import finetune
-from distilbert.training.finetuning.sweep import Run, _spread
+from distilbert.training.finetuning.sweep import SweepRun, seed_spread
 from tests.training.tiny_run import Record, run, write_model
 
 from .tiny_tasks import config_of, options_of, values_of
@@ -125,8 +125,8 @@ def test_folders_that_are_taken(swept: Any, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("values", "median"), [([3.0], 3.0), ([4.0, 1.0], 1.0), ([5.0, 1.0, 2.0, 9.0], 2.0)])
 def test_the_lower_median(values: list[float], median: float) -> None:
-    runs = [Run(f"r{number}", 0.1, number, {"f1": value}) for number, value in enumerate(values)]
-    spread = _spread(runs, "f1")
+    runs = [SweepRun(f"r{number}", 0.1, number, {"f1": value}) for number, value in enumerate(values)]
+    spread = seed_spread(runs, "f1")
     assert (spread["median"], spread["run"]) == (median, f"r{values.index(median)}")
     assert spread["standard_deviation"] == (0.0 if len(values) == 1 else statistics.stdev(values))
 

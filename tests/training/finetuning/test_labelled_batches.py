@@ -1,7 +1,9 @@
-"""The steps of fine-tuning: every unit once an epoch, in an order of its own, in sorted parts of bounded size."""
+"""The steps of fine-tuning: every example once an epoch, in an order of its own, in sorted parts of bounded size."""
 
 from __future__ import annotations
 
+from itertools import chain
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -9,10 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distilbert.data.examples import MULTI, Unit
+from distilbert.data.examples import MULTI
 from distilbert.training.corpus.masking import IGNORED
+from distilbert.training.finetuning.encoded_examples import EncodedExample
 from distilbert.training.finetuning.finetune_config import FinetuneConfig
-from distilbert.training.finetuning.labelled_batches import LabelledBatches, Masking, labelled_rows
+from distilbert.training.finetuning.labelled_batches import LabelledBatches, SequenceMasking, labelled_rows
 from tests.data.corpora import CLS, MASK, SEP, A, tokenizer
 
 TASKS = ("text-classification", "token-classification", "question-answering", "multiple-choice", "fill-mask")
@@ -23,24 +26,26 @@ def config_of(task: str = "text-classification", **changes: Any) -> FinetuneConf
     return FinetuneConfig(**(values | changes))
 
 
-def unit(number: int, length: int) -> Unit:
-    """A unit that is told by its target, and by its second id."""
-    return Unit((np.array([CLS, A + number % 26, *[A] * (length - 3), SEP]),), number, np.array(number, np.int64))
+def encoded(number: int, length: int) -> EncodedExample:
+    """An example that can be recognised by its target, and by its second id."""
+    return EncodedExample(
+        (np.array([CLS, A + number % 26, *[A] * (length - 3), SEP]),), number, np.array(number, np.int64)
+    )
 
 
 def batches_of(sizes: list[int], **changes: Any) -> LabelledBatches:
-    units = [unit(number, size) for number, size in enumerate(sizes)]
-    return LabelledBatches(config_of(**changes), units)
+    examples = [encoded(number, size) for number, size in enumerate(sizes)]
+    return LabelledBatches(config_of(**changes), examples)
 
 
 def order(batches: LabelledBatches, step: int, processes: int = 1) -> list[int]:
-    """The units of a step, in the order of its passes, whichever process has them."""
+    """The examples of a step, in the order of its micro-batches, whichever process has them."""
     steps = [batches.step(step, process, processes) for process in range(processes)]
-    passes = sorted((one for step in steps for one in step.passes), key=lambda one: one.number)
-    assert [one.number for one in passes] == list(range(len(passes)))
+    micro_batches = sorted(chain.from_iterable(step.micro_batches for step in steps), key=attrgetter("number"))
+    assert [micro_batch.number for micro_batch in micro_batches] == list(range(len(micro_batches)))
     taken: list[int] = []
-    for one in passes:
-        taken += one.arrays["labels"][one.arrays["weights"] > 0].tolist()
+    for micro_batch in micro_batches:
+        taken += micro_batch.arrays["labels"][micro_batch.arrays["label_weights"] > 0].tolist()
     return taken
 
 
@@ -51,7 +56,7 @@ def order(batches: LabelledBatches, step: int, processes: int = 1) -> list[int]:
     processes=st.integers(1, 5),
     epoch=st.integers(0, 3),
 )
-def test_every_unit_exactly_once_an_epoch(
+def test_every_example_exactly_once_an_epoch(
     sizes: list[int], batch_size: int, micro_tokens: int, processes: int, epoch: int
 ) -> None:
     batches = batches_of(sizes, batch_size=batch_size, micro_tokens=micro_tokens)
@@ -60,19 +65,19 @@ def test_every_unit_exactly_once_an_epoch(
     for number in range(batches.steps_per_epoch):
         step = epoch * batches.steps_per_epoch + number
         shares = [batches.step(step, process, processes) for process in range(processes)]
-        assert all(share.passes for share in shares), "every process has at least one pass"
-        parts = [one.arrays for share in shares for one in share.passes]
+        assert all(share.micro_batches for share in shares), "every process has at least one micro-batch"
+        parts = [micro_batch.arrays for share in shares for micro_batch in share.micro_batches]
         for arrays in parts:
             lengths = arrays["lengths"].tolist()
             assert lengths == sorted(lengths)
             assert len(arrays["input_ids"]) == sum(lengths)
-            # A part takes the units whose middle is in its range, so no more than half a unit on either side beyond.
+            # A micro-batch takes the examples whose middle is in its range: at most half an example more each side.
             assert sum(lengths) <= micro_tokens + max(lengths)
         drawn = order(batches, step, processes)
         assert [sizes[one] for one in drawn] == sorted(sizes[one] for one in drawn)
         tokens = sum(sizes[one] for one in drawn)
         assert {share.tokens for share in shares} == {tokens}
-        for name in ("weight", "taught"):
+        for name in ("label_weight", "teacher_rows"):
             assert sum(share.counts[name] for share in shares) == len(drawn)
         last = number == batches.steps_per_epoch - 1
         assert len(drawn) == (len(sizes) - number * batch_size if last else batch_size)
@@ -109,57 +114,61 @@ def known(task: str, number: int) -> np.ndarray | None:
 
 @pytest.mark.parametrize("task", [*TASKS, MULTI])
 def test_a_part_without_labels(task: str) -> None:
-    """Unlabelled units that meet in a part of their own have arrays like any other's, and count for the teacher."""
+    """Unlabelled examples that meet in a part of their own have arrays like any other's, and count for the teacher."""
     ids = np.array([CLS, A, A + 1, A + 2, SEP])
     sequences = (ids, ids) if task == "multiple-choice" else (ids,)
     target = np.array([1, 0, 1], np.float32) if task == MULTI else known(task, 1)
     name = "text-classification" if task == MULTI else task
-    units = [Unit(sequences, number, target if number == 0 else None) for number in range(8)]
-    masking = Masking(tokenizer(), np.r_[np.zeros(5), np.ones(26)]) if task == "fill-mask" else None
-    batches = LabelledBatches(config_of(name, batch_size=2, micro_tokens=1), units, masking=masking)
+    examples = [EncodedExample(sequences, number, target if number == 0 else None) for number in range(8)]
+    masking = SequenceMasking(tokenizer(), np.r_[np.zeros(5), np.ones(26)]) if task == "fill-mask" else None
+    batches = LabelledBatches(config_of(name, batch_size=2, micro_tokens=1), examples, masking=masking)
     shapes, weight = set(), 0.0
     for number in range(4):
-        for one in batches.step(number, 0, 1).passes:
-            arrays = one.arrays
+        for micro_batch in batches.step(number, 0, 1).micro_batches:
+            arrays = micro_batch.arrays
             shapes.add((arrays["labels"].dtype, arrays["labels"].shape[1:]))
-            assert len(arrays["labels"]) == len(arrays["weights"]) == len(arrays["taught"])
-            assert (arrays["taught"] == 1).all()
-            weight += float(arrays["weights"].sum())
+            assert len(arrays["labels"]) == len(arrays["label_weights"]) == len(arrays["teacher_mask"])
+            assert (arrays["teacher_mask"] == 1).all()
+            weight += float(arrays["label_weights"].sum())
     assert len(shapes) == 1
     assert weight == {"token-classification": 2, "fill-mask": 8}.get(task, 1)  # of three letters one is masked
 
 
 def test_the_tokens_that_tags_are_learned_for() -> None:
     ids = np.array([CLS, A, A + 1, A + 2, SEP])
-    assert labelled_rows(Unit((ids,), 0, known("token-classification", 0))).tolist() == [1, 3]
-    assert labelled_rows(Unit((ids,), 0)).tolist() == [1, 2, 3]
+    assert labelled_rows(EncodedExample((ids,), 0, known("token-classification", 0))).tolist() == [1, 3]
+    assert labelled_rows(EncodedExample((ids,), 0)).tolist() == [1, 2, 3]
 
 
 def test_rows_of_tags_are_places_among_all_tokens() -> None:
     ids = np.array([CLS, A, A + 1, A + 2, SEP])
-    units = [Unit((ids,), 0, known("token-classification", 0)), Unit((ids[[0, 1, 4]],), 1)]
-    arrays = LabelledBatches(config_of("token-classification"), units).step(0, 0, 1).passes[0].arrays
+    examples = [EncodedExample((ids,), 0, known("token-classification", 0)), EncodedExample((ids[[0, 1, 4]],), 1)]
+    arrays = LabelledBatches(config_of("token-classification"), examples).step(0, 0, 1).micro_batches[0].arrays
     assert arrays["lengths"].tolist() == [3, 5]
     assert arrays["rows"].tolist() == [1, 4, 6]
     assert arrays["labels"].tolist() == [IGNORED, 1, 2]
-    assert arrays["weights"].tolist() == [0, 1, 1]
+    assert arrays["label_weights"].tolist() == [0, 1, 1]
 
 
 def test_masks_are_fresh_each_epoch_and_the_same_on_any_number_of_processes() -> None:
-    units = [Unit((np.array([CLS, *range(A, A + 20), SEP]),), number) for number in range(6)]
-    masking = Masking(tokenizer(), np.r_[np.zeros(5), np.ones(26)])
+    examples = [EncodedExample((np.array([CLS, *range(A, A + 20), SEP]),), number) for number in range(6)]
+    masking = SequenceMasking(tokenizer(), np.r_[np.zeros(5), np.ones(26)])
 
     def seen(epoch: int, processes: int, seed: int = 42) -> list[list[int]]:
         config = config_of("fill-mask", batch_size=6, micro_tokens=50, seed=seed)
-        batches = LabelledBatches(config, units, masking=masking)
-        passes = [one for process in range(processes) for one in batches.step(epoch, process, processes).passes]
+        batches = LabelledBatches(config, examples, masking=masking)
+        micro_batches = [
+            micro_batch
+            for process in range(processes)
+            for micro_batch in batches.step(epoch, process, processes).micro_batches
+        ]
         rows = []
-        for one in sorted(passes, key=lambda one: one.number):
-            ids, labels = one.arrays["input_ids"].copy(), one.arrays["labels"]
-            assert MASK in ids[one.arrays["rows"]]
-            ids[one.arrays["rows"]] = labels
-            assert (ids.reshape(-1, 22) == units[0].sequences[0]).all(), "labels are what was masked"
-            rows += one.arrays["input_ids"].reshape(-1, 22).tolist()
+        for micro_batch in sorted(micro_batches, key=lambda micro_batch: micro_batch.number):
+            ids, labels = micro_batch.arrays["input_ids"].copy(), micro_batch.arrays["labels"]
+            assert MASK in ids[micro_batch.arrays["rows"]]
+            ids[micro_batch.arrays["rows"]] = labels
+            assert (ids.reshape(-1, 22) == examples[0].sequences[0]).all(), "labels are what was masked"
+            rows += micro_batch.arrays["input_ids"].reshape(-1, 22).tolist()
         return rows
 
     assert seen(0, 1) == seen(0, 1) == seen(0, 3)

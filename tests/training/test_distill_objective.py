@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional as F
 
 from distilbert import ConfigError, DistillConfig
-from distilbert.training.distill_models import build_student, make_plan, pick_layers, spread
-from distilbert.training.distill_objective import Objective, Plan
+from distilbert.training.distill_models import build_student, pick_layers, spread_evenly
+from distilbert.training.distill_objective import DistillObjective, LossPlan, loss_plan
 from tests.tiny import tiny_model
 
 IDS = torch.randint(5, 97, (3, 9), generator=torch.Generator().manual_seed(0))
@@ -34,15 +34,15 @@ def config(**changes: Any) -> DistillConfig:
 
 @pytest.mark.parametrize("tokens", ["all", "masked"])
 def test_the_triple_loss_is_the_sum_of_its_terms(tokens: str) -> None:
-    mine, wise = student(), teacher()
-    plan = Plan({"ce": 5.0, "mlm": 2.0, "cos": 1.0}, temperature=2.0, ce_tokens=tokens, chunk=4)
-    objective = Objective(mine, plan, wise)
+    student_model, teacher_model = student(), teacher()
+    plan = LossPlan({"ce": 5.0, "mlm": 2.0, "cos": 1.0}, temperature=2.0, ce_tokens=tokens, chunk=4)
+    objective = DistillObjective(student_model, plan, teacher_model)
     loss, values = objective(IDS, LABELS, COUNTS)
     loss.backward()
-    got = {name: p.grad.clone() for name, p in mine.named_parameters() if p.grad is not None}
-    mine.zero_grad()
-    s, t = mine(IDS), wise(IDS)
-    states = [model.distilbert(IDS).last_hidden_state.flatten(0, 1) for model in (mine, wise)]
+    got = {name: p.grad.clone() for name, p in student_model.named_parameters() if p.grad is not None}
+    student_model.zero_grad()
+    s, t = student_model(IDS), teacher_model(IDS)
+    states = [model.distilbert(IDS).last_hidden_state.flatten(0, 1) for model in (student_model, teacher_model)]
     rows = (LABELS != -100) if tokens == "masked" else torch.ones_like(LABELS, dtype=torch.bool)
     wanted = {
         "ce": 4
@@ -55,21 +55,26 @@ def test_the_triple_loss_is_the_sum_of_its_terms(tokens: str) -> None:
     torch.testing.assert_close(loss, total, rtol=1e-5, atol=1e-5)
     for name, value in wanted.items():
         torch.testing.assert_close(values[name].float(), value.detach(), **EXACT)
-    for name, parameter in mine.named_parameters():
+    for name, parameter in student_model.named_parameters():
         torch.testing.assert_close(got[name], parameter.grad, rtol=1e-4, atol=1e-4)
-    assert all(p.grad is None for p in wise.parameters())
+    assert all(p.grad is None for p in teacher_model.parameters())
 
 
 def test_hidden_and_relation_read_the_layers_that_they_name() -> None:
-    mine, wise = student(), teacher()
+    student_model, teacher_model = student(), teacher()
     pairs = ((0, 0), (2, 3))
-    plan = Plan({"hidden": 1.0, "relation": 1.0}, hidden_pairs=pairs, relation_layer=1, relation_heads=2)
-    _, values = Objective(mine, plan, wise)(IDS, LABELS, COUNTS)
-    states = [model.distilbert(IDS, output_hidden_states=True).hidden_states for model in (mine, wise)]
+    plan = LossPlan({"hidden": 1.0, "relation": 1.0}, hidden_pairs=pairs, relation_layer=1, relation_heads=2)
+    _, values = DistillObjective(student_model, plan, teacher_model)(IDS, LABELS, COUNTS)
+    states = [
+        model.distilbert(IDS, output_hidden_states=True).hidden_states for model in (student_model, teacher_model)
+    ]
     hidden = torch.stack([F.mse_loss(states[0][a], states[1][b]) for a, b in pairs]).mean()
     torch.testing.assert_close(values["hidden"], hidden.detach(), **EXACT)
     relation = torch.zeros(())
-    attentions = (mine.distilbert.transformer.layer[1].attention, wise.distilbert.transformer.layer[1].attention)
+    attentions = (
+        student_model.distilbert.transformer.layer[1].attention,
+        teacher_model.distilbert.transformer.layer[1].attention,
+    )
     for name in ("q_lin", "k_lin", "v_lin"):
         r = []
         for attention, x in zip(attentions, (states[0][1], states[1][1]), strict=True):
@@ -80,11 +85,11 @@ def test_hidden_and_relation_read_the_layers_that_they_name() -> None:
 
 
 def test_a_narrower_student_learns_through_projections_and_relations() -> None:
-    mine, wise = student(dim=12, hidden_dim=20), teacher()
-    plan = Plan(
+    student_model, teacher_model = student(dim=12, hidden_dim=20), teacher()
+    plan = LossPlan(
         {"ce": 1.0, "hidden": 1.0, "relation": 1.0}, hidden_pairs=((1, 2), (2, 4)), relation_layer=3, relation_heads=3
     )
-    objective = Objective(mine, plan, wise)
+    objective = DistillObjective(student_model, plan, teacher_model)
     assert [tuple(p.weight.shape) for p in objective.projections] == [(24, 12), (24, 12)]
     loss, _ = objective(IDS, LABELS, COUNTS)
     loss.backward()
@@ -93,10 +98,10 @@ def test_a_narrower_student_learns_through_projections_and_relations() -> None:
 
 
 def test_an_evaluation_sums_over_masked_tokens() -> None:
-    mine, wise = student(), teacher()
-    sums, rest = Objective(mine, Plan({"ce": 1.0}), wise)(IDS, LABELS)
+    student_model, teacher_model = student(), teacher()
+    sums, rest = DistillObjective(student_model, LossPlan({"ce": 1.0}), teacher_model)(IDS, LABELS)
     rows = LABELS != -100
-    log_s, log_t = (model(IDS).logits[rows].log_softmax(-1).double() for model in (mine, wise))
+    log_s, log_t = (model(IDS).logits[rows].log_softmax(-1).double() for model in (student_model, teacher_model))
     wanted = [
         F.nll_loss(log_s, LABELS[rows], reduction="sum"),
         F.nll_loss(log_t, LABELS[rows], reduction="sum"),
@@ -108,15 +113,15 @@ def test_an_evaluation_sums_over_masked_tokens() -> None:
 
 
 def test_a_placed_teacher_says_the_same() -> None:
-    plan = Plan({"ce": 5.0, "cos": 1.0}, temperature=2.0)
-    wise, mine = teacher(dim=48, hidden_dim=96), student(dim=48, hidden_dim=96)
-    objective = Objective(mine, plan, wise)
+    plan = LossPlan({"ce": 5.0, "cos": 1.0}, temperature=2.0)
+    teacher_model, student_model = teacher(dim=48, hidden_dim=96), student(dim=48, hidden_dim=96)
+    objective = DistillObjective(student_model, plan, teacher_model)
     before = objective(IDS, LABELS, COUNTS)[1]
     objective.place_teacher(torch.device("cpu"), low=False)
     after = objective(IDS, LABELS, COUNTS)[1]
     for name in before:
         torch.testing.assert_close(after[name], before[name], **EXACT)
-    half = Objective(mine, plan, teacher(dim=48, hidden_dim=96))
+    half = DistillObjective(student_model, plan, teacher(dim=48, hidden_dim=96))
     half.place_teacher(torch.device("cpu"), low=True)
     assert half.teacher is not None
     assert half.teacher.dtype == torch.bfloat16
@@ -127,21 +132,25 @@ def test_a_placed_teacher_says_the_same() -> None:
 @pytest.mark.parametrize(
     ("plan", "changes", "message"),
     [
-        (Plan({"cos": 1.0}), {"dim": 12}, "cos compares vectors of equal width; the teacher's have 24"),
-        (Plan({"ce": 1.0}), {"vocab_size": 98}, r"different vocabularies \(97 and 98 ids\)"),
-        (Plan({"hidden": 1.0}, hidden_pairs=((3, 4),)), {}, "3:4 is no pair of states; the student has 0 to 2"),
-        (Plan({"relation": 1.0}, relation_layer=4), {}, "below the teacher's 4 layers"),
-        (Plan({"relation": 1.0}, relation_layer=0, relation_heads=5), {}, "5 does not divide the teacher's width 24"),
+        (LossPlan({"cos": 1.0}), {"dim": 12}, "cos compares vectors of equal width; the teacher's have 24"),
+        (LossPlan({"ce": 1.0}), {"vocab_size": 98}, r"different vocabularies \(97 and 98 ids\)"),
+        (LossPlan({"hidden": 1.0}, hidden_pairs=((3, 4),)), {}, "3:4 is no pair of states; the student has 0 to 2"),
+        (LossPlan({"relation": 1.0}, relation_layer=4), {}, "below the teacher's 4 layers"),
+        (
+            LossPlan({"relation": 1.0}, relation_layer=0, relation_heads=5),
+            {},
+            "5 does not divide the teacher's width 24",
+        ),
     ],
 )
-def test_what_cannot_be_computed_is_refused(plan: Plan, changes: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_computed_is_refused(plan: LossPlan, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        Objective(student(**changes), plan, teacher())
+        DistillObjective(student(**changes), plan, teacher())
 
 
 def test_terms_that_need_a_teacher() -> None:
     with pytest.raises(ConfigError, match="ce, cos need a teacher"):
-        Objective(student(), Plan({"ce": 1.0, "mlm": 1.0, "cos": 1.0}))
+        DistillObjective(student(), LossPlan({"ce": 1.0, "mlm": 1.0, "cos": 1.0}))
 
 
 @pytest.mark.parametrize(
@@ -169,30 +178,30 @@ def test_layers_that_are_not_there(layers: str) -> None:
 def test_a_spread_is_even_and_keeps_both_ends() -> None:
     for n in range(2, 25):
         for count in range(2, n + 1):
-            picks = spread(count, n)
+            picks = spread_evenly(count, n)
             assert (picks[0], picks[-1], len(set(picks))) == (0, n - 1, count)
             steps = [b - a for a, b in itertools.pairwise(picks)]
             assert max(steps) - min(steps) <= 1
 
 
 def test_a_student_is_copied_from_the_layers_picked() -> None:
-    wise = teacher()
-    mine = build_student(config(layers="1,3"), wise)
-    assert mine.config.n_layers == 2
-    there = wise.state_dict()
-    for name, tensor in mine.state_dict().items():
+    teacher_model = teacher()
+    student_model = build_student(config(layers="1,3"), teacher_model)
+    assert student_model.config.n_layers == 2
+    there = teacher_model.state_dict()
+    for name, tensor in student_model.state_dict().items():
         source = name.replace("layer.1.", "layer.3.").replace("layer.0.", "layer.1.")
         assert torch.equal(tensor, there[source]), name
-    assert mine.vocab_projector.weight is mine.distilbert.embeddings.word_embeddings.weight
+    assert student_model.vocab_projector.weight is student_model.distilbert.embeddings.word_embeddings.weight
     with torch.no_grad():
-        mine.distilbert.embeddings.word_embeddings.weight.zero_()
-    assert wise.distilbert.embeddings.word_embeddings.weight.abs().sum() > 0, "the teacher is another model"
+        student_model.distilbert.embeddings.word_embeddings.weight.zero_()
+    assert teacher_model.distilbert.embeddings.word_embeddings.weight.abs().sum() > 0, "the teacher is another model"
 
 
 def test_a_random_student_depends_on_the_seed_alone() -> None:
-    wise = teacher()
+    teacher_model = teacher()
     first, same, other = (
-        build_student(config(layers="2", init="random", dim=12, seed=seed), wise) for seed in (1, 1, 2)
+        build_student(config(layers="2", init="random", dim=12, seed=seed), teacher_model) for seed in (1, 1, 2)
     )
     assert (first.config.dim, first.config.hidden_dim, first.config.n_heads, first.config.n_layers) == (12, 48, 3, 2)
     name = "distilbert.transformer.layer.0.ffn.lin1.weight"
@@ -201,11 +210,13 @@ def test_a_random_student_depends_on_the_seed_alone() -> None:
 
 
 def test_a_plan_fills_in_the_defaults() -> None:
-    mine, wise = student().config, teacher().config
-    plan = make_plan(config(), mine, wise)
+    student_model, teacher_model = student().config, teacher().config
+    plan = loss_plan(config(), student_model, teacher_model)
     assert plan.hidden_pairs == ((1, 2), (2, 4))
     assert (plan.relation_layer, plan.relation_heads) == (3, 3)
-    plan = make_plan(config(hidden_pairs=["0:0", "2:1"], relation_layer=1, relation_heads=6), mine, wise)
+    plan = loss_plan(
+        config(hidden_pairs=["0:0", "2:1"], relation_layer=1, relation_heads=6), student_model, teacher_model
+    )
     assert (plan.hidden_pairs, plan.relation_layer, plan.relation_heads) == (((0, 0), (2, 1)), 1, 6)
     with pytest.raises(ConfigError, match="hidden_pairs must be pairs such as 1:2"):
-        make_plan(config(hidden_pairs=["1-2"]), mine, wise)
+        loss_plan(config(hidden_pairs=["1-2"]), student_model, teacher_model)

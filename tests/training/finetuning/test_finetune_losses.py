@@ -9,10 +9,10 @@ from torch import Tensor
 
 from distilbert.data.examples import MULTI, REGRESSION, SINGLE
 from distilbert.training.finetuning.finetune_objective import (
-    ABSENT,
+    PADDING_SCORE,
     FinetuneObjective,
-    grouped,
     label_loss,
+    pad_groups,
     teacher_loss,
 )
 from tests.tiny import model_class, tiny_config
@@ -72,24 +72,24 @@ def test_a_label_that_is_left_out_costs_nothing() -> None:
 
 
 def test_groups_of_different_sizes() -> None:
-    rows = grouped(torch.arange(1.0, 7.0), torch.tensor([1, 3, 2]))
-    assert rows.tolist() == [[1, ABSENT, ABSENT], [2, 3, 4], [5, 6, ABSENT]]
+    rows = pad_groups(torch.arange(1.0, 7.0), torch.tensor([1, 3, 2]))
+    assert rows.tolist() == [[1, PADDING_SCORE, PADDING_SCORE], [2, 3, 4], [5, 6, PADDING_SCORE]]
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_what_is_beyond_a_group_is_not_there(dtype: torch.dtype) -> None:
     """Neither the loss nor the gradient of a group changes with the size of its neighbours."""
     sizes, width = torch.tensor([2, 5]), 5
-    values, wise = scores(0).flatten()[:7].to(dtype), scores(1).flatten()[:7].to(dtype)
+    values, teacher = scores(0).flatten()[:7].to(dtype), scores(1).flatten()[:7].to(dtype)
     both = [values.clone().requires_grad_(), values.clone().requires_grad_()]
     target = torch.tensor([1, 3])
-    made, taught = grouped(both[0], sizes), grouped(wise, sizes)
+    made, taught = pad_groups(both[0], sizes), pad_groups(teacher, sizes)
     assert made.shape == (2, width)
     loss = label_loss(made, target, "") + teacher_loss(made, taught, "", 2.0)
     alone = []
     for part, label in ((slice(0, 2), 1), (slice(2, 7), 3)):
         one = both[1][part][None]
-        alone.append(label_loss(one, torch.tensor([label]), "") + teacher_loss(one, wise[part][None], "", 2.0))
+        alone.append(label_loss(one, torch.tensor([label]), "") + teacher_loss(one, teacher[part][None], "", 2.0))
     torch.testing.assert_close(loss, torch.cat(alone))
     loss.sum().backward()
     torch.cat(alone).sum().backward()
@@ -104,11 +104,13 @@ def test_labels_and_teacher_share_the_loss(tmp_path_factory: pytest.TempPathFact
     model = model_class("ForSequenceClassification")(tiny_config("ForSequenceClassification")).eval()
     objective = FinetuneObjective(model, config, SINGLE)
     ids, lengths = torch.arange(5, 17), torch.tensor([3, 4, 5])
-    wise = scores(1)[:3].float()
-    labels, weights, taught = torch.tensor([4, 1, 0]), torch.tensor([1.0, 0.0, 0.0]), torch.tensor([1.0, 1.0, 0.0])
-    loss, terms = objective(ids, lengths, labels, weights, taught, {"weight": 1.0, "taught": 2.0}, wise=wise)
+    teacher_scores = scores(1)[:3].float()
+    labels, weights, mask = torch.tensor([4, 1, 0]), torch.tensor([1.0, 0.0, 0.0]), torch.tensor([1.0, 1.0, 0.0])
+    loss, terms = objective(
+        ids, lengths, labels, weights, mask, {"label_weight": 1.0, "teacher_rows": 2.0}, teacher_scores=teacher_scores
+    )
     logits = torch.cat([model(part[None]).logits for part in ids.split(lengths.tolist())]).detach()
     task = label_loss(logits[:1], labels[:1], SINGLE)[0]
-    teacher = teacher_loss(logits[:2], wise[:2], SINGLE, 2.0).mean()
+    teacher = teacher_loss(logits[:2], teacher_scores[:2], SINGLE, 2.0).mean()
     torch.testing.assert_close(terms, {"task": task, "teacher": teacher})
     torch.testing.assert_close(loss.detach(), (1 - weight) * task + weight * teacher)

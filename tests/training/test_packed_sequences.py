@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from distilbert.core.errors import ConfigError, DataError
 from distilbert.training.corpus import packed_sequences
-from distilbert.training.corpus.packed_sequences import PackedSequences, Split, split
+from distilbert.training.corpus.packed_sequences import CorpusSplit, PackedSequences, split_corpus
 from distilbert.training.corpus.token_cache import TokenCache
 from tests.data.corpora import CLS, SEP, VOCAB, Documents, contents, ids, stream, windows
 
@@ -32,8 +32,8 @@ def cache_of(documents: Documents) -> TokenCache:
     return TokenCache(tokens, ends, np.bincount(tokens, minlength=len(VOCAB)), "made by hand")
 
 
-def halves(documents: Documents, length: int = 6, seed: int = 0, **options: Any) -> Split:
-    return split(cache_of(documents), length=length, cls_token_id=CLS, sep_token_id=SEP, seed=seed, **options)
+def halves(documents: Documents, length: int = 6, seed: int = 0, **options: Any) -> CorpusSplit:
+    return split_corpus(cache_of(documents), length=length, cls_token_id=CLS, sep_token_id=SEP, seed=seed, **options)
 
 
 # Packing.
@@ -100,7 +100,7 @@ def test_no_token_is_lost_or_invented(documents: Documents, length: int, share: 
     inner, total = length - 2, len(cache.tokens)
     options = {"length": length, "cls_token_id": CLS, "sep_token_id": SEP, "seed": 3, "held_out": share}
     try:
-        made = split(numbered, **options)
+        made = split_corpus(numbered, **options)
     except DataError:
         assert total < 3 * inner or share > 0.1
         return
@@ -169,7 +169,7 @@ def test_a_long_document_is_held_out_by_sections(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(packed_sequences, "SECTION", 8)
     numbers = np.arange(1000)
     cache = TokenCache(numbers, np.array([1000]), np.ones(len(VOCAB), np.int64), "")
-    made = split(cache, length=6, cls_token_id=CLS, sep_token_id=SEP, seed=0, held_out=0.1)
+    made = split_corpus(cache, length=6, cls_token_id=CLS, sep_token_id=SEP, seed=0, held_out=0.1)
     held = np.array(contents(made.held_out, 0, len(made.held_out))).reshape(-1, 8)
     assert len(held) == 13  # the first 13 sections of 8 reach 100 tokens
     np.testing.assert_array_equal(held, held[:, :1] + np.arange(8))

@@ -1,0 +1,101 @@
+"""The data of a fine-tuning run: the examples that its settings name, and the labels found in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ...core.errors import ConfigError, DataError
+from ...data.examples import REGRESSION, Example, Labels, QuestionExample, TaggedExample
+from ...data.labelled import ExampleSet, read_examples
+from ...data.labels import check_labels, collect_labels
+from ...tasks.registry import task_spec
+from .finetune_config import FinetuneConfig
+
+
+@dataclass(frozen=True)
+class FinetuneData:
+    """The examples of a run.
+
+    Attributes:
+        training: labelled examples to train on.
+        unlabelled: examples that get only the teacher's scores.
+        evaluation: labelled examples to evaluate on; may be empty.
+        labels: of the training data.
+        facts: what a report says about the data.
+    """
+
+    training: list[Example]
+    unlabelled: list[Example]
+    evaluation: list[Example]
+    labels: Labels
+    facts: dict[str, Any]
+
+
+def read_data(config: FinetuneConfig, on_data: Callable[[str], None]) -> FinetuneData:
+    """Read the data that the settings name.
+
+    Args:
+        config: sources, columns and labels.
+        on_data: called with a line about each source.
+
+    Raises:
+        DataError: a source cannot be read, a label occurs only in the evaluation data, or there are too few examples.
+        ConfigError: ``class_weights`` are set for a regression.
+    """
+    is_labelled = not trains_on_text_alone(config.task)
+
+    def read(sources: Sequence[str], split: str, labelled: bool) -> ExampleSet:
+        return read_examples(
+            config.task, sources, columns=config.columns, delimiter=config.delimiter, split=split, labelled=labelled
+        )
+
+    training = read(config.train_data, config.split, is_labelled)
+    if len(training.examples) < 2:
+        raise DataError(f"{', '.join(config.train_data)}: one example is not enough to train on.")
+    labels = collect_labels(config.task, training.examples, problem=config.problem, names=config.label_names)
+    columns = ", ".join(f"{role} = {column}" for role, column in training.columns.items())
+    on_data(f"{len(training.examples):,} examples to train on{f' ({columns})' if columns else ''}")
+    if config.class_weights != "none" and labels.problem == REGRESSION:
+        raise ConfigError("class_weights must be none: the labels are numbers, so that there are no classes.")
+    if labels.names:
+        names = ", ".join(labels.names[:12]) + (", ..." if len(labels.names) > 12 else "")
+        on_data(f"{labels.problem.replace('_', ' ') or config.task}, {len(labels.names)} labels: {names}")
+    evaluation: list[Example] = []
+    if config.eval_data:
+        evaluation = read(config.eval_data, config.eval_split, is_labelled).examples
+        check_labels(evaluation, labels, "the evaluation data")
+        on_data(f"{len(evaluation):,} examples to evaluate on")
+    unlabelled: list[Example] = []
+    if config.unlabelled_data:
+        examples = read(config.unlabelled_data, config.split, False).examples
+        unlabelled = [_without_label(example) for example in examples]
+    if unlabelled:
+        on_data(f"{len(unlabelled):,} examples that the teacher labels")
+    facts = {
+        "sources": config.train_data,
+        "columns": training.columns,
+        "examples": len(training.examples),
+        "unlabelled_examples": len(unlabelled),
+        "evaluation_sources": config.eval_data,
+        "evaluation_examples": len(evaluation),
+        "labels": list(labels.names),
+        "problem": labels.problem,
+    }
+    return FinetuneData(training.examples, unlabelled, evaluation, labels, facts)
+
+
+def trains_on_text_alone(task: str) -> bool:
+    """Say whether the data of a task have no labels, because the texts themselves are what is learned."""
+    labelled = task_spec(task).labelled
+    return labelled is not None and not labelled.target
+
+
+def _without_label(example: Example) -> Example:
+    """Return an example without its label, which may be unknown to the model."""
+    if isinstance(example, TaggedExample):
+        return replace(example, tags=None)
+    if isinstance(example, QuestionExample):
+        return replace(example, answers=(), labelled=False)
+    return replace(example, label=None)
