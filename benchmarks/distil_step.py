@@ -132,7 +132,7 @@ class Bench:
         teacher = copy.deepcopy(self.teacher) if precision == "bf16" else self.teacher
         objective = DistillObjective(self.student, LossPlan(WEIGHTS, TEMPERATURE), teacher)
         if precision is not None:
-            objective.place_teacher(torch.device("cpu"), precision == "bf16")
+            objective.place_teacher(torch.device("cpu"), torch.bfloat16 if precision == "bf16" else torch.float32)
         return objective
 
     def _add(self, name: str, tokens: int, run: Callable[[], Any]) -> None:

@@ -117,12 +117,12 @@ def test_a_placed_teacher_says_the_same() -> None:
     teacher_model, student_model = teacher(dim=48, hidden_dim=96), student(dim=48, hidden_dim=96)
     objective = DistillObjective(student_model, plan, teacher_model)
     before = objective(IDS, LABELS, COUNTS)[1]
-    objective.place_teacher(torch.device("cpu"), low=False)
+    objective.place_teacher(torch.device("cpu"), torch.float32)
     after = objective(IDS, LABELS, COUNTS)[1]
     for name in before:
         torch.testing.assert_close(after[name], before[name], **EXACT)
     half = DistillObjective(student_model, plan, teacher(dim=48, hidden_dim=96))
-    half.place_teacher(torch.device("cpu"), low=True)
+    half.place_teacher(torch.device("cpu"), torch.bfloat16)
     assert half.teacher is not None
     assert half.teacher.dtype == torch.bfloat16
     rough = half(IDS, LABELS, COUNTS)[1]

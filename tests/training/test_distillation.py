@@ -159,6 +159,44 @@ def test_a_run_goes_on_from_any_checkpoint(
     assert blocks == ([1, 4, 6] if "streaming" in changes else [])  # text before it is not tokenized again
 
 
+def test_a_record_has_the_means_since_the_last_one(tmp_path: Path, teacher: str) -> None:
+    """Also the last record, of fewer steps, and after a resume from a checkpoint between two records."""
+    changes = {"max_steps": 7, "checkpoint_every": 2, "keep": 9}
+    single_steps = read_metrics(distill(config_of(tmp_path, teacher, output=str(tmp_path / "single"), **changes)))
+    losses = {record["step"]: record for record in single_steps if record["kind"] == "train"}
+    plain = distill(config_of(tmp_path, teacher, log_every=3, **changes))
+    records = [record for record in read_metrics(plain) if record["kind"] == "train"]
+    assert [record["step"] for record in records] == [3, 6, 7]
+    for record, steps in zip(records, ((1, 2, 3), (4, 5, 6), (7,)), strict=True):
+        for name in ("loss", "gradient_norm"):
+            assert record[name] == pytest.approx(sum(losses[step][name] for step in steps) / len(steps), rel=1e-12)
+        for name, value in record["terms"].items():
+            mean = sum(losses[step]["terms"][name] for step in steps) / len(steps)
+            assert value == pytest.approx(mean, rel=1e-12)
+        assert record["learning_rate"] == losses[steps[-1]]["learning_rate"]
+    for step in (2, 4, 6):
+        resumed = tmp_path / f"resumed-{step}"
+        shutil.copytree(plain, resumed)
+        for later in range(step + 1, 8):
+            shutil.rmtree(resumed / "checkpoints" / f"step-{later}", ignore_errors=True)
+        distill(config_of(tmp_path, teacher, log_every=3, output=str(resumed), **changes), resume=True)
+        assert read_metrics(resumed) == read_metrics(plain)
+        assert same(resumed, plain)
+
+
+def test_a_checkpoint_of_an_earlier_version_can_be_resumed(tmp_path: Path, teacher: str) -> None:
+    """Its ``state.json`` has no means, and its next record those of the steps from there on."""
+    plain = distill(config_of(tmp_path, teacher))
+    lines = read_metrics(plain)
+    shutil.rmtree(plain / "checkpoints" / "step-4")
+    state = plain / "checkpoints" / "step-2" / "state.json"
+    values = json.loads(state.read_text())
+    del values["unrecorded"]
+    state.write_text(json.dumps(values))
+    distill(config_of(tmp_path, teacher), resume=True)
+    assert read_metrics(plain) == lines
+
+
 def test_resuming_without_a_checkpoint_starts_anew(tmp_path: Path, teacher: str) -> None:
     plain = distill(config_of(tmp_path, teacher), resume=True)
     lines = read_metrics(plain)

@@ -16,32 +16,32 @@ TERMS = ("ce", "mlm", "cos", "mse", "hidden", "relation")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig(Settings):
-    """What every training run has: optimizer, precision, what is kept and shown."""
+    """Settings of every training run: optimizer, precision, checkpoints and records."""
 
-    output: str = setting(REQUIRED, "Folder of the run: model, checkpoints, metrics, report.", free=True)
-    epochs: float = setting(3.0, "Passes over the text; not with streaming.")
-    max_steps: int = setting(0, "Steps; 0 for what the epochs make.")
-    micro_tokens: int = setting(4_096, "Tokens a forward pass; bounds the memory.")
+    output: str = setting(REQUIRED, "Folder to write: model, checkpoints, metrics, report.", free=True)
+    epochs: float = setting(3.0, "Passes over the data; not with streaming.")
+    max_steps: int = setting(0, "Number of steps; 0: as many as the epochs take.")
+    micro_tokens: int = setting(4_096, "Tokens per forward pass; bounds the memory.")
     learning_rate: float = setting(5e-4, "Peak learning rate of AdamW.")
-    betas: list[float] = setting(None, "Decay rates of AdamW's two means.", factory=lambda: [0.9, 0.98])
+    betas: list[float] = setting(None, "Decay rates of AdamW's two moving averages.", factory=lambda: [0.9, 0.98])
     epsilon: float = setting(1e-6, "AdamW's epsilon.")
     weight_decay: float = setting(0.0, "Decoupled weight decay, not on biases and LayerNorm.")
-    layer_decay: float = setting(1.0, "Learning rate of a block as a part of that of the block above it.")
-    warmup: float = setting(0.05, "Part of the steps in which the learning rate rises; then it falls linearly to 0.")
+    layer_decay: float = setting(1.0, "Learning rate of a block as a fraction of that of the next higher block.")
+    warmup: float = setting(0.05, "Fraction of the steps in which the learning rate rises; then it falls to 0.")
     clip: float = setting(5.0, "Largest norm of the gradient; 0 for no limit.")
     seed: int = setting(56, "Seed of initialisation, order, masks and dropout.")
     precision: str = setting(
         "auto",
-        "bf16 computes matrix products in bfloat16; auto does so where that is faster on this machine.",
+        "bf16 computes matrix products in bfloat16; auto does so if that is faster on this machine.",
         choices=("auto", "fp32", "bf16"),
     )
     device: str = setting("auto", "cpu, or auto for a GPU if there is one.", choices=("auto", "cpu"))
     gradient_checkpointing: bool = setting(False, "Recompute blocks in the backward pass: less memory, more time.")
     fsdp: bool = setting(False, "Shard weights, gradients and optimizer over the processes.")
-    log_every: int = setting(10, "Steps between lines of progress.", free=True)
+    log_every: int = setting(10, "Steps between training records; their losses are means over these steps.", free=True)
     evaluate_every: int = setting(500, "Steps between evaluations; there is always one at the end.")
     checkpoint_every: int = setting(500, "Steps between checkpoints; there is always one at the end.", free=True)
-    keep: int = setting(2, "Newest checkpoints to keep, besides the best.", free=True)
+    keep: int = setting(2, "Number of newest checkpoints to keep, besides the best.", free=True)
     tensorboard: bool = setting(False, "Write events for TensorBoard into OUTPUT/tensorboard.", free=True)
 
     def validate(self) -> None:
@@ -61,33 +61,33 @@ class TrainingConfig(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class TextConfig(TrainingConfig):
-    """Training on plain text: sources, sequences, masks."""
+    """Settings of training on plain text: sources, sequences, masks."""
 
-    data: list[str] = setting(REQUIRED, "Text: .txt, .jsonl, .parquet files, folders, or names of `datasets`.")
+    data: list[str] = setting(REQUIRED, "Text: .txt, .jsonl and .parquet files, folders, or names of `datasets`.")
     column: str = setting("text", "Column of the text in .jsonl, .parquet and `datasets`.")
-    cache: str = setting("", "Folder of tokenized corpora. Default: OUTPUT/cache.", free=True)
-    streaming: bool = setting(False, "Tokenize while training; for corpora that do not fit the disk.")
-    held_out: float = setting(0.005, "Part of the text that is never trained on and that evaluations use.")
-    max_held_out: int = setting(512, "At most so many held-out sequences.")
-    sequence_length: int = setting(512, "Tokens a sequence; every sequence is full.")
-    mask_probability: float = setting(0.15, "Part of the tokens that is selected for prediction.")
+    cache: str = setting("", "Folder for tokenized corpora. Default: OUTPUT/cache.", free=True)
+    streaming: bool = setting(False, "Tokenize while training, for corpora whose tokens do not fit on the disk.")
+    held_out: float = setting(0.005, "Fraction of the text that is held out for evaluation.")
+    max_held_out: int = setting(512, "Largest number of held-out sequences.")
+    sequence_length: int = setting(512, "Tokens per sequence; there is no padding.")
+    mask_probability: float = setting(0.15, "Fraction of the tokens that is selected for prediction.")
     mask_split: list[float] = setting(
         None,
-        "Of the selected tokens: parts that become [MASK], become random, stay.",
+        "Fractions of the selected tokens that become [MASK], become a random token, and stay.",
         factory=lambda: [0.8, 0.1, 0.1],
     )
     mask_smoothing: float = setting(0.7, "Tokens are selected with weight count ** -smoothing.")
-    tokens_per_step: int = setting(128_000, "Tokens a step, over all processes; reached by accumulation.")
-    chunk: int = setting(256, "Tokens whose scores over the vocabulary are held at once.")
+    tokens_per_step: int = setting(128_000, "Tokens per step, over all processes and forward passes.")
+    chunk: int = setting(256, "Tokens whose scores over the vocabulary are in memory at once.")
 
     @property
     def sequences_per_step(self) -> int:
-        """Sequences a step, over all processes."""
+        """Sequences of a step, over all processes."""
         return max(1, self.tokens_per_step // self.sequence_length)
 
     @property
     def sequences_per_pass(self) -> int:
-        """Sequences a forward pass."""
+        """Sequences of a forward pass."""
         return max(1, self.micro_tokens // self.sequence_length)
 
     def validate(self) -> None:
@@ -110,11 +110,11 @@ class TextConfig(TrainingConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainConfig(TextConfig):
-    """Training the masked-LM objective alone."""
+    """Settings of training with the masked-LM objective alone."""
 
     model: str = setting(REQUIRED, "DistilBERT or BERT to start from: a folder, or a name on the hub.")
     init: str = setting(
-        "pretrained", "random takes only sizes and tokenizer from MODEL.", choices=("pretrained", "random")
+        "pretrained", "random takes only the sizes and the tokenizer from MODEL.", choices=("pretrained", "random")
     )
     freeze: str = setting(
         "none",
@@ -125,26 +125,30 @@ class PretrainConfig(TextConfig):
 
 @dataclass(frozen=True, kw_only=True)
 class DistillConfig(TextConfig):
-    """Distilling a teacher into a student (arXiv 1910.01108, section 3)."""
+    """Settings of distilling a teacher into a student (arXiv 1910.01108, section 3)."""
 
     teacher: str = setting(REQUIRED, "DistilBERT or BERT with a masked-LM head: a folder, or a name on the hub.")
     student: str = setting("", "Start from this model folder instead of the teacher's layers.")
     layers: str = setting(
-        "half", "The teacher's layers that the student starts from: 0,2,4,7,9,11, or a count to spread evenly, or half."
+        "half", "Layers of the teacher to start from: numbers such as 0,2,4, a count to spread evenly, or half."
     )
-    init: str = setting("teacher", "random starts a student of that many layers afresh.", choices=("teacher", "random"))
+    init: str = setting(
+        "teacher", "random initialises a student with as many layers at random.", choices=("teacher", "random")
+    )
     dim: int = setting(0, "Width of a random student; 0 for the teacher's.")
     n_heads: int = setting(0, "Attention heads of a random student; 0 for the teacher's.")
     hidden_dim: int = setting(0, "Feed-forward width of a random student; 0 for the teacher's, or 4 x dim.")
     terms: dict[str, float] = setting(
         None,
-        f"Terms of the objective and their weights: {', '.join(TERMS)}.",
+        f"Terms of the loss and their weights: {', '.join(TERMS)}.",
         factory=lambda: {"ce": 5.0, "mlm": 2.0, "cos": 1.0},
     )
     temperature: float = setting(2.0, "Temperature of the ce term.")
     ce_tokens: str = setting("all", "Tokens of the ce and mse terms.", choices=("all", "masked"))
     hidden_pairs: list[str] = setting(
-        None, "Layers of the hidden term, STUDENT:TEACHER, embeddings are 0. Default: spread evenly.", factory=list
+        None,
+        "Pairs of layers STUDENT:TEACHER of the hidden term, embeddings are 0. Default: spread evenly.",
+        factory=list,
     )
     relation_layer: int = setting(-1, "The teacher's layer of the relation term, counted from 0; -1 is the last.")
     relation_heads: int = setting(0, "Relation heads; 0 for the teacher's attention heads.")

@@ -188,7 +188,7 @@ def train(
     )
     memory = reusing_memory(accelerator.device.type == "cpu")
     listeners = [tensorboard.log, setup.on_record]
-    with memory, MetricsLog(folder if is_main else None, state.step, listeners, tensortensorboard.close) as metrics:
+    with memory, MetricsLog(folder if is_main else None, state.step, listeners, tensorboard.close) as metrics:
         _Loop(setup, accelerator, state, module, optimizer, metrics).run()
     return state
 

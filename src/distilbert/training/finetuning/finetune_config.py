@@ -30,44 +30,46 @@ def _with_default(name: str, default: Any) -> Any:
 class FinetuneConfig(TrainingConfig):
     """Fine-tuning a model on labelled data (arXiv 1810.04805, section 4), from a teacher too if there is one."""
 
-    task: str = setting(REQUIRED, "What the model is to do.", choices=FINETUNE_TASKS)
+    task: str = setting(REQUIRED, "Task of the model.", choices=FINETUNE_TASKS)
     model: str = setting(REQUIRED, "DistilBERT or BERT to start from: a folder, or the name of a model.")
     train_data: list[str] = setting(
         REQUIRED, "Labelled files: .csv, .tsv, .jsonl, .parquet, .conll, SQuAD's .json, or names of `datasets`."
     )
     eval_data: list[str] = setting(None, "Labelled files to evaluate on.", factory=list)
     unlabelled_data: list[str] = setting(
-        None, "More texts of the same kind, from which the student learns what the teacher says.", factory=list
+        None, "Further data of the same kind; only the teacher's scores of them are learned.", factory=list
     )
     columns: dict[str, str] = setting(
-        None, "Which column is what, such as text=review,label=stars; guessed where not given.", factory=dict
+        None, "Columns by their role, such as text=review,label=stars. Default: guessed from their names.", factory=dict
     )
-    delimiter: str = setting("", "What separates columns, where it is not what the file's name says.")
+    delimiter: str = setting("", "Separator of columns. Default: the one that the ending of the file's name implies.")
     split: str = setting("train", "Split of a `datasets` name to train on.")
     eval_split: str = setting("validation", "Split of a `datasets` name to evaluate on.")
     problem: str = setting(
-        "", "Kind of text-classification; guessed where not given.", choices=("", SINGLE, MULTI, REGRESSION)
+        "", "Kind of text-classification. Default: guessed from the labels.", choices=("", SINGLE, MULTI, REGRESSION)
     )
     label_names: list[str] = setting(
         None, "Names for the labels, in the order of the sorted labels of the file.", factory=list
     )
-    layers: str = setting("", "Start from these blocks of the model only: numbers 0,2,4 or a count to spread evenly.")
-    fresh_head: bool = setting(False, "Start the head from random numbers, whatever head the model has.")
-    freeze: str = setting("none", "Do not train: embeddings; embeddings and that many blocks, such as 2; or encoder.")
-    max_length: int = setting(0, "Tokens a sequence at most. Default: the model's, 384 for question-answering.")
+    layers: str = setting("", "Blocks of the model to start from: numbers such as 0,2,4, or a count to spread evenly.")
+    fresh_head: bool = setting(False, "Initialise the head at random, whatever head the model has.")
+    freeze: str = setting("none", "Not trained: embeddings; embeddings and a number of blocks, such as 2; or encoder.")
+    max_length: int = setting(0, "Longest sequence in tokens. Default: the model's; 384 for question-answering.")
     stride: int = setting(128, "Tokens that two windows of a long text share.")
-    long_texts: str = setting("window", "Texts above max_length: windows, or cut.", choices=("window", "cut"))
-    class_weights: str = setting(
-        "none", "balanced weighs each label by the inverse of its frequency.", choices=("none", "balanced")
+    long_texts: str = setting(
+        "window", "Texts longer than max_length are read in windows, or cut.", choices=("window", "cut")
     )
-    teacher: str = setting("", "Model for the same task, whose scores are learned as well.")
+    class_weights: str = setting(
+        "none", "balanced weights each label by the inverse of its frequency.", choices=("none", "balanced")
+    )
+    teacher: str = setting("", "Model for the same task whose scores are learned as well.")
     temperature: float = setting(2.0, "Temperature of the teacher's and the student's scores.")
-    teacher_weight: float = setting(0.5, "Part of the teacher in the loss; the labels have the rest.")
-    batch_size: int = setting(32, "Examples a step, over all processes.")
+    teacher_weight: float = setting(0.5, "Weight of the teacher in the loss, up to 1; the labels have the rest.")
+    batch_size: int = setting(32, "Examples per step, over all processes.")
     patience: int = setting(0, "Stop after so many evaluations without a better one; 0 for never.")
     select: str = setting("last", "Which checkpoint becomes the model.", choices=("last", "best"))
-    seeds: int = setting(1, "Train so many times, with seeds counted up; the median becomes the model.")
-    learning_rates: list[float] = setting(None, "Train with each of these; the best becomes the model.", factory=list)
+    seeds: int = setting(1, "Number of runs with consecutive seeds; the run with the median becomes the model.")
+    learning_rates: list[float] = setting(None, "Learning rates to try; the best becomes the model.", factory=list)
     epochs: float = _with_default("epochs", 3.0)
     learning_rate: float = _with_default("learning_rate", 5e-5)
     betas: list[float] = _with_default("betas", lambda: [0.9, 0.999])
