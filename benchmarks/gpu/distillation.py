@@ -18,8 +18,8 @@ from distilbert import DistilBertForMaskedLM, DistilBertTokenizerFast
 from distilbert.training.corpus.masking import token_weights
 from distilbert.training.corpus.text_batches import open_text
 from distilbert.training.distill_config import DistillConfig
-from distilbert.training.distill_objective import Objective, Plan
-from distilbert.training.loop import update
+from distilbert.training.distill_objective import DistillObjective, LossPlan
+from distilbert.training.loop import optimizer_step
 from distilbert.training.optimizer import make_optimizer
 from distilbert.training.processes import make_accelerator
 
@@ -90,11 +90,11 @@ def _ours(
     config = DistillConfig(**values | changes)
     text = open_text(config, tokenizer)
     step = text.step(0, 0, 1)
-    objective = Objective(student, Plan(WEIGHTS, TEMPERATURE, chunk=config.chunk), _copy(teacher))
-    objective.place_teacher(setting.torch_device, True)
+    objective = DistillObjective(student, LossPlan(WEIGHTS, TEMPERATURE, chunk=config.chunk), _copy(teacher))
+    objective.place_teacher(setting.torch_device, torch.bfloat16)
     optimizer, accelerator = make_optimizer(objective, config), make_accelerator(config)
     autocast = torch.autocast(setting.device, torch.bfloat16)
-    take = partial(update, objective, optimizer, step, config.learning_rate, 0, config, accelerator, autocast)
+    take = partial(optimizer_step, objective, optimizer, step, config.learning_rate, 0, config, accelerator, autocast)
     return take, step.tokens
 
 

@@ -19,7 +19,7 @@ from distilbert.training.finetuning.encoded_examples import encode_examples
 from distilbert.training.finetuning.finetune_config import FinetuneConfig
 from distilbert.training.finetuning.finetune_objective import FinetuneObjective
 from distilbert.training.finetuning.labelled_batches import LabelledBatches
-from distilbert.training.loop import update
+from distilbert.training.loop import optimizer_step
 from distilbert.training.optimizer import make_optimizer
 from distilbert.training.processes import make_accelerator
 
@@ -74,8 +74,8 @@ def _ours(setting: Setting, rows: list[tuple[str, int]], batch: int, low: bool) 
     tokenizer = AutoTokenizer.from_pretrained(setting.classifier())
     examples = [TextExample(f"row {number}", text, label=str(label)) for number, (text, label) in enumerate(rows)]
     labels = collect_labels("text-classification", examples)
-    units = encode_examples("text-classification", examples, labels, tokenizer, max_length=512, stride=128)
-    batches = LabelledBatches(config, units)
+    encoded = encode_examples("text-classification", examples, labels, tokenizer, max_length=512, stride=128)
+    batches = LabelledBatches(config, encoded)
     model = DistilBertForSequenceClassification.from_pretrained(setting.classifier()).to(setting.torch_device).train()
     objective = FinetuneObjective(model, config, labels.problem)
     optimizer, accelerator = make_optimizer(objective, config), make_accelerator(config)
@@ -83,7 +83,7 @@ def _ours(setting: Setting, rows: list[tuple[str, int]], batch: int, low: bool) 
 
     def take(number: int) -> None:
         step = batches.step(number % batches.steps_per_epoch, 0, 1)
-        update(objective, optimizer, step, RATE, number, config, accelerator, autocast)
+        optimizer_step(objective, optimizer, step, RATE, number, config, accelerator, autocast)
 
     return take
 

@@ -139,9 +139,9 @@ def test_a_distillation_that_is_resumed_to_the_bit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("low", [False, True], ids=["fp32", "bf16"])
 def test_a_distillation_step(low: bool) -> None:
     """The loss, its terms and its gradients on the GPU are those of the CPU."""
-    from distilbert.training.distill_objective import Objective, Plan
+    from distilbert.training.distill_objective import DistillObjective, LossPlan
 
-    plan = Plan({"ce": 5.0, "mlm": 2.0, "cos": 1.0}, temperature=2.0, chunk=8)
+    plan = LossPlan({"ce": 5.0, "mlm": 2.0, "cos": 1.0}, temperature=2.0, chunk=8)
     teacher = tiny_model("ForMaskedLM", seed=3, n_layers=3, dropout=0.0, attention_dropout=0.0)
     student = tiny_model("ForMaskedLM", seed=4, dropout=0.0, attention_dropout=0.0)
     generator = torch.Generator().manual_seed(5)
@@ -150,8 +150,8 @@ def test_a_distillation_step(low: bool) -> None:
     counts = {"tokens": ids.numel(), "masked": int((labels != -100).sum())}
     found = []
     for device, bf16 in ((torch.device("cpu"), False), (DEVICE, low)):
-        objective = Objective(copy.deepcopy(student), plan, copy.deepcopy(teacher)).to(device).train()
-        objective.place_teacher(device, bf16)
+        objective = DistillObjective(copy.deepcopy(student), plan, copy.deepcopy(teacher)).to(device).train()
+        objective.place_teacher(device, torch.bfloat16 if bf16 else torch.float32)
         with torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             loss, terms = objective(ids.to(device), labels.to(device), counts=counts)
         loss.backward()

@@ -105,9 +105,9 @@ def encode_examples(
     for start in range(0, len(examples), CHUNK):
         chunk = examples[start : start + CHUNK]
         items = [encoder.parse(_task_input(example), example.place, encoder.params) for example in chunk]
-        works = encoder.encode(items, encoder.params)
-        for number, (example, work) in enumerate(zip(chunk, works, strict=True), start):
-            windows = _with_targets(number, example, work, labels)
+        inputs = encoder.encode(items, encoder.params)
+        for number, (example, encoded_input) in enumerate(zip(chunk, inputs, strict=True), start):
+            windows = _with_targets(number, example, encoded_input, labels)
             encoded += windows if long_texts == "window" else windows[:1]
     return encoded
 
