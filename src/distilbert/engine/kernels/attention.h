@@ -7,7 +7,7 @@
 namespace {
 
 #if defined(__AVX512F__)
-constexpr int ROWS = 6, COLUMNS = 4;  // rows and vectors of a product whose sums fill the registers
+constexpr int ROWS = 6, COLUMNS = 4;  // rows and vectors of columns of a product; their sums fill the registers
 #else
 constexpr int ROWS = 4, COLUMNS = 2;
 #endif
@@ -36,7 +36,7 @@ void transpose(const Type* from, int64_t stride, int keys, int dim, float* to, i
     }
 }
 
-// put(r, c, sums) for ROWS rows and N vectors of columns from column c on: sums over k of a[r][k] * b[k][column].
+// Calls put(r, c, sums) for ROWS rows and N vectors of columns from c on; sums are those over k of a[r][k] * b[k][column].
 template <class Kind, int N, class Put>
 inline void product(const float* const* a, const float* b, int b_stride, int depth, int c, Put& put) {
     typename Kind::Sum sums[ROWS][N];
@@ -63,7 +63,7 @@ void products(const float* const* a, const float* b, int b_stride, int depth, in
     }
 }
 
-// Keeps scores, and the highest of each row; what stands beyond the keys counts for nothing.
+// Stores scores and the highest score of each row. Columns beyond the keys get the lowest score.
 struct Scores {
     float* to;
     int stride, keys;
@@ -80,7 +80,8 @@ struct Scores {
         best[r] = larger(best[r], x);
         store(to + r * stride + c, x);
     }
-    // One row -> weights that are not divided by their sum yet; returns the sum. scale is positive, times log2(e).
+    // Turns row r into weights that are not divided by their sum yet, and returns the sum. scale is positive and has the
+    // factor log2(e) in it.
     template <class Type>
     float soften(int r, float scale, Type* weights) const {
         const float top = maximum(best[r]) * scale;
@@ -104,7 +105,7 @@ void lay_out(const Type* from, int64_t stride, int keys, int dim, float* to, int
 }
 
 #if defined(__AVX512BF16__)
-// (K, H) of bf16 -> (K / 2 rounded up, H) of pairs: two keys of a channel beside each other. H is a multiple of WIDTH.
+// (K, H) of bf16 -> (K / 2 rounded up, H) of pairs: two keys of a channel side by side. H is a multiple of WIDTH.
 void lay_out_pairs(const bf16* from, int64_t stride, int keys, int dim, float* to) {
     for (int t = 0; t < keys; t += 2) {
         const bf16 *first = from + t * stride, *second = first + stride;
@@ -141,14 +142,15 @@ struct Attention {
     Quantizer quantizer;
     uint8_t* bytes;
 
-    // Where the results of one head go from a query on. A copy: what is stored might lie anywhere, but not in registers.
+    // Where the results of one head go, from a query on. It is a copy of members: a store might change members, as far as
+    // the compiler knows, but not registers.
     struct Results {
         Type* out;
         uint8_t* bytes;
         Quantizer quantizer;
         int64_t stride;
         int dim;
-        // A vector of a row, from column c of its head on.
+        // Writes a vector of a row, from column c of its head on.
         void write(int r, int c, Floats x) const {
             if (out) store(out + r * stride + c, x, dim - c);
             if (bytes) quantizer.write(bytes + r * stride, x, c, dim - c);
@@ -173,13 +175,13 @@ struct Attention {
         for (int c = 0; c < dim; c += 64 / int(sizeof(Type))) __builtin_prefetch(head + c);
     }
 
-    // One head of one sequence: queries [q0, q1) look at keys [k0, k1); channel is where the head begins in a row.
+    // One head of one sequence: queries [q0, q1) attend to keys [k0, k1). channel is the first column of the head in a row.
     void head(int64_t q0, int64_t q1, int64_t k0, int64_t k1, int channel, Scratch& scratch) const {
         const int count = int(k1 - k0), width = round_up(count, WIDTH), padded = round_up(dim, WIDTH);
         scratch.fit(width, count, dim, padded);
         float *keys = scratch.keys.data(), *values = scratch.values.data(), *weights = scratch.weights.data();
         const Type *first_key = k + k0 * k_stride + channel, *first_value = v + k0 * v_stride + channel;
-        // The next head lies beside this one, in every row.
+        // Prefetch the next head, which lies beside this one in every row.
         for (int64_t t = q0; t < q1; t++) fetch(q + t * q_stride + channel + dim);
         for (int64_t t = k0; t < k1; t++) fetch(k + t * k_stride + channel + dim);
         for (int64_t t = k0; t < k1; t++) fetch(v + t * v_stride + channel + dim);
@@ -197,7 +199,7 @@ struct Attention {
         for (int64_t first = q0; first < q1; first += ROWS) {
             const int rows = int(q1 - first < ROWS ? q1 - first : ROWS);
             const float *queries[ROWS], *shares[ROWS];
-            for (int r = 0; r < ROWS; r++) {  // a row too many repeats the last one
+            for (int r = 0; r < ROWS; r++) {  // rows beyond the last one repeat it
                 const Type* from = q + (first + (r < rows ? r : rows - 1)) * q_stride + channel;
                 queries[r] = pairs || sizeof(Type) == 4 ? (const float*)from : scratch.queries.data() + r * dim;
                 if (!pairs && sizeof(Type) == 2) copy(scratch.queries.data() + r * dim, from, dim);

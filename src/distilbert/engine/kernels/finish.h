@@ -1,4 +1,4 @@
-// What follows the sums of a product: factors and shifts by output, GELU, and the type of the result.
+// The end of a product: a factor and a shift for each output, GELU, and the type of the result.
 
 #pragma once
 
@@ -7,10 +7,10 @@
 #if defined(__AVX512F__)
 namespace {
 
-constexpr int TILE = 8;   // rows and
-constexpr int PANEL = 3;  // vectors of outputs whose sums fill the registers
+constexpr int TILE = 8;   // rows of a tile
+constexpr int PANEL = 3;  // vectors of outputs in a panel; the sums of a tile and a panel fill the registers
 
-inline Floats gelu(Floats x) {  // x * Phi(x), with erf to 2e-7 (Abramowitz and Stegun 7.1.26)
+inline Floats gelu(Floats x) {  // x * Phi(x), with an error of erf of 2e-7 (Abramowitz and Stegun 7.1.26)
     const Floats z = larger(x, -x) * 0.70710678f, t = 1.0f / (1.0f + 0.3275911f * z);
     Floats p = t * 1.061405429f - 1.453152027f;
     p = p * t + 1.421413741f;
@@ -19,7 +19,7 @@ inline Floats gelu(Floats x) {  // x * Phi(x), with erf to 2e-7 (Abramowitz and 
     return 0.5f * x * (x < 0.0f ? p : 2.0f - p);
 }
 
-inline Floats rough_gelu(Floats x) {  // to 2e-4: a polynomial for Phi, fitted so that it is 0 at -4 and 1 at 4
+inline Floats rough_gelu(Floats x) {  // error 2e-4: a polynomial for Phi, fitted so that it is 0 at -4 and 1 at 4
     x = larger(x, all(-4.0f));
     const Floats z = smaller(x, all(4.0f)), u = z * z;
     Floats p = u * 2.2587637640e-8f - 1.5887952928e-6f;
@@ -31,16 +31,16 @@ inline Floats rough_gelu(Floats x) {  // to 2e-4: a polynomial for Phi, fitted s
     return x * (p * z + 0.5f);
 }
 
-// GELU whose result becomes uint8: max(x, 0) less |x| * Phi(-|x|), and what is taken away is a line on each of 32 pieces of
-// |x| from 0 to 4, to 1e-3. Numbers are 16 bits wide: steps of the result, with as many bits behind the point as leave
-// room for 255 of them and for 4.
+// GELU of a result in uint8, with an error of 1e-3: max(x, 0) - |x| * Phi(-|x|). The second term is a line on each of 32
+// pieces of |x| from 0 to 4. Numbers are fixed-point, 16 bits wide, in steps of the result. They have as many bits behind
+// the point as leave room for 255 steps and for x = 4.
 class ByteGelu {
     static constexpr int PIECES = 32;
     static constexpr float END = 4, PIECE = END / PIECES;
     int bits;
     int16_t to_piece, zero, slope[PIECES], start[PIECES];
 
-    static float taken(int halves) {  // at a number of halves of pieces
+    static float taken(int halves) {  // the second term, at the end of so many half pieces
         static const std::vector<float> values = [] {
             std::vector<float> values;
             for (int i = 0; i <= 2 * PIECES; i++) {
@@ -63,29 +63,29 @@ class ByteGelu {
     }
 
 public:
-    float scale;  // of the numbers
+    float scale;  // of the fixed-point numbers: 1.0 is so many
 
     ByteGelu() = default;
 
-    // Says whether 16 bits are enough: steps so small that fewer than 3 bits were left behind the point are too many.
+    // Says whether 16 bits are enough: at least 3 bits must be left behind the point.
     static bool fits(float inverse_step) { return END * inverse_step * 8 <= INT16_MAX; }
 
     ByteGelu(float inverse_step, float zero_point) : bits(7) {
         while (END * inverse_step * (1 << bits) > INT16_MAX) bits--;
         scale = inverse_step * (1 << bits);
         to_piece = int16_t(uint16_t(std::fmin(65536 / PIECE / scale, 65535.0f)));
-        zero = int16_t((zero_point + 0.5f) * (1 << bits));  // what is behind the point is cut off
+        zero = int16_t((zero_point + 0.5f) * (1 << bits));  // plus a half, to round when bits are cut off
         for (int i = 0; i < PIECES - 1; i++) {
             const float first = taken(2 * i), middle = taken(2 * i + 1), last = taken(2 * i + 2);
             const float rise = (last - first) / PIECE, bow = middle - (first + last) / 2;
             slope[i] = int16_t(std::lrint(rise * 32768));
             start[i] = int16_t(std::lrint((first + bow / 2 - i * PIECE * rise) * scale));
         }
-        slope[PIECES - 1] = start[PIECES - 1] = 0;  // 4 and all beyond
+        slope[PIECES - 1] = start[PIECES - 1] = 0;  // from 4 on
     }
 
-    // Four vectors of whole numbers -> four times 16 bytes. What is beyond 32 bits, 65,000 times the range of the result,
-    // counts as the lowest number there is.
+    // Four vectors of integers -> four times 16 bytes. Numbers beyond 32 bits, 65,000 times the range of the result, count
+    // as the lowest integer.
     __m512i operator()(const __m512i (&x)[4]) const {
         const __m512i first = round(_mm512_packs_epi32(x[0], x[1])), last = round(_mm512_packs_epi32(x[2], x[3]));
         const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
@@ -96,21 +96,21 @@ public:
 enum Type { FP32, BF16, UINT8 };
 constexpr int SIZES[] = {4, 2, 1};
 
-// What becomes of the sums of a tile.
+// Turns the sums of a tile into results.
 template <class Word>
 struct Finish {
     typedef typename Word::Sum Sum;
-    const float *factor, *shift;  // factor may be null
+    const float *factor, *shift;  // by output; factor may be null
     int gelu;
     int type;
-    float inverse_step, zero;  // of uint8
+    float inverse_step, zero;  // of a result in uint8
     void* out;
-    int64_t stride;  // of its rows
-    bool in_bytes;  // whether byte_gelu is to be used
+    int64_t stride;  // elements from one row of out to the next
+    bool in_bytes;  // whether to use byte_gelu
     ByteGelu byte_gelu;
 
-    // A vector of outputs of so many rows; what is told apart at compile time is not asked for each of them. What it needs
-    // is copied first, since anything but registers might lie where it stores.
+    // Writes a vector of outputs of so many rows. TYPE and GELU are known at compile time, so that no row tests them. The
+    // members are copied to locals first: a store might change members, as far as the compiler knows, but not registers.
     template <int TYPE, bool GELU>
     void write(const Sum* sums, int rows, int64_t row, int column, __mmask16 mask) const {
         const Floats times = factor ? (Floats)_mm512_maskz_loadu_ps(mask, factor + column) : all(1.0f);

@@ -1,7 +1,7 @@
 // The engine's kernels for packed tokens: embeddings and residual sums with LayerNorm, attention within each sequence, and
-// matrix products. They read and write fp32 or bf16, sum in fp32, and write uint8 beside or instead of that where the next
-// product wants it. One source for every instruction set: the width of a vector is nearly all that differs. operations.py
-// calls these functions and holds their plain twins.
+// matrix products. They read and write fp32 or bf16 and sum in fp32. Where the next product is in int8, they write uint8
+// as well, or instead. One source serves every instruction set; little but the width of a vector differs.
+// kernel_library.py calls these functions, and operations.py holds their plain twins.
 
 #include "attention.h"
 #include "products.h"
@@ -9,10 +9,10 @@
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
-// Counted up with every change of what follows; operations.py names the one that it calls.
+// Increase with every change of these functions, together with VERSION in kernel_library.py.
 EXPORT int version() { return 4; }
 
-// x + y, then LayerNorm, of rows of dim; bytes may be null.
+// LayerNorm(x + y) of rows of dim. The result in uint8 goes to bytes, unless that is null.
 EXPORT void add_norm(int is_bf16, const void* x, const void* y, int64_t rows, int dim, const float* gain,
                      const float* shift, float epsilon, void* out, const float* factor, float zero, uint8_t* bytes,
                      int threads) {
@@ -26,7 +26,7 @@ EXPORT void add_norm(int is_bf16, const void* x, const void* y, int64_t rows, in
         run((const float*)x, (const float*)y, (float*)out);
 }
 
-// words[ids] + positions[places], then LayerNorm.
+// LayerNorm(words[ids] + positions[places]).
 EXPORT void embed_norm(int is_bf16, const int64_t* ids, const int64_t* places, int64_t rows, int dim, const void* words,
                        const void* positions, const float* gain, const float* shift, float epsilon, void* out,
                        const float* factor, float zero, uint8_t* bytes, int threads) {
@@ -41,8 +41,8 @@ EXPORT void embed_norm(int is_bf16, const int64_t* ids, const int64_t* places, i
         run((const float*)words, (const float*)positions, (float*)out);
 }
 
-// The same, and the projections of the first block: what both add to them, word_parts[slots] + position_parts[places],
-// times what LayerNorm multiplied with, plus a shift.
+// The same, and the projections of the first block: (word_parts[slots] + position_parts[places]) * scale + width_shift,
+// where scale is one over LayerNorm's deviation of the row.
 EXPORT void embed_project(int is_bf16, const int64_t* ids, const int64_t* slots, const int64_t* places, int64_t rows,
                           int dim, int width, const void* words, const void* positions, const void* word_parts,
                           const void* position_parts, const float* gain, const float* shift, float epsilon,
@@ -65,8 +65,8 @@ EXPORT void embed_project(int is_bf16, const int64_t* ids, const int64_t* slots,
             (float*)out, (float*)projected);
 }
 
-// Attention of queries [q_offsets[b], q_offsets[b + 1]) over keys [k_offsets[b], k_offsets[b + 1]) for each sequence b.
-// Strides are in elements, from one row to the next; heads lie side by side in a row.
+// Attention of queries [q_offsets[b], q_offsets[b + 1]) to keys [k_offsets[b], k_offsets[b + 1]) for each sequence b.
+// Strides are elements from one row to the next. The heads lie side by side in a row.
 EXPORT void attend(int is_bf16, const void* q, int64_t q_stride, const void* k, int64_t k_stride, const void* v,
                    int64_t v_stride, const int64_t* q_offsets, const int64_t* k_offsets, int sequences, int heads,
                    int dim, float scale, void* out, int64_t out_stride, const float* factor, float zero,
@@ -76,7 +76,7 @@ EXPORT void attend(int is_bf16, const void* q, int64_t q_stride, const void* k, 
                          dim, scale, (bf16*)out, quantizer, bytes};
     Attention<float> full{(const float*)q, (const float*)k, (const float*)v, q_stride, k_stride, v_stride, out_stride,
                           dim, scale, (float*)out, quantizer, bytes};
-    // Heads of a sequence share what is read into a cache, so a thread takes several where there is enough for all.
+    // Heads of a sequence share cache lines, so a thread takes several heads if there is enough work for all threads.
     const int64_t units = int64_t(sequences) * heads, fair = units / (int64_t(threads) * 8);
     const int chunk = int(fair < 1 ? 1 : fair > heads ? heads : fair);
 #pragma omp parallel num_threads(threads) if (threads > 1)
@@ -84,7 +84,7 @@ EXPORT void attend(int is_bf16, const void* q, int64_t q_stride, const void* k, 
         Scratch scratch;
 #pragma omp for schedule(dynamic, chunk)
         for (int64_t unit = 0; unit < units; unit++) {
-            const int64_t b = unit / heads;  // a sorted batch begins with its longest
+            const int64_t b = unit / heads;  // batches are sorted, the longest sequence first
             const int channel = int(unit % heads) * dim;
             if (q_offsets[b] == q_offsets[b + 1]) continue;
             if (is_bf16)
@@ -95,8 +95,8 @@ EXPORT void attend(int is_bf16, const void* q, int64_t q_stride, const void* k, 
     }
 }
 
-// Says for which inputs multiply() is there (see Type): how many of their numbers a word holds; a row must be a whole
-// number of words. 0 where it is not.
+// Returns how many numbers of a type (see Type) a word of multiply() holds, or 0 if multiply() does not take the type.
+// A row must be a whole number of words.
 EXPORT int multiplies([[maybe_unused]] int type) {
 #if defined(__AVX512F__)
     if (type == FP32) return 1;
@@ -110,7 +110,7 @@ EXPORT int multiplies([[maybe_unused]] int type) {
     return 0;
 }
 
-// activation(x @ weight' * factor + shift) for rows of so many words; packed is (panels, words, 48), see products.h.
+// activation(x @ weight' * factor + shift). A row of x has so many words; packed is (panels, words, 48), see products.h.
 EXPORT void multiply([[maybe_unused]] int type, [[maybe_unused]] const float* x, [[maybe_unused]] int64_t rows,
                      [[maybe_unused]] int words, [[maybe_unused]] const float* packed, [[maybe_unused]] int outputs,
                      [[maybe_unused]] const float* factor, [[maybe_unused]] const float* shift,

@@ -1,8 +1,8 @@
-// Matrix products x @ weight' with what follows them: factors and shifts by output, GELU, rounding to the next type.
-// One algorithm for fp32, bf16 and int8: rows are read as words of four bytes, which hold one, two or four numbers, and
-// only the instruction that multiplies two words differs.
+// Matrix products x @ weight', followed by a factor and a shift for each output, GELU, and rounding to the next type.
+// fp32, bf16 and int8 share one algorithm: rows are read as words of four bytes, which hold one, two or four numbers.
+// Only the instruction that multiplies two words differs.
 //
-// Legend: T rows, K words of a row, M outputs.
+// Legend: T rows, K words in a row, M outputs.
 
 #pragma once
 
@@ -12,17 +12,17 @@
 namespace {
 
 constexpr int OUTPUTS = PANEL * WIDTH;
-constexpr int DEPTH = 768;            // words that are multiplied in one go, so that a panel stays in the second cache
-constexpr int AHEAD = 3072;           // words that the weights are fetched before they are used
-constexpr int64_t BLOCK = 96 * 1024;  // words of the rows that a thread holds there as well
-constexpr int STEP = 8;               // words without a jump, so that the end of a tile is foreseen
-constexpr int64_t SMALL = 1 << 20;    // multiplications below which waking other threads takes longer than they save
+constexpr int DEPTH = 768;            // words that are multiplied at a time, so that a panel stays in the L2 cache
+constexpr int AHEAD = 3072;           // weights are prefetched so many words before they are used
+constexpr int64_t BLOCK = 96 * 1024;  // words of input rows that a thread keeps in the L2 cache as well
+constexpr int STEP = 8;               // words in an unrolled step, so that the CPU predicts the end of a tile
+constexpr int64_t SMALL = 1 << 20;    // fewer multiplications than this are faster on one thread
 
 #if defined(__AVX512VNNI__)
-struct Four {  // uint8 times int8, summed as whole numbers
+struct Four {  // uint8 times int8, summed as integers
     typedef __m512i Sum;
     static Sum add(Sum sum, float a, Floats b) {
-        // Not by its intrinsic, for which GCC 12 moves every sum to another register and back.
+        // For the intrinsic, GCC 12 moves every sum to another register and back.
         asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(_mm512_set1_ps(a)), "v"(b));
         return sum;
     }
@@ -30,8 +30,8 @@ struct Four {  // uint8 times int8, summed as whole numbers
 };
 #endif
 
-// The sums of ROWS rows and a panel of outputs over some depth, a multiple of WORDS; begun holds what was summed before, or
-// is null.
+// The sums of ROWS rows and a panel of outputs over depth words, a multiple of WORDS. begun holds the sums of the words
+// before, or is null.
 template <class Word, int WORDS, int ROWS>
 inline void multiply_tile(const float* x, int64_t stride, const float* panel, int depth, const float* begun,
                           typename Word::Sum (&sums)[TILE][PANEL]) {
@@ -44,7 +44,7 @@ inline void multiply_tile(const float* x, int64_t stride, const float* panel, in
         for (int k = first; k < first + WORDS; k++) {
             Floats columns[PANEL];
             for (int n = 0; n < PANEL; n++) columns[n] = load(panel + k * OUTPUTS + n * WIDTH);
-            for (int n = 0; n < PANEL; n++)  // the weights are on their way while these are multiplied
+            for (int n = 0; n < PANEL; n++)  // fetch the next weights meanwhile
                 _mm_prefetch((const char*)(panel + k * OUTPUTS + n * WIDTH + AHEAD), _MM_HINT_T0);
             for (int r = 0; r < ROWS; r++) {
                 const float word = x[r * stride + k];
@@ -70,7 +70,7 @@ void multiply_rows(const float* x, int64_t stride, const float* panel, int depth
     }
 }
 
-// Rows [r0, r1) of x times panels [p0, p1). packed is (panels, K, OUTPUTS); begun is room for what is not finished.
+// Rows [r0, r1) of x times panels [p0, p1). packed is (panels, K, OUTPUTS); begun is a buffer for unfinished sums.
 template <class Word, int WORDS>
 void multiply_part(const float* x, int64_t r0, int64_t r1, int words, const float* packed, int p0, int p1, int outputs,
                    const Finish<Word>& finish, std::vector<float>& begun) {
@@ -106,7 +106,7 @@ void multiply_all(const float* x, int64_t rows, int words, const float* packed, 
     int64_t block = BLOCK / (words < DEPTH ? words : DEPTH);
     if (block > 256) block = 256;
     int64_t blocks = (rows + block - 1) / block;
-    if (blocks) block = ((rows + blocks - 1) / blocks + TILE - 1) / TILE * TILE;  // about equal ones, of whole tiles
+    if (blocks) block = ((rows + blocks - 1) / blocks + TILE - 1) / TILE * TILE;  // about equal, and of whole tiles
     blocks = (rows + block - 1) / block;
     int group = int(blocks * panels / (threads * 16));
     group = group < 1 ? 1 : group > panels ? panels : group;

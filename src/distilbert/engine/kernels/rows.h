@@ -1,4 +1,4 @@
-// Row by row: sums of two rows, then LayerNorm.
+// Operations on one row after the other: LayerNorm of the sum of two rows.
 
 #pragma once
 
@@ -6,10 +6,10 @@
 
 namespace {
 
-// Rows below which waking other threads takes longer than they save.
+// The number of threads to use: small inputs are faster on one.
 inline int threads_for(int64_t rows, int dim, int threads) { return rows * dim < 32768 ? 1 : threads; }
 
-// The sum of part(c) for every vector of a row, in two sums, so that one addition need not wait for the last.
+// The sum of part(c) for every vector c of a row. Two sums run side by side, so that no addition waits for the one before.
 template <class Part>
 inline float sum_over(int dim, const Part& part) {
     Floats even{}, odd{};
@@ -22,14 +22,14 @@ inline float sum_over(int dim, const Part& part) {
     return sum(even + odd);
 }
 
-// Where rows go in uint8 as well, if anywhere.
+// How to quantize rows, and where to write them; bytes is null if they are not wanted in uint8.
 struct Rounded {
     Quantizer quantizer;
     uint8_t* bytes;
 };
 
-// LayerNorm of the sum of two rows of dim; first(t) and second(t) say where those of row t are, and then(t, scale) goes on
-// with what LayerNorm multiplied with.
+// LayerNorm of the sum of two rows of dim. first(t) and second(t) return the addresses of row t of both. then(t, scale) is
+// called after each row; scale is one over its deviation.
 template <class Type, class First, class Second, class Then>
 void add_norm_of(const First& first, const Second& second, int64_t rows, int dim, const float* gain,
                  const float* shift, float epsilon, Type* out, const Rounded& rounded, int threads, const Then& then) {
@@ -67,7 +67,7 @@ void add_norm_of(const First& first, const Second& second, int64_t rows, int dim
     }
 }
 
-// (first + second) * scale + shift. next is read after this row, from anywhere in a large table.
+// (first + second) * scale + shift. next is prefetched: it is read after this row, and lies anywhere in a large table.
 template <class Type>
 void scaled_sum(const Type* first, const Type* second, float scale, const float* shift, int count, Type* to,
                 const Type* next) {

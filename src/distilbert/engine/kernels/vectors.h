@@ -1,4 +1,4 @@
-// Vectors of the width that the instruction set has, and what all kernels do with them.
+// Vectors as wide as the instruction set allows, and the operations on them that all kernels share.
 
 #pragma once
 
@@ -37,16 +37,16 @@ inline Floats load(const float* p) { return *reinterpret_cast<const Floats*>(p);
 
 inline Ints widen(const uint16_t* p) {
 #if defined(__AVX512F__)
-    return (Ints)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p));  // GCC 12 makes two of it
+    return (Ints)_mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i*)p));  // GCC 12 makes two of the line below
 #endif
     return __builtin_convertvector(*reinterpret_cast<const Halves*>(p), Ints);
 }
 
-inline Floats load(const bf16* p) { return (Floats)(widen(p) << 16); }  // the upper half of the same bits
+inline Floats load(const bf16* p) { return (Floats)(widen(p) << 16); }  // bf16 is the upper half of the bits of fp32
 
 inline void store(float* p, Floats x) { *reinterpret_cast<Floats*>(p) = x; }
 
-inline Halves halves(Floats x) {  // to the nearest, ties to even
+inline Halves halves(Floats x) {  // rounds to the nearest bf16, ties to even
 #if defined(__AVX512BF16__)
     return (Halves)_mm512_cvtneps_pbh((__m512)x);
 #endif
@@ -66,7 +66,7 @@ inline float one(const bf16* p) {
     return x;
 }
 
-#if defined(__AVX512F__)  // one instruction, of which GCC 12 makes two otherwise
+#if defined(__AVX512F__)  // GCC 12 makes two instructions of the lines below
 inline Floats smaller(Floats a, Floats b) { return (Floats)_mm512_min_ps((__m512)a, (__m512)b); }
 inline Floats larger(Floats a, Floats b) { return (Floats)_mm512_max_ps((__m512)a, (__m512)b); }
 #else
@@ -94,7 +94,8 @@ inline float maximum(Floats x) {
 #endif
 }
 
-// 2^x for x <= 0: the whole part by the exponent, the rest by a polynomial, to 1e-7 of the value or, ROUGH, to 1e-4.
+// 2^x for x <= 0: the integer part goes into the exponent, the rest through a polynomial. The relative error is 1e-7, and
+// 1e-4 if ROUGH.
 template <bool ROUGH>
 inline Floats power_of_two(Floats x) {
 #if defined(__AVX512F__)
@@ -122,18 +123,18 @@ inline Floats power_of_two(Floats x) {
 #endif
 }
 
-inline Bytes bytes(Floats x) {  // to the nearest whole number from 0 to 255
+inline Bytes bytes(Floats x) {  // rounds to the nearest integer from 0 to 255
     x = larger(x, all(0.0f));
 #if defined(__AVX512F__)
     return (Bytes)_mm512_cvtusepi32_epi8(_mm512_cvtps_epu32((__m512)x));
 #endif
-    x = smaller(x, all(255.0f)) + 8388608.0f;  // the low bits are the number
+    x = smaller(x, all(255.0f)) + 8388608.0f;  // the low bits are the integer
     return __builtin_convertvector((Ints)x & 255, Bytes);
 }
 
 inline void store(uint8_t* p, Floats x) { *reinterpret_cast<Bytes*>(p) = bytes(x); }
 
-// The same of the first numbers where fewer are left than a vector has; zeros beyond them.
+// Loads and stores for the end of a row, where fewer numbers are left than a vector has; a load fills up with zeros.
 template <class Type>
 inline Floats load(const Type* p, int left) {
     if (left >= WIDTH) return load(p);
@@ -150,11 +151,11 @@ inline void store(Type* p, Floats x, int left) {
     std::memcpy(p, row, left * sizeof(Type));
 }
 
-// How a row becomes uint8 for an int8 product: factors by channel.
+// Turns a row into uint8 for an int8 product, with a factor for each channel.
 struct Quantizer {
     const float* factor;
     float zero;
-    // A vector of the row from column c on, of which so many are left.
+    // Writes a vector of the row from column c on, of which so many columns are left.
     void write(uint8_t* row, Floats x, int c, int left) const {
         store(row + c, x * load(factor + c, left) + zero, left);
     }
@@ -165,7 +166,7 @@ void copy(To* to, const From* from, int count) {
     for (int c = 0; c < count; c += WIDTH) store(to + c, load(from + c, count - c), count - c);
 }
 
-// A square of WIDTH rows, turned about its diagonal: each round zips the upper half with the lower one.
+// The step of a transposition of WIDTH rows: each round zips the upper half of the rows with the lower one.
 #if defined(__clang__) || __GNUC__ >= 12
 #define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
 #endif
@@ -185,7 +186,7 @@ inline Floats zip(Floats a, Floats b) {
 #endif
 }
 
-// What a product multiplies at a time: numbers, or pairs of bf16 whose two products are added.
+// What one instruction multiplies: a number, or a pair of bf16 whose two products are added.
 struct Single {
     typedef Floats Sum;
     static Floats add(Floats sum, float a, Floats b) { return sum + a * b; }
