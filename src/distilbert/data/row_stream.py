@@ -157,8 +157,8 @@ def without_problems(rows: Iterable[Row]) -> Iterator[Row]:
 
 def _checked(row: Row) -> Row:
     """Mark a row whose text is not valid Unicode: bytes that were not UTF-8, or half of a surrogate pair in JSON."""
-    values = row.value.values() if isinstance(row.value, dict) else row.value if isinstance(row.value, list) else ()
-    for text in (row.value, *values):
+    value = row.value
+    for text in value.values() if isinstance(value, dict) else value if isinstance(value, list) else (value,):
         if isinstance(text, str) and not text.isascii():
             try:
                 text.encode("utf-8")

@@ -47,12 +47,13 @@ class FileLines:
 
     def __iter__(self) -> Iterator[str]:
         offset = 0  # bytes before the line
+        errors = "surrogateescape" if self._keep_invalid else "strict"
         with self._file:
             lines = cast(IO[bytes], gzip.GzipFile(fileobj=self._file)) if self._compressed else self._file
             try:
                 for number, line in enumerate(lines, 1):
                     try:
-                        text = line.decode("utf-8", errors="surrogateescape" if self._keep_invalid else "strict")
+                        text = line.decode("utf-8", errors)
                     except UnicodeDecodeError as error:
                         raise self._undecodable(number, offset + error.start, line[error.start]) from None
                     offset += len(line)
