@@ -1,4 +1,10 @@
-"""The command ``distilbert``: one file a command; whatever is heavy is imported inside the command that needs it."""
+"""The command ``distilbert``: a file a command, and the folder ``run`` for the one that has parts.
+
+Whatever is heavy is imported inside the command that needs it, so that help is quick. Beside the commands stand what
+several of them share: ``failures`` (exit codes and messages), ``config_options`` (options made from settings),
+``progress_bar`` and ``training_progress``, ``text_output``; and what one of them prints: ``environment`` and
+``model_summary`` (``info``), ``evaluation_table`` (``evaluate``).
+"""
 
 from __future__ import annotations
 
@@ -28,30 +34,30 @@ app = typer.Typer(
 
 
 def _epilog(example: str) -> str:
-    """Show an example on lines of its own, which are never wrapped, so that they can be copied."""
+    """Return help that shows an example on lines of its own. They are never wrapped, so they can be copied."""
     return "\b\nExample:\n" + "\n".join(f"  {line}" for line in example.strip().splitlines())
 
 
 def _deferred(command: Callable[..., int]) -> Callable[..., Callable[[], int]]:
-    """Return a command that only takes its arguments, so that Ctrl-C and a closed pipe do not end inside Typer."""
+    """Return a command that only collects its arguments; it runs after Typer, which would catch Ctrl-C itself."""
 
     @wraps(command)
-    def take(**arguments: Any) -> Callable[[], int]:
+    def collect(**arguments: Any) -> Callable[[], int]:
         return partial(command, **arguments)
 
-    return take
+    return collect
 
 
 COMMANDS = {
     "run": run, "finetune": finetune, "evaluate": evaluate, "distill": distill, "pretrain": pretrain,
     "quantize": quantize, "convert": convert, "export": export, "package": package, "tokenize": tokenize, "info": info,
 }  # fmt: skip
-for name, room in COMMANDS.items():
-    app.command(name, epilog=_epilog(room.EXAMPLE))(_deferred(room.command))
+for name, module in COMMANDS.items():
+    app.command(name, epilog=_epilog(module.EXAMPLE))(_deferred(module.command))
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
         print(f"distilbert {__version__}")
         raise typer.Exit
 
@@ -62,18 +68,18 @@ def root(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """DistilBERT: answers from texts, files and pipes; models distilled, trained, converted and looked into."""
+    """DistilBERT: answers from texts, files and pipes; models to distil, train, convert and inspect."""
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and leave with its exit code: 0 done, 1 failed, 2 wrong usage, 130 Ctrl-C, 141 no reader.
+    """Run the command line and exit with its code: 0 done, 1 failed, 2 wrong usage, 130 Ctrl-C, 141 closed pipe.
 
     Args:
         arguments: those after the program's name; None takes them from ``sys.argv``.
     """
     code = invoke(sys.argv[1:] if arguments is None else list(arguments))
     if arguments is None and "torch" in sys.modules:
-        # Everything is closed by now, and taking PyTorch apart costs a tenth of the time to a first answer.
+        # All files are closed by now, and PyTorch's clean-up takes a tenth of the time to a first answer.
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
@@ -103,7 +109,7 @@ def invoke(arguments: Sequence[str]) -> int:
 
 
 def _run(arguments: Sequence[str]) -> int:
-    # Typer carries its own copy of click in some versions and not in others: its errors are known by what they can do.
+    # Some versions of Typer bring their own copy of click, so its errors are recognized by what they can do.
     try:
         result: Any = app(list(arguments), standalone_mode=False, prog_name="distilbert")
     except Exception as error:

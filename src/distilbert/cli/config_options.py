@@ -123,12 +123,26 @@ def _parse(name: str, value: Any, hint: Any) -> Any:
     items = [item.strip() for item in value.split(",") if item.strip()]
     if hint.__origin__ is list:
         return items if hint.__args__[0] is str else [_number(name, item) for item in items]
-    pairs = [item.partition("=") for item in items]
-    is_text = hint.__args__[1] is str
+    if hint.__args__[1] is str:
+        return parse_pairs(name, value)
+    return {key: _number(name, number) for key, number in parse_pairs(name, value, "ce=5,mlm=2").items()}
+
+
+def parse_pairs(name: str, text: str, example: str = "text=review,label=stars") -> dict[str, str]:
+    """Return the pairs that an option states, such as ``a=1,b=2``.
+
+    Args:
+        name: the option, without dashes.
+        text: its value.
+        example: pairs for the message.
+
+    Raises:
+        UsageError: it is of another form.
+    """
+    pairs = [item.partition("=") for item in text.split(",") if item.strip()]
     if not all(sign for _, sign, _ in pairs):
-        example = "text=review,label=stars" if is_text else "ce=5,mlm=2"
-        raise UsageError(f"--{name.replace('_', '-')} {value!r}: pairs such as {example} are expected.")
-    return {key.strip(): other.strip() if is_text else _number(name, other) for key, _, other in pairs}
+        raise UsageError(f"--{name.replace('_', '-')} {text!r}: pairs such as {example} are expected.")
+    return {key.strip(): value.strip() for key, _, value in pairs}
 
 
 def _names_files(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""What can go wrong in a command: exit codes, and one plain line on standard error for each failure."""
+"""Failures of a command: exit codes, and one plain line on standard error for each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def warn(message: str) -> None:
-    """Print one message on standard error; a closed standard error is not worth failing for."""
+    """Print one message on standard error; if that is closed, print nothing and go on."""
     try:
         print(f"distilbert: {message}", file=sys.stderr, flush=True)
     except OSError:
@@ -21,14 +21,14 @@ def warn(message: str) -> None:
 
 
 def silence(descriptor: int) -> None:
-    """Point a stream whose reader has gone to nowhere, so that the interpreter's last flush does not complain."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, descriptor)
-    os.close(nowhere)
+    """Send a stream without a reader to the null device, so that the last flush of the interpreter does not fail."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, descriptor)
+    os.close(null)
 
 
 def explain(error: BaseException) -> str:
-    """Return the message of an error; an ``OSError`` of the system names its file and reason."""
+    """Return the message of an error; for an ``OSError`` of the system, its file and reason."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
     return str(error) or type(error).__name__

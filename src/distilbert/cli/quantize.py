@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..core.errors import GateError, UsageError
+from .config_options import parse_pairs
 from .failures import OK, warn
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def command(
     """
     if not 0 <= max_drop <= 100:
         raise UsageError(f"--max-drop {max_drop:g}: points of the metric, from 0 to 100, are expected.")
-    columns_by_role = _columns_by_role(columns)
+    columns_by_role = parse_pairs("columns", columns) or None
     from ..core.extras import require
 
     for module, extra in (("torch", "torch"), ("sklearn", "train"), ("seqeval", "train")):
@@ -94,13 +95,6 @@ def command(
     _print_trials(result.measured["fp32"], result.trail)
     print(f"written to {result.folder}: {', '.join(result.files)}")
     return OK
-
-
-def _columns_by_role(text: str) -> dict[str, str] | None:
-    pairs = [part.partition("=") for part in text.split(",") if part.strip()]
-    if not all(sign for _, sign, _ in pairs):
-        raise UsageError(f"--columns {text!r}: pairs such as text=review,label=stars are expected.")
-    return {role.strip(): column.strip() for role, _, column in pairs} or None
 
 
 def _print_data(measured: dict[str, Any]) -> None:

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 from ..core.errors import DataError
 from .arrow import classes_of_parquet, open_parquet, with_class_names
-from .conll import read_sentences
+from .conll_format import read_sentences
 from .messages import listed, type_name
-from .squad import read_questions
+from .squad_format import read_questions
 from .text_lines import FileLines
 
 BLANK = "blank"  # the problem of an empty line: it is no row, and no error either

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import DataError
+from ..tasks.registry import task_spec
 from .arrow import classes_of_dataset, with_class_names
 from .data_sources import check_hub_name, is_saved_dataset, load_from_hub, load_saved
 from .file_formats import COMPRESSED_PARQUET, FORMATS, endings_of, format_of
@@ -66,14 +67,15 @@ def _read_file(path: Path, name: str, task: str, delimiter: str) -> Table:
     format, compressed = format_of(path)
     if not format:
         raise DataError(f"The name {name!r} does not tell its format: known are {endings_of(FORMATS)}, also with .gz.")
+    roles = () if (data := task_spec(task).labelled) is None else data.roles
     if format == "parquet" and compressed:
         raise DataError(f"{name}: {COMPRESSED_PARQUET}")
-    if format == "txt" and task == "token-classification":
+    if format == "txt" and "words" in roles:
         format = "conll"
-    if format == "txt" and task != "fill-mask":
+    if format == "txt" and roles != ("text",):
         raise DataError(f"{name}: {task} needs columns, which a .txt file does not have; use .tsv, .csv or .jsonl.")
     with open_rows(path, format, compressed, ReadingRules(delimiter=delimiter), name) as stream:
-        if stream.format == SQUAD and task != "question-answering":
+        if stream.format == SQUAD and "answers" not in roles:
             raise DataError(f"{name} has the form of SQuAD, which is for question-answering, not for {task}.")
         return _table_of(name, without_problems(stream.rows), stream.columns)
 

@@ -63,9 +63,6 @@ class OnErrorOption(StrEnum):
     skip = "skip"
 
 
-Text = str | None
-
-
 def _option(name: str, text: str) -> Any:
     return typer.Option(name, help=text, show_default=False)
 
@@ -98,15 +95,15 @@ _PARAM = _option("--param", "Another parameter of the task, NAME=VALUE (JSON or 
 
 
 def command(
-    task: Annotated[Text, _TASK] = None,
-    model: Annotated[Text, _MODEL] = None,
-    input: Annotated[Text, _INPUT] = None,
-    output: Annotated[Text, _OUTPUT] = None,
-    column: Annotated[Text, _COLUMN] = None,
+    task: Annotated[str | None, _TASK] = None,
+    model: Annotated[str | None, _MODEL] = None,
+    input: Annotated[str | None, _INPUT] = None,
+    output: Annotated[str | None, _OUTPUT] = None,
+    column: Annotated[str | None, _COLUMN] = None,
     format: Annotated[FormatOption, _FORMAT] = FormatOption.infer,
-    config: Annotated[Text, _CONFIG] = None,
-    tokenizer: Annotated[Text, _TOKENIZER] = None,
-    device: Annotated[Text, _DEVICE] = None,
+    config: Annotated[str | None, _CONFIG] = None,
+    tokenizer: Annotated[str | None, _TOKENIZER] = None,
+    device: Annotated[str | None, _DEVICE] = None,
     precision: Annotated[PrecisionOption | None, _PRECISION] = None,
     framework: Annotated[FrameworkOption | None, _FRAMEWORK] = None,
     runner: Annotated[RunnerOption | None, _RUNNER] = None,
@@ -118,9 +115,9 @@ def command(
     on_error: Annotated[OnErrorOption, _ON_ERROR] = OnErrorOption.stop,
     progress: Annotated[bool | None, _PROGRESS] = None,
     top_k: Annotated[int | None, _TOP_K] = None,
-    source: Annotated[Text, _SOURCE] = None,
-    candidate_labels: Annotated[Text, _CANDIDATE_LABELS] = None,
-    aggregation_strategy: Annotated[Text, _AGGREGATION_STRATEGY] = None,
+    source: Annotated[str | None, _SOURCE] = None,
+    candidate_labels: Annotated[str | None, _CANDIDATE_LABELS] = None,
+    aggregation_strategy: Annotated[str | None, _AGGREGATION_STRATEGY] = None,
     stride: Annotated[int | None, _STRIDE] = None,
     param: Annotated[list[str] | None, _PARAM] = None,
 ) -> int:
