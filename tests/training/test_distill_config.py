@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -189,3 +191,21 @@ def test_every_field_says_what_it_is_and_takes_its_choices(kind: type[TextConfig
             assert getattr(kind(**NEEDED[kind], **{field.name: choice}), field.name) == choice
     required = {field.name for field in dataclasses.fields(kind) if field.default is REQUIRED is field.default_factory}
     assert required == set(NEEDED[kind])
+
+
+def test_paths_that_earlier_documentation_named() -> None:
+    code = """
+from distilbert.training.finetuning.config import FinetuneConfig
+from distilbert.training.finetuning.run import finetune
+from distilbert.training.config import DistillConfig, PretrainConfig
+from distilbert.training.distill import distill, pretrain
+import distilbert
+for name in ("FinetuneConfig", "finetune", "DistillConfig", "PretrainConfig", "distill", "pretrain"):
+    assert globals()[name] is getattr(distilbert, name), name
+try:
+    from distilbert.training.distill import nothing
+except ImportError:
+    print("refused")
+"""
+    command = [sys.executable, "-W", "error", "-c", code]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "refused\n"
