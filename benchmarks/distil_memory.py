@@ -1,10 +1,11 @@
-"""The ce and mlm terms in chunks, and the plain computation that holds all scores: peak memory, and time in turn.
+"""Peak memory and time of the ce and mlm terms: computed in chunks, and by the plain computation with all scores.
 
     python -m benchmarks.distil_memory [--rounds 5]
 
-32 x 128 tokens, a vocabulary of 30,522, a teacher's vectors of width 768, a student's of 768 and of 384; forward and
-backward, through the student's vectors and its projection's weight and bias, in fp32. Peak memory is that of a process
-of its own, above what it had with inputs and weights in place. Both sides use the same plain projections.
+32 x 128 tokens, a vocabulary of 30,522, hidden states of width 768 for the teacher, and of 768 and 384 for the student;
+forward and backward in fp32, with gradients of the student's hidden states and of the weight and bias of its
+projection. Peak memory is measured in a separate process for each, above that of the inputs and weights. Both use the
+same plain projections, and times are measured in turn.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ CE, MLM, TEMPERATURE, MASKED = 5.0, 2.0, 2.0, 0.15
 
 @dataclass(frozen=True)
 class Inputs:
-    """What both sides compute from."""
+    """Inputs and weights of both computations."""
 
     student: Tensor  # (M, D)
     weight: Tensor  # (V, D)
@@ -48,7 +49,7 @@ class Inputs:
 
 
 def make_inputs(tokens: int, vocabulary: int, width: int) -> Inputs:
-    """Draw vectors of the size that a LayerNorm gives, and weights that turn them into scores of ordinary size."""
+    """Draw hidden states as a LayerNorm returns them, and weights that give scores of usual size."""
     torch.manual_seed(0)
     labels = torch.randint(vocabulary, (tokens,))
     labels[torch.rand(tokens) > MASKED] = IGNORED
@@ -64,30 +65,32 @@ def make_inputs(tokens: int, vocabulary: int, width: int) -> Inputs:
     )
 
 
-def plain(given: Inputs) -> float:
-    """The computation as the formulas read."""
-    scores = F.linear(given.student, given.weight, given.bias)  # (M, V)
+def plain(inputs: Inputs) -> float:
+    """Compute the formulas directly."""
+    scores = F.linear(inputs.student, inputs.weight, inputs.bias)  # (M, V)
     with torch.no_grad():
-        wise = given.projector(given.teacher)  # (M, V)
+        teacher_scores = inputs.projector(inputs.teacher)  # (M, V)
     divergence = F.kl_div(
-        F.log_softmax(scores / TEMPERATURE, dim=-1), F.softmax(wise / TEMPERATURE, dim=-1), reduction="batchmean"
+        F.log_softmax(scores / TEMPERATURE, dim=-1),
+        F.softmax(teacher_scores / TEMPERATURE, dim=-1),
+        reduction="batchmean",
     )
-    loss = CE * TEMPERATURE**2 * divergence + MLM * F.cross_entropy(scores, given.labels, ignore_index=IGNORED)
+    loss = CE * TEMPERATURE**2 * divergence + MLM * F.cross_entropy(scores, inputs.labels, ignore_index=IGNORED)
     loss.backward()
     return loss.item()
 
 
-def chunked(given: Inputs) -> float:
-    """The same by the library."""
+def chunked(inputs: Inputs) -> float:
+    """Compute the same with this library."""
     terms = VocabularyTerms(
         ce=CE,
         mlm=MLM,
         temperature=TEMPERATURE,
-        tokens=len(given.labels),
-        masked=int((given.labels != IGNORED).sum()),
+        tokens=len(inputs.labels),
+        masked=int((inputs.labels != IGNORED).sum()),
     )
     loss, _ = vocabulary_terms(
-        given.student, given.weight, given.bias, given.labels, terms, given.teacher, given.projector
+        inputs.student, inputs.weight, inputs.bias, inputs.labels, terms, inputs.teacher, inputs.projector
     )
     loss.backward()
     return loss.item()
@@ -96,58 +99,57 @@ def chunked(given: Inputs) -> float:
 SIDES: dict[str, Callable[[Inputs], float]] = {"chunked": chunked, "plain": plain}
 
 
-def afresh(side: Callable[[Inputs], float], given: Inputs) -> float:
-    """Run a side with no gradients there."""
-    for tensor in given.trained.values():
+def without_gradients(side: Callable[[Inputs], float], inputs: Inputs) -> float:
+    """Run a computation after clearing the gradients of the last one."""
+    for tensor in inputs.trained.values():
         tensor.grad = None
-    return side(given)
+    return side(inputs)
 
 
 def peak() -> int:
-    """Peak resident bytes of this process alone; getrusage would report its parent's where that is higher."""
+    """Return the peak resident bytes of this process; getrusage would report those of its parent if they are higher."""
     match = re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())
     assert match is not None
     return 1024 * int(match[1])
 
 
 def measure_memory(side: str, width: int) -> int:
-    """Return the bytes that one side takes on top of its inputs; runs in a process of its own."""
+    """Return the bytes that a computation takes above its inputs; call it in a process of its own."""
     SIDES[side](make_inputs(8, 97, width))  # loads kernels and starts threads
-    given = make_inputs(TOKENS, VOCABULARY, width)
+    inputs = make_inputs(TOKENS, VOCABULARY, width)
     before = peak()
-    SIDES[side](given)
+    SIDES[side](inputs)
     return peak() - before
 
 
 def memory_of(side: str, width: int) -> int:
-    """Start that process."""
+    """Call :func:`measure_memory` in a new process."""
     command = [sys.executable, "-m", "benchmarks.distil_memory", "--only", side, "--width", str(width)]
     root = Path(__file__).parents[1]
     return int(subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout)
 
 
-def differences(given: Inputs) -> dict[str, Any]:
-    """Compare losses and gradients; a gradient's difference is relative to its largest number."""
+def differences(inputs: Inputs) -> dict[str, Any]:
+    """Compare losses and gradients; the difference of a gradient is relative to its largest value."""
     losses, gradients = {}, {}
     for name, side in SIDES.items():
-        losses[name] = afresh(side, given)
-        gradients[name] = {key: tensor.grad for key, tensor in given.trained.items()}
-    ours, theirs = gradients.values()
+        losses[name] = without_gradients(side, inputs)
+        gradients[name] = {key: tensor.grad for key, tensor in inputs.trained.items()}
     relative = {}
-    for key, expected in theirs.items():
-        found = ours[key]
-        assert found is not None
+    for key, expected in gradients["plain"].items():
+        gradient = gradients["chunked"][key]
+        assert gradient is not None
         assert expected is not None
-        relative[key] = float((found - expected).abs().max() / expected.abs().max())
+        relative[key] = float((gradient - expected).abs().max() / expected.abs().max())
     return {"losses": losses, "largest_relative_difference_of_a_gradient": relative}
 
 
 def measure(width: int, rounds: int) -> dict[str, Any]:
-    """Compare both sides for one width of the student."""
+    """Compare both computations for one width of the student."""
     memory = {side: memory_of(side, width) for side in SIDES}
-    given = make_inputs(TOKENS, VOCABULARY, width)
-    agreement = differences(given)
-    seconds = in_turn({name: lambda side=side: afresh(side, given) for name, side in SIDES.items()}, rounds)
+    inputs = make_inputs(TOKENS, VOCABULARY, width)
+    agreement = differences(inputs)
+    seconds = in_turn({name: lambda side=side: without_gradients(side, inputs) for name, side in SIDES.items()}, rounds)
     times = {name: best_and_median(values) for name, values in seconds.items()}
     return {
         "peak_mb": {side: round(size / 1e6, 1) for side, size in memory.items()},

@@ -1,6 +1,7 @@
-"""The reference's way of a distillation step, for ``distil_step.py``: paragraphs, padded batches, full scores, fp32.
+"""A distillation step as the paper's training code does it: paragraphs, padded batches, all scores, fp32.
 
-Written from what its training code does (transformers-research-projects, ``distillation/``), not from its lines.
+``distil_step.py`` compares with it. It is written from what that code does (transformers-research-projects,
+``distillation/``); no line is copied.
 Shapes: B sequences, S tokens of the longest, M real tokens, D width, V vocabulary.
 """
 
@@ -24,7 +25,7 @@ Model = DistilBertForMaskedLM
 
 
 def paragraphs(tokenizer: DistilBertTokenizerFast, files: list[str]) -> list[np.ndarray]:
-    """A paragraph a sequence; longer ones are cut, very short ones left out."""
+    """Return each paragraph as a sequence; long paragraphs are cut, very short ones left out."""
     texts = [text for document in documents(files) for text in document]
     framed = []
     for ids in tokenizer.encode_ids(texts, add_special_tokens=False):
@@ -35,7 +36,7 @@ def paragraphs(tokenizer: DistilBertTokenizerFast, files: list[str]) -> list[np.
 
 
 def make_batches(lengths: list[int], grouped: bool) -> list[list[int]]:
-    """One epoch's batches of sequence numbers, in random order; ``grouped``: of lengths that differ by less than 4."""
+    """Return the batches of an epoch in random order; ``grouped``: their lengths differ by less than 4."""
     random = np.random.default_rng(SEED)
     waiting: dict[int, list[int]] = defaultdict(list)
     batches = []
@@ -62,21 +63,21 @@ def pad(sequences: list[np.ndarray], weights: np.ndarray, mask_token_id: int) ->
 
 
 def reference_loss(student: Model, teacher: Model, batch: Batch) -> dict[str, Tensor]:
-    """The three terms from full scores."""
+    """Return the three terms, computed from all scores."""
     ids, mask, labels = batch
-    mine = student(ids, attention_mask=mask, output_hidden_states=True)
+    output = student(ids, attention_mask=mask, output_hidden_states=True)
     with torch.no_grad():
-        theirs = teacher(ids, attention_mask=mask, output_hidden_states=True)
+        teacher_output = teacher(ids, attention_mask=mask, output_hidden_states=True)
 
     def select(x: Tensor) -> Tensor:
         return x.masked_select(mask.bool()[..., None].expand_as(x)).view(-1, x.shape[-1])
 
-    s, t = select(mine.logits), select(theirs.logits)  # (M, V)
-    h, g = select(mine.hidden_states[-1]), select(theirs.hidden_states[-1])  # (M, D)
-    log_p, wanted = F.log_softmax(s / TEMPERATURE, dim=-1), F.softmax(t / TEMPERATURE, dim=-1)
+    s, t = select(output.logits), select(teacher_output.logits)  # (M, V)
+    h, g = select(output.hidden_states[-1]), select(teacher_output.hidden_states[-1])  # (M, D)
+    log_p, target = F.log_softmax(s / TEMPERATURE, dim=-1), F.softmax(t / TEMPERATURE, dim=-1)
     return {
-        "ce": F.kl_div(log_p, wanted, reduction="batchmean") * TEMPERATURE**2,
-        "mlm": F.cross_entropy(mine.logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED),
+        "ce": F.kl_div(log_p, target, reduction="batchmean") * TEMPERATURE**2,
+        "mlm": F.cross_entropy(output.logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORED),
         "cos": F.cosine_embedding_loss(h, g, h.new_ones(len(h))),
     }
 
@@ -94,12 +95,12 @@ def reference_step(student: Model, teacher: Model, optimizer: torch.optim.Optimi
 
 
 def real_part(batches: list[list[int]], lengths: list[int]) -> float:
-    """Return which part of the padded rectangles is no padding."""
+    """Return the fraction of the padded batches that is not padding."""
     real = sum(lengths[index] for batch in batches for index in batch)
     return real / sum(len(batch) * max(lengths[index] for index in batch) for batch in batches)
 
 
 def as_batch(arrays: dict[str, np.ndarray]) -> Batch:
-    """Give full sequences the mask that the reference's way wants."""
+    """Return full sequences as a batch with an attention mask."""
     ids, labels = (torch.from_numpy(arrays[name]) for name in ("input_ids", "labels"))
     return ids, torch.ones_like(ids), labels

@@ -1,13 +1,14 @@
-"""One training step on real text, BERT-base's size into six layers: ours and the reference's way, in turn in one run.
+"""A training step of BERT-base into six layers on real text: ours, and that of the paper's code, measured in turn.
 
     python -m benchmarks.distil_step [--rounds 3] [--tokens 4096]
 
-The reference's way, as its training code does by default: a paragraph is a sequence of up to 512 tokens, five of
-similar length are a batch, padded to the longest; teacher and student compute the padded rectangle and its scores over
-the vocabulary in fp32; those of real tokens are copied out by a mask of the scores' size; then the three losses,
-accumulation, clipping at 5 and AdamW. Its other setting, batches of any length, is measured as well. Both sides use
-this library's models (their attention is fused, as in transformers today), random weights, dropout and the same text,
-and draw masks before the clock starts. A token is one that is not padding.
+The paper's code does the following by default. A paragraph is a sequence of up to 512 tokens; five of similar length
+are a batch, padded to the longest. Teacher and student compute all of it, padding included, and its scores over the
+vocabulary in fp32. The scores of real tokens are selected by a mask of the scores' size. Then come the three losses,
+accumulation, clipping at 5 and AdamW. Its other setting, batches of any length, is measured as well.
+
+Both use this library's models (their attention is fused, as in transformers today), random weights, dropout and the
+same text, and draw the masks before the clock starts. Tokens are counted without padding.
 """
 
 from __future__ import annotations
@@ -51,9 +52,9 @@ from .distil_reference import (
     reference_step,
 )
 
-FILES = ("wikipedia/000.txt", "wikipedia/001.txt", "books/000.txt")  # two parts to one, as in the whole text
+FILES = ("wikipedia/000.txt", "wikipedia/001.txt", "books/000.txt")  # in the proportion of the whole text
 REFERENCES = ("reference, grouped by length (its default)", "reference, not grouped")
-SPLIT = {  # before and after
+CONTRIBUTIONS = {  # of each change: the competitors before and after it
     "packing, against grouped batches": (REFERENCES[0], "packed"),
     "packing, against batches of any length": (REFERENCES[1], "packed"),
     "chunked loss": ("packed", "packed, chunked loss"),
@@ -65,7 +66,7 @@ SPLIT = {  # before and after
 
 
 class Bench:
-    """Models, text and steps; each competitor is a function without arguments.
+    """Models, text and steps of all competitors, each a function without arguments.
 
     Attributes:
         competitors: by name.
@@ -100,17 +101,17 @@ class Bench:
         self._add_ours("ours in bf16, 128", short, low, low=True)
 
     def check(self) -> dict[str, float]:
-        """Return the largest difference of each term between both losses, on one sequence without dropout."""
+        """Return the difference of each term between the two losses, on one sequence without dropout."""
         step = self._text(128).step(0, 0, 1)
         arrays = {name: array[:1] for name, array in step.micro_batches[0].arrays.items()}
         counts = {"tokens": arrays["labels"].size, "masked": int((arrays["labels"] != IGNORED).sum())}
         objective = self._objective("fp32").eval()
         with torch.no_grad():
-            wanted = reference_loss(self.student, self.teacher, as_batch(arrays))
+            expected = reference_loss(self.student, self.teacher, as_batch(arrays))
             tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
-            _, found = objective(**tensors, counts=counts)
+            _, terms = objective(**tensors, counts=counts)
         self.student.train()
-        return {name: abs(float(found[name] - value)) for name, value in wanted.items()}
+        return {name: abs(float(terms[name] - value)) for name, value in expected.items()}
 
     def _config(self, length: int) -> DistillConfig:
         return DistillConfig(
@@ -128,7 +129,7 @@ class Bench:
         return open_text(self._config(length), self.tokenizer)
 
     def _objective(self, precision: str | None) -> DistillObjective:
-        """``None``: the teacher's weights stay as they are."""
+        """Return our objective; with ``None`` the teacher's weights are not laid out for the kernels."""
         teacher = copy.deepcopy(self.teacher) if precision == "bf16" else self.teacher
         objective = DistillObjective(self.student, LossPlan(WEIGHTS, TEMPERATURE), teacher)
         if precision is not None:
@@ -173,8 +174,8 @@ def main() -> None:
     """Measure and write the result file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--tokens", type=int, default=4096, help="of a step, over all its passes")
-    parser.add_argument("--micro-tokens", type=int, default=2048, help="of our passes")
+    parser.add_argument("--tokens", type=int, default=4096, help="of a step")
+    parser.add_argument("--micro-tokens", type=int, default=2048, help="of our forward passes")
     parser.add_argument("--layers", type=int, nargs=2, default=(12, 6), help="of teacher and student")
     arguments = parser.parse_args()
     teacher, student = arguments.layers
@@ -207,7 +208,7 @@ def main() -> None:
                 rival: {ours: ratios(rates, ours, rival) for ours in rates if ours.startswith("ours")}
                 for rival in REFERENCES
             },
-            "split": {what: ratios(rates, after, before) for what, (before, after) in SPLIT.items()},
+            "split": {what: ratios(rates, after, before) for what, (before, after) in CONTRIBUTIONS.items()},
         },
     )
 

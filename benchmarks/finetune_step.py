@@ -1,11 +1,12 @@
-"""Fine-tuning on SST-2: ours and a plain loop over transformers, in turn in one run, and what both learn.
+"""Fine-tuning on SST-2: speed and accuracy of ours and of a plain loop over transformers, measured in turn.
 
     python -m benchmarks.finetune_step [--rounds 5] [--steps 8] [--accuracy-rows 6400] [--seeds 3]
 
 The plain loop is what most people write: `transformers`' DistilBERT, batches of 32 sentences padded to the longest,
-fp32, AdamW, clipping at 1. Ours takes the same 32 sentences a step, without padding, in fp32 and in what
-``precision="auto"`` chooses here. Two sizes: all-MiniLM-L6-v2 (models/minilm, from `make models/minilm`) and
-DistilBERT-base with random weights. Then both train the smaller one on the same rows, once a seed, and are evaluated.
+fp32, AdamW, clipping at 1. Ours takes 32 sentences per step as well, without padding, in fp32 and in the precision that
+``precision="auto"`` chooses on this machine. Two models are measured: all-MiniLM-L6-v2 (models/minilm, from
+`make models/minilm`) and DistilBERT-base with random weights. Then both train the smaller model on the same rows, once
+for each seed, and are evaluated.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ BATCH = 32
 
 
 class Bench:
-    """One size of model and some rows of SST-2.
+    """A model and some rows of SST-2.
 
     Args:
         model: folder of an encoder; None for DistilBERT-base with random weights.
@@ -70,13 +71,13 @@ class Bench:
         picked = np.random.default_rng(0).permutation(len(examples))[:rows]
         self.examples = [examples[index] for index in picked]
         self.labels = collect_labels("text-classification", self.examples)
-        units = encode_examples(
+        encoded = encode_examples(
             "text-classification", self.examples, self.labels, self.tokenizer, max_length=512, stride=128
         )
-        self.batches = LabelledBatches(self.config, units)
+        self.batches = LabelledBatches(self.config, encoded)
 
     def ours(self, low: bool) -> tuple[Any, Callable[[int, int], None]]:
-        """Return a model and a function that takes step N of M steps with it."""
+        """Return a model and a function that trains it for step N of M."""
         torch.manual_seed(self.config.seed)
         model = DistilBertForSequenceClassification.from_pretrained(self.folder.name).train()
         objective = FinetuneObjective(model, self.config, self.labels.problem)
@@ -91,7 +92,7 @@ class Bench:
         return model, take
 
     def plain(self) -> tuple[Any, Callable[[int, int], None]]:
-        """Return the same of a plain loop over transformers."""
+        """Return a model of transformers and a function that trains it for step N of M."""
         torch.manual_seed(self.config.seed)
         model = transformers.DistilBertForSequenceClassification.from_pretrained(self.folder.name).train()
         optimizer = torch.optim.AdamW(model.parameters(), lr=self.config.learning_rate, weight_decay=0.0)
@@ -101,9 +102,9 @@ class Bench:
             epoch, within = divmod(number, self.batches.steps_per_epoch)
             if epoch not in order:
                 order[epoch] = np.random.default_rng((self.config.seed, epoch)).permutation(len(self.examples))
-            drawn = [self.examples[index] for index in order[epoch][within * BATCH : (within + 1) * BATCH]]
-            inputs = self.tokenizer([one.text for one in drawn], padding=True, return_tensors="pt")
-            targets = torch.tensor([self.labels.index[str(one.label)] for one in drawn])
+            batch = [self.examples[index] for index in order[epoch][within * BATCH : (within + 1) * BATCH]]
+            inputs = self.tokenizer([example.text for example in batch], padding=True, return_tensors="pt")
+            targets = torch.tensor([self.labels.index[str(example.label)] for example in batch])
             loss = model(inputs["input_ids"], inputs["attention_mask"], labels=targets).loss
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -116,30 +117,30 @@ class Bench:
 
 
 def accuracy(model: Any, tokenizer: Any, examples: list[TextExample], index: dict[str, int]) -> float:
-    """Return the share of examples that a model of either library labels rightly."""
+    """Return the accuracy of a model of either library."""
     model.eval()
     right = 0
     with torch.inference_mode():
         for start in range(0, len(examples), BATCH):
-            part = examples[start : start + BATCH]
-            inputs = tokenizer([one.text for one in part], padding=True, return_tensors="pt")
-            got = model(inputs["input_ids"], inputs["attention_mask"]).logits.argmax(dim=-1).tolist()
-            right += sum(index[str(one.label)] == label for one, label in zip(part, got, strict=True))
+            batch = examples[start : start + BATCH]
+            inputs = tokenizer([example.text for example in batch], padding=True, return_tensors="pt")
+            predicted = model(inputs["input_ids"], inputs["attention_mask"]).logits.argmax(dim=-1).tolist()
+            right += sum(index[str(example.label)] == label for example, label in zip(batch, predicted, strict=True))
     return right / len(examples)
 
 
 def speeds(model: str | None, rounds: int, steps: int) -> dict[str, Any]:
-    """Return sentences a second of all competitors."""
+    """Return the sentences per second of all competitors."""
     bench = Bench(model, 64 * BATCH, seed=0)
     low = bf16_is_faster()
     takes = {"transformers, fp32, padded": bench.plain()[1], "ours, fp32": bench.ours(False)[1]}
     if low:
         takes["ours, bf16 (auto)"] = bench.ours(True)[1]
 
-    def some(take: Callable[[int, int], None]) -> Callable[[], None]:
+    def take_steps(take: Callable[[int, int], None]) -> Callable[[], None]:
         return lambda: [take(number, 1000) for number in range(steps)] and None
 
-    competitors = {name: some(take) for name, take in takes.items()}
+    competitors = {name: take_steps(take) for name, take in takes.items()}
     for run in competitors.values():  # first calls allocate and choose kernels
         run()
     seconds = in_turn(competitors, rounds)
@@ -157,22 +158,22 @@ def speeds(model: str | None, rounds: int, steps: int) -> dict[str, Any]:
 
 
 def learned(rows: int, seeds: int) -> dict[str, Any]:
-    """Return the accuracy on SST-2's development set after one epoch over some rows, by competitor, once a seed."""
+    """Return the accuracy of each competitor on SST-2's development set after an epoch, for each seed."""
     dev = read_examples("text-classification", [str(data_folder() / "sst2" / "dev.tsv")]).examples
-    found: dict[str, list[float]] = {"transformers, fp32, padded": [], "ours, auto": []}
+    accuracies: dict[str, list[float]] = {"transformers, fp32, padded": [], "ours, auto": []}
     for seed in range(seeds):
         bench = Bench(MODEL, rows, seed)
-        for name, (model, take) in zip(found, (bench.plain(), bench.ours(bf16_is_faster())), strict=True):
+        for name, (model, take) in zip(accuracies, (bench.plain(), bench.ours(bf16_is_faster())), strict=True):
             steps = bench.batches.steps_per_epoch
             for number in range(steps):
                 take(number, steps)
-            found[name].append(round(accuracy(model, bench.tokenizer, dev, bench.labels.index), 4))
+            accuracies[name].append(round(accuracy(model, bench.tokenizer, dev, bench.labels.index), 4))
     return {
         "rows": rows,
-        "accuracy": found,
-        "mean": {name: round(statistics.mean(values), 4) for name, values in found.items()},
+        "accuracy": accuracies,
+        "mean": {name: round(statistics.mean(values), 4) for name, values in accuracies.items()},
         "standard_deviation": {
-            name: round(statistics.stdev(values), 4) if len(values) > 1 else 0.0 for name, values in found.items()
+            name: round(statistics.stdev(values), 4) if len(values) > 1 else 0.0 for name, values in accuracies.items()
         },
     }
 
@@ -181,7 +182,7 @@ def main() -> None:
     """Measure and write the result file."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=8, help="a round")
+    parser.add_argument("--steps", type=int, default=8, help="of a round")
     parser.add_argument("--accuracy-rows", type=int, default=6400)
     parser.add_argument("--seeds", type=int, default=3)
     arguments = parser.parse_args()

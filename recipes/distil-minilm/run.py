@@ -1,10 +1,10 @@
-"""The recipe: a teacher with a masked-LM head, then students at equal budget, one term left out at a time.
+"""Train a teacher with a masked-LM head, then students with equal budgets, each without another term of the loss.
 
     python recipes/distil-minilm/run.py [--only NAME ...] [--no-tasks]
 
-Needs `make minilm` before it and the text that ``teacher.toml`` names. Teacher and students are then
-fine-tuned on SST-2 and MRPC. Each run resumes where it was interrupted and is skipped where it is done. Writes
-results.json and the table in README.md beside this file.
+Run `make minilm` first, and provide the text that ``teacher.toml`` names. In the end teacher and students are
+fine-tuned on SST-2 and MRPC. An interrupted run is resumed and a finished one is not repeated. Writes results.json and
+the table in README.md beside this file.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ATTEMPTS: dict[str, dict[str, Any]] = {
     "random": {"init": "random"},
     "relation": {"terms": TRIPLE | {"relation": 1.0}},
 }
-WHAT = {
+DESCRIPTIONS = {
     "triple": "triple loss, from the teacher's layers 0, 3, 5",
     "without-ce": "without ce",
     "without-cos": "without cos",
@@ -43,24 +43,24 @@ START, END = "<!-- table -->\n", "<!-- end of table -->"
 
 
 def settings(name: str) -> DistillConfig:
-    """Return the settings of an attempt."""
+    """Return the settings of a student."""
     return DistillConfig.load(HERE / "student.toml", output=f"models/distil-minilm/{name}", **ATTEMPTS[name])
 
 
 def run(function: Any, config: Any) -> dict[str, Any]:
-    """Run or finish a training run and return its summary."""
+    """Start or resume a run, unless it is finished, and return its summary."""
     summary = Path(config.output) / "summary.json"
     if not summary.is_file():
         with TrainingProgress() as progress:
-            told = (
+            listeners = (
                 {"on_data": progress.show_data} if function is finetune else {"on_tokenized": progress.show_tokenized}
             )
-            function(config, resume=True, on_record=progress.show_record, **told)
+            function(config, resume=True, on_record=progress.show_record, **listeners)
     return dict(json.loads(summary.read_text(encoding="utf-8")))
 
 
 def score(model: str, task: str, data: Path) -> float:
-    """Fine-tune a model on a task, with the same few epochs for all, and return its accuracy."""
+    """Fine-tune a model on a task, with the same settings for all models, and return its accuracy."""
     config = FinetuneConfig(
         task="text-classification",
         model=model,
@@ -73,7 +73,7 @@ def score(model: str, task: str, data: Path) -> float:
 
 
 def row(name: str, summary: dict[str, Any]) -> dict[str, Any]:
-    """Return what the table shows of an attempt."""
+    """Return the figures of a student for the table."""
     student, teacher = summary["models"]["student"], summary["models"]["teacher"]
     return {
         "attempt": name,
@@ -90,23 +90,23 @@ def table(rows: list[dict[str, Any]], teacher: dict[str, Any]) -> str:
     lines = [
         "| student | held-out perplexity | against the teacher | KL, nats | agreement | SST-2 | MRPC |",
         "|---|---|---|---|---|---|---|",
-        f"| (teacher, 6 layers) | {teacher['perplexity']:.1f} | | | | {_shares(teacher)} |",
+        f"| (teacher, 6 layers) | {teacher['perplexity']:.1f} | | | | {_accuracies(teacher)} |",
     ]
-    for one in rows:
-        over = f"{one['over_teacher']:+.1%}"
+    for figures in rows:
+        over = f"{figures['over_teacher']:+.1%}"
         lines.append(
-            f"| {WHAT[one['attempt']]} | {one['perplexity']} | {over} | {one['kl']} | {one['agreement']:.1%} | "
-            f"{_shares(one)} |"
+            f"| {DESCRIPTIONS[figures['attempt']]} | {figures['perplexity']} | {over} | {figures['kl']} | "
+            f"{figures['agreement']:.1%} | {_accuracies(figures)} |"
         )
     return "\n".join(lines) + "\n"
 
 
-def _shares(one: dict[str, Any]) -> str:
-    return " | ".join(f"{one[task]:.1%}" if task in one else "" for task in TASKS)
+def _accuracies(figures: dict[str, Any]) -> str:
+    return " | ".join(f"{figures[task]:.1%}" if task in figures else "" for task in TASKS)
 
 
 def main() -> None:
-    """Run what is not done yet and write the results."""
+    """Do the runs that are not finished and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="+", choices=list(ATTEMPTS), default=list(ATTEMPTS))
     parser.add_argument("--no-tasks", action="store_true", help="leave SST-2 and MRPC out")
@@ -124,9 +124,10 @@ def main() -> None:
     rows = [row(name, summary) for name, summary in summaries.items()]
     teacher, student = (first["models"][role] for role in ("teacher", "student"))
     for task in () if chosen.no_tasks else TASKS:
-        for model, one in [(base.output, teacher), *((settings(one["attempt"]).output, one) for one in rows)]:
+        students = [(settings(figures["attempt"]).output, figures) for figures in rows]
+        for model, figures in [(base.output, teacher), *students]:
             print(f"{model} on {task}", flush=True)
-            one[task] = score(model, task, chosen.data)
+            figures[task] = score(model, task, chosen.data)
     results = {
         "created": first["created"],
         "machine": first["machine"],

@@ -1,11 +1,11 @@
-"""The recipe: a teacher and students of three layers for every task, in our own figures.
+"""Train a teacher and students of three layers for every task, and collect their scores.
 
     python recipes/tasks/run.py [TASK ...] [--data ../shared/data] [--only VARIANT ...]
 
-For each task of ``tasks.toml``: a teacher (all-MiniLM-L6-v2, six layers), then students of three layers, from plain
-layer picks and from general distillation (recipes/distil-minilm), each without and with the teacher, and from the
-teacher's own first layers. Runs resume where they were interrupted and are skipped where they are done. Writes
-results.json and the table in README.md.
+For each task of ``tasks.toml`` there is a teacher (all-MiniLM-L6-v2, six layers). Its students have three layers:
+layers picked from all-MiniLM-L6-v2, or the student of general distillation (recipes/distil-minilm), each without and
+with the teacher, and the first layers of the fine-tuned teacher. An interrupted run is resumed and a finished one is
+not repeated. Writes results.json and the table in README.md.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def settings(task: str, variant: str, plan: Record, data: Path) -> FinetuneConfi
 
 
 def run(config: FinetuneConfig) -> Record:
-    """Run or finish a run and return its figures; of several seeds those of the median."""
+    """Start or resume a run, unless it is finished, and return its figures; of several seeds those of the median."""
     folder = Path(config.output)
     if not (folder / "summary.json").is_file():
         with TrainingProgress() as progress:
@@ -69,16 +69,16 @@ def run(config: FinetuneConfig) -> Record:
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     models = summary["models"]
     figures = dict(models.get("student") or models["model"])
-    several = folder / "runs.json"
-    if several.is_file():
-        figures["seeds"] = len(json.loads(several.read_text(encoding="utf-8"))["runs"])
+    sweep = folder / "runs.json"
+    if sweep.is_file():
+        figures["seeds"] = len(json.loads(sweep.read_text(encoding="utf-8"))["runs"])
     return figures | {
         "main_metric": summary["main_metric"], "machine": summary["machine"]["cpu"], "seconds": summary["seconds"]
     }  # fmt: skip
 
 
 def make_splits(data: Path) -> None:
-    """Split what comes as one file, every fifth sentence or review held out; cut reviews into unlabelled sentences."""
+    """Hold out every fifth sentence or review of data that come as one file; cut reviews into unlabelled sentences."""
     target = MODELS / "splits"
     target.mkdir(parents=True, exist_ok=True)
     if not (target / "wikigold-dev.conll").is_file():
@@ -91,35 +91,35 @@ def make_splits(data: Path) -> None:
             _write(target, "imdb", ".jsonl", list(file))
     if not (target / "imdb-sentences.jsonl").is_file():
         reviews = (target / "imdb-train.jsonl").read_text(encoding="utf-8").rstrip("\n").split("\n")
-        sentences = [one for line in reviews for one in _sentences(json.loads(line)["text"])]
+        sentences = [sentence for line in reviews for sentence in _sentences(json.loads(line)["text"])]
         lines = [json.dumps({"text": sentence}) + "\n" for sentence in dict.fromkeys(sentences)]
         (target / "imdb-sentences.jsonl").write_text("".join(lines), encoding="utf-8")
 
 
 def _sentences(review: str) -> list[str]:
-    """Return the sentences of a review, of 3 to 40 words, written as SST-2 writes them: in lower case."""
-    parts = re.split(r"(?<=[.!?])\s+|<br\s*/?>", review)
-    return [part.strip().lower() for part in parts if 3 <= len(part.split()) <= 40]
+    """Return the sentences of a review that have 3 to 40 words, in lower case, as in SST-2."""
+    sentences = re.split(r"(?<=[.!?])\s+|<br\s*/?>", review)
+    return [sentence.strip().lower() for sentence in sentences if 3 <= len(sentence.split()) <= 40]
 
 
-def _write(target: Path, name: str, suffix: str, parts: list[str]) -> None:
-    train = [part for index, part in enumerate(parts) if index % 5]
+def _write(target: Path, name: str, suffix: str, examples: list[str]) -> None:
+    train = [example for index, example in enumerate(examples) if index % 5]
     (target / f"{name}-train{suffix}").write_text("".join(train), encoding="utf-8")
-    (target / f"{name}-dev{suffix}").write_text("".join(parts[::5]), encoding="utf-8")
+    (target / f"{name}-dev{suffix}").write_text("".join(examples[::5]), encoding="utf-8")
 
 
 def table(results: Record, plan: Record) -> str:
-    """Return the results as Markdown: the metric of each variant, and what of the teacher's it keeps."""
+    """Return the results as Markdown: the metric of each variant, and the share of the teacher's that is kept."""
     lines = [
         f"| task | metric | {' | '.join(VARIANTS.values())} | best kept |",
         f"|---|---|{'---:|' * (len(VARIANTS) + 1)}",
     ]
     kept = []
     for task in (name for name in plan if "teacher" in results.get(name, {})):
-        found = results[task]
-        metric = plan[task].get("metric") or next(iter(found.values()))["main_metric"]
-        scale = 1 if found["teacher"]["main_metric"] == "f1" and found["teacher"]["f1"] > 1 else 100
-        scores = {name: found[name][metric] * scale for name in VARIANTS if name in found}
+        figures = results[task]
+        metric = plan[task].get("metric") or next(iter(figures.values()))["main_metric"]
+        scale = 1 if figures["teacher"]["main_metric"] == "f1" and figures["teacher"]["f1"] > 1 else 100
+        scores = {name: figures[name][metric] * scale for name in VARIANTS if name in figures}
         students = [score for name, score in scores.items() if name != "teacher"]
         share = max(students) / scores["teacher"] if students and scores["teacher"] else None
         kept += [share] if share is not None else []
@@ -131,7 +131,7 @@ def table(results: Record, plan: Record) -> str:
 
 
 def main() -> None:
-    """Run what is not done yet and write the results."""
+    """Do the runs that are not finished and write the results."""
     plan = tomllib.loads((HERE / "tasks.toml").read_text(encoding="utf-8"))
     tasks = [name for name in plan if name not in ("common", "student", "taught")]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -145,7 +145,7 @@ def main() -> None:
         for variant in (name for name in VARIANTS if name in chosen.only):
             print(f"{task}: {variant}", flush=True)
             figures = run(settings(task, variant, plan, chosen.data))
-            # Read again here, as two of these may run side by side, a thread each.
+            # Read again, because another process of this recipe may have written results meanwhile.
             results: Record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
             results.setdefault(task, {})[variant] = figures
             path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
