@@ -66,15 +66,15 @@ def make_examples(kind: str, count: int = 7, seed: int = 0) -> list[EncodedExamp
             return np.sort(draw.integers(0, len(ids), 2)) if draw.random() < 0.7 else np.zeros(2, np.int64)
         return None if kind == "fill-mask" else np.array(draw.integers(0, LABELS), np.int64)
 
-    made = []
+    examples = []
     for number in range(count):
         if kind == "multiple-choice":
             sequences = tuple(sequence() for _ in range(2 + number % 3))
-            made.append(EncodedExample(sequences, number, np.array(draw.integers(0, len(sequences)), np.int64)))
+            examples.append(EncodedExample(sequences, number, np.array(draw.integers(0, len(sequences)), np.int64)))
         else:
             ids = sequence()
-            made.append(EncodedExample((ids,), number, target(ids)))
-    return made
+            examples.append(EncodedExample((ids,), number, target(ids)))
+    return examples
 
 
 def config_of(kind: str, **changes: Any) -> FinetuneConfig:
@@ -110,7 +110,7 @@ def padded(sequences: Sequence[np.ndarray], fill: int = 0) -> Tensor:
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=fill)
 
 
-def theirs(kind: str, twin: Any, examples: Sequence[EncodedExample], arrays: Arrays) -> Tensor:
+def transformers_loss(kind: str, twin: Any, examples: Sequence[EncodedExample], arrays: Arrays) -> Tensor:
     """What transformers computes of the same examples; ``arrays`` are ours, for the masks that were drawn."""
     if kind == "fill-mask":
         lengths = arrays["lengths"].tolist()
@@ -143,11 +143,11 @@ def test_loss_and_gradients_are_those_of_transformers(kind: str) -> None:
     model, examples, config = model_of(kind), make_examples(kind), config_of(kind)
     twin = reference(model)
     batches = batches_of(kind, examples, config)
-    mine = ours(kind, model, batches, config)
-    other = theirs(kind, twin, examples, batches.step(0, 0, 1).micro_batches[0].arrays)
+    terms = ours(kind, model, batches, config)
+    other = transformers_loss(kind, twin, examples, batches.step(0, 0, 1).micro_batches[0].arrays)
     other.backward()
-    assert mine.keys() == {"loss", "task"}
-    torch.testing.assert_close(mine["loss"], other.detach(), **NEAR)
+    assert terms.keys() == {"loss", "task"}
+    torch.testing.assert_close(terms["loss"], other.detach(), **NEAR)
     gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
     largest = max(float(parameter.grad.abs().max()) for parameter in twin.parameters())
     for name, parameter in twin.named_parameters():
@@ -164,38 +164,38 @@ def test_answers_of_equal_lengths_are_one_padded_batch() -> None:
         EncodedExample((example.sequences[0][:5],), n, np.array([n % 4, 4]))
         for n, example in enumerate(make_examples(kind))
     ]
-    mine = ours(kind, model, batches_of(kind, examples, config), config)
+    terms = ours(kind, model, batches_of(kind, examples, config), config)
     targets = torch.tensor([example.target.tolist() for example in examples if example.target is not None])
     ids = padded([example.sequences[0] for example in examples])
     other = reference(model)(ids, start_positions=targets[:, 0], end_positions=targets[:, 1]).loss
-    torch.testing.assert_close(mine["loss"], other.detach(), **NEAR)
+    torch.testing.assert_close(terms["loss"], other.detach(), **NEAR)
 
 
 @pytest.mark.parametrize("kind", ["single", "token-classification"])
 def test_class_weights_are_those_of_cross_entropy(kind: str) -> None:
     model, examples, config = model_of(kind), make_examples(kind), config_of(kind, class_weights="balanced")
     weights = np.array([0.5, 2.0, 1.0, 4.0, 0.1])
-    mine = ours(kind, model, batches_of(kind, examples, config, class_weights=weights), config)
+    terms = ours(kind, model, batches_of(kind, examples, config, class_weights=weights), config)
     ids = [example.sequences[0] for example in examples]
     mask = padded([np.ones(len(sequence), np.int64) for sequence in ids])
     logits = reference(model)(padded(ids), mask).logits.flatten(0, -2)
     targets = [example.target for example in examples if example.target is not None]
     labels = padded(targets, IGNORED) if kind == "token-classification" else torch.from_numpy(np.stack(targets))
     other = F.cross_entropy(logits, labels.flatten(), weight=torch.tensor(weights, dtype=torch.float32))
-    torch.testing.assert_close(mine["loss"], other.detach(), **NEAR)
+    torch.testing.assert_close(terms["loss"], other.detach(), **NEAR)
 
 
 def test_a_class_weight_of_several_labels_is_the_mean_of_theirs() -> None:
     model, examples, config = model_of("multi"), make_examples("multi"), config_of("multi", class_weights="balanced")
     examples[0] = EncodedExample(examples[0].sequences, 0, np.zeros(LABELS, np.float32))  # has none, and counts as 1
     weights = np.array([0.5, 2.0, 1.0, 4.0, 0.1])
-    mine = ours("multi", model, batches_of("multi", examples, config, class_weights=weights), config)
+    terms = ours("multi", model, batches_of("multi", examples, config, class_weights=weights), config)
     ids = [example.sequences[0] for example in examples]
     logits = reference(model)(padded(ids), padded([np.ones(len(s), np.int64) for s in ids])).logits
     labels = np.stack([example.target for example in examples if example.target is not None])
     rows = F.binary_cross_entropy_with_logits(logits, torch.from_numpy(labels), reduction="none").mean(1)
     each = torch.tensor([weights[row > 0].mean() if row.any() else 1.0 for row in labels], dtype=torch.float32)
-    torch.testing.assert_close(mine["loss"], ((rows * each).sum() / each.sum()).detach(), **NEAR)
+    torch.testing.assert_close(terms["loss"], ((rows * each).sum() / each.sum()).detach(), **NEAR)
 
 
 @pytest.mark.parametrize(("micro", "processes"), [(1, 1), (30, 1), (30, 2), (10_000, 3), (10_000, 9)])
@@ -208,17 +208,17 @@ def test_passes_sum_to_one_pass(kind: str, micro: int, processes: int) -> None:
     draw = np.random.default_rng(3)
     width = {"regression": 1, "question-answering": 2, "multiple-choice": 1}.get(kind, LABELS)
     teacher_scores = [draw.normal(size=(rows_of(kind, example), width)).astype(np.float32) for example in examples]
-    found = []
+    runs = []
     for micro_tokens, count in ((10_000, 1), (micro, processes)):
         config = config_of(kind, micro_tokens=micro_tokens, teacher="t")
         model = model_of(kind)
         batches = batches_of(kind, examples, config, teacher_scores=None if kind == "fill-mask" else teacher_scores)
         sums = ours(kind, model, batches, config, count)
-        found.append((sums, [parameter.grad for parameter in model.parameters()]))
-    (one, gradients), (many, others) = found
-    assert one.keys() == many.keys()
-    for name in one:
-        torch.testing.assert_close(many[name], one[name], rtol=1e-6, atol=1e-6)
+        runs.append((sums, [parameter.grad for parameter in model.parameters()]))
+    (single, gradients), (several_processes, others) = runs
+    assert single.keys() == several_processes.keys()
+    for name in single:
+        torch.testing.assert_close(several_processes[name], single[name], rtol=1e-6, atol=1e-6)
     largest = max(float(gradient.abs().max()) for gradient in gradients)
     for first, second in zip(gradients, others, strict=True):
         torch.testing.assert_close(second, first, rtol=1e-4, atol=1e-5 * largest)

@@ -45,21 +45,21 @@ def names(folder: Path) -> list[str]:
 
 
 def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
-    made = save(tmp_path / "c", 5, {"tokens": 7}, {"t": TENSORS["optimizer.a"].t()}, save_model)
-    (found,) = load_all(tmp_path / "c")
-    assert (found.folder, found.step, found.state) == (made.folder, 5, {"step": 5, "tokens": 7})
-    assert (found.folder / "model" / "model.safetensors").read_bytes() == b"weights"
-    assert torch.equal(found.tensors()["t"], TENSORS["optimizer.a"].t())
+    written = save(tmp_path / "c", 5, {"tokens": 7}, {"t": TENSORS["optimizer.a"].t()}, save_model)
+    (checkpoint,) = load_all(tmp_path / "c")
+    assert (checkpoint.folder, checkpoint.step, checkpoint.state) == (written.folder, 5, {"step": 5, "tokens": 7})
+    assert (checkpoint.folder / "model" / "model.safetensors").read_bytes() == b"weights"
+    assert torch.equal(checkpoint.tensors()["t"], TENSORS["optimizer.a"].t())
     assert names(tmp_path / "c") == ["step-5"]
 
 
 def test_the_newest_is_that_of_the_highest_step(tmp_path: Path) -> None:
     assert newest(tmp_path / "none") is None
     write(tmp_path, 9, 10, 100, 20)
-    assert [found.step for found in load_all(tmp_path)] == [9, 10, 20, 100]
-    found = newest(tmp_path)
-    assert found is not None
-    assert found.step == 100
+    assert [checkpoint.step for checkpoint in load_all(tmp_path)] == [9, 10, 20, 100]
+    checkpoint = newest(tmp_path)
+    assert checkpoint is not None
+    assert checkpoint.step == 100
 
 
 def test_a_step_that_is_saved_again_is_replaced(tmp_path: Path) -> None:
@@ -89,9 +89,9 @@ def test_a_full_disk_leaves_the_last_good_one(
     with pytest.raises(CheckpointError, match=r"step 3 .* the disk is full\. .* goes on from step 2\."):
         save(tmp_path, 3, {}, TENSORS, fail if place == "model" else save_model)
     assert names(tmp_path) == ["step-1", "step-2"]
-    found = newest(tmp_path)
-    assert found is not None
-    assert torch.equal(found.tensors()["optimizer.a"], TENSORS["optimizer.a"])
+    checkpoint = newest(tmp_path)
+    assert checkpoint is not None
+    assert torch.equal(checkpoint.tensors()["optimizer.a"], TENSORS["optimizer.a"])
 
 
 def test_the_first_one_that_fails(tmp_path: Path) -> None:
@@ -149,7 +149,7 @@ def test_everything_is_on_the_disk_before_it_has_its_name(tmp_path: Path, monkey
 def test_tidy_keeps_the_newest_and_the_best(tmp_path: Path) -> None:
     write(tmp_path, *range(1, 7))
     tidy(tmp_path, 2, best=3)
-    assert [found.step for found in load_all(tmp_path)] == [3, 5, 6]
+    assert [checkpoint.step for checkpoint in load_all(tmp_path)] == [3, 5, 6]
     tidy(tmp_path, 1, best=6)
     assert names(tmp_path) == ["step-6"]
     tidy(tmp_path, 3, best=None)
@@ -161,9 +161,9 @@ def test_what_a_crash_left_is_passed_over_and_cleared(tmp_path: Path) -> None:
     for name in ("step-3", ".step-4.tmp", "step-x", "other"):  # without state.json, under another name
         (tmp_path / name / "model").mkdir(parents=True)
     (tmp_path / ".step-4.tmp" / "state.json").write_text("{}")
-    assert [found.step for found in load_all(tmp_path)] == [2]
+    assert [checkpoint.step for checkpoint in load_all(tmp_path)] == [2]
     write(tmp_path, 3, 4)
-    assert [found.step for found in load_all(tmp_path)] == [2, 3, 4]
+    assert [checkpoint.step for checkpoint in load_all(tmp_path)] == [2, 3, 4]
     (tmp_path / ".step-5.tmp").mkdir()
     clear(tmp_path)
     assert names(tmp_path) == ["other", "step-x"]
@@ -181,32 +181,32 @@ def test_a_removal_that_is_cut_short_leaves_nothing_that_looks_whole(
     monkeypatch.setattr("shutil.rmtree", cut_short)
     with pytest.raises(KeyboardInterrupt):
         tidy(tmp_path, 1, best=None)
-    assert [found.step for found in load_all(tmp_path)] == [2]
+    assert [checkpoint.step for checkpoint in load_all(tmp_path)] == [2]
 
 
 def test_files_that_are_damaged_are_named_with_a_way_out(tmp_path: Path) -> None:
     write(tmp_path, 1, 2)
-    found = newest(tmp_path)
-    assert found is not None
-    tensors = found.folder / "training.safetensors"
+    checkpoint = newest(tmp_path)
+    assert checkpoint is not None
+    tensors = checkpoint.folder / "training.safetensors"
     whole = tensors.read_bytes()
     advice = r"training\.safetensors cannot be read: .*\. Remove .*step-2 to go on before it\."
     for content in (b"", whole[:-1], whole[:20], b"x" * len(whole)):
         tensors.write_bytes(content)
         with pytest.raises(WeightsError, match=advice):
-            found.tensors()
+            checkpoint.tensors()
     tensors.unlink()
     with pytest.raises(WeightsError, match=advice):
-        found.tensors()
+        checkpoint.tensors()
     for text in ("{", "\x00" * 9):
-        (found.folder / "state.json").write_text(text)
+        (checkpoint.folder / "state.json").write_text(text)
         with pytest.raises(WeightsError, match=r"state\.json cannot be read: .*Remove .*step-2 to go on before it"):
             newest(tmp_path)
 
 
 def test_tensors_of_any_kind(tmp_path: Path) -> None:
-    one: Tensor = torch.tensor(1.5, dtype=torch.bfloat16)
-    made = save(tmp_path, 1, {"best": None}, {"one": one, "none": torch.zeros(0, 2)}, save_model)
-    assert made.tensors()["one"].dtype == torch.bfloat16
-    assert made.tensors()["none"].shape == (0, 2)
-    assert json.loads((made.folder / "state.json").read_text()) == {"step": 1, "best": None}
+    scalar: Tensor = torch.tensor(1.5, dtype=torch.bfloat16)
+    written = save(tmp_path, 1, {"best": None}, {"one": scalar, "none": torch.zeros(0, 2)}, save_model)
+    assert written.tensors()["one"].dtype == torch.bfloat16
+    assert written.tensors()["none"].shape == (0, 2)
+    assert json.loads((written.folder / "state.json").read_text()) == {"step": 1, "best": None}

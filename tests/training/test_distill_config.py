@@ -144,8 +144,8 @@ def test_settings_that_do_not_fit_each_other() -> None:
 
 def test_values_become_the_type_of_their_field() -> None:
     config = distill(clip=5, betas=(0, 0.5), terms={"ce": 5}, data=("a", "b"))
-    for value, wanted in ((config.clip, 5.0), (config.betas, [0.0, 0.5]), (config.terms, {"ce": 5.0})):
-        assert (value, repr(value)) == (wanted, repr(wanted))
+    for value, expected in ((config.clip, 5.0), (config.betas, [0.0, 0.5]), (config.terms, {"ce": 5.0})):
+        assert (value, repr(value)) == (expected, repr(expected))
     assert config.data == ["a", "b"]
 
 

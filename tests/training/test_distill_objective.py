@@ -44,16 +44,16 @@ def test_the_triple_loss_is_the_sum_of_its_terms(tokens: str) -> None:
     s, t = student_model(IDS), teacher_model(IDS)
     states = [model.distilbert(IDS).last_hidden_state.flatten(0, 1) for model in (student_model, teacher_model)]
     rows = (LABELS != -100) if tokens == "masked" else torch.ones_like(LABELS, dtype=torch.bool)
-    wanted = {
+    expected = {
         "ce": 4
         * F.kl_div((s.logits[rows] / 2).log_softmax(-1), (t.logits[rows] / 2).softmax(-1), reduction="batchmean"),
         "mlm": F.cross_entropy(s.logits.flatten(0, 1), LABELS.flatten()),
         "cos": F.cosine_embedding_loss(*states, torch.ones(IDS.numel())),
     }
-    total = 5 * wanted["ce"] + 2 * wanted["mlm"] + wanted["cos"]
+    total = 5 * expected["ce"] + 2 * expected["mlm"] + expected["cos"]
     total.backward()
     torch.testing.assert_close(loss, total, rtol=1e-5, atol=1e-5)
-    for name, value in wanted.items():
+    for name, value in expected.items():
         torch.testing.assert_close(values[name].float(), value.detach(), **EXACT)
     for name, parameter in student_model.named_parameters():
         torch.testing.assert_close(got[name], parameter.grad, rtol=1e-4, atol=1e-4)
@@ -102,13 +102,13 @@ def test_an_evaluation_sums_over_masked_tokens() -> None:
     sums, rest = DistillObjective(student_model, LossPlan({"ce": 1.0}), teacher_model)(IDS, LABELS)
     rows = LABELS != -100
     log_s, log_t = (model(IDS).logits[rows].log_softmax(-1).double() for model in (student_model, teacher_model))
-    wanted = [
+    expected = [
         F.nll_loss(log_s, LABELS[rows], reduction="sum"),
         F.nll_loss(log_t, LABELS[rows], reduction="sum"),
         F.kl_div(log_s, log_t, reduction="sum", log_target=True),
         (log_s.argmax(-1) == log_t.argmax(-1)).double().sum(),
     ]
-    torch.testing.assert_close(sums, torch.stack(wanted).detach(), rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(sums, torch.stack(expected).detach(), rtol=1e-5, atol=1e-4)
     assert rest == {}
 
 
@@ -165,8 +165,8 @@ def test_terms_that_need_a_teacher() -> None:
         ("6", 6, [0, 1, 2, 3, 4, 5]),
     ],
 )
-def test_layer_picks(layers: str, of: int, wanted: list[int]) -> None:
-    assert pick_layers(layers, of) == wanted
+def test_layer_picks(layers: str, of: int, expected: list[int]) -> None:
+    assert pick_layers(layers, of) == expected
 
 
 @pytest.mark.parametrize("layers", ["7", "0", "0,6", "a", "-1", ""])
@@ -188,10 +188,10 @@ def test_a_student_is_copied_from_the_layers_picked() -> None:
     teacher_model = teacher()
     student_model = build_student(config(layers="1,3"), teacher_model)
     assert student_model.config.n_layers == 2
-    there = teacher_model.state_dict()
+    teacher_state = teacher_model.state_dict()
     for name, tensor in student_model.state_dict().items():
         source = name.replace("layer.1.", "layer.3.").replace("layer.0.", "layer.1.")
-        assert torch.equal(tensor, there[source]), name
+        assert torch.equal(tensor, teacher_state[source]), name
     assert student_model.vocab_projector.weight is student_model.distilbert.embeddings.word_embeddings.weight
     with torch.no_grad():
         student_model.distilbert.embeddings.word_embeddings.weight.zero_()

@@ -23,10 +23,10 @@ def kill_at(step: int, process: psutil.Popen, metrics: Path) -> None:
         assert time.monotonic() < end
         time.sleep(0.001)
     family = [process, *psutil.Process(process.pid).children(recursive=True)]
-    for one in family:
-        one.send_signal(signal.SIGSTOP)  # so that none sees another die
-    for one in family:
-        one.send_signal(signal.SIGKILL)
+    for member in family:
+        member.send_signal(signal.SIGSTOP)  # so that none sees another die
+    for member in family:
+        member.send_signal(signal.SIGKILL)
     process.communicate()
 
 

@@ -26,8 +26,8 @@ def teacher(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def same(first: Path | str, second: Path | str) -> bool:
-    one, two = weights(first), weights(second)
-    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+    left, right = weights(first), weights(second)
+    return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
 def steps_of(records: list[Record], kind: str) -> list[int]:
@@ -64,13 +64,13 @@ def test_a_distilled_folder(tmp_path: Path, teacher: str) -> None:
 def test_what_distillation_left_loads_in_transformers(tmp_path: Path, teacher: str) -> None:
     transformers = pytest.importorskip("transformers")
     folder = distill(config_of(tmp_path, teacher, layers="2", max_steps=1))
-    theirs, info = transformers.DistilBertForMaskedLM.from_pretrained(folder, output_loading_info=True)
+    reference, info = transformers.DistilBertForMaskedLM.from_pretrained(folder, output_loading_info=True)
     assert not info["missing_keys"]
     assert not info["unexpected_keys"]
     ids = torch.randint(5, 31, (2, 12), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        mine = DistilBertForMaskedLM.from_pretrained(folder).eval()(ids).logits
-        torch.testing.assert_close(theirs.eval()(ids).logits, mine, rtol=0, atol=1e-5)
+        logits = DistilBertForMaskedLM.from_pretrained(folder).eval()(ids).logits
+        torch.testing.assert_close(reference.eval()(ids).logits, logits, rtol=0, atol=1e-5)
 
 
 def test_pretraining_alone(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_a_run_goes_on_from_any_checkpoint(
         distill(config_of(tmp_path, teacher, **options, output=str(cut)), resume=True)
         assert same(plain, cut)
         assert read_metrics(plain) == read_metrics(cut)
-        ends = [load_file(one / "checkpoints" / "step-4" / "training.safetensors") for one in (plain, cut)]
+        ends = [load_file(run / "checkpoints" / "step-4" / "training.safetensors") for run in (plain, cut)]
         assert "rest.projections.0.weight" in ends[0]
         assert ends[0].keys() == ends[1].keys()
         assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])

@@ -57,13 +57,13 @@ def test_half_of_a_single_layer_is_that_layer() -> None:
 
 def test_the_student_is_made_of_the_layers_picked(tmp_path: Path, teacher: str) -> None:
     folder = distill(config_of(tmp_path, teacher, layers="2,0", max_steps=1, learning_rate=1e-12))
-    mine, theirs = weights(folder), weights(teacher)
-    for name, tensor in mine.items():
+    student, original = weights(folder), weights(teacher)
+    for name, tensor in student.items():
         for new, old in ((0, 2), (1, 0)):
             if f".layer.{new}." in name:
-                torch.testing.assert_close(tensor, theirs[name.replace(f".layer.{new}.", f".layer.{old}.")])
+                torch.testing.assert_close(tensor, original[name.replace(f".layer.{new}.", f".layer.{old}.")])
         if ".layer." not in name:
-            torch.testing.assert_close(tensor, theirs[name])
+            torch.testing.assert_close(tensor, original[name])
 
 
 def test_a_student_from_a_folder(tmp_path: Path, teacher: str) -> None:

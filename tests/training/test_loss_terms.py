@@ -59,27 +59,27 @@ def test_the_vocabulary_terms_equal_numpy() -> None:
     p_s, p_t = softmax(s / T), softmax(t / T)
     rows = np.flatnonzero(p["labels"].numpy() != -100)
     assert 0 < len(rows) < M
-    wanted = {
+    expected = {
         "ce": T**2 * (p_t * np.log(p_t / p_s)).sum(-1).mean(),
         "mlm": -np.log(softmax(s)[rows, p["labels"].numpy()[rows]]).mean(),
         "mse": ((s - t) ** 2).sum(-1).mean(),
     }
     total, values = chunked(p, ce=5.0, mlm=2.0, mse=0.5)
-    for name, value in wanted.items():
+    for name, value in expected.items():
         np.testing.assert_allclose(values[name].numpy(), value, **EXACT)
     np.testing.assert_allclose(
-        total.numpy(), 5 * wanted["ce"] + 2 * wanted["mlm"] + 0.5 * wanted["mse"], rtol=1e-12, atol=0
+        total.numpy(), 5 * expected["ce"] + 2 * expected["mlm"] + 0.5 * expected["mse"], rtol=1e-12, atol=0
     )
 
 
 @pytest.mark.parametrize("weights", [{"ce": 5.0}, {"mlm": 2.0}, {"mse": 0.3}, {"ce": 5.0, "mlm": 2.0, "mse": 0.3}])
 @pytest.mark.parametrize("chunk", [1, 4, 13, 50])
 def test_value_and_gradient_equal_the_plain_computation(weights: dict[str, float], chunk: int) -> None:
-    mine, plain = parts(), parts()
-    for p in (mine, plain):
+    inputs, plain = parts(), parts()
+    for p in (inputs, plain):
         for name in ("student", "weight", "bias"):
             p[name].requires_grad_()
-    total, values = chunked(mine, chunk, **weights)
+    total, values = chunked(inputs, chunk, **weights)
     s = F.linear(plain["student"], plain["weight"], plain["bias"])
     t = plain["teacher"] @ plain["teacher_weight"].t()
     terms = {  # as the reference's training code writes them
@@ -93,7 +93,7 @@ def test_value_and_gradient_equal_the_plain_computation(weights: dict[str, float
     for name in weights:
         torch.testing.assert_close(values[name], terms[name].detach(), **EXACT)
     for name in ("student", "weight", "bias"):
-        torch.testing.assert_close(mine[name].grad, 3 * plain[name].grad, **EXACT)
+        torch.testing.assert_close(inputs[name].grad, 3 * plain[name].grad, **EXACT)
 
 
 def test_gradcheck_of_the_vocabulary_terms() -> None:
@@ -155,13 +155,13 @@ def test_held_out_terms_equal_the_plain_computation() -> None:
     )
     log_s, log_t = s.log_softmax(-1), t.log_softmax(-1)
     at = torch.arange(M)
-    wanted = [
+    expected = [
         -log_s[at, labels].sum(),
         -log_t[at, labels].sum(),
         (log_t.exp() * (log_t - log_s)).sum(),
         (s.argmax(-1) == t.argmax(-1)).double().sum(),
     ]
-    torch.testing.assert_close(got, torch.stack(wanted), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(got, torch.stack(expected), rtol=1e-5, atol=1e-5)
 
 
 def test_the_cosine_term() -> None:

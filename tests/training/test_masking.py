@@ -33,9 +33,9 @@ def rows(count: int, length: int = 40, seed: int = 0) -> np.ndarray:
 
 
 def test_weights_are_smoothed_counts() -> None:
-    made = token_weights(np.array([7, 0, 1, 2, 1000]), [0])
-    np.testing.assert_allclose(made, [0, 1, 1, 2**-0.7, 1000**-0.7], rtol=1e-15)
-    assert made.dtype == np.float64
+    weights = token_weights(np.array([7, 0, 1, 2, 1000]), [0])
+    np.testing.assert_allclose(weights, [0, 1, 1, 2**-0.7, 1000**-0.7], rtol=1e-15)
+    assert weights.dtype == np.float64
     np.testing.assert_array_equal(token_weights(np.array([7, 0, 1, 2, 1000]), [2, 3], 0.0), [1, 1, 0, 0, 1])
 
 
@@ -48,16 +48,16 @@ def test_weights_leave_the_counts_alone() -> None:
 @given(st.integers(3, 150), st.sampled_from([0.0, 0.05, 0.07, 0.15, 0.5, 1.0]), st.integers(0, 9))
 def test_as_many_as_asked_for_and_no_special_token(length: int, probability: float, seed: int) -> None:
     ids = np.random.default_rng(seed).integers(0, 12, (5, length))
-    found = mask(ids, seed=seed, probability=probability)
-    selected = found.labels != -100
+    masked = mask(ids, seed=seed, probability=probability)
+    selected = masked.labels != -100
     # Exact: the probability as written, not as a binary fraction.
-    wanted = math.ceil(round(probability * 100) * length / 100)
+    count = math.ceil(round(probability * 100) * length / 100)
     possible = (~np.isin(ids, SPECIAL)).sum(1)
-    assert selected.sum(1).tolist() == np.minimum(wanted, possible).tolist()
-    np.testing.assert_array_equal(found.labels[selected], ids[selected])
-    np.testing.assert_array_equal(found.input_ids[~selected], ids[~selected])
+    assert selected.sum(1).tolist() == np.minimum(count, possible).tolist()
+    np.testing.assert_array_equal(masked.labels[selected], ids[selected])
+    np.testing.assert_array_equal(masked.input_ids[~selected], ids[~selected])
     assert not np.isin(ids[selected], SPECIAL).any()
-    assert (found.input_ids.dtype, found.labels.dtype) == (np.int64, np.int64)
+    assert (masked.input_ids.dtype, masked.labels.dtype) == (np.int64, np.int64)
 
 
 def test_a_share_is_rounded_up_as_it_is_written() -> None:
@@ -67,9 +67,9 @@ def test_a_share_is_rounded_up_as_it_is_written() -> None:
 
 def test_a_row_of_special_tokens_only() -> None:
     ids = np.array([[CLS, SEP, SEP, SEP]])
-    found = mask(ids, probability=1.0)
-    assert found.input_ids.tolist() == ids.tolist()
-    assert found.labels.tolist() == [[-100] * 4]
+    masked = mask(ids, probability=1.0)
+    assert masked.input_ids.tolist() == ids.tolist()
+    assert masked.labels.tolist() == [[-100] * 4]
 
 
 def test_the_given_ids_stay_as_they_are() -> None:
@@ -81,21 +81,21 @@ def test_the_given_ids_stay_as_they_are() -> None:
 
 def inclusion(weights: list[float], count: int) -> list[float]:
     """Probability of each item to be among ``count`` that are drawn one by one: all orders, added up."""
-    found = [0.0] * len(weights)
+    chances = [0.0] * len(weights)
     for order in itertools.permutations(range(len(weights)), count):
         chance, left = 1.0, sum(weights)
         for item in order:
             chance, left = chance * weights[item] / left, left - weights[item]
         for item in order:
-            found[item] += chance
-    return found
+            chances[item] += chance
+    return chances
 
 
 def test_positions_are_drawn_one_by_one_by_their_weights() -> None:
     row = np.array([CLS, 5, 9, 9, 30, 96, SEP])  # ceil(0.4 * 7) = 3 of five positions
     draws = 40_000
-    found = mask(np.tile(row, (draws, 1)), seed=11, probability=0.4)
-    often = (found.labels != -100).mean(0)
+    masked = mask(np.tile(row, (draws, 1)), seed=11, probability=0.4)
+    often = (masked.labels != -100).mean(0)
     expected = inclusion([float(WEIGHTS[index]) for index in row[1:-1]], 3)
     assert sum(expected) == pytest.approx(3)
     # Four standard deviations of a share.
@@ -105,9 +105,9 @@ def test_positions_are_drawn_one_by_one_by_their_weights() -> None:
 
 def test_eighty_ten_ten() -> None:
     ids = rows(4_000)
-    found = mask(ids, seed=5)
-    selected = found.labels != -100
-    true, seen = ids[selected], found.input_ids[selected]
+    masked = mask(ids, seed=5)
+    selected = masked.labels != -100
+    true, seen = ids[selected], masked.input_ids[selected]
     assert len(true) == 4_000 * 6
     bound = 4 * 0.5 / math.sqrt(len(true))
     # A random id is [MASK] or the true one once in V times.
@@ -124,14 +124,14 @@ def test_eighty_ten_ten() -> None:
 )
 def test_each_kind_alone(split: tuple[float, float, float], kind: str) -> None:
     ids = rows(200)
-    found = mask(ids, split=split)
-    selected = found.labels != -100
-    seen = found.input_ids[selected]
+    masked = mask(ids, split=split)
+    selected = masked.labels != -100
+    seen = masked.input_ids[selected]
     assert selected.sum() == 200 * 6
     if kind == "mask":
         assert (seen == MASK).all()
     elif kind == "kept":
-        np.testing.assert_array_equal(found.input_ids, ids)
+        np.testing.assert_array_equal(masked.input_ids, ids)
     else:
         assert len(np.unique(seen)) > V // 2
         assert np.mean(seen == ids[selected]) < 0.1
@@ -150,18 +150,18 @@ def test_a_row_depends_on_its_place_in_the_stream_alone(first: int, sizes: list[
 
 def test_every_place_and_seed_draws_afresh() -> None:
     row = rows(1, length=60)
-    found = [mask(row, seed=seed, first=first).labels.tobytes() for seed in range(5) for first in range(5)]
-    assert len(set(found)) == 25
+    labels = [mask(row, seed=seed, first=first).labels.tobytes() for seed in range(5) for first in range(5)]
+    assert len(set(labels)) == 25
 
 
 def test_draws_are_those_of_philox_with_this_key() -> None:
     # A recorded run stays repeatable only if the key of a row stays what it is.
     ids = rows(3)
-    for row, found in enumerate(mask(ids, seed=12, first=100, probability=0.1).labels):
+    for row, labels in enumerate(mask(ids, seed=12, first=100, probability=0.1).labels):
         generator = np.random.Generator(np.random.Philox(key=[12, 100 + row], counter=[0, 0, 0, 3]))
         with np.errstate(divide="ignore"):
             gumbel = np.log(WEIGHTS[ids[row]]) - np.log(-np.log1p(-generator.random(40)))
-        assert sorted(np.argsort(gumbel)[-4:]) == np.flatnonzero(found != -100).tolist()
+        assert sorted(np.argsort(gumbel)[-4:]) == np.flatnonzero(labels != -100).tolist()
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,9 @@ THREE = [["abcde"], ["fg"], ["hij", "kl"]]  # with a [SEP] behind each: 6 + 3 + 
 
 
 def pack(tokens: list[int], spans: list[tuple[int, int]] | None = None, **options: Any) -> PackedSequences:
-    made = np.array([(0, len(tokens))] if spans is None else spans, np.int64)
+    bounds = np.array([(0, len(tokens))] if spans is None else spans, np.int64)
     options = {"length": 6, "cls_token_id": CLS, "sep_token_id": SEP, **options}
-    return PackedSequences(np.array(tokens, np.uint16), made, **options)
+    return PackedSequences(np.array(tokens, np.uint16), bounds, **options)
 
 
 def cache_of(documents: Documents) -> TokenCache:
@@ -100,21 +100,21 @@ def test_no_token_is_lost_or_invented(documents: Documents, length: int, share: 
     inner, total = length - 2, len(cache.tokens)
     options = {"length": length, "cls_token_id": CLS, "sep_token_id": SEP, "seed": 3, "held_out": share}
     try:
-        made = split_corpus(numbered, **options)
+        parts = split_corpus(numbered, **options)
     except DataError:
         assert total < 3 * inner or share > 0.1
         return
     seen: list[int] = []
-    for part in (made.training, made.held_out):
+    for part in (parts.training, parts.held_out):
         rows = contents(part, 0, len(part))
         assert len(part) >= 1
         seen += chain.from_iterable(rows)
-        if part is made.held_out:
+        if part is parts.held_out:
             assert list(chain.from_iterable(rows)) == sorted(chain.from_iterable(rows))  # in the order of the text
     assert len(seen) == len(set(seen))
     assert set(seen) <= set(range(total))
-    assert len(seen) + made.training.left_out + made.held_out.left_out == total
-    assert made.training.left_out < inner
+    assert len(seen) + parts.training.left_out + parts.held_out.left_out == total
+    assert parts.training.left_out < inner
 
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 0.5])
@@ -128,9 +128,9 @@ def test_the_parts_by_hand(share: float) -> None:
             taken.append(number)
     held = list(chain.from_iterable(sections[number] for number in range(12) if number in taken))
     rest = list(chain.from_iterable(sections[number] for number in range(12) if number not in taken))
-    made = halves(documents, held_out=share)
-    assert contents(made.held_out, 0, len(made.held_out)) == windows(held, 4)
-    assert sorted(contents(made.training, 0, len(made.training))) == sorted(windows(rest, 4))
+    parts = halves(documents, held_out=share)
+    assert contents(parts.held_out, 0, len(parts.held_out)) == windows(held, 4)
+    assert sorted(contents(parts.training, 0, len(parts.training))) == sorted(windows(rest, 4))
 
 
 def splitmix(number: int) -> int:
@@ -145,9 +145,9 @@ LONG = [["abcdefgh" * 40], *([["bca" * 9]] * 300)]
 
 
 def test_the_held_out_part_is_that_of_any_seed() -> None:
-    one, two = halves(LONG, seed=0), halves(LONG, seed=1)
-    assert contents(one.held_out, 0, len(one.held_out)) == contents(two.held_out, 0, len(two.held_out))
-    assert contents(one.training, 0, 50) != contents(two.training, 0, 50)
+    first, second = halves(LONG, seed=0), halves(LONG, seed=1)
+    assert contents(first.held_out, 0, len(first.held_out)) == contents(second.held_out, 0, len(second.held_out))
+    assert contents(first.training, 0, 50) != contents(second.training, 0, 50)
 
 
 def test_a_larger_part_contains_a_smaller_one() -> None:
@@ -169,8 +169,8 @@ def test_a_long_document_is_held_out_by_sections(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(packed_sequences, "SECTION", 8)
     numbers = np.arange(1000)
     cache = TokenCache(numbers, np.array([1000]), np.ones(len(VOCAB), np.int64), "")
-    made = split_corpus(cache, length=6, cls_token_id=CLS, sep_token_id=SEP, seed=0, held_out=0.1)
-    held = np.array(contents(made.held_out, 0, len(made.held_out))).reshape(-1, 8)
+    parts = split_corpus(cache, length=6, cls_token_id=CLS, sep_token_id=SEP, seed=0, held_out=0.1)
+    held = np.array(contents(parts.held_out, 0, len(parts.held_out))).reshape(-1, 8)
     assert len(held) == 13  # the first 13 sections of 8 reach 100 tokens
     np.testing.assert_array_equal(held, held[:, :1] + np.arange(8))
     assert (held[:, 0] % 8 == 0).all()
@@ -181,8 +181,8 @@ def test_a_long_document_is_held_out_by_sections(monkeypatch: pytest.MonkeyPatch
 def test_a_corpus_of_one_short_line(tokens: int) -> None:
     documents = [["a" * (tokens - 1)]]
     if tokens == 12:
-        made = halves(documents)
-        assert (len(made.training), len(made.held_out)) == (2, 1)
+        parts = halves(documents)
+        assert (len(parts.training), len(parts.held_out)) == (2, 1)
         return
     with pytest.raises(DataError) as caught:
         halves(documents)

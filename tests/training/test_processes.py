@@ -60,38 +60,38 @@ def in_two(values: Record, *more: str) -> tuple[int, str, str]:
 def test_two_processes_are_one_run(tmp_path: Path, changes: Record) -> None:
     """The same losses, figures and weights as one process, and the same bits after a resume."""
     changes = {"weight_decay": 0.01, **changes}
-    one = distill(DistillConfig(**values_of(tmp_path, "one", **changes)))
+    single = distill(DistillConfig(**values_of(tmp_path, "one", **changes)))
     values = values_of(tmp_path, "two", **changes)
     code, out, err = in_two(values)
     assert code == 0, err
-    two = tmp_path / "two"
-    assert out == f"{two}: model and tokenizer, report.html, README.md, metrics.jsonl, config.toml, checkpoints/\n"
+    double = tmp_path / "two"
+    assert out == f"{double}: model and tokenizer, report.html, README.md, metrics.jsonl, config.toml, checkpoints/\n"
     shown = [line[:8] for line in err.splitlines() if line.startswith("step")]  # of the first process alone
     assert shown == ["step 0: ", "step 1/4", "step 2/4", "step 2: ", "step 3/4", "step 4/4", "step 4: "]
     if changes.get("precision") != "bf16":  # there the order of additions shows
-        for first, second in zip(read_metrics(one), read_metrics(two), strict=True):
+        for first, second in zip(read_metrics(single), read_metrics(double), strict=True):
             assert_near(first, second)
-        theirs = read_tensors(two, 4)
-        for name, tensor in read_tensors(one, 4).items():
-            torch.testing.assert_close(tensor, theirs[name], rtol=NEAR, atol=NEAR, msg=lambda text, n=name: n + text)
-    whole = shutil.copytree(two, tmp_path / "whole")
-    shutil.rmtree(two / "checkpoints" / "step-4")
+        other = read_tensors(double, 4)
+        for name, tensor in read_tensors(single, 4).items():
+            torch.testing.assert_close(tensor, other[name], rtol=NEAR, atol=NEAR, msg=lambda text, n=name: n + text)
+    whole = shutil.copytree(double, tmp_path / "whole")
+    shutil.rmtree(double / "checkpoints" / "step-4")
     code, _, err = in_two(values, "--resume")
     assert code == 0, err
     assert "step 2/4" not in err
     assert "step 3/4" in err
-    assert read_metrics(two) == read_metrics(whole)
-    assert_equal(read_tensors(two, 4), read_tensors(whole, 4))
+    assert read_metrics(double) == read_metrics(whole)
+    assert_equal(read_tensors(double, 4), read_tensors(whole, 4))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sharded", [False, True])
 def test_a_run_goes_on_with_other_processes(tmp_path: Path, sharded: bool) -> None:
-    one = distill(DistillConfig(**values_of(tmp_path, "one", fsdp=sharded)))
-    two = shutil.copytree(one, tmp_path / "two")
-    shutil.rmtree(two / "checkpoints" / "step-4")
+    single = distill(DistillConfig(**values_of(tmp_path, "one", fsdp=sharded)))
+    double = shutil.copytree(single, tmp_path / "two")
+    shutil.rmtree(double / "checkpoints" / "step-4")
     assert in_two(values_of(tmp_path, "two", fsdp=sharded), "--resume")[0] == 0
-    for first, second in zip(read_metrics(one), read_metrics(two), strict=True):
+    for first, second in zip(read_metrics(single), read_metrics(double), strict=True):
         assert_near(first, second)
 
 

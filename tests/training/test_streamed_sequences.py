@@ -28,37 +28,38 @@ def streamed(path: Path, **options: Any) -> StreamedSequences:
 @pytest.mark.parametrize("kind", CLASSES)
 def test_a_stream_by_hand(tmp_path: Path, kind: type) -> None:
     path = write_text(tmp_path / "a.txt", [["a b c d e"], ["f g"], ["h i j", "k l"], ["m n o p"]])
-    made = streamed(path, kind=kind)
-    assert made.held_out.take(0, 2).tolist() == [ids("<abcd."), ids("<e.fg.")]
-    assert (len(made.held_out), made.length) == (2, 6)
+    sequences = streamed(path, kind=kind)
+    assert sequences.held_out.take(0, 2).tolist() == [ids("<abcd."), ids("<e.fg.")]
+    assert (len(sequences.held_out), sequences.length) == (2, 6)
     # What follows, twice over: the second epoch starts behind the held-out part as well.
     epoch = ids(".hijkl.mnop.")
     expected = windows(epoch + epoch, 4)
     for start in (0, 3):
-        assert sorted(contents(made, start, 3)) == sorted(expected[start : start + 3])
+        assert sorted(contents(sequences, start, 3)) == sorted(expected[start : start + 3])
     assert (
-        made.counts.tolist() == np.bincount([index for index in epoch if index != SEP], minlength=len(VOCAB)).tolist()
+        sequences.counts.tolist()
+        == np.bincount([index for index in epoch if index != SEP], minlength=len(VOCAB)).tolist()
     )
 
 
 def test_a_sequence_crosses_into_the_next_epoch(tmp_path: Path) -> None:
     path = write_text(tmp_path / "a.txt", [["a b c d e"], ["f g h i j"]])
-    made = streamed(path, held_out=1, block=1)
-    assert made.take(0, 5).tolist() == [ids("<e.fg."), ids("<hij.."), ids("<e.fg."), ids("<hij.."), ids("<e.fg.")]
+    sequences = streamed(path, held_out=1, block=1)
+    assert sequences.take(0, 5).tolist() == [ids("<e.fg."), ids("<hij.."), ids("<e.fg."), ids("<hij.."), ids("<e.fg.")]
     path = write_text(tmp_path / "b.txt", [["a b c d e"], ["f g h"]])
-    made = streamed(path, held_out=1, block=1)
-    assert made.take(0, 4).tolist() == [ids("<e.fg."), ids("<h.e.."), ids("<fgh.."), ids("<e.fg.")]
+    sequences = streamed(path, held_out=1, block=1)
+    assert sequences.take(0, 4).tolist() == [ids("<e.fg."), ids("<h.e.."), ids("<fgh.."), ids("<e.fg.")]
 
 
 def test_blocks_are_shuffled_by_seed_and_number(tmp_path: Path) -> None:
-    pairs = "".join(one + two for one in "abcdefghijklm" for two in "nopqrstuvwxyz")  # every sequence is another
+    pairs = "".join(left + right for left in "abcdefghijklm" for right in "nopqrstuvwxyz")  # every sequence is another
     path = write_text(tmp_path / "a.txt", [[" ".join(pairs)]])
     plain = windows(stream([[pairs]])[8:], 4)
     orders = set()
     for seed in (0, 1):
-        made = streamed(path, block=20, seed=seed)
+        sequences = streamed(path, block=20, seed=seed)
         for number in range(3):
-            order = [plain.index(row) - 20 * number for row in contents(made, 20 * number, 20)]
+            order = [plain.index(row) - 20 * number for row in contents(sequences, 20 * number, 20)]
             assert sorted(order) == list(range(20))
             orders.add(tuple(order))
     assert len(orders) == 6
@@ -123,8 +124,8 @@ def test_a_restore_skips_documents_without_tokenizing_them(tmp_path: Path, monke
 
 def test_a_stream_only_goes_forward(tmp_path: Path) -> None:
     path = write_text(tmp_path / "a.txt", [["a b c d e f g"]] * 20)
-    made, again = streamed(path), streamed(path)
-    expected = contents(made, 0, 12)
+    sequences, again = streamed(path), streamed(path)
+    expected = contents(sequences, 0, 12)
     assert contents(again, 7, 3) == expected[7:10]  # passing over two blocks
     assert contents(again, 9, 2) == expected[9:11]
     with pytest.raises(ValueError, match="position 8 is before block 3"):

@@ -40,32 +40,32 @@ def test_three_documents_by_hand(
     text: Path, tmp_path: Path, kind: type, batch: int, calls: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(document_encoding, "BATCH_CHARACTERS", batch)
-    told: list[tuple[int, int]] = []
-    made = tokenize_corpus(
-        [text], tokenizer(kind), tmp_path / "cache", on_tokenized=lambda *numbers: told.append(numbers)
+    progress: list[tuple[int, int]] = []
+    cache = tokenize_corpus(
+        [text], tokenizer(kind), tmp_path / "cache", on_tokenized=lambda *numbers: progress.append(numbers)
     )
     # A [SEP] written in the text is one, as everywhere; an unknown character is [UNK].
-    assert made.tokens.tolist() == [*ids("abac. d.."), UNK, *ids("a.")]
-    assert made.ends.tolist() == [5, 8, 11]
-    assert made.counts.tolist() == [0, 0, 0, 0, 0, 3, 1, 1, 1, *[0] * 22]
-    assert (made.tokens.dtype, made.ends.dtype, made.counts.dtype) == (np.uint16, np.int64, np.int64)
-    assert isinstance(made.tokens, np.memmap)
-    assert told == calls
-    assert (tmp_path / "cache" / made.fingerprint).is_dir()
+    assert cache.tokens.tolist() == [*ids("abac. d.."), UNK, *ids("a.")]
+    assert cache.ends.tolist() == [5, 8, 11]
+    assert cache.counts.tolist() == [0, 0, 0, 0, 0, 3, 1, 1, 1, *[0] * 22]
+    assert (cache.tokens.dtype, cache.ends.dtype, cache.counts.dtype) == (np.uint16, np.int64, np.int64)
+    assert isinstance(cache.tokens, np.memmap)
+    assert progress == calls
+    assert (tmp_path / "cache" / cache.fingerprint).is_dir()
 
 
 def test_a_large_vocabulary_has_wider_ids(tmp_path: Path) -> None:
     many = [*VOCAB, *(f"w{number}" for number in range(1 << 16))]
     text = write_text(tmp_path / "a.txt", [["a w65535 w0"]])
-    made = tokenize_corpus([text], DistilBertTokenizerFast(vocab=many), tmp_path)
-    assert made.tokens.dtype == np.uint32
-    assert made.tokens.tolist() == [A, len(many) - 1, len(VOCAB), SEP]
+    cache = tokenize_corpus([text], DistilBertTokenizerFast(vocab=many), tmp_path)
+    assert cache.tokens.dtype == np.uint32
+    assert cache.tokens.tolist() == [A, len(many) - 1, len(VOCAB), SEP]
 
 
 def test_documents_without_a_token_leave_no_trace(tmp_path: Path) -> None:
     text = write_text(tmp_path / "a.txt", [["a"], ["\u200b"], ["b"]])
-    made = tokenize_corpus([text], tokenizer(), tmp_path)
-    assert (made.tokens.tolist(), made.ends.tolist()) == (ids("a.b."), [2, 4])
+    cache = tokenize_corpus([text], tokenizer(), tmp_path)
+    assert (cache.tokens.tolist(), cache.ends.tolist()) == (ids("a.b."), [2, 4])
 
 
 @given(
@@ -78,8 +78,8 @@ def test_batches_and_pieces_change_nothing(documents: list[list[str]], batch: in
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(document_encoding, "BATCH_CHARACTERS", batch)
         patch.setattr(document_encoding, "PIECE_CHARACTERS", piece)
-        found = list(chain.from_iterable(document_encoding.encode_documents(spaced, tokenizer())))
-    assert [array.tolist() for array in found] == [stream([paragraphs]) for paragraphs in documents]
+        encoded = list(chain.from_iterable(document_encoding.encode_documents(spaced, tokenizer())))
+    assert [array.tolist() for array in encoded] == [stream([paragraphs]) for paragraphs in documents]
 
 
 def test_a_paragraph_is_cut_where_words_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -191,10 +191,10 @@ def test_two_processes_at_once(text: Path, tmp_path: Path) -> None:
             rival.append(None)
             rival[0] = tokenize_corpus([text], tokenizer(), home)
 
-    made = tokenize_corpus([text], tokenizer(), home, on_tokenized=meanwhile)
+    cache = tokenize_corpus([text], tokenizer(), home, on_tokenized=meanwhile)
     first: TokenCache = rival[0]
-    assert made.tokens.tolist() == first.tokens.tolist()
-    assert [path.name for path in home.iterdir()] == [made.fingerprint]
+    assert cache.tokens.tolist() == first.tokens.tolist()
+    assert [path.name for path in home.iterdir()] == [cache.fingerprint]
 
 
 @pytest.mark.parametrize("content", ["", "\n \n", "\u200b\n"])
@@ -214,10 +214,10 @@ def test_real_text_against_the_plain_library(tmp_path: Path) -> None:
     head = path.read_text(encoding="utf-8")[:300_000]
     (tmp_path / "head.txt").write_text(head, encoding="utf-8")
     real = DistilBertTokenizerFast(vocab)
-    made = tokenize_corpus([tmp_path / "head.txt"], real, tmp_path / "cache")
+    cache = tokenize_corpus([tmp_path / "head.txt"], real, tmp_path / "cache")
     expected: list[int] = []
     for document in head.split("\n\n"):
         expected += [*real.backend_tokenizer.encode(document, add_special_tokens=False).ids, real.sep_token_id]
-    assert made.tokens.tolist() == expected
+    assert cache.tokens.tolist() == expected
     occurring = Counter(index for index in expected if index not in real.all_special_ids)
-    assert {index: int(made.counts[index]) for index in np.flatnonzero(made.counts)} == occurring
+    assert {index: int(cache.counts[index]) for index in np.flatnonzero(cache.counts)} == occurring

@@ -33,14 +33,14 @@ def write_model(folder: Path, head: str = "ForMaskedLM", seed: int = 0, **change
 def write_corpus(path: Path, documents: int = 60, seed: int = 0) -> str:
     """Documents in which a letter depends on the one before, so that there is something to learn."""
     draw = random.Random(seed)
-    made = []
+    written = []
     for _ in range(documents):
         place, letters = draw.randrange(26), []
         for _ in range(draw.randrange(5, 60)):
             place = (place + draw.choice((1, 1, 1, 3))) % 26
             letters.append(LETTERS[place])
-        made.append([" ".join(letters)])
-    return str(write_text(path, made))
+        written.append([" ".join(letters)])
+    return str(write_text(path, written))
 
 
 def settings(folder: Path, **changes: Any) -> Record:
@@ -88,18 +88,18 @@ def assert_equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]
 
 def options(values: Record) -> list[str]:
     """Settings as they are given to the command."""
-    made = []
+    arguments = []
     for name, value in values.items():
         flag = f"--{name.replace('_', '-')}"
         if isinstance(value, bool):
-            made += [flag] if value else []
+            arguments += [flag] if value else []
         elif name == "data":
-            made += [flag, *value]
+            arguments += [flag, *value]
         elif isinstance(value, dict):
-            made += [flag, ",".join(f"{key}={number}" for key, number in value.items())]
+            arguments += [flag, ",".join(f"{key}={number}" for key, number in value.items())]
         else:
-            made += [flag, str(value)]
-    return made
+            arguments += [flag, str(value)]
+    return arguments
 
 
 def start(arguments: Sequence[str], processes: int = 1, **streams: Any) -> subprocess.Popen[str]:

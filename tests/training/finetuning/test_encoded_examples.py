@@ -49,8 +49,8 @@ def text(text: str, pair: str | None = None, label: Any = None) -> TextExample:
 
 
 def question(question: str, context: str, *answers: str, labelled: bool = True) -> QuestionExample:
-    found = tuple(Answer(answer, context.index(answer)) for answer in answers)
-    return QuestionExample("a:1", "1", question, context, found, labelled)
+    given_answers = tuple(Answer(answer, context.index(answer)) for answer in answers)
+    return QuestionExample("a:1", "1", question, context, given_answers, labelled)
 
 
 def encode(
@@ -64,8 +64,8 @@ def pieces(ids: np.ndarray) -> str:
     return " ".join(FAST.convert_ids_to_tokens(int(token)) for token in ids)
 
 
-def shown(unit: EncodedExample) -> list[str]:
-    return [pieces(sequence) for sequence in unit.sequences]
+def shown(example: EncodedExample) -> list[str]:
+    return [pieces(sequence) for sequence in example.sequences]
 
 
 # The sequences.
@@ -119,15 +119,17 @@ def test_training_sees_what_answering_sees(
 ) -> None:
     runner = Recorder(TASKS[task].head)
     task_class(task)(runner, FAST, **params)(inputs)
-    units = encode(
+    encoded = encode(
         task, examples, TWO if task == TEXT else None, long_texts="cut" if "truncation" in params else "window"
     )
-    assert {tuple(ids.tolist()) for unit in units for ids in unit.sequences} == runner.seen
+    assert {tuple(ids.tolist()) for example in encoded for ids in example.sequences} == runner.seen
     assert len(runner.seen) >= len(examples)
     assert max(map(len, runner.seen)) == LENGTH
-    assert [ids.dtype for unit in units for ids in unit.sequences] == [np.int64] * sum(len(u.sequences) for u in units)
-    assert [unit.example for unit in units] == sorted(unit.example for unit in units)
-    assert {unit.example for unit in units} == set(range(len(examples)))
+    assert [ids.dtype for example in encoded for ids in example.sequences] == [np.int64] * sum(
+        len(u.sequences) for u in encoded
+    )
+    assert [example.example for example in encoded] == sorted(example.example for example in encoded)
+    assert {example.example for example in encoded} == set(range(len(examples)))
 
 
 def test_sequences_by_hand() -> None:
@@ -140,7 +142,7 @@ def test_sequences_by_hand() -> None:
     ]
     assert shown(encode(CHOICE, [ChoiceExample("a:1", "", "is", ("big", "small"))])[0])[0] == "[CLS] is [SEP] big [SEP]"
     windows = encode(TEXT, [text("one two three first last")], TWO, max_length=5, stride=1)
-    assert [shown(unit)[0] for unit in windows] == ["[CLS] one two three [SEP]", "[CLS] three first last [SEP]"]
+    assert [shown(example)[0] for example in windows] == ["[CLS] one two three [SEP]", "[CLS] three first last [SEP]"]
 
 
 def test_cut_keeps_the_first_window() -> None:
@@ -152,7 +154,7 @@ def test_cut_keeps_the_first_window() -> None:
     ]:
         windows, cut = (encode(task, [example] * 2, TWO, long_texts=how) for how in ("window", "cut"))
         assert len(windows) > 4
-        assert [unit.example for unit in cut] == [0, 1]
+        assert [example.example for example in cut] == [0, 1]
         assert shown(cut[0]) == shown(windows[0])
 
 
@@ -171,21 +173,29 @@ def test_chunks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_targets_of_texts() -> None:
-    units = encode(TEXT, [text("a", None, "yes"), text(LONG, None, "0"), text("b")], TWO)
-    assert [None if unit.target is None else int(unit.target) for unit in units] == [1, *[0] * (len(units) - 2), None]
-    (unit,) = encode(TEXT, [text("a", None, ("c", "a"))], Labels(("a", "b", "c"), MULTI))
-    assert unit.target is not None
-    assert unit.target.tolist() == [1, 0, 1]
-    (unit,) = encode(TEXT, [text("a", "b", "2.5")], Labels(("score",), REGRESSION))
-    assert unit.target is not None
-    assert (unit.target.tolist(), unit.target.shape) == (2.5, ())
-    (unit,) = encode(MASK, [text("a")])
-    assert (unit.target, unit.allowed) == (None, None)
+    encoded = encode(TEXT, [text("a", None, "yes"), text(LONG, None, "0"), text("b")], TWO)
+    assert [None if example.target is None else int(example.target) for example in encoded] == [
+        1,
+        *[0] * (len(encoded) - 2),
+        None,
+    ]
+    (example,) = encode(TEXT, [text("a", None, ("c", "a"))], Labels(("a", "b", "c"), MULTI))
+    assert example.target is not None
+    assert example.target.tolist() == [1, 0, 1]
+    (example,) = encode(TEXT, [text("a", "b", "2.5")], Labels(("score",), REGRESSION))
+    assert example.target is not None
+    assert (example.target.tolist(), example.target.shape) == (2.5, ())
+    (example,) = encode(MASK, [text("a")])
+    assert (example.target, example.allowed) == (None, None)
 
 
 def test_targets_of_choices() -> None:
     examples = [ChoiceExample("a:1", "a", "", ("x", "y", "z"), label) for label in (2, 0, None)]
-    assert [None if unit.target is None else int(unit.target) for unit in encode(CHOICE, examples)] == [2, 0, None]
+    assert [None if example.target is None else int(example.target) for example in encode(CHOICE, examples)] == [
+        2,
+        0,
+        None,
+    ]
 
 
 def test_what_cannot_be_encoded() -> None:
@@ -204,16 +214,16 @@ def test_what_cannot_be_encoded() -> None:
 
 def test_tags_stand_at_the_first_piece() -> None:
     example = TaggedExample("a:1", ("Kingston", "is", "\u200b", "X-ray"), ("B-LOC", "O", "O", "I-LOC"))
-    (unit,) = encode(TAGS, [example], Labels(("O", "B-LOC", "I-LOC")))
-    assert shown(unit)[0].split()[-4:] == ["x", "-", "[UNK]", "[SEP]"]
-    assert unit.target is not None
-    first = unit.target.tolist()
+    (example,) = encode(TAGS, [example], Labels(("O", "B-LOC", "I-LOC")))
+    assert shown(example)[0].split()[-4:] == ["x", "-", "[UNK]", "[SEP]"]
+    assert example.target is not None
+    first = example.target.tolist()
     assert (first[0], first[1], first[-4:]) == (IGNORED, 1, [2, IGNORED, IGNORED, IGNORED])
     assert sorted(tag for tag in first if tag != IGNORED) == [0, 1, 2]  # the invisible word has no token
-    assert unit.target.dtype == np.int64
-    (unit,) = encode(TAGS, [TaggedExample("a:1", ("\x00", "\u200b"), ("O", "O"))], Labels(("O", "X")))
-    assert (shown(unit), unit.target.tolist()) == (["[CLS] [SEP]"], [IGNORED, IGNORED])  # type: ignore[union-attr]
-    assert [unit.target for unit in encode(TAGS, [TaggedExample("a:1", tuple(LONG.split()))])] == [None] * 6
+    assert example.target.dtype == np.int64
+    (example,) = encode(TAGS, [TaggedExample("a:1", ("\x00", "\u200b"), ("O", "O"))], Labels(("O", "X")))
+    assert (shown(example), example.target.tolist()) == (["[CLS] [SEP]"], [IGNORED, IGNORED])  # type: ignore[union-attr]
+    assert [example.target for example in encode(TAGS, [TaggedExample("a:1", tuple(LONG.split()))])] == [None] * 6
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
@@ -222,34 +232,34 @@ def test_every_word_is_labelled_once(side: str, sentence: list[str]) -> None:
     tokenizer = DistilBertTokenizerFast(vocab=VOCABULARY, model_max_length=64, truncation_side=side)
     names = tuple(f"T{number}" for number in range(len(sentence)))  # a tag for each word tells which one it is
     example = TaggedExample("a:1", tuple(sentence), names)
-    units = encode_examples(TAGS, [example], Labels(names), tokenizer, max_length=9, stride=3)
+    encoded = encode_examples(TAGS, [example], Labels(names), tokenizer, max_length=9, stride=3)
     whole = tokenizer.encode_batch([sentence], is_split_into_words=True)[0]
     visible = {word for word in whole.word_ids if word is not None}
-    found = [int(tag) for unit in units for tag in unit.target if tag != IGNORED]  # type: ignore[union-attr]
-    assert sorted(found) == sorted(visible)
+    tags = [int(tag) for example in encoded for tag in example.target if tag != IGNORED]  # type: ignore[union-attr]
+    assert sorted(tags) == sorted(visible)
     firsts = {word: whole.ids[whole.word_ids.index(word)] for word in visible}
-    for unit in units:
-        assert unit.target is not None
-        (ids,) = unit.sequences
-        assert unit.target.shape == ids.shape
-        for token, tag in zip(ids.tolist(), unit.target.tolist(), strict=True):
+    for example in encoded:
+        assert example.target is not None
+        (ids,) = example.sequences
+        assert example.target.shape == ids.shape
+        for token, tag in zip(ids.tolist(), example.target.tolist(), strict=True):
             assert tag == IGNORED or token == firsts[tag]
 
 
 # Targets of questions.
 
 
-def answer_of(unit: EncodedExample) -> str:
-    assert unit.target is not None
-    assert unit.target.shape == (2,)
-    assert unit.target.dtype == np.int64
-    first, last = unit.target.tolist()
-    return pieces(unit.sequences[0][first : last + 1]) if last else ""
+def answer_of(example: EncodedExample) -> str:
+    assert example.target is not None
+    assert example.target.shape == (2,)
+    assert example.target.dtype == np.int64
+    first, last = example.target.tolist()
+    return pieces(example.sequences[0][first : last + 1]) if last else ""
 
 
 def test_answers_by_hand() -> None:
     context = "My name is Wolfgang, and I live in Berlin."
-    for answer, wanted in [
+    for answer, expected in [
         ("Berlin", "berlin"),
         ("My name", "my name"),
         ("Berlin.", "berlin ."),
@@ -259,20 +269,22 @@ def test_answers_by_hand() -> None:
         (", and", ", and"),
         (context, "my name is wolfgang , and i live in berlin ."),
     ]:
-        (unit,) = encode(QA, [question("Where?", context, answer, "My")])
-        assert answer_of(unit) == pieces(np.array(FAST.encode_ids([wanted], None, False)[0]))
-        assert unit.allowed is not None
-        assert pieces(unit.sequences[0][unit.allowed]) == pieces(np.array(FAST.encode_ids([context], None, False)[0]))
+        (example,) = encode(QA, [question("Where?", context, answer, "My")])
+        assert answer_of(example) == pieces(np.array(FAST.encode_ids([expected], None, False)[0]))
+        assert example.allowed is not None
+        assert pieces(example.sequences[0][example.allowed]) == pieces(
+            np.array(FAST.encode_ids([context], None, False)[0])
+        )
 
 
 def test_questions_without_an_answer() -> None:
-    units = encode(QA, [question("Who?", LONG), question("Who?", LONG, LONG), question("Who?", LONG, labelled=False)])
-    assert {tuple(u.target.tolist()) for u in units if u.example < 2} == {(0, 0)}  # type: ignore[union-attr]
-    assert {u.target for u in units if u.example == 2} == {None}
+    encoded = encode(QA, [question("Who?", LONG), question("Who?", LONG, LONG), question("Who?", LONG, labelled=False)])
+    assert {tuple(u.target.tolist()) for u in encoded if u.example < 2} == {(0, 0)}  # type: ignore[union-attr]
+    assert {u.target for u in encoded if u.example == 2} == {None}
     invisible = QuestionExample("a:1", "1", "Who?", "a \u200b city", (Answer("\u200b", 2),))
-    assert [answer_of(unit) for unit in encode(QA, [invisible])] == [""]
+    assert [answer_of(example) for example in encode(QA, [invisible])] == [""]
     edge = QuestionExample("a:1", "1", "Who?", "\u200bcity\u200b", (Answer("\u200bcity\u200b", 0),))
-    assert [answer_of(unit) for unit in encode(QA, [edge])] == ["city"]
+    assert [answer_of(example) for example in encode(QA, [edge])] == ["city"]
 
 
 @given(start=st.integers(0, 60), length=st.integers(1, 6), side=st.sampled_from(["right", "left"]), data=st.data())
@@ -282,27 +294,27 @@ def test_an_answer_is_found_in_the_windows_that_hold_it(start: int, length: int,
     context = data.draw(st.lists(st.sampled_from(vocabulary), min_size=start + length, max_size=70))
     before, answer = " ".join([*context[:start], ""]), " ".join(context[start : start + length])
     example = QuestionExample("a:1", "1", "who", " ".join(context), (Answer(answer, len(before)),))
-    units = encode_examples(QA, [example], Labels(), tokenizer, max_length=LENGTH, stride=STRIDE)
+    encoded = encode_examples(QA, [example], Labels(), tokenizer, max_length=LENGTH, stride=STRIDE)
     spaced = QuestionExample("a:1", "1", "who", f" {example.context} ", (Answer(f" {answer} ", len(before)),))
     others = encode_examples(QA, [spaced], Labels(), tokenizer, max_length=LENGTH, stride=STRIDE)
-    assert [u.target.tolist() for u in others] == [u.target.tolist() for u in units]  # type: ignore[union-attr]
-    wanted = tokenizer.encode_ids([answer], None, False)[0]
+    assert [u.target.tolist() for u in others] == [u.target.tolist() for u in encoded]  # type: ignore[union-attr]
+    answer_ids = tokenizer.encode_ids([answer], None, False)[0]
     whole, place = (tokenizer.encode_ids([text], None, False)[0] for text in (" ".join(context), before))
     room = LENGTH - 4
     starts = range(0, len(whole) - STRIDE, room - STRIDE) if len(whole) > room else [0]
     spans = [(first, min(first + room, len(whole))) for first in starts]
     if side == "left":
         spans = [(len(whole) - stop, len(whole) - first) for first, stop in spans]
-    assert len(units) == len(spans)
-    for unit, (first, stop) in zip(units, spans, strict=True):
-        assert unit.target is not None
-        assert unit.allowed is not None
-        assert unit.sequences[0][unit.allowed].tolist() == whole[first:stop]
-        if first <= len(place) and len(place) + len(wanted) <= stop:
+    assert len(encoded) == len(spans)
+    for example, (first, stop) in zip(encoded, spans, strict=True):
+        assert example.target is not None
+        assert example.allowed is not None
+        assert example.sequences[0][example.allowed].tolist() == whole[first:stop]
+        if first <= len(place) and len(place) + len(answer_ids) <= stop:
             begin = 3 + len(place) - first  # after [CLS] who [SEP]
-            assert unit.target.tolist() == [begin, begin + len(wanted) - 1]
+            assert example.target.tolist() == [begin, begin + len(answer_ids) - 1]
         else:
-            assert unit.target.tolist() == [0, 0]
+            assert example.target.tolist() == [0, 0]
 
 
 @given(question=texts.filter(bool), context=texts.filter(bool), data=st.data())
@@ -310,16 +322,16 @@ def test_any_answer_gives_tokens_of_the_context(question: str, context: str, dat
     start = data.draw(st.integers(0, len(context) - 1))
     stop = data.draw(st.integers(start + 1, len(context)))
     example = QuestionExample("a:1", "1", question, context, (Answer(context[start:stop], start),))
-    found = {}
+    encoded = {}
     for kind in (DistilBertTokenizerFast, DistilBertTokenizer):
         tokenizer = kind(vocab=VOCABULARY, model_max_length=64)
-        found[kind] = encode_examples(QA, [example], Labels(), tokenizer, max_length=16, stride=3)
-        for unit in found[kind]:
-            assert unit.target is not None
-            assert unit.allowed is not None
-            first, last = unit.target.tolist()
-            assert (first, last) == (0, 0) or (first <= last and unit.allowed[first : last + 1].all())
-    fast, slow = found.values()
+        encoded[kind] = encode_examples(QA, [example], Labels(), tokenizer, max_length=16, stride=3)
+        for example in encoded[kind]:
+            assert example.target is not None
+            assert example.allowed is not None
+            first, last = example.target.tolist()
+            assert (first, last) == (0, 0) or (first <= last and example.allowed[first : last + 1].all())
+    fast, slow = encoded.values()
     assert [u.target.tolist() for u in fast] == [u.target.tolist() for u in slow]  # type: ignore[union-attr]
 
 

@@ -194,9 +194,9 @@ def test_folders_that_hold_something(tmp_path: Path) -> None:
 
 
 def test_unlabelled_data_of_another_form(tmp_path: Path) -> None:
-    wise = classifier(tmp_path / "wise", "bad", "good")
+    teacher = classifier(tmp_path / "wise", "bad", "good")
     more = write_data(tmp_path / "more", "tags")
     with pytest.raises(
         DataError, match=r"more\.conll: no column is known as the text\. .*Columns found: 'words', 'tags'"
     ):
-        finetune(config_of(tmp_path, teacher=wise, unlabelled_data=[more]))
+        finetune(config_of(tmp_path, teacher=teacher, unlabelled_data=[more]))

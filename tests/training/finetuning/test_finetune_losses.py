@@ -83,13 +83,13 @@ def test_what_is_beyond_a_group_is_not_there(dtype: torch.dtype) -> None:
     values, teacher = scores(0).flatten()[:7].to(dtype), scores(1).flatten()[:7].to(dtype)
     both = [values.clone().requires_grad_(), values.clone().requires_grad_()]
     target = torch.tensor([1, 3])
-    made, taught = pad_groups(both[0], sizes), pad_groups(teacher, sizes)
-    assert made.shape == (2, width)
-    loss = label_loss(made, target, "") + teacher_loss(made, taught, "", 2.0)
+    student_rows, teacher_rows = pad_groups(both[0], sizes), pad_groups(teacher, sizes)
+    assert student_rows.shape == (2, width)
+    loss = label_loss(student_rows, target, "") + teacher_loss(student_rows, teacher_rows, "", 2.0)
     alone = []
     for part, label in ((slice(0, 2), 1), (slice(2, 7), 3)):
-        one = both[1][part][None]
-        alone.append(label_loss(one, torch.tensor([label]), "") + teacher_loss(one, teacher[part][None], "", 2.0))
+        group = both[1][part][None]
+        alone.append(label_loss(group, torch.tensor([label]), "") + teacher_loss(group, teacher[part][None], "", 2.0))
     torch.testing.assert_close(loss, torch.cat(alone))
     loss.sum().backward()
     torch.cat(alone).sum().backward()

@@ -27,14 +27,14 @@ def test_some_layers_of_the_model(tmp_path: Path, asked: str, picked: list[int])
     """With the head of the model, where it has one for the task."""
     model = write_teacher(tmp_path / "start", "single")
     folder = finetune(config_of(tmp_path, model=model, layers=asked, max_steps=1, learning_rate=1e-12))
-    mine, theirs = weights(folder), weights(model)
-    assert {name.split(".")[3] for name in mine if ".layer." in name} == {str(new) for new in range(len(picked))}
-    for name, tensor in mine.items():
+    student, original = weights(folder), weights(model)
+    assert {name.split(".")[3] for name in student if ".layer." in name} == {str(new) for new in range(len(picked))}
+    for name, tensor in student.items():
         for new, old in enumerate(picked):
             if f".layer.{new}." in name:
-                torch.testing.assert_close(tensor, theirs[name.replace(f".layer.{new}.", f".layer.{old}.")])
+                torch.testing.assert_close(tensor, original[name.replace(f".layer.{new}.", f".layer.{old}.")])
         if ".layer." not in name:
-            torch.testing.assert_close(tensor, theirs[name])
+            torch.testing.assert_close(tensor, original[name])
     assert json.loads((folder / "config.json").read_text())["n_layers"] == len(picked)
 
 
@@ -104,7 +104,7 @@ def test_balanced_classes(tmp_path: Path, kind: str, counts: list[int] | None, m
     elif kind == "multi":
         labels = [["film", "sport"], ["film"], ["music"], *[["sport"]] * 8]
         train = tmp_path / "few.jsonl"
-        train.write_text("".join(json.dumps({"text": "a b", "labels": one}) + "\n" for one in labels))
+        train.write_text("".join(json.dumps({"text": "a b", "labels": label}) + "\n" for label in labels))
     else:
         train = Path(write_data(tmp_path / "some", kind))
         words = [line.split("\t")[1] for line in train.read_text().splitlines() if line]
@@ -130,9 +130,9 @@ def test_long_texts(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) 
     if kind in ("single", "choice"):
         long = " ".join("abcdefgh" * 8)
         row = {"text": long, "label": "good"} if kind == "single" else {"context": long, "choices": ["a", "b"]}
-        rows = [row | {"label": one} for one in (("good", "bad") if kind == "single" else (0, 1))]
+        rows = [row | {"label": label} for label in (("good", "bad") if kind == "single" else (0, 1))]
         train = tmp_path / "long.jsonl"
-        train.write_text("".join(json.dumps(one) + "\n" for one in rows))
+        train.write_text("".join(json.dumps(row) + "\n" for row in rows))
         changes = {"train_data": [str(train)]}
     for now in ("window", "cut"):
         folder = finetune(
@@ -158,8 +158,8 @@ def figures_in_turn(monkeypatch: pytest.MonkeyPatch, values: list[float]) -> Non
 
 def best_of(folder: Path, step: int) -> bool:
     """Say whether the model is that of the checkpoint."""
-    one, other = weights(folder), weights(folder / "checkpoints" / f"step-{step}" / "model")
-    return all(torch.equal(one[name], other[name]) for name in one)
+    saved, other = weights(folder), weights(folder / "checkpoints" / f"step-{step}" / "model")
+    return all(torch.equal(saved[name], other[name]) for name in saved)
 
 
 @pytest.mark.usefixtures("unreported")

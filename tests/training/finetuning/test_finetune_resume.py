@@ -105,15 +105,15 @@ def test_two_processes_are_one_run(tmp_path: Path, kind: str, changes: Record) -
         values = json.loads((folder / "config.json").read_text())
         (folder / "config.json").write_text(json.dumps(values | CALM))
     settings: Record = {"teacher": str(teacher), "epsilon": 1e-3, **changes}
-    one = finetune(config_of(tmp_path, kind, output=str(tmp_path / "one"), **settings))
+    single = finetune(config_of(tmp_path, kind, output=str(tmp_path / "one"), **settings))
     values = values_of(tmp_path, kind, output=str(tmp_path / "two"), **settings)
     code, out, err = run(["finetune", *options_of(values)], processes=2)
     assert code == 0, err
-    two = tmp_path / "two"
-    assert out == f"{two}: model and tokenizer, report.html, README.md, metrics.jsonl, config.toml, checkpoints/\n"
+    double = tmp_path / "two"
+    assert out == f"{double}: model and tokenizer, report.html, README.md, metrics.jsonl, config.toml, checkpoints/\n"
     assert err.count("examples to train on") == 1
-    for first, second in zip(read_metrics(one), read_metrics(two), strict=True):
+    for first, second in zip(read_metrics(single), read_metrics(double), strict=True):
         assert_near(first, second)
-    theirs = read_tensors(two, 4)
-    for name, tensor in read_tensors(one, 4).items():
-        torch.testing.assert_close(tensor, theirs[name], rtol=NEAR, atol=NEAR, msg=lambda text, n=name: n + text)
+    expected = read_tensors(double, 4)
+    for name, tensor in read_tensors(single, 4).items():
+        torch.testing.assert_close(tensor, expected[name], rtol=NEAR, atol=NEAR, msg=lambda text, n=name: n + text)

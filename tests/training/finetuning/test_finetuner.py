@@ -56,7 +56,7 @@ class Ran:
     folder: Path
     config: FinetuneConfig
     records: list[Record]
-    said: list[str]
+    lines: list[str]
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +67,8 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Any:
     def make(kind: str) -> Ran:
         config = config_of(tmp_path_factory.mktemp(kind), kind)
         records: list[Record] = []
-        said: list[str] = []
-        return Ran(finetune(config, on_record=records.append, on_data=said.append), config, records, said)
+        lines: list[str] = []
+        return Ran(finetune(config, on_record=records.append, on_data=lines.append), config, records, lines)
 
     return make
 
@@ -99,36 +99,36 @@ def test_a_fine_tuned_folder(kind: str, ran: Any) -> None:
         assert model[name] == pytest.approx(last[name], rel=1e-4, abs=1e-6), "as a user of the folder measures it"
     assert summary["main_metric"] in last
     assert (run.folder / summary["evaluation"]).is_file()
-    assert run.said[0].startswith("24 examples to train on (")
-    assert run.said[-1] == "10 examples to evaluate on"
+    assert run.lines[0].startswith("24 examples to train on (")
+    assert run.lines[-1] == "10 examples to evaluate on"
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_transformers_loads_it(kind: str, ran: Any) -> None:
     transformers = pytest.importorskip("transformers")
     run: Ran = ran(kind)
-    theirs, info = getattr(transformers, architecture_of(kind)).from_pretrained(run.folder, output_loading_info=True)
+    reference, info = getattr(transformers, architecture_of(kind)).from_pretrained(run.folder, output_loading_info=True)
     assert not info["missing_keys"]
     assert not info["unexpected_keys"]
-    mine = getattr(pytorch, architecture_of(kind)).from_pretrained(run.folder).eval()
-    assert theirs.config.id2label == mine.config.id2label
-    assert theirs.config.problem_type == mine.config.problem_type == PROBLEMS.get(kind)
+    model = getattr(pytorch, architecture_of(kind)).from_pretrained(run.folder).eval()
+    assert reference.config.id2label == model.config.id2label
+    assert reference.config.problem_type == model.config.problem_type == PROBLEMS.get(kind)
     if kind in LABELS:
-        assert mine.config.id2label == dict(enumerate(LABELS[kind]))
+        assert model.config.id2label == dict(enumerate(LABELS[kind]))
     ids = torch.randint(5, 31, (2, 3, 12) if kind == "choice" else (2, 12), generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
-        for one, other in zip(mine(ids).to_tuple(), theirs.eval()(ids).to_tuple(), strict=True):
-            torch.testing.assert_close(one, other, rtol=0, atol=1e-5)
+        for output, expected in zip(model(ids).to_tuple(), reference.eval()(ids).to_tuple(), strict=True):
+            torch.testing.assert_close(output, expected, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_pipeline_answers_with_it(kind: str, ran: Any) -> None:
     answer = pipeline(TASKS[kind], ran(kind).folder)(ASKED[kind])
-    found = [answer] if isinstance(answer, dict) else answer
-    names = [one.get("label") or one.get("entity") for one in found]
+    answers = [answer] if isinstance(answer, dict) else answer
+    names = [entry.get("label") or entry.get("entity") for entry in answers]
     if kind in LABELS:
         assert set(names) <= set(LABELS[kind])
-    assert found or kind == "tags"  # four steps may have taught it to see none
+    assert answers or kind == "tags"  # four steps may have taught it to see none
     assert pipeline(model=ran(kind).folder).task == TASKS[kind]
 
 

@@ -74,8 +74,8 @@ def test_every_example_exactly_once_an_epoch(
             # A micro-batch takes the examples whose middle is in its range: at most half an example more each side.
             assert sum(lengths) <= micro_tokens + max(lengths)
         drawn = order(batches, step, processes)
-        assert [sizes[one] for one in drawn] == sorted(sizes[one] for one in drawn)
-        tokens = sum(sizes[one] for one in drawn)
+        assert [sizes[index] for index in drawn] == sorted(sizes[index] for index in drawn)
+        tokens = sum(sizes[index] for index in drawn)
         assert {share.tokens for share in shares} == {tokens}
         for name in ("label_weight", "teacher_rows"):
             assert sum(share.counts[name] for share in shares) == len(drawn)

@@ -23,9 +23,9 @@ SWEEP: Record = {"seeds": 3, "learning_rates": [0.001, 0.03], "max_steps": 2}
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, FinetuneConfig, list[str]]:
-    said: list[str] = []
+    lines: list[str] = []
     config = config_of(tmp_path_factory.mktemp("swept"), **SWEEP)
-    return finetune(config, on_data=said.append), config, said
+    return finetune(config, on_data=lines.append), config, lines
 
 
 def table_of(folder: Path) -> Record:
@@ -33,25 +33,27 @@ def table_of(folder: Path) -> Record:
 
 
 def test_the_median_of_seeds_and_the_best_rate(swept: Any) -> None:
-    folder, _, said = swept
+    folder, _, lines = swept
     table = table_of(folder)
     assert table["main_metric"] == "accuracy"
     names = [f"runs/lr-{rate}-seed-{seed}" for rate in ("0.001", "0.03") for seed in (42, 43, 44)]
-    assert [one["folder"] for one in table["runs"]] == names
+    assert [entry["folder"] for entry in table["runs"]] == names
     rates = table["learning_rates"]
     assert [rate["learning_rate"] for rate in rates] == [0.001, 0.03]
     for rate in rates:
-        mine = [one for one in table["runs"] if one["learning_rate"] == rate["learning_rate"]]
-        values = [one["metrics"]["accuracy"] for one in mine]
-        for one, value in zip(mine, values, strict=True):
-            summary = json.loads((folder / one["folder"] / "summary.json").read_text())
+        own_runs = [entry for entry in table["runs"] if entry["learning_rate"] == rate["learning_rate"]]
+        values = [entry["metrics"]["accuracy"] for entry in own_runs]
+        for entry, value in zip(own_runs, values, strict=True):
+            summary = json.loads((folder / entry["folder"] / "summary.json").read_text())
             assert summary["models"]["model"]["accuracy"] == value
         assert (rate["seeds"], rate["lowest"], rate["highest"]) == (3, min(values), max(values))
         assert rate["median"] == statistics.median(values)
         assert rate["standard_deviation"] == pytest.approx(statistics.stdev(values))
-        assert next(one for one in mine if one["folder"] == rate["run"])["metrics"]["accuracy"] == rate["median"]
+        assert (
+            next(entry for entry in own_runs if entry["folder"] == rate["run"])["metrics"]["accuracy"] == rate["median"]
+        )
     assert table["chosen"] == max(rates, key=lambda rate: rate["median"])["run"]
-    assert [line for line in said if line.startswith("learning rate")] == [
+    assert [line for line in lines if line.startswith("learning rate")] == [
         f"learning rate {rate}, seed {seed}" for rate in ("0.001", "0.03") for seed in (42, 43, 44)
     ]
 
@@ -69,11 +71,11 @@ def test_the_chosen_run_becomes_the_model(swept: Any) -> None:
 
 def test_runs_differ_by_seed_and_rate_alone(swept: Any) -> None:
     folder, config, _ = swept
-    for one in table_of(folder)["runs"]:
-        own = FinetuneConfig.load(folder / one["folder"] / "config.toml")
+    for entry in table_of(folder)["runs"]:
+        own = FinetuneConfig.load(folder / entry["folder"] / "config.toml")
         differing = {line.split(":")[0] for line in own.differences(config)}
         assert differing <= {"seed", "seeds", "learning_rate", "learning_rates"}
-        assert (own.seed, own.learning_rate, own.seeds) == (one["seed"], one["learning_rate"], 1)
+        assert (own.seed, own.learning_rate, own.seeds) == (entry["seed"], entry["learning_rate"], 1)
 
 
 def test_a_single_run_of_the_same_settings_is_one_of_them(swept: Any, tmp_path: Path) -> None:
@@ -95,15 +97,15 @@ def test_a_resume_does_what_is_left(swept: Any, tmp_path: Path, monkeypatch: pyt
     for name in ("runs.json", "model.safetensors", "summary.json"):
         (cut / name).unlink()
     seen: list[Record] = []
-    said: list[str] = []
-    finetune(own, resume=True, on_record=seen.append, on_data=said.append)
+    lines: list[str] = []
+    finetune(own, resume=True, on_record=seen.append, on_data=lines.append)
     assert [record["step"] for record in seen if record["kind"] == "train"] == [1, 2]
-    assert said.count("24 examples to train on (text = sentence, label = label)") == 2
+    assert lines.count("24 examples to train on (text = sentence, label = label)") == 2
     assert (cut / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
     before, after = table_of(folder), table_of(cut)
     for table in (before, after):
-        for one in table["runs"]:
-            one["metrics"].pop("tokens_per_second", None)
+        for entry in table["runs"]:
+            entry["metrics"].pop("tokens_per_second", None)
     assert before == after
 
 

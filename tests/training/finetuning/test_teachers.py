@@ -48,7 +48,7 @@ def test_every_task_has_teachers(tmp_path: Path, kind: str) -> None:
         assert terms["teacher"] > 0
     summary = json.loads((folder / "summary.json").read_text())
     assert list(summary["models"]) == ["teacher", "student"]
-    assert all(summary["main_metric"] in one for one in summary["models"].values())
+    assert all(summary["main_metric"] in model for model in summary["models"].values())
     assert summary["data"]["unlabelled_examples"] == 30
     assert summary["data"]["units"] >= 54
 
@@ -80,8 +80,8 @@ def test_the_order_of_its_labels_does_not_matter(tmp_path: Path, kind: str) -> N
         finetune(config_of(tmp_path, kind, teacher=teacher, output=str(tmp_path / f"run-{number}")))
         for number, teacher in enumerate((first, second))
     ]
-    one, other = (losses(folder) for folder in runs)
-    for (loss, terms), (loss_, terms_) in zip(one, other, strict=True):
+    first, second = (losses(folder) for folder in runs)
+    for (loss, terms), (loss_, terms_) in zip(first, second, strict=True):
         assert (loss, terms["teacher"]) == pytest.approx((loss_, terms_["teacher"]), rel=1e-5)
     for name, tensor in weights(runs[0]).items():
         torch.testing.assert_close(tensor, weights(runs[1])[name], rtol=1e-3, atol=1e-4)
@@ -115,20 +115,20 @@ def test_labels_of_unlabelled_data_are_not_looked_at(tmp_path: Path) -> None:
     """Neither known ones nor others change anything."""
     lines = Path(write_data(tmp_path / "more", "single", 16, seed=9)).read_text().splitlines()
     teacher = write_teacher(tmp_path / "teacher", "single")
-    found = []
+    runs = []
     for number, change in enumerate((lambda line: line, lambda line: line.split("\t")[0] + "\tno such label")):
         more = tmp_path / f"more-{number}.tsv"
         more.write_text("\n".join([lines[0], *map(change, lines[1:])]) + "\n")
         config = config_of(
             tmp_path, teacher=teacher, unlabelled_data=[str(more)], output=str(tmp_path / f"run-{number}"), eval_data=[]
         )
-        found.append(losses(finetune(config)))
+        runs.append(losses(finetune(config)))
     bare = tmp_path / "bare.tsv"
     bare.write_text("\n".join(line.split("\t")[0] for line in lines) + "\n")
     config = config_of(
         tmp_path, teacher=teacher, unlabelled_data=[str(bare)], output=str(tmp_path / "run-bare"), eval_data=[]
     )
-    assert found[0] == found[1] == losses(finetune(config))
+    assert runs[0] == runs[1] == losses(finetune(config))
 
 
 @pytest.mark.usefixtures("unreported")
@@ -144,8 +144,8 @@ def test_only_the_teachers_part_counts_at_weight_one(tmp_path: Path) -> None:
             tmp_path, teacher=config.teacher, teacher_weight=1.0, train_data=[str(turned)], output=str(tmp_path / "b")
         )
     )
-    one, other = weights(first), weights(second)
-    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+    first_weights, second_weights = weights(first), weights(second)
+    assert [name for name in first_weights if not torch.equal(first_weights[name], second_weights[name])] == []
     assert losses(first)[0][1]["task"] != losses(second)[0][1]["task"]
 
 

@@ -56,13 +56,13 @@ def _single(draw: Draw, rows: int) -> tuple[str, str]:
 
 
 def _multi(draw: Draw, rows: int) -> tuple[str, str]:
-    made = []
+    records = []
     for row in range(rows):
         names = [name for number, name in enumerate(TOPICS) if (row >> number) & 1]
         words = [*letters(draw, 1, 5, NEGATIVE[2:]).split(), *(TOPICS[name] for name in names)]
         draw.shuffle(words)
-        made.append({"text": " ".join(words), "labels": names})
-    return ".jsonl", _jsonl(made)
+        records.append({"text": " ".join(words), "labels": names})
+    return ".jsonl", _jsonl(records)
 
 
 def _regression(draw: Draw, rows: int) -> tuple[str, str]:
@@ -107,13 +107,13 @@ def _squad(draw: Draw, rows: int, impossible: bool) -> tuple[str, str]:
 
 def _choice(draw: Draw, rows: int) -> tuple[str, str]:
     """The right choice is the letter that the context repeats; there are two to four choices."""
-    made = []
+    records = []
     for row in range(rows):
         choices = draw.sample(LETTERS, 2 + row % 3)
         right = draw.randrange(len(choices))
         context = " ".join([choices[right]] * draw.randint(1, 4))
-        made.append({"context": context, "question": "w", "choices": choices, "label": right})
-    return ".jsonl", _jsonl(made)
+        records.append({"context": context, "question": "w", "choices": choices, "label": right})
+    return ".jsonl", _jsonl(records)
 
 
 def _jsonl(rows: list[Record]) -> str:
@@ -201,13 +201,13 @@ def config_of(folder: Path, kind: str = "single", **changes: Any) -> FinetuneCon
 
 def options_of(values: Record) -> list[str]:
     """Settings as they are given to ``distilbert finetune``: files one by one, other lists with commas."""
-    made: list[str] = []
+    arguments: list[str] = []
     for name, value in values.items():
         flag = f"--{name.replace('_', '-')}"
         if name.endswith("_data"):
-            made += [part for source in value for part in (flag, source)]
+            arguments += [part for source in value for part in (flag, source)]
         elif isinstance(value, list):
-            made += [flag, ",".join(map(str, value))]
+            arguments += [flag, ",".join(map(str, value))]
         else:
-            made += options({name: value})
-    return made
+            arguments += options({name: value})
+    return arguments
