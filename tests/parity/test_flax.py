@@ -16,7 +16,7 @@ from flax import nnx
 import distilbert.models.flax as room
 from distilbert import DistilBertConfig
 from distilbert.core.schema import HEADS
-from distilbert.models.flax.arrays import to_jax, to_numpy, variable_of
+from distilbert.models.flax.arrays import read_variable, write_variable
 from distilbert.models.pytorch.attention import extend_mask
 from tests.parity import record_flax
 from tests.tiny import HEAD_NAMES, LABELS, LENGTH, SIZES, tiny_inputs, tiny_labels, tiny_model
@@ -38,9 +38,8 @@ def sibling(model: Any, attention: str = "sdpa", **types: Any) -> Any:
     for name, tensor in model.state_dict().items():
         if name == "vocab_projector.weight" and config.tie_word_embeddings:
             continue
-        variable, transposed = variable_of(twin, name)
-        assert to_numpy(variable, transposed).shape == tuple(tensor.shape), name
-        variable.set_value(to_jax(tensor.float().numpy(), twin.param_dtype, transposed))
+        assert read_variable(twin, name).shape == tuple(tensor.shape), name
+        write_variable(twin, name, tensor.float().numpy())
     twin.eval()
     return twin
 
@@ -171,8 +170,7 @@ def test_gradients_are_equal(head: str, attention: str) -> None:
     loss_of(model, arguments).backward()
     nnx.update(twin, gradients)  # so that a gradient is found by its name
     for name, parameter in model.named_parameters():
-        variable, transposed = variable_of(twin, name)
-        assert_close(to_numpy(variable, transposed), parameter.grad, name, 1e-4)
+        assert_close(read_variable(twin, name), parameter.grad, name, 1e-4)
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)

@@ -1,4 +1,4 @@
-"""JAX's arrays and the rest of the package: checkpoint names, plain trees, output classes inside JAX's tools."""
+"""JAX's variables and the rest of the package: NumPy arrays by checkpoint names, plain trees, output classes in JAX."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ...core.errors import WeightsMismatchError
 from ...core.outputs import ModelOutput
 from .layer_factory import WEIGHT_TYPES
 
-# What a checkpoint calls ``weight`` has another name here in each kind of layer, and a linear map has it transposed.
+# The name of the variable that a checkpoint calls ``weight``, by kind of layer, and whether it is the transpose.
 LEAVES: dict[type, tuple[str, bool]] = {
     nnx.Linear: ("kernel", True),
     nnx.Embed: ("embedding", False),
@@ -27,8 +27,8 @@ LEAVES: dict[type, tuple[str, bool]] = {
 Tree = dict[str, Any]
 
 
-def variable_of(model: nnx.Module, name: str) -> tuple[nnx.Variable[Any], bool]:
-    """Return the variable that a checkpoint calls ``name``, and whether it is the transpose of what is there."""
+def find_variable(model: nnx.Module, name: str) -> tuple[nnx.Variable[Any], bool]:
+    """Return the variable behind a checkpoint's name, and whether the checkpoint holds it transposed."""
     *path, leaf = name.split(".")
     module: Any = model
     module = reduce(lambda node, step: node[int(step)] if step.isdigit() else getattr(node, step), path, module)
@@ -36,20 +36,30 @@ def variable_of(model: nnx.Module, name: str) -> tuple[nnx.Variable[Any], bool]:
     return getattr(module, attribute), transposed
 
 
-def to_jax(array: np.ndarray, dtype: Any, transposed: bool = False) -> Array:
-    """Return a checkpoint's array as a weight."""
-    return jnp.asarray(np.ascontiguousarray(array.T if transposed else array)).astype(dtype)
-
-
-def to_numpy(variable: nnx.Variable[Any], transposed: bool = False) -> np.ndarray:
-    """Return a weight as a checkpoint's array."""
-    array = np.asarray(variable.get_value())
+def read_variable(model: nnx.Module, name: str) -> np.ndarray:
+    """Return an array as the checkpoint has it."""
+    variable, transposed = find_variable(model, name)
+    array = to_numpy(variable.get_value())
     return array.T if transposed else array
 
 
-def is_concrete(value: Any) -> bool:
-    """Tell whether numbers can be looked at: not while JAX traces."""
-    return not isinstance(value, jax.core.Tracer)
+def write_variable(model: nnx.Module, name: str, array: np.ndarray) -> None:
+    """Put an array of the checkpoint into its variable, whose floating type it takes."""
+    variable, transposed = find_variable(model, name)
+    weight = jnp.asarray(np.ascontiguousarray(array.T if transposed else array))
+    variable.set_value(weight.astype(variable.get_value().dtype))
+
+
+def to_numpy(tensor: Array) -> np.ndarray:
+    """Return an array of a tensor."""
+    return np.asarray(tensor)
+
+
+def concrete(value: Any) -> np.ndarray | None:
+    """Return the numbers of ``value``, or None while JAX traces and there are none yet."""
+    if value is None or isinstance(value, jax.core.Tracer):
+        return None
+    return np.asarray(value)
 
 
 def get_tree(model: nnx.Module) -> Tree:

@@ -12,8 +12,6 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ...core.model_checks import check_attention_mask
-
 
 def attend_eager(
     q: Array, k: Array, v: Array, mask: Array | None, dropout: Callable[[Array], Array], head_mask: Array | None
@@ -77,20 +75,14 @@ def _bias(mask: Array, dtype: Any) -> Array:
     return jnp.where(mask, 0.0, jnp.finfo(dtype).min / 2).astype(dtype)
 
 
-def extend_mask(attention_mask: Any, batch: int, length: int) -> Array | None:
+def extend_mask(attention_mask: Any) -> Array | None:
     """Turn an attention mask into a bool one that broadcasts to (B, N, S, S), True where a key may be seen.
 
     Args:
         attention_mask: (B, S) with 1 for tokens and 0 for padding, or (B, 1 or N, S, S) with 1 where the query of a row
             sees the key of a column; None for no padding.
-        batch: B.
-        length: S.
-
-    Raises:
-        InputError: another shape.
     """
     if attention_mask is None:
         return None
     mask = jnp.asarray(attention_mask).astype(bool)
-    check_attention_mask(mask.shape, batch, length)
     return mask[:, None, None, :] if mask.ndim == 2 else mask

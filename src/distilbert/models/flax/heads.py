@@ -45,7 +45,7 @@ class TiedProjector(nnx.Module):
         return logits + self.bias.get_value().astype(logits.dtype)
 
 
-class _WithEncoder(FlaxDistilBertPreTrainedModel):
+class _ModelWithHead(FlaxDistilBertPreTrainedModel):
     """A model with an encoder called ``distilbert`` and a head."""
 
     def _prepare(
@@ -89,7 +89,7 @@ class _WithEncoder(FlaxDistilBertPreTrainedModel):
         return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
 
-class FlaxDistilBertForMaskedLM(_WithEncoder):
+class FlaxDistilBertForMaskedLM(_ModelWithHead):
     """Predicts masked tokens: the objective of pretraining."""
 
     head_spec = HEADS["ForMaskedLM"]
@@ -150,7 +150,7 @@ class FlaxDistilBertForMaskedLM(_WithEncoder):
         return self._return(output, return_dict)
 
 
-class FlaxDistilBertForSequenceClassification(_WithEncoder):
+class FlaxDistilBertForSequenceClassification(_ModelWithHead):
     """Labels a text, or regresses on it."""
 
     head_spec = HEADS["ForSequenceClassification"]
@@ -203,7 +203,7 @@ class FlaxDistilBertForSequenceClassification(_WithEncoder):
         return self._return(output, return_dict)
 
 
-class FlaxDistilBertForMultipleChoice(_WithEncoder):
+class FlaxDistilBertForMultipleChoice(_ModelWithHead):
     """Chooses one of several texts."""
 
     head_spec = HEADS["ForMultipleChoice"]
@@ -260,7 +260,7 @@ class FlaxDistilBertForMultipleChoice(_WithEncoder):
         return self._return(output, return_dict)
 
 
-class FlaxDistilBertForTokenClassification(_WithEncoder):
+class FlaxDistilBertForTokenClassification(_ModelWithHead):
     """Labels every token."""
 
     head_spec = HEADS["ForTokenClassification"]
@@ -309,7 +309,7 @@ class FlaxDistilBertForTokenClassification(_WithEncoder):
         return self._return(output, return_dict)
 
 
-class FlaxDistilBertForQuestionAnswering(_WithEncoder):
+class FlaxDistilBertForQuestionAnswering(_ModelWithHead):
     """Finds the span that answers a question."""
 
     head_spec = HEADS["ForQuestionAnswering"]

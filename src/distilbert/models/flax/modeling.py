@@ -20,6 +20,7 @@ from ...core.config import DistilBertConfig
 from ...core.errors import reject_unknown
 from ...core.model_checks import (
     CALL_ARGUMENTS,
+    check_attention_mask,
     check_head_mask,
     check_ids,
     check_inputs,
@@ -28,7 +29,7 @@ from ...core.model_checks import (
 )
 from ...core.outputs import BaseModelOutput
 from ...core.schema import HEADS, attention_width
-from .arrays import is_concrete
+from .arrays import concrete
 from .attention import attend_eager, attend_sdpa, extend_mask
 from .layer_factory import LayerFactory
 from .pretrained import FlaxDistilBertPreTrainedModel
@@ -252,9 +253,9 @@ class FlaxDistilBertModel(FlaxDistilBertPreTrainedModel):
         if output_hidden_states is None:
             output_hidden_states = config.output_hidden_states
         refuse_flash_attention(self.attn_implementation)
-        batch, length = self._check(input_ids, inputs_embeds, token_type_ids)
+        length = self._check(input_ids, attention_mask, inputs_embeds, token_type_ids)
         hidden = self._embed(input_ids, inputs_embeds, position_ids, length, deterministic)  # (B, S, D)
-        mask = extend_mask(attention_mask, batch, length)
+        mask = extend_mask(attention_mask)
         implementation = "eager" if output_attentions or head_mask is not None else self.attn_implementation
         head_factors = self._head_factors(head_mask)
         first_token = first_token and not (output_attentions or output_hidden_states)
@@ -267,15 +268,18 @@ class FlaxDistilBertModel(FlaxDistilBertPreTrainedModel):
         return_dict = config.return_dict if return_dict is None else return_dict
         return output if return_dict else output.to_tuple()
 
-    def _check(self, input_ids: Any, inputs_embeds: Any, token_type_ids: Any) -> tuple[int, int]:
+    def _check(self, input_ids: Any, attention_mask: Any, inputs_embeds: Any, token_type_ids: Any) -> int:
+        """Check what can be checked before the layers see it, and return S."""
         shapes = (None if x is None else np.shape(x) for x in (input_ids, inputs_embeds))
         batch, length = check_inputs(self.config, *shapes)
-        assert batch is not None
         assert length is not None
+        if attention_mask is not None:
+            check_attention_mask(np.shape(attention_mask), batch, length)
         # Values can be looked at only where JAX does not trace; shapes always.
-        if token_type_ids is not None and is_concrete(token_type_ids) and np.any(token_type_ids):
+        types = concrete(token_type_ids)
+        if types is not None and types.any():
             refuse_token_types()
-        return batch, length
+        return length
 
     def _embed(
         self, input_ids: Any, inputs_embeds: Any, position_ids: Any, length: int, deterministic: bool | None
@@ -286,7 +290,8 @@ class FlaxDistilBertModel(FlaxDistilBertPreTrainedModel):
             ("position_ids", position_ids, tables.position_embeddings),
         ):
             if ids is not None:
-                check_ids(name, np.asarray(ids) if is_concrete(ids) else ids, table.num_embeddings)
+                numbers = concrete(ids)
+                check_ids(name, ids if numbers is None else numbers, table.num_embeddings)
         positions = jnp.arange(length) if position_ids is None else jnp.asarray(position_ids)
         if inputs_embeds is not None:
             return tables(None, jnp.asarray(inputs_embeds, self.dtype), positions, deterministic)

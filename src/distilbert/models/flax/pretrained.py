@@ -16,7 +16,7 @@ from ...core.schema import tensor_shapes, tied
 from ..checkpoint import HUB_ARGUMENTS, Checkpoint, open_checkpoint
 from ..pretrained_mixin import PreTrainedMixin
 from . import surgery
-from .arrays import Tree, get_tree, set_tree, to_jax, to_numpy, variable_of
+from .arrays import Tree, find_variable, get_tree, read_variable, set_tree, write_variable
 from .device import pick_device, pick_dtype
 from .layer_factory import WEIGHT_TYPES, LayerFactory
 from .static_config import ConfiguredModule
@@ -48,22 +48,36 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
     # Loading and saving ---------------------------------------------------------------------------------------------
 
     @classmethod
-    def from_config(cls, config: DistilBertConfig, **options: Any) -> Self:
+    def from_config(
+        cls,
+        config: DistilBertConfig,
+        *,
+        dtype: Any = None,
+        torch_dtype: Any = None,
+        param_dtype: Any = None,
+        rngs: nnx.Rngs | None = None,
+        seed: int = 0,
+        attn_implementation: str | None = None,
+        **unknown: Any,
+    ) -> Self:
         """Build a model with fresh weights.
 
         Args:
             config: sizes and options.
-            **options: ``dtype`` or ``torch_dtype``, ``param_dtype``, ``rngs``, ``seed``, ``attn_implementation``;
-                anything else is an error that names the nearest argument.
+            dtype: type to compute in, fp32 by default.
+            torch_dtype: the older name of ``dtype``.
+            param_dtype: type of the weights; None for ``dtype``.
+            rngs: random numbers for the weights and for dropout.
+            seed: seed of the random numbers where ``rngs`` is not given.
+            attn_implementation: ``"eager"`` or ``"sdpa"``.
+            **unknown: anything else is an error that names the nearest argument.
         """
-        own = ("param_dtype", "rngs", "seed")
-        reject_unknown(options, ("dtype", "torch_dtype", *own, "attn_implementation"), f"{cls.__name__}.from_config")
-        dtype = options.get("dtype") if options.get("dtype") is not None else options.get("torch_dtype")
-        attention = options.get("attn_implementation")
-        known = {name: options[name] for name in own if name in options}
-        model = cls(config, dtype=dtype, **known)  # type: ignore[call-arg]
-        if attention is not None:
-            model.set_attn_implementation(attention)
+        known = ("dtype", "torch_dtype", "param_dtype", "rngs", "seed", "attn_implementation")
+        reject_unknown(unknown, known, f"{cls.__name__}.from_config")
+        types = {"dtype": dtype if dtype is not None else torch_dtype, "param_dtype": param_dtype}
+        model = cls(config, rngs=rngs, seed=seed, **types)  # type: ignore[call-arg]
+        if attn_implementation is not None:
+            model.set_attn_implementation(attn_implementation)
         return model
 
     _from_config = from_config
@@ -168,10 +182,9 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
         rngs = nnx.Rngs(seed) if rngs is None else rngs
         model = surgery.without_weights(cls, config, rngs, dtype=computed, param_dtype=stored)
         for name, tensor in matched.tensors.items():
-            variable, transposed = variable_of(model, name)
-            variable.set_value(to_jax(tensor.read(), stored, transposed))
+            write_variable(model, name, tensor.read())
         for name in matched.fresh:
-            variable, _ = variable_of(model, name)
+            variable, _ = find_variable(model, name)
             variable.set_value(surgery.fresh_weight(name, variable.get_value().shape, stored, config, rngs))
         if attn_implementation is not None:
             model.set_attn_implementation(attn_implementation)
@@ -206,7 +219,7 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
             model.params = params
         aliases = tied(self.config, self.head_spec)
         names = [name for name in tensor_shapes(self.config, self.head_spec) if name not in aliases]
-        arrays = {name: to_numpy(*variable_of(model, name)) for name in names}
+        arrays = {name: read_variable(model, name) for name in names}
         self._write_folder(
             save_directory,
             arrays,

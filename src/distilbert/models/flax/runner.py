@@ -1,6 +1,6 @@
 """Flax behind the runner protocol: packed ids in, NumPy arrays out.
 
-Legend: T packed tokens, R rows asked for, B sequences, S padded length, D dim, L labels or vocabulary.
+Legend: T packed tokens, R requested tokens, B sequences, S padded length, D dim, L labels or vocabulary.
 """
 
 from __future__ import annotations
@@ -23,15 +23,14 @@ from .pretrained import FlaxDistilBertPreTrainedModel
 class FlaxRunner:
     """Runs a model on packed batches, compiled, in inference mode.
 
-    A compiled function knows one shape, so batches are padded to a few lengths, numbers of sequences and of rows
-    (:func:`round_up`), each of which is compiled once.
+    A compiled function is for one shape. So batches are padded to a few lengths, numbers of sequences and numbers of
+    requested tokens (:func:`round_up`), and each shape is compiled once.
 
-    The runner keeps the weights that the model had when it was made: one that goes on training needs a new runner to
-    be seen.
+    The runner keeps the weights that the model has now: after further training, make a new runner.
 
     Args:
         model: any of the six classes; it is switched to evaluation mode.
-        device: where to run, as :func:`.device.pick_device` takes it; None for where the weights are.
+        device: where to run, as :func:`.device.pick_device` takes it; None for the device of the weights.
     """
 
     def __init__(self, model: FlaxDistilBertPreTrainedModel, device: Any = None) -> None:
@@ -61,7 +60,7 @@ class FlaxRunner:
 
     @property
     def device(self) -> jax.Device:
-        """Where it runs; the first device of several."""
+        """The device that it runs on; the first one of several."""
         weight: Array = jax.tree.leaves(nnx.filter_state(self._state, nnx.Param))[0]
         return min(weight.devices(), key=lambda device: device.id)
 
@@ -74,25 +73,24 @@ class FlaxRunner:
         check_batch(batch, self.config, self.head)
         rows = batch.rows if self.head.per_token else batch.offsets[:-1]
         tokens = np.arange(batch.input_ids.size) if rows is None else rows
-        padded, mask = self._rectangle(batch)
-        places = np.flatnonzero(mask)[tokens]  # (R,) where the tokens asked for lie in the rectangle
-        fill = np.zeros(round_up(len(places)) - len(places), places.dtype)
-        answers = self._run(self._state, padded, mask, np.concatenate([places, fill]).astype(np.int32))
-        found = np.asarray(answers)[: len(places)].astype(np.float32)  # (R, L)
-        return name_outputs(self.head, found)
+        padded, mask = self._pad(batch)
+        positions = np.flatnonzero(mask)[tokens]  # (R,) of the requested tokens in the flattened rectangle
+        fill = np.zeros(round_up(len(positions)) - len(positions), positions.dtype)
+        outputs = self._run(self._state, padded, mask, np.concatenate([positions, fill]).astype(np.int32))
+        return name_outputs(self.head, np.asarray(outputs)[: len(positions)].astype(np.float32))  # (R, L)
 
-    def _rectangle(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
-        """Return ids and mask (B, S), both int32 and both larger than the batch where its shape is not a round one."""
+    def _pad(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
+        """Return int32 ids and mask (B, S), padded to the next shape that is compiled."""
         ids, mask = batch.padded(self.config.pad_token_id or 0)
         check_length(self.config, ids.shape[1])
         length = min(round_up(ids.shape[1]), self.config.max_position_embeddings)
-        grown = ((0, round_up(len(ids)) - len(ids)), (0, length - ids.shape[1]))
-        ids = np.pad(ids, grown, constant_values=self.config.pad_token_id or 0)
-        return ids.astype(np.int32), np.pad(mask, grown).astype(np.int32)
+        padding = ((0, round_up(len(ids)) - len(ids)), (0, length - ids.shape[1]))
+        ids = np.pad(ids, padding, constant_values=self.config.pad_token_id or 0)
+        return ids.astype(np.int32), np.pad(mask, padding).astype(np.int32)
 
 
 def round_up(number: int) -> int:
-    """Return the next of 1, 2, 3, 4, 6, 8, 12, 16, 24, ...: few values, at most a half more than was asked for."""
+    """Return the next of 1, 2, 3, 4, 6, 8, 12, 16, 24, ...: few values, each at most half as much again."""
     power = 1
     while power < number:
         if power >= 2 and number <= power + power // 2:

@@ -68,7 +68,7 @@ class VocabProjector(layers.Layer):
             self.kernel.assign(fresh)
 
 
-class _WithEncoder(TFDistilBertPreTrainedModel):
+class _ModelWithHead(TFDistilBertPreTrainedModel):
     """A model with an encoder called ``distilbert`` and a head."""
 
     def __init__(self, config: DistilBertConfig, **options: Any) -> None:
@@ -83,7 +83,7 @@ class _WithEncoder(TFDistilBertPreTrainedModel):
 
 
 @serializable
-class TFDistilBertForMaskedLM(_WithEncoder):
+class TFDistilBertForMaskedLM(_ModelWithHead):
     """Predicts masked tokens: the objective of pretraining."""
 
     head_spec = HEADS["ForMaskedLM"]
@@ -131,7 +131,7 @@ class TFDistilBertForMaskedLM(_WithEncoder):
 
 
 @serializable
-class TFDistilBertForSequenceClassification(_WithEncoder):
+class TFDistilBertForSequenceClassification(_ModelWithHead):
     """Labels a text, or regresses on it."""
 
     head_spec = HEADS["ForSequenceClassification"]
@@ -179,7 +179,7 @@ class TFDistilBertForSequenceClassification(_WithEncoder):
 
 
 @serializable
-class TFDistilBertForMultipleChoice(_WithEncoder):
+class TFDistilBertForMultipleChoice(_ModelWithHead):
     """Chooses one of several texts."""
 
     head_spec = HEADS["ForMultipleChoice"]
@@ -237,7 +237,7 @@ class TFDistilBertForMultipleChoice(_WithEncoder):
 
 
 @serializable
-class TFDistilBertForTokenClassification(_WithEncoder):
+class TFDistilBertForTokenClassification(_ModelWithHead):
     """Labels every token."""
 
     head_spec = HEADS["ForTokenClassification"]
@@ -283,7 +283,7 @@ class TFDistilBertForTokenClassification(_WithEncoder):
 
 
 @serializable
-class TFDistilBertForQuestionAnswering(_WithEncoder):
+class TFDistilBertForQuestionAnswering(_ModelWithHead):
     """Finds the span that answers a question."""
 
     head_spec = HEADS["ForQuestionAnswering"]

@@ -14,10 +14,10 @@ from keras import layers, ops
 from ...core.config import DistilBertConfig
 from ...core.outputs import BaseModelOutput
 from ...core.schema import HEADS, LAYER_NORM_EPS, attention_width
-from ...core.sinusoidal import sinusoidal_positions
 from .attention import attend_eager, attend_sdpa, extend_mask
 from .gradient_checkpointing import checkpoint
 from .pretrained import TFDistilBertPreTrainedModel
+from .surgery import set_sinusoidal
 
 ACTIVATIONS = {
     "gelu": lambda x: ops.gelu(x, approximate=False),
@@ -68,8 +68,7 @@ class Embeddings(layers.Layer):
         self.position_embeddings.build(None)
         self.LayerNorm.build((None, None, self.config.dim))
         if self.config.sinusoidal_pos_embds:
-            table = self.position_embeddings.embeddings
-            table.assign(sinusoidal_positions(*table.shape))
+            set_sinusoidal(self.position_embeddings)
 
     def call(self, input_ids: Any, inputs_embeds: Any, position_ids: Any, training: bool | None = None) -> Any:
         """Embed ids (B, S), or take embeddings (B, S, D), at positions that broadcast to (B, S): (B, S, D)."""

@@ -59,24 +59,31 @@ class TFDistilBertPreTrainedModel(TrainableModel):
 
     @classmethod
     def from_config(
-        cls, config: DistilBertConfig | Mapping[str, Any], custom_objects: Any = None, **options: Any
+        cls,
+        config: DistilBertConfig | Mapping[str, Any],
+        custom_objects: Any = None,
+        *,
+        dtype: Any = None,
+        torch_dtype: Any = None,
+        attn_implementation: str | None = None,
+        **unknown: Any,
     ) -> Self:
         """Build a model with fresh weights.
 
         Args:
-            config: sizes and options; or what :meth:`get_config` returned, as Keras passes it.
-            custom_objects: Keras's, not needed.
-            **options: ``dtype`` or ``torch_dtype``, ``attn_implementation``; anything else is an error that names the
-                nearest argument.
+            config: sizes and options; or the result of :meth:`get_config`, which Keras passes here.
+            custom_objects: passed by Keras and not needed.
+            dtype: a floating type or a policy, as in :meth:`from_pretrained`.
+            torch_dtype: the older name of ``dtype``.
+            attn_implementation: ``"eager"`` or ``"sdpa"``.
+            **unknown: anything else is an error that names the nearest argument.
         """
         if isinstance(config, Mapping):
             return cls(**dict(config) | {"config": DistilBertConfig.from_dict(config["config"])})
-        reject_unknown(options, ("dtype", "torch_dtype", "attn_implementation"), f"{cls.__name__}.from_config")
-        dtype = options.get("dtype") if options.get("dtype") is not None else options.get("torch_dtype")
-        attention = options.get("attn_implementation")
-        model = cls(config, dtype=pick_dtype(dtype, config))
-        if attention is not None:
-            model.set_attn_implementation(attention)
+        reject_unknown(unknown, ("dtype", "torch_dtype", "attn_implementation"), f"{cls.__name__}.from_config")
+        model = cls(config, dtype=pick_dtype(dtype if dtype is not None else torch_dtype, config))
+        if attn_implementation is not None:
+            model.set_attn_implementation(attn_implementation)
         return model
 
     @classmethod

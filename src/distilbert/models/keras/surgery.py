@@ -16,6 +16,12 @@ from ...core.sinusoidal import sinusoidal_positions
 from .arrays import to_numpy
 
 
+def set_sinusoidal(embedding: Any) -> None:
+    """Fill position embeddings with sines and cosines."""
+    table = embedding.embeddings
+    table.assign(sinusoidal_positions(*table.shape))
+
+
 def resize_token_embeddings(model: Any, new_num_tokens: int | None, pad_to_multiple_of: int | None) -> Any:
     """Change the number of word pieces of a model, and of its masked-LM head.
 
@@ -44,7 +50,7 @@ def resize_position_embeddings(model: Any, positions: int) -> None:
     embedding = model.get_position_embeddings()
     resize_embedding(embedding, positions)
     if model.config.sinusoidal_pos_embds:
-        embedding.embeddings.assign(sinusoidal_positions(positions, embedding.output_dim))
+        set_sinusoidal(embedding)
     model.config.max_position_embeddings = positions
 
 

@@ -28,7 +28,7 @@ from .modeling import ACTIVATIONS, DistilBertModel
 from .pretrained import DistilBertPreTrainedModel
 
 
-class _WithEncoder(DistilBertPreTrainedModel):
+class _ModelWithHead(DistilBertPreTrainedModel):
     """A model with an encoder called ``distilbert`` and a head."""
 
     def __init__(self, config: DistilBertConfig) -> None:
@@ -67,7 +67,7 @@ class _WithEncoder(DistilBertPreTrainedModel):
         return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
 
 
-class DistilBertForMaskedLM(_WithEncoder):
+class DistilBertForMaskedLM(_ModelWithHead):
     """Predicts masked tokens: the objective of pretraining."""
 
     head_spec = HEADS["ForMaskedLM"]
@@ -113,7 +113,7 @@ class DistilBertForMaskedLM(_WithEncoder):
         return self._return(output, return_dict)
 
 
-class DistilBertForSequenceClassification(_WithEncoder):
+class DistilBertForSequenceClassification(_ModelWithHead):
     """Labels a text, or regresses on it."""
 
     head_spec = HEADS["ForSequenceClassification"]
@@ -156,7 +156,7 @@ class DistilBertForSequenceClassification(_WithEncoder):
         return self._return(output, return_dict)
 
 
-class DistilBertForMultipleChoice(_WithEncoder):
+class DistilBertForMultipleChoice(_ModelWithHead):
     """Chooses one of several texts."""
 
     head_spec = HEADS["ForMultipleChoice"]
@@ -205,7 +205,7 @@ class DistilBertForMultipleChoice(_WithEncoder):
         return self._return(output, return_dict)
 
 
-class DistilBertForTokenClassification(_WithEncoder):
+class DistilBertForTokenClassification(_ModelWithHead):
     """Labels every token."""
 
     head_spec = HEADS["ForTokenClassification"]
@@ -246,7 +246,7 @@ class DistilBertForTokenClassification(_WithEncoder):
         return self._return(output, return_dict)
 
 
-class DistilBertForQuestionAnswering(_WithEncoder):
+class DistilBertForQuestionAnswering(_ModelWithHead):
     """Finds the span that answers a question."""
 
     head_spec = HEADS["ForQuestionAnswering"]

@@ -162,7 +162,7 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
             surgery.set_parameter(model, name, to_torch(tensor.read()).to(device=device, dtype=target))
         for name in matched.fresh:
             empty = torch.empty(model.get_parameter(name).shape, device=device, dtype=target)
-            surgery.set_parameter(model, name, surgery.fresh_parameter(name, empty, config))
+            surgery.set_parameter(model, name, surgery.fresh_weight(name, empty, config))
         if config.sinusoidal_pos_embds:
             model.base_model.embeddings.position_embeddings.weight.requires_grad_(False)
         model.tie_weights()

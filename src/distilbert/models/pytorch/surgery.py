@@ -47,7 +47,7 @@ def init_module(module: nn.Module, config: DistilBertConfig) -> None:
         module.bias.data.zero_()
 
 
-def fresh_parameter(name: str, empty: Tensor, config: DistilBertConfig) -> Tensor:
+def fresh_weight(name: str, empty: Tensor, config: DistilBertConfig) -> Tensor:
     """Fill ``empty`` as :func:`init_module` would the head tensor called ``name``."""
     if name.endswith("bias"):
         return empty.zero_()
