@@ -102,7 +102,7 @@ def test_attention_block_and_encoder(pair: tuple[Any, Any], part: str, attention
         "block": lambda model: model.transformer.layer[1],
         "encoder": lambda model: model.transformer,
     }[part]
-    mask = extend_mask(tiny_inputs()["attention_mask"], 4, LENGTH)
+    mask = extend_mask(tiny_inputs()["attention_mask"])
     factors = torch.tensor([0.5, 0.0, 2.0]).expand(2, 3)[:, None, :, None, None]
     for factor in (None, factors) if attention == "eager" else (None,):
         chosen = factor[0] if factor is not None and part != "encoder" else factor

@@ -22,7 +22,7 @@ ATTENTIONS = ("eager", "sdpa")
 
 def hidden_states() -> tuple[torch.Tensor, torch.Tensor]:
     mask = tiny_inputs()["attention_mask"]
-    return torch.randn(4, LENGTH, 24, generator=torch.Generator().manual_seed(3)), extend_mask(mask, 4, LENGTH)
+    return torch.randn(4, LENGTH, 24, generator=torch.Generator().manual_seed(3)), extend_mask(mask)
 
 
 def test_embeddings() -> None:

@@ -12,6 +12,7 @@ from torch import nn
 from ..core.allocator import keep_buffers
 from ..core.config import DistilBertConfig
 from ..core.errors import InputError
+from ..core.model_checks import check_length
 from ..core.runner_protocol import Batch, check_batch, name_outputs
 from ..core.schema import Head
 from .encoder import Encoder
@@ -88,7 +89,7 @@ class EngineRunner:
             InputError: an id outside the vocabulary, a sequence that is too long, or an empty one to classify.
         """
         check_batch(batch, self.config, self.head)
-        self.model.base_model.check_length(int(batch.lengths.max(initial=0)))
+        check_length(self.model.config, int(batch.lengths.max(initial=0)))
         rows = batch.rows if self.head.per_token else batch.offsets[:-1]
         with torch.inference_mode():
             hidden = self._encoder(torch.from_numpy(batch.input_ids), batch.offsets, rows)  # (R, D)

@@ -180,7 +180,7 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
         computed = pick_dtype(dtype if dtype is not None else torch_dtype, config, matched.tensors)
         stored = pick_dtype(param_dtype, config, matched.tensors) if param_dtype is not None else computed
         rngs = nnx.Rngs(seed) if rngs is None else rngs
-        model = surgery.without_weights(cls, config, rngs, dtype=computed, param_dtype=stored)
+        model = surgery.model_without_weights(cls, config, rngs, dtype=computed, param_dtype=stored)
         for name, tensor in matched.tensors.items():
             write_variable(model, name, tensor.read())
         for name in matched.fresh:

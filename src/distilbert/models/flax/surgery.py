@@ -19,7 +19,7 @@ from .layer_factory import FixedWeight, LayerFactory
 Model = TypeVar("Model", bound=nnx.Module)
 
 
-def without_weights(cls: type[Model], config: DistilBertConfig, rngs: nnx.Rngs, **types: Any) -> Model:
+def model_without_weights(cls: type[Model], config: DistilBertConfig, rngs: nnx.Rngs, **types: Any) -> Model:
     """Build a model that has the shapes of its weights only, and dropout that is ready to run."""
     build: Any = cls
     model: Model = nnx.eval_shape(lambda: build(config, rngs=nnx.Rngs(0), **types))

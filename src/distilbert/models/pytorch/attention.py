@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...core.errors import DeviceError, InputError
+from ...core.errors import DeviceError
 from .packing import Packing, attend_packed
 
 
@@ -108,29 +108,17 @@ def require_flash(device: torch.device | None = None) -> None:
         )
 
 
-def extend_mask(attention_mask: Tensor | None, batch: int, length: int) -> Tensor | None:
+def extend_mask(attention_mask: Tensor | None) -> Tensor | None:
     """Turn an attention mask into a bool one that broadcasts to (B, N, S, S), True where a key may be seen.
 
     Args:
         attention_mask: (B, S) with 1 for tokens and 0 for padding, or (B, 1 or N, S, S) with 1 where the query of a row
             sees the key of a column; None for no padding.
-        batch: B.
-        length: S.
-
-    Raises:
-        InputError: another shape.
     """
     if attention_mask is None:
         return None
-    shape = tuple(attention_mask.shape)
-    if shape == (batch, length):
-        return attention_mask.bool()[:, None, None, :]
-    if len(shape) == 4 and shape[0] == batch and shape[2:] == (length, length):
-        return attention_mask.bool()
-    raise InputError(
-        f"attention_mask must be ({batch}, {length}) or ({batch}, heads, {length}, {length}) to go with the input, "
-        f"got {shape}."
-    )
+    mask = attention_mask.bool()
+    return mask[:, None, None, :] if mask.dim() == 2 else mask
 
 
 @functools.cache

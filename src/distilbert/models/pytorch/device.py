@@ -9,6 +9,7 @@ import torch
 
 from ...core.config import DistilBertConfig
 from ...core.errors import DeviceError, InputError
+from ...core.model_checks import only_device
 from ...weights.tensors import Tensors
 
 Device = str | int | torch.device | Mapping[str, Any] | None
@@ -25,10 +26,7 @@ def pick_device(device: Device) -> torch.device:
         DeviceError: no such device on this machine.
     """
     if isinstance(device, Mapping):
-        places = set(map(str, device.values()))
-        if len(places) != 1:
-            raise DeviceError(f"device_map must put the whole model on one device, got {dict(device)!r}.")
-        return pick_device(next(iter(device.values())))
+        return pick_device(only_device(device))
     if device is None or (isinstance(device, int) and device < 0):
         return torch.device("cpu")
     if device in ("auto", "balanced", "sequential"):
@@ -76,9 +74,9 @@ def pick_dtype(
 
 def describe_devices() -> dict[str, str]:
     """Return the devices that PyTorch can use: name -> what it is."""
-    found = {"cpu": f"{torch.get_num_threads()} threads"}
+    devices = {"cpu": f"{torch.get_num_threads()} threads"}
     for index in range(torch.cuda.device_count()):
-        found[f"cuda:{index}"] = torch.cuda.get_device_name(index)
+        devices[f"cuda:{index}"] = torch.cuda.get_device_name(index)
     if torch.backends.mps.is_available():
-        found["mps"] = "Apple"
-    return found
+        devices["mps"] = "Apple"
+    return devices

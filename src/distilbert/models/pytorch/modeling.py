@@ -18,6 +18,7 @@ from ...core.config import DistilBertConfig
 from ...core.errors import reject_unknown
 from ...core.model_checks import (
     CALL_ARGUMENTS,
+    check_attention_mask,
     check_head_mask,
     check_id_type,
     check_ids,
@@ -251,7 +252,7 @@ class DistilBertModel(DistilBertPreTrainedModel):
         output_attentions = config.output_attentions if output_attentions is None else output_attentions
         if output_hidden_states is None:
             output_hidden_states = config.output_hidden_states
-        batch, length = self._check(input_ids, inputs_embeds, position_ids, token_type_ids)
+        batch, length = self._check(input_ids, attention_mask, inputs_embeds, position_ids, token_type_ids)
         if position_ids is None:
             source = input_ids if input_ids is not None else inputs_embeds
             assert source is not None
@@ -263,7 +264,6 @@ class DistilBertModel(DistilBertPreTrainedModel):
         head_factors = self._head_factors(head_mask)
         if implementation == "flash_attention_2" and (attention_mask is None or attention_mask.dim() == 2):
             require_flash(hidden.device)
-            extend_mask(attention_mask, batch, length)  # only to check its shape
             mask = hidden.new_ones(batch, length) if attention_mask is None else attention_mask
             packing = Packing.of_mask(mask)
             packed, maps = self.transformer(packing.pack(hidden), packing=packing)
@@ -273,8 +273,8 @@ class DistilBertModel(DistilBertPreTrainedModel):
             if first_token:
                 states = [states[-1][:, :1]]
         else:
-            extended = extend_mask(attention_mask, batch, length)
-            states, maps = self.transformer(hidden, extended, head_factors, implementation, first_token)
+            extended_mask = extend_mask(attention_mask)
+            states, maps = self.transformer(hidden, extended_mask, head_factors, implementation, first_token)
         output = BaseModelOutput(
             last_hidden_state=states[-1],
             hidden_states=tuple(states) if output_hidden_states else None,
@@ -304,29 +304,25 @@ class DistilBertModel(DistilBertPreTrainedModel):
     def _check(
         self,
         input_ids: Tensor | None,
+        attention_mask: Tensor | None,
         inputs_embeds: Tensor | None,
         position_ids: Tensor | None,
         token_type_ids: Tensor | None,
     ) -> tuple[int, int]:
-        input_shape, embeds_shape = (None if x is None else tuple(x.shape) for x in (input_ids, inputs_embeds))
-        check_inputs(self.config, input_shape, embeds_shape)
+        """Check what can be checked before the layers see it, and return B and S."""
+        shapes = (None if x is None else tuple(x.shape) for x in (input_ids, inputs_embeds))
+        batch, length = check_inputs(self.config, *shapes)
+        assert batch is not None
+        assert length is not None
+        if attention_mask is not None:
+            check_attention_mask(tuple(attention_mask.shape), batch, length)
         for name, ids in (("input_ids", input_ids), ("position_ids", position_ids)):
             if ids is not None:
                 check_id_type(name, not ids.is_floating_point(), str(ids.dtype).removeprefix("torch."))
         # Looking at values stops the GPU and cannot be traced, so a compiled model trusts its input.
         if token_type_ids is not None and not torch.compiler.is_compiling() and bool(token_type_ids.any()):
             refuse_token_types()
-        source = input_ids if input_ids is not None else inputs_embeds
-        assert source is not None
-        return source.shape[0], source.shape[1]
-
-    def check_length(self, length: int) -> None:
-        """Check that there are positions for ``length`` tokens.
-
-        Raises:
-            InputError: there are more tokens than positions.
-        """
-        check_length(self.config, length)
+        return batch, length
 
     def _embed(self, input_ids: Tensor | None, inputs_embeds: Tensor | None, position_ids: Tensor) -> Tensor:
         if torch.compiler.is_compiling():

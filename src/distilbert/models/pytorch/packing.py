@@ -1,4 +1,4 @@
-"""Leaving padding out: sequences laid end to end, and attention within each of them.
+"""Running without padding: sequences are laid end to end, and attention stays within each of them.
 
 Legend: B batch, S padded length, T tokens of all sequences together, N heads, H head dim, D dim.
 """
@@ -12,11 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .dropping import attend_dropping
+from .attention_dropout import attend_with_dropout
 
-FEW_SCORES = 1 << 13  # of one head, in an attention call, and
-CPU_SCORES = 1 << 16  # that a CPU's cache holds of all heads, or
-OTHER_SCORES = 1 << 22  # that another device is busy with
+# Attention scores of one head. Up to so many, an attention call takes longer to start than to compute.
+FEW_SCORES = 1 << 13
+# The most scores of one call: on a CPU those of all heads still fit into its cache, another device is kept busy.
+CPU_SCORES = 1 << 16
+OTHER_SCORES = 1 << 22
 
 
 @dataclass(frozen=True)
@@ -25,9 +27,9 @@ class Packing:
 
     Attributes:
         offsets: (B + 1,) int32, on the device of the tokens; sequence ``b`` is ``[offsets[b], offsets[b + 1])``.
-        lengths: tokens a sequence, on the host.
-        indices: (T,) positions of the tokens in the flattened (B * S) rectangle; None where there never was one.
-        positions: (T,) position of each token in its own sequence; None: computed where they are needed.
+        lengths: number of tokens of each sequence, on the host.
+        indices: (T,) positions of the tokens in the flattened (B * S) rectangle; None if the input was not padded.
+        positions: (T,) position of each token in its own sequence; None to compute them when they are needed.
     """
 
     offsets: Tensor
@@ -37,7 +39,7 @@ class Packing:
 
     @classmethod
     def of_mask(cls, attention_mask: Tensor) -> Packing:
-        """Read the packing off an ``attention_mask`` (B, S), whose tokens may lie anywhere in a row."""
+        """Return the packing of an ``attention_mask`` (B, S); the tokens of a row may be anywhere in it."""
         mask = attention_mask.bool()
         lengths = mask.sum(dim=1)
         return cls.of_lengths(lengths.tolist(), mask.device, mask.flatten().nonzero().flatten())
@@ -66,7 +68,8 @@ class Packing:
             return self.positions
         device, tokens = self.offsets.device, sum(self.lengths)
         lengths = torch.tensor(self.lengths, device=device)
-        starts = self.offsets[:-1].long().repeat_interleave(lengths, output_size=tokens)  # known: a GPU need not stop
+        # With output_size the GPU need not wait for the lengths.
+        starts = self.offsets[:-1].long().repeat_interleave(lengths, output_size=tokens)
         return torch.arange(tokens, device=device) - starts
 
     @cached_property
@@ -76,22 +79,22 @@ class Packing:
 
     @cached_property
     def groups(self) -> list[Group]:
-        """Neighbours whose attention is computed in one call; made once for all layers.
+        """Neighbouring sequences whose attention is computed in one call, the same for all layers.
 
-        A group is padded to its longest sequence where that computes less than twice the scores, or few anyway: short
-        calls cost more than what they compute.
+        A group is padded to its longest sequence. It grows while that computes less than twice the scores, or so few
+        that a call of its own would cost more.
         """
         groups: list[Group] = []
-        many = CPU_SCORES if self.offsets.device.type == "cpu" else OTHER_SCORES
+        limit = CPU_SCORES if self.offsets.device.type == "cpu" else OTHER_SCORES
         count = longest = area = 0
         for number, length in enumerate(self.lengths):
-            wider = max(longest, length)
-            scores = (count + 1) * wider**2
-            if count and scores > FEW_SCORES and (scores > 2 * (area + length**2) or scores > many):
+            padded_length = max(longest, length)
+            scores = (count + 1) * padded_length**2
+            if count and scores > FEW_SCORES and (scores > 2 * (area + length**2) or scores > limit):
                 groups.append(Group.of(self.lengths[number - count : number], self.offsets.device))
                 count = longest = area = 0
-                wider = length
-            count, longest, area = count + 1, wider, area + length**2
+                padded_length = length
+            count, longest, area = count + 1, padded_length, area + length**2
         if count:
             groups.append(Group.of(self.lengths[len(self.lengths) - count :], self.offsets.device))
         return groups
@@ -104,9 +107,9 @@ class Group:
     Attributes:
         count: C.
         length: L.
-        tokens: of all of them.
-        places: (tokens,) where each lies in the flattened rectangle; None where all lengths are equal.
-        sources: (C * L,) which of the group's tokens lies where; any for padding.
+        tokens: number of tokens of all of them.
+        places: (tokens,) position of each token in the flattened rectangle; None if all lengths are equal.
+        sources: (C * L,) index of the token at each position of the rectangle; 0 at padding.
         mask: (C, 1, 1, L) True for tokens.
     """
 
@@ -131,8 +134,8 @@ class Group:
 
     def spread(self, x: Tensor) -> Tensor:
         """(tokens, N, H) -> (C, N, L, H)."""
-        laid = x if self.sources is None else x.index_select(0, self.sources)
-        return laid.view(self.count, self.length, *x.shape[1:]).transpose(1, 2)
+        rectangle = x if self.sources is None else x.index_select(0, self.sources)
+        return rectangle.view(self.count, self.length, *x.shape[1:]).transpose(1, 2)
 
     def gather(self, x: Tensor) -> Tensor:
         """(C, N, L, H) -> (tokens, N, H)."""
@@ -141,9 +144,9 @@ class Group:
 
 
 def attend_packed(q: Tensor, k: Tensor, v: Tensor, packing: Packing, dropout: float = 0.0) -> Tensor:
-    """Attention within each sequence: the plain twin of the FlashAttention kernels, on any device and type.
+    """Attention within each sequence: the plain twin of the FlashAttention kernels, for any device and type.
 
-    Neighbours of similar length go through one call, so batches sorted by length need few.
+    Neighbours of similar length are computed in one call, so a batch that is sorted by length needs few calls.
 
     Args:
         q: queries (T, N, H).
@@ -157,11 +160,11 @@ def attend_packed(q: Tensor, k: Tensor, v: Tensor, packing: Packing, dropout: fl
     """
     sizes = [group.tokens for group in packing.groups]
     contexts = []
-    for group, *parts in zip(packing.groups, q.split(sizes), k.split(sizes), v.split(sizes), strict=True):
+    for group, *projections in zip(packing.groups, q.split(sizes), k.split(sizes), v.split(sizes), strict=True):
         if group.tokens:
-            queries, keys, values = map(group.spread, parts)
+            queries, keys, values = map(group.spread, projections)
             if dropout and q.device.type == "cpu":
-                context = attend_dropping(queries, keys, values, group.mask, dropout)
+                context = attend_with_dropout(queries, keys, values, group.mask, dropout)
             else:
                 context = F.scaled_dot_product_attention(queries, keys, values, attn_mask=group.mask, dropout_p=dropout)
             contexts.append(group.gather(context))

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from distilbert.models.pytorch.dropping import attend_dropping
+from distilbert.models.pytorch.attention_dropout import attend_with_dropout
 from distilbert.models.pytorch.packing import Packing, attend_packed
 
 
@@ -19,7 +19,7 @@ def inputs(dtype: torch.dtype = torch.float32, length: int = 7) -> list[Tensor]:
 def maps(dropout: float, length: int, mask: Tensor | None = None) -> Tensor:
     """Return the weights themselves, which values of the identity show."""
     q, k, _ = inputs(length=length)
-    return attend_dropping(q, k, torch.eye(length).expand(2, 3, length, length), mask, dropout)
+    return attend_with_dropout(q, k, torch.eye(length).expand(2, 3, length, length), mask, dropout)
 
 
 def short_and_long() -> Tensor:
@@ -40,7 +40,7 @@ def test_weights_are_dropped_or_raised(dropout: float) -> None:
 def test_a_mean_of_many_is_what_nothing_dropped_gives() -> None:
     torch.manual_seed(0)
     q, k, v = inputs()
-    mean = torch.stack([attend_dropping(q, k, v, None, 0.3) for _ in range(4000)]).mean(dim=0)
+    mean = torch.stack([attend_with_dropout(q, k, v, None, 0.3) for _ in range(4000)]).mean(dim=0)
     torch.testing.assert_close(mean, F.scaled_dot_product_attention(q, k, v), rtol=0, atol=0.06)
 
 
@@ -62,7 +62,7 @@ def test_padding_is_not_seen() -> None:
 def test_gradients() -> None:
     def run(*parts: Tensor) -> Tensor:
         torch.manual_seed(0)
-        return attend_dropping(*parts, short_and_long(), 0.3)
+        return attend_with_dropout(*parts, short_and_long(), 0.3)
 
     assert torch.autograd.gradcheck(run, [x.requires_grad_() for x in inputs(torch.float64)])
 
