@@ -18,7 +18,7 @@ from distilbert.tasks import pipeline
 from distilbert.training.evaluation import quantize as room
 from distilbert.training.evaluation.scoring import Scorer
 from distilbert.weights.folder import QUANTIZATION
-from tests.int8 import allow_int8
+from tests.any_cpu import allow_int8
 from tests.training.evaluation.made import write_data, write_model
 
 from .helpers import Command

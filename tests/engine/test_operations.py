@@ -97,7 +97,7 @@ def test_sums_with_layer_norm(compiled: CompiledOperations, dtype: torch.dtype, 
         assert expected is not None
         if actual.dtype == torch.uint8:
             assert (actual.int() - expected.int()).abs().max() <= 1
-            assert actual.min() == 0 or actual.max() == 255  # some are beyond the range, and stop at its ends
+            assert actual.min() == 0 or actual.max() == 255  # values beyond the range are clipped
         else:
             torch.testing.assert_close(actual.float(), expected.float(), **TOLERANCES[dtype])
     assert compiled.add_norm(x, y, norm, None)[1] is None
@@ -128,7 +128,7 @@ def test_embeddings(compiled: CompiledOperations, dtype: torch.dtype, width: int
 
 @pytest.mark.parametrize("rows", [1, 3, 8, 17, 300, 1025])
 @pytest.mark.parametrize("outputs", [1, 2, 48, 64, 99])
-@pytest.mark.parametrize("depth", [8, 196, 3104])  # the last in several goes
+@pytest.mark.parametrize("depth", [8, 196, 3104])  # the last one is longer than what the kernel multiplies at a time
 @pytest.mark.parametrize("gelu", [False, True])
 def test_products(compiled: CompiledOperations, rows: int, outputs: int, depth: int, gelu: bool) -> None:
     for dtype in (torch.float32, torch.bfloat16, torch.uint8):
@@ -164,13 +164,13 @@ def check_product(
 
 
 def test_gelu_everywhere(compiled: CompiledOperations) -> None:
-    """To 1e-6 in fp32, and to 2e-4 beside the rounding of bf16: at 0, far out, and between."""
+    """The error is 1e-6 in fp32, and 2e-4 beside the rounding in bf16, for any input."""
     x = torch.cat([torch.linspace(-9, 9, 4001), torch.tensor([-1e4, -100.0, 0.0, 100.0, 1e4])])[:, None]
     for dtype, tolerance in ((torch.float32, 1e-6), (torch.bfloat16, 2e-4)):
         if compiled.multiplies(dtype, 2):
-            rows, one = torch.cat([x, 0 * x], dim=1).to(dtype), torch.tensor([[1.0, 0.0]], dtype=dtype)
+            rows, weight = torch.cat([x, 0 * x], dim=1).to(dtype), torch.tensor([[1.0, 0.0]], dtype=dtype)
             actual = compiled.multiply(
-                rows, PackedProduct(pack_weight(one), 1, dtype, None, torch.zeros(1), True, dtype)
+                rows, PackedProduct(pack_weight(weight), 1, dtype, None, torch.zeros(1), True, dtype)
             )
             expected = torch.nn.functional.gelu(rows[:, :1].double())
             rounding = 0.0 if dtype == torch.float32 else 2**-8
@@ -179,15 +179,15 @@ def test_gelu_everywhere(compiled: CompiledOperations) -> None:
 
 @pytest.mark.parametrize("step", [1e-5, 9e-4, 1e-3, 5e-3, 0.02, 0.1, 1.0, 30.0])
 def test_gelu_in_steps(compiled: CompiledOperations, step: float) -> None:
-    """As uint8: to 1e-3 and a sixth of a step beside the rounding, whatever a step is, also far out."""
+    """In uint8 the error is 1e-3 and a sixth of a step, beside the rounding, for any size of a step and any input."""
     if not compiled.multiplies(torch.uint8, 4):
         assert compiled.name in ("avx512", "avx2", "base")
         return
     x = torch.cat([torch.arange(-1000, 1001) / 100, torch.tensor([-1e4, -100.0, 100.0, 1e4])])
-    rows = torch.tensor([[1, 0, 0, 0]] * 5, dtype=torch.uint8)  # the weights are what varies
-    one, zero = torch.tensor([[127, 0, 0, 0]] * len(x), dtype=torch.int8), 20
+    rows = torch.tensor([[1, 0, 0, 0]] * 5, dtype=torch.uint8)  # the weights vary instead
+    weight, zero = torch.tensor([[127, 0, 0, 0]] * len(x), dtype=torch.int8), 20
     actual = compiled.multiply(
-        rows, PackedProduct(pack_weight(one), len(x), torch.int8, x / 254, x / 2, True, torch.uint8, step, zero)
+        rows, PackedProduct(pack_weight(weight), len(x), torch.int8, x / 254, x / 2, True, torch.uint8, step, zero)
     )
     expected = (torch.nn.functional.gelu(x.double()) / step + zero).clamp(0, 255)
     assert (actual.double() - expected).abs().max() <= 0.5 + 1 / 6 + 1e-3 / step

@@ -17,7 +17,7 @@ from distilbert.engine.quantization import Quantization, calibrate
 from distilbert.engine.quantization_search import SearchResult, find_quantization
 from distilbert.engine.sensitivity import rank_by_sensitivity
 from distilbert.weights.folder import QUANTIZATION
-from tests.int8 import allow_int8
+from tests.any_cpu import allow_int8
 from tests.tiny import SIZES, tiny_model
 
 HEAD = "ForSequenceClassification"

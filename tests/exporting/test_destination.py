@@ -1,4 +1,4 @@
-"""What an export may be written over and what it leaves behind when it fails: no runtime, a few bytes for a model."""
+"""What an export may replace, and what is left after a failure. No runtime runs, and files hold a few bytes."""
 
 from __future__ import annotations
 
@@ -173,8 +173,8 @@ def test_other_content_is_left_alone(fake: FakeFormat, model: Path, models: Path
         export(model, other)
     notes = tmp_path / "notes"
     notes.mkdir()
-    (notes / "mine.txt").write_text("mine")
-    assert set(tree(export(model, notes).folder)) == COMPANIONS | {"onnx/model.onnx", "mine.txt"}
+    (notes / "notes.txt").write_text("notes")
+    assert set(tree(export(model, notes).folder)) == COMPANIONS | {"onnx/model.onnx", "notes.txt"}
 
 
 def test_the_models_own_folder_gets_the_export_and_keeps_the_rest(fake: FakeFormat, model: Path, models: Path) -> None:

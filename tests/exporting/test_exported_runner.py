@@ -1,4 +1,4 @@
-"""Folders that are loaded: which file, what is refused, and batches that no runtime takes as they are."""
+"""Exported folders: which file is loaded, what is refused, and batches that no runtime takes as they are."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ def test_openvino_has_one_file_and_the_record_tells_its_precision(exported: Make
 
 
 def test_files_beside_the_configuration_are_found_too(folder: Path) -> None:
-    want = load_exported(folder, "onnxruntime")(BATCH)["logits"]
+    expected = load_exported(folder, "onnxruntime")(BATCH)["logits"]
     (folder / "onnx" / "model.onnx").rename(folder / "model.onnx")
-    np.testing.assert_array_equal(load_exported(folder, "onnxruntime", precision="fp32")(BATCH)["logits"], want)
+    np.testing.assert_array_equal(load_exported(folder, "onnxruntime", precision="fp32")(BATCH)["logits"], expected)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +92,9 @@ def test_files_beside_the_configuration_are_found_too(folder: Path) -> None:
         ("onnxruntime", {"threads": 0}, "threads must be 1 or more, got 0"),
     ],
 )
-def test_what_is_not_there_is_named(folder: Path, runner: str, options: dict[str, object], message: str) -> None:
+def test_missing_runners_and_precisions_are_named(
+    folder: Path, runner: str, options: dict[str, object], message: str
+) -> None:
     with pytest.raises(InputError, match=message):
         load_exported(folder, runner, **options)  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""Every head in every format: the files, their inputs and outputs, and answers that are those of the model."""
+"""Every head in every format: files, inputs and outputs, and the same answers as the model."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ EVERY = [
 ]
 
 
-def source(models: Path, name: str) -> Any:
+def load_source(models: Path, name: str) -> Any:
     return getattr(pytorch, HEADS[NAMES[name]].architecture).from_pretrained(models / name)
 
 
@@ -65,7 +65,7 @@ def batches(seed: int = 0) -> list[Batch]:
 def test_a_runner_answers_as_the_model_does(exported: MakeExport, models: Path, name: str, to: str) -> None:
     folder = exported(name, to)
     runner = load_exported(folder, RUNNERS[to], threads=1)
-    plain_runner = PytorchRunner(source(models, name))
+    plain_runner = PytorchRunner(load_source(models, name))
     assert runner.head.name == NAMES[name]
     assert runner.config.to_dict() == DistilBertConfig.from_pretrained(folder).to_dict()
     for batch in batches():
@@ -98,7 +98,7 @@ def test_several_choices_are_scored_together(exported: MakeExport, models: Path,
     mask = np.ones_like(ids)
     mask[1, 2, 4:] = 0
     with torch.inference_mode():
-        reference = source(models, "choices")(
+        reference = load_source(models, "choices")(
             input_ids=torch.from_numpy(ids), attention_mask=torch.from_numpy(mask)
         ).logits
     logits = session(ids, mask)["logits"]
@@ -170,13 +170,13 @@ def test_a_program_runs_without_this_package(exported: MakeExport, models: Path)
         program = torch.export.load(exported("labels", "torch") / "model.pt2").module()
     ids = torch.randint(5, 90, (3, 8))
     with torch.inference_mode():
-        reference = source(models, "labels")(input_ids=ids).logits
+        reference = load_source(models, "labels")(input_ids=ids).logits
         actual = program(input_ids=ids, attention_mask=torch.ones_like(ids))
     torch.testing.assert_close(actual, {"logits": reference}, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("to", FORMATS)
-def test_no_file_says_where_it_was_made(exported: MakeExport, to: str) -> None:
+def test_no_file_names_a_path_of_this_machine(exported: MakeExport, to: str) -> None:
     for path in exported("labels", to).rglob("*"):
         if path.is_file():
             content = path.read_bytes()
@@ -194,7 +194,7 @@ def test_no_file_says_where_it_was_made(exported: MakeExport, to: str) -> None:
         ({"head": "ForQuestionAnswering"}, "is a DistilBertForSequenceClassification, and the task needs a"),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_is_written(
+def test_options_that_cannot_be_used_write_nothing(
     models: Path, tmp_path: Path, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InputError, match=message):

@@ -73,5 +73,5 @@ def test_transformers_js_gives_the_same_labels(node: Path, tmp_path: Path) -> No
         runner = load_exported(tmp_path / "exported", "onnxruntime", precision=precision)
         task = pipeline("text-classification", runner, tokenizer=tmp_path / "exported", batch_size=1)
         assert [answer["label"] for answer in answers[dtype]] == labels
-        for have, want in zip(answers[dtype], task(TEXTS), strict=True):
-            assert have["score"] == pytest.approx(want["score"], abs=tolerance), dtype
+        for actual, expected in zip(answers[dtype], task(TEXTS), strict=True):
+            assert actual["score"] == pytest.approx(expected["score"], abs=tolerance), dtype

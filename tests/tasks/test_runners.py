@@ -15,6 +15,7 @@ from distilbert.engine import precision as precisions
 from distilbert.engine.quantization import Quantization, calibrate
 from distilbert.models.pytorch.runner import PytorchRunner
 from distilbert.weights.folder import QUANTIZATION, SAFETENSORS
+from tests.any_cpu import allow_int8
 
 TEXT = "she was very good in paris"
 Folder = Callable[[str], Path]
@@ -90,8 +91,7 @@ def test_loaded_models_and_runners(model_folder: Folder) -> None:
 
 
 def test_a_quantized_folder_runs_in_int8(model_folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if not precisions.has_int8():
-        pytest.skip("this CPU has no instructions for int8")
+    allow_int8(monkeypatch)
     for path in model_folder("labels").iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     assert (tmp_path / SAFETENSORS).is_file()

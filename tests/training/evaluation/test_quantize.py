@@ -11,7 +11,7 @@ from distilbert.core.installed import find_installed
 from distilbert.engine.precision import has_int8
 from distilbert.tasks.loading import pipeline
 from distilbert.training.evaluation.quantize import quantize
-from tests.int8 import allow_int8
+from tests.any_cpu import allow_int8
 from tests.real.data import FOLDER
 
 from .made import HEADS, TAGS, write_data, write_model
