@@ -127,3 +127,15 @@ def test_the_documentation_names_every_task_and_alias() -> None:
     page = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
     for spec in TASKS.values():
         assert f"| `{spec.name}`{''.join(f' (`{alias}`)' for alias in spec.aliases)} |" in page
+
+
+def test_the_documentation_lists_the_parameters_and_options_of_every_task() -> None:
+    page = (ROOT / "docs" / "tasks.md").read_text(encoding="utf-8")
+    table = page[page.index("| task | parameter |") :].split("\n\n")[0]
+    listed: dict[str, dict[str, str]] = {name: {} for name in TASKS}
+    name = ""
+    for task, parameters in re.findall(r"^\| (?:`([a-z-]+)`)? ?\| (`.+?) \|", table, re.MULTILINE):
+        name = task or name
+        for parameter, option in re.findall(r"`(\w+)`(?: \(`(--[a-z-]+)`\))?", parameters):
+            listed[name][parameter] = option
+    assert listed == {name: {item.name: item.option for item in spec.parameters} for name, spec in TASKS.items()}

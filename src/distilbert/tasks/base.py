@@ -41,8 +41,8 @@ class Task(ABC, Generic[ParamsT]):
     """
 
     spec: ClassVar[TaskSpec]
-    chunk_size: ClassVar[int] = 1024  # that are tokenized and answered together
-    first_chunk_size: ClassVar[int] = 64  # of a list, for an asynchronous runner: few, so that it begins early
+    chunk_size: ClassVar[int] = 1024  # inputs that are tokenized and answered together
+    first_chunk_size: ClassVar[int] = 64  # of a list: small, so that an asynchronous runner begins early
 
     def __init__(
         self,
@@ -136,8 +136,8 @@ class Task(ABC, Generic[ParamsT]):
 
         return finish
 
-    def check(self, params: ParamsT) -> None:  # their own class has checked the values
-        """Check that the parameters fit this model."""
+    def check(self, params: ParamsT) -> None:
+        """Check that the parameters fit this model; their own class checks whether the values exist."""
 
     @abstractmethod
     def parse(self, item: Any, where: str, params: ParamsT) -> Any:
