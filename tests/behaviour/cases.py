@@ -38,55 +38,55 @@ PAIRS = [{"text": "I love this movie.", "text_pair": "It was bad."}, {"text": TE
 
 
 def case(model: str, inputs: Any, defaults: dict[str, Any] | None = None, **params: Any) -> dict[str, Any]:
-    """One call: ``pipeline(task, model, **defaults)(inputs, **params)``."""
+    """Return one call: ``pipeline(task, model, **defaults)(inputs, **params)``."""
     return {"model": model, "defaults": defaults or {}, "inputs": inputs, "params": params}
 
 
 def _text_classification() -> list[dict[str, Any]]:
-    found = [case(model, TEXTS) for model in ("labels", "multi-label", "regression", "one-label")]
-    found += [case("labels", TEXTS, top_k=k) for k in (1, 2, 5, 9, None)]
-    found += [case("labels", TEXTS[0], **params) for params in ({}, {"top_k": 1}, {"top_k": None})]
-    found += [case("multi-label", TEXTS[:5], top_k=None, function_to_apply=f) for f in ("none", "softmax", "sigmoid")]
-    found += [case(model, TEXTS[:3], function_to_apply="softmax") for model in ("regression", "one-label")]
-    found += [case("labels", TEXTS[:3], return_all_scores=flag) for flag in (True, False)]
-    found += [case("labels", TEXTS[0], return_all_scores=True), case("labels", TEXTS[0], {"return_all_scores": True})]
-    found += [case("labels", TEXTS[0], {"top_k": None}), case("labels", TEXTS[:2], {"top_k": 2})]
-    found += [case("labels", PAIRS), case("labels", PAIRS[0]), case("labels", PAIRS, top_k=2)]
-    found += [case("labels", PAIRS[0], top_k=1), case("labels", [[["I love it", "who"]]])]
-    found += [case("labels", [LONG, *TEXTS[:2]], truncation=True, padding=True)]
-    found += [case("labels", [LONG, *TEXTS[:4]], truncation=True, max_length=12, top_k=None)]
+    cases = [case(model, TEXTS) for model in ("labels", "multi-label", "regression", "one-label")]
+    cases += [case("labels", TEXTS, top_k=k) for k in (1, 2, 5, 9, None)]
+    cases += [case("labels", TEXTS[0], **params) for params in ({}, {"top_k": 1}, {"top_k": None})]
+    cases += [case("multi-label", TEXTS[:5], top_k=None, function_to_apply=f) for f in ("none", "softmax", "sigmoid")]
+    cases += [case(model, TEXTS[:3], function_to_apply="softmax") for model in ("regression", "one-label")]
+    cases += [case("labels", TEXTS[:3], return_all_scores=flag) for flag in (True, False)]
+    cases += [case("labels", TEXTS[0], return_all_scores=True), case("labels", TEXTS[0], {"return_all_scores": True})]
+    cases += [case("labels", TEXTS[0], {"top_k": None}), case("labels", TEXTS[:2], {"top_k": 2})]
+    cases += [case("labels", PAIRS), case("labels", PAIRS[0]), case("labels", PAIRS, top_k=2)]
+    cases += [case("labels", PAIRS[0], top_k=1), case("labels", [[["I love it", "who"]]])]
+    cases += [case("labels", [LONG, *TEXTS[:2]], truncation=True, padding=True)]
+    cases += [case("labels", [LONG, *TEXTS[:4]], truncation=True, max_length=12, top_k=None)]
     long_pairs = [{"text": LONG, "text_pair": TEXTS[0]}, {"text": TEXTS[0], "text_pair": LONG}]
     long_pairs += [{"text": LONG, "text_pair": LONG}, {"text": TEXTS[3], "text_pair": TEXTS[4]}]
     for length in (13, 20, 31, 64):
-        found.append(case("labels", long_pairs, truncation=True, max_length=length))
-    found.append(case("labels", long_pairs[:1], truncation="only_first"))
-    found.append(case("labels", long_pairs[1:2], truncation="only_second"))
-    return found
+        cases.append(case("labels", long_pairs, truncation=True, max_length=length))
+    cases.append(case("labels", long_pairs[:1], truncation="only_first"))
+    cases.append(case("labels", long_pairs[1:2], truncation="only_second"))
+    return cases
 
 
 def _token_classification() -> list[dict[str, Any]]:
     strategies = ("none", "simple", "first", "average", "max")
-    found = [case("entities", TEXTS, aggregation_strategy=strategy) for strategy in strategies]
-    found += [case("entities", TEXTS[2]), case("entities", TEXTS[2], {"aggregation_strategy": "simple"})]
-    found += [case("entities", TEXTS[2:5], aggregation_strategy=s, ignore_labels=[]) for s in strategies]
-    found += [
+    cases = [case("entities", TEXTS, aggregation_strategy=strategy) for strategy in strategies]
+    cases += [case("entities", TEXTS[2]), case("entities", TEXTS[2], {"aggregation_strategy": "simple"})]
+    cases += [case("entities", TEXTS[2:5], aggregation_strategy=s, ignore_labels=[]) for s in strategies]
+    cases += [
         case("entities", TEXTS[:5], aggregation_strategy=s, ignore_labels=["PER", "O", "B-PER"]) for s in strategies[:2]
     ]
     for stride in (0, 7, 20):
-        found += [case("entities", [LONG, TEXTS[3]], aggregation_strategy=s, stride=stride) for s in strategies[1:]]
-    found.append(case("entities", LONG + " " + LONG, aggregation_strategy="simple", stride=16, ignore_labels=[]))
+        cases += [case("entities", [LONG, TEXTS[3]], aggregation_strategy=s, stride=stride) for s in strategies[1:]]
+    cases.append(case("entities", LONG + " " + LONG, aggregation_strategy="simple", stride=16, ignore_labels=[]))
     words = [text.split() for text in TEXTS[:8]]
-    found += [case("entities", words, aggregation_strategy=s, is_split_into_words=True) for s in strategies]
-    found += [case("entities", words[3], is_split_into_words=True)]
-    found += [case("entities", words[:4], aggregation_strategy="simple", is_split_into_words=True, delimiter="--")]
-    found += [case("entities", TEXTS[:3], grouped_entities=True), case("entities", TEXTS[:3], grouped_entities=False)]
-    found += [case("entities", TEXTS[:3], grouped_entities=True, ignore_subwords=True)]
-    return found
+    cases += [case("entities", words, aggregation_strategy=s, is_split_into_words=True) for s in strategies]
+    cases += [case("entities", words[3], is_split_into_words=True)]
+    cases += [case("entities", words[:4], aggregation_strategy="simple", is_split_into_words=True, delimiter="--")]
+    cases += [case("entities", TEXTS[:3], grouped_entities=True), case("entities", TEXTS[:3], grouped_entities=False)]
+    cases += [case("entities", TEXTS[:3], grouped_entities=True, ignore_subwords=True)]
+    return cases
 
 
 def _question_answering() -> list[dict[str, Any]]:
     items = [{"question": question, "context": context} for question, context in CONTEXTS]
-    found = [case("answers", items)]
+    cases = [case("answers", items)]
     for params in (
         {"top_k": 3},
         {"top_k": 3, "align_to_words": False},
@@ -97,63 +97,69 @@ def _question_answering() -> list[dict[str, Any]]:
         {"max_answer_len": 3, "top_k": 2},
         {"max_answer_len": 100},
     ):
-        found += [case("answers", items, **params)]
+        cases += [case("answers", items, **params)]
     for length, stride in ((30, 4), (40, 10), (48, 0), (64, 24)):
-        found += [
+        cases += [
             case("answers", items, max_seq_len=length, doc_stride=stride, **extra) for extra in ({}, {"top_k": 4})
         ]
-        found += [case("answers", items, max_seq_len=length, doc_stride=stride, handle_impossible_answer=True)]
+        cases += [case("answers", items, max_seq_len=length, doc_stride=stride, handle_impossible_answer=True)]
     single = case("answers", items[0])
     lists = case("answers", {"question": [q for q, _ in CONTEXTS[:2]], "context": CONTEXTS[1][1]})
-    found += [single, {**single, "as_keywords": True}, {**lists, "as_keywords": True}]
+    cases += [single, {**single, "as_keywords": True}, {**lists, "as_keywords": True}]
     both = {"question": [q for q, _ in CONTEXTS], "context": [c for _, c in CONTEXTS]}
-    return [*found, {**case("answers", both), "as_keywords": True}]
+    return [*cases, {**case("answers", both), "as_keywords": True}]
 
 
 def _fill_mask() -> list[dict[str, Any]]:
-    one = [
+    single_masks = [
         "Paris is the [MASK] of France.",
         "[MASK]",
         "I [MASK] this film!",
         "Who isn't from [MASK]?",
         "中国 [MASK] xyz CAFÉ",
     ]
-    many = ["The [MASK] is [MASK].", "[MASK][MASK] lives in New [MASK]"]
-    found = [
-        case("masked-lm", one),
-        case("masked-lm", one[0]),
-        case("masked-lm", [*one, *many]),
-        case("masked-lm", many[0]),
+    several_masks = ["The [MASK] is [MASK].", "[MASK][MASK] lives in New [MASK]"]
+    cases = [
+        case("masked-lm", single_masks),
+        case("masked-lm", single_masks[0]),
+        case("masked-lm", [*single_masks, *several_masks]),
+        case("masked-lm", several_masks[0]),
     ]
-    found += [case("masked-lm", one, top_k=k) for k in (1, 2, 7)]
-    found += [case("masked-lm", one, targets=targets) for targets in (["paris", "london"], "city", ["Paris", "cities"])]
-    found += [case("masked-lm", many, targets=["paris", "london", "sea"], top_k=2)]
-    found += [case("masked-lm", one[:2], {"top_k": 3}), case("masked-lm", one[0], {"targets": ["sea", "city"]})]
-    cut = f"{one[0]} {LONG}"
-    found += [case("masked-lm", [cut, one[1]], tokenizer_kwargs={"truncation": True})]
-    found += [case("masked-lm", cut, tokenizer_kwargs={"truncation": True, "max_length": 9}, top_k=2)]
-    return found
+    cases += [case("masked-lm", single_masks, top_k=k) for k in (1, 2, 7)]
+    cases += [
+        case("masked-lm", single_masks, targets=targets)
+        for targets in (["paris", "london"], "city", ["Paris", "cities"])
+    ]
+    cases += [case("masked-lm", several_masks, targets=["paris", "london", "sea"], top_k=2)]
+    cases += [
+        case("masked-lm", single_masks[:2], {"top_k": 3}),
+        case("masked-lm", single_masks[0], {"targets": ["sea", "city"]}),
+    ]
+    cut = f"{single_masks[0]} {LONG}"
+    cases += [case("masked-lm", [cut, single_masks[1]], tokenizer_kwargs={"truncation": True})]
+    cases += [case("masked-lm", cut, tokenizer_kwargs={"truncation": True, "max_length": 9}, top_k=2)]
+    return cases
 
 
 def _feature_extraction() -> list[dict[str, Any]]:
-    found = [case("encoder", TEXTS[:3]), case("encoder", TEXTS[9]), case("labels", [TEXTS[6], TEXTS[8]])]
-    found += [case("encoder", LONG[:120], truncation=True, tokenize_kwargs={"max_length": 5})]
-    return found
+    cases = [case("encoder", TEXTS[:3]), case("encoder", TEXTS[9]), case("labels", [TEXTS[6], TEXTS[8]])]
+    cases += [case("encoder", LONG[:120], truncation=True, tokenize_kwargs={"max_length": 5})]
+    return cases
 
 
 def _zero_shot() -> list[dict[str, Any]]:
     labels = ["politics", "sport", "a very good book"]
-    found = []
+    cases = []
     for model in ("nli", "nli-first"):
-        found += [case(model, TEXTS, candidate_labels=labels, multi_label=flag) for flag in (False, True)]
-        found += [case(model, TEXTS[:3], candidate_labels="music, red,blue , 10")]
-        found += [case(model, TEXTS[:2], candidate_labels=["sea"]), case(model, TEXTS[0], candidate_labels=labels)]
-        found += [
+        cases += [case(model, TEXTS, candidate_labels=labels, multi_label=flag) for flag in (False, True)]
+        cases += [case(model, TEXTS[:3], candidate_labels="music, red,blue , 10")]
+        cases += [case(model, TEXTS[:2], candidate_labels=["sea"]), case(model, TEXTS[0], candidate_labels=labels)]
+        cases += [
             case(model, TEXTS[:2], candidate_labels=labels, hypothesis_template="It is {}, {}!".replace(", {}", ""))
         ]
-        found += [case(model, TEXTS[:2], {"candidate_labels": labels, "multi_label": True})]
-        found += [case(model, [LONG, TEXTS[0]], candidate_labels=labels)]
-    return found
+        cases += [case(model, TEXTS[:2], {"candidate_labels": labels, "multi_label": True})]
+        cases += [case(model, [LONG, TEXTS[0]], candidate_labels=labels)]
+    return cases
 
 
 CASES = {

@@ -17,11 +17,11 @@ RECORDINGS = Path(__file__).parent / "recordings"
 
 
 def load() -> list[Any]:
-    found = []
+    parameters = []
     for path in sorted(RECORDINGS.glob("*.json")):
         cases = json.loads(path.read_text(encoding="utf-8"))
-        found += [pytest.param(path.stem, case, id=f"{path.stem}-{i}") for i, case in enumerate(cases)]
-    return found
+        parameters += [pytest.param(path.stem, case, id=f"{path.stem}-{i}") for i, case in enumerate(cases)]
+    return parameters
 
 
 @pytest.fixture(scope="module")
@@ -56,19 +56,19 @@ def without_junk(outputs: Any) -> Any:
     return [without_junk(o) for o in outputs if not (isinstance(o, dict) and o["score"] == 0)]
 
 
-def compare(given: Any, expected: Any, where: str = "answer") -> None:
+def compare(actual: Any, expected: Any, where: str = "answer") -> None:
     if isinstance(expected, dict):
-        assert isinstance(given, dict), where
-        assert given.keys() == expected.keys(), where
+        assert isinstance(actual, dict), where
+        assert actual.keys() == expected.keys(), where
         for key in expected:
-            compare(given[key], expected[key], f"{where}[{key!r}]")
+            compare(actual[key], expected[key], f"{where}[{key!r}]")
     elif isinstance(expected, list):
-        assert isinstance(given, list), where
-        assert len(given) == len(expected), (where, given, expected)
-        for index, (a, b) in enumerate(zip(given, expected, strict=True)):
+        assert isinstance(actual, list), where
+        assert len(actual) == len(expected), (where, actual, expected)
+        for index, (a, b) in enumerate(zip(actual, expected, strict=True)):
             compare(a, b, f"{where}[{index}]")
     elif isinstance(expected, float):
-        assert given == pytest.approx(expected, rel=1e-5, abs=1e-5), where
+        assert actual == pytest.approx(expected, rel=1e-5, abs=1e-5), where
     else:
-        assert given == expected, where
-        assert type(given) is type(expected), where
+        assert actual == expected, where
+        assert type(actual) is type(expected), where

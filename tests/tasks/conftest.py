@@ -28,7 +28,7 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pa
 
 @pytest.fixture(scope="session")
 def make_task(model_folder: Callable[[str], Path]) -> MakeTask:
-    def make_one(name: str, model: str, **params: Any) -> Any:
+    def make_task(name: str, model: str, **params: Any) -> Any:
         return pipeline(name, model_folder(model), **{"precision": "fp32"} | params)
 
-    return make_one
+    return make_task

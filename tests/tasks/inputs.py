@@ -20,7 +20,7 @@ TASKS: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def inputs_for(task: str, count: int, seed: int = 0) -> list[Any]:
-    """``count`` inputs of mixed lengths, a few longer than the model."""
+    """Return ``count`` inputs of mixed lengths, a few longer than the model."""
     generator = random.Random(seed)
 
     def text() -> str:
@@ -28,7 +28,7 @@ def inputs_for(task: str, count: int, seed: int = 0) -> list[Any]:
         length = generator.choice([1, 2, 3, 5, 8, 13, 21, 80])
         return " ".join(generator.choices(words, k=length))
 
-    def one() -> Any:
+    def make_input() -> Any:
         if task == "question-answering":
             return {"question": text()[:50], "context": text()}
         if task == "fill-mask":
@@ -43,15 +43,17 @@ def inputs_for(task: str, count: int, seed: int = 0) -> list[Any]:
             return {"text": text(), "text_pair": text()}
         return text()
 
-    return [one() for _ in range(count)]
+    return [make_input() for _ in range(count)]
 
 
-def close(given: Any, expected: Any, tolerance: float = 2e-5) -> bool:
+def close(actual: Any, expected: Any, tolerance: float = 2e-5) -> bool:
     """Whether two answers are the same but for rounding."""
     if isinstance(expected, dict):
-        return given.keys() == expected.keys() and all(close(given[k], expected[k], tolerance) for k in expected)
+        return actual.keys() == expected.keys() and all(close(actual[k], expected[k], tolerance) for k in expected)
     if isinstance(expected, list):
-        return len(given) == len(expected) and all(close(a, b, tolerance) for a, b in zip(given, expected, strict=True))
+        return len(actual) == len(expected) and all(
+            close(a, b, tolerance) for a, b in zip(actual, expected, strict=True)
+        )
     if isinstance(expected, float):
-        return abs(given - expected) <= tolerance * max(1.0, abs(expected))
-    return bool(given == expected)
+        return abs(actual - expected) <= tolerance * max(1.0, abs(expected))
+    return bool(actual == expected)

@@ -67,8 +67,8 @@ class QueueRunner(EchoRunner):
 
 
 sequences = st.lists(st.integers(1, 9), min_size=1, max_size=12)
-ENOUGH_HEADS = ("ForSequenceClassification", "ForTokenClassification")
-works = st.lists(st.lists(sequences, min_size=1, max_size=4), min_size=1, max_size=12)
+ONE_HEAD_OF_EACH_KIND = ("ForSequenceClassification", "ForTokenClassification")
+inputs_of_sequences = st.lists(st.lists(sequences, min_size=1, max_size=4), min_size=1, max_size=12)
 budgets = st.tuples(st.integers(1, 40), st.none() | st.integers(1, 5))
 
 
@@ -83,9 +83,9 @@ def test_every_index_once_within_the_budget(lengths: list[int], budget: tuple[in
         assert size is None or len(batch) <= size
 
 
-@given(works, budgets)
+@given(inputs_of_sequences, budgets)
 def test_outputs_come_back_to_their_sequences(items: list[list[list[int]]], budget: tuple[int, int | None]) -> None:
-    for runner in (kind(head) for kind in (EchoRunner, QueueRunner) for head in ENOUGH_HEADS):
+    for runner in (kind(head) for kind in (EchoRunner, QueueRunner) for head in ONE_HEAD_OF_EACH_KIND):
         answers = dict(run_encoded([EncodedInput(item) for item in items], runner, *budget))
         assert sorted(answers) == list(range(len(items)))
         for index, item in enumerate(items):
@@ -94,12 +94,12 @@ def test_outputs_come_back_to_their_sequences(items: list[list[list[int]]], budg
                 assert output["logits"].tolist() == expected
 
 
-@given(works, budgets, st.data())
+@given(inputs_of_sequences, budgets, st.data())
 def test_rows_are_split_by_sequence(items: list[list[list[int]]], budget: tuple[int, int | None], data: Any) -> None:
     rows = [[sorted(data.draw(st.sets(st.integers(0, len(s) - 1), min_size=1))) for s in item] for item in items]
     runner = EchoRunner("ForMaskedLM")
-    jobs = [EncodedInput(item, rows=row) for item, row in zip(items, rows, strict=True)]
-    for index, outputs in run_encoded(jobs, runner, *budget):
+    encoded = [EncodedInput(item, rows=row) for item, row in zip(items, rows, strict=True)]
+    for index, outputs in run_encoded(encoded, runner, *budget):
         for sequence, row, output in zip(items[index], rows[index], outputs, strict=True):
             assert output["logits"][:, 0].tolist() == [10 * sequence[position] for position in row]
 
@@ -110,7 +110,7 @@ def test_similar_lengths_share_a_batch() -> None:
     assert [batch.lengths.tolist() for batch in runner.batches] == [[50, 49, 48], [3, 2, 2]]
 
 
-def test_finished_works_come_before_the_rest_has_run() -> None:
+def test_finished_inputs_come_before_the_rest_has_run() -> None:
     runner = EchoRunner("ForSequenceClassification")
     finished = run_encoded([EncodedInput([[1]]), EncodedInput([[1] * 9])], runner, 9)
     assert next(finished)[0] == 1

@@ -31,17 +31,17 @@ def test_joint_score_is_p_a_times_p_b_given_a(task: Any) -> None:
     expected = {}
     for a in targets:
         i = task.tokenizer.convert_tokens_to_ids(a)
-        given = [*ids[:first], i, *ids[first + 1 :]]
+        filled = [*ids[:first], i, *ids[first + 1 :]]
         for b in targets:
             j = task.tokenizer.convert_tokens_to_ids(b)
-            expected[a, b] = float(scores(ids, first)[i] * scores(given, second)[j])
-    found = task(TEXT, joint=True, targets=targets, top_k=16)
-    assert {tuple(row["token_str"]): row["score"] for row in found} == pytest.approx(expected, rel=1e-4)
-    assert [row["score"] for row in found] == sorted(expected.values(), reverse=True) or np.allclose(
-        [row["score"] for row in found], sorted(expected.values(), reverse=True), rtol=1e-4
+            expected[a, b] = float(scores(ids, first)[i] * scores(filled, second)[j])
+    proposals = task(TEXT, joint=True, targets=targets, top_k=16)
+    assert {tuple(row["token_str"]): row["score"] for row in proposals} == pytest.approx(expected, rel=1e-4)
+    assert [row["score"] for row in proposals] == sorted(expected.values(), reverse=True) or np.allclose(
+        [row["score"] for row in proposals], sorted(expected.values(), reverse=True), rtol=1e-4
     )
-    a, b = found[0]["token_str"]
-    assert found[0]["sequence"] == f"the {a} of paris is {b}."
+    a, b = proposals[0]["token_str"]
+    assert proposals[0]["sequence"] == f"the {a} of paris is {b}."
 
 
 def test_joint_with_one_mask_is_the_usual_answer(task: Any) -> None:
@@ -51,8 +51,8 @@ def test_joint_with_one_mask_is_the_usual_answer(task: Any) -> None:
 
 
 def test_mask_itself_may_be_proposed(task: Any) -> None:
-    found = task(TEXT, joint=True, targets=["[MASK]"])
-    assert [row["token_str"] for row in found] == [["[MASK]", "[MASK]"]]
+    proposals = task(TEXT, joint=True, targets=["[MASK]"])
+    assert [row["token_str"] for row in proposals] == [["[MASK]", "[MASK]"]]
 
 
 def test_joint_batch(task: Any) -> None:
@@ -78,9 +78,9 @@ def test_only_masks_are_projected(task: Any, make_task: Any, monkeypatch: pytest
 
 def test_targets(task: Any, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
-        found = task("I [MASK] it.", targets=["love", "Kingston", "hate", "love"])
-    assert {row["token_str"] for row in found} <= {"love", "hate", "k"}
-    assert len(found) == 3
+        proposals = task("I [MASK] it.", targets=["love", "Kingston", "hate", "love"])
+    assert {row["token_str"] for row in proposals} <= {"love", "hate", "k"}
+    assert len(proposals) == 3
     assert "'Kingston' is not in the vocabulary; 'k' stands for it" in caplog.text
     with pytest.raises(InputError, match="None of the targets"):
         task("I [MASK] it.", targets=[" "])

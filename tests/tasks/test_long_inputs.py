@@ -49,22 +49,22 @@ def test_long_pairs(make_task: Any) -> None:
 @pytest.mark.parametrize("strategy", ["none", "simple", "first", "average", "max"])
 def test_entities_all_over_a_long_text(make_task: Any, strategy: str) -> None:
     task = make_task("token-classification", "entities", aggregation_strategy=strategy, ignore_labels=[])
-    found = task(VERY_LONG)
-    assert found[-1]["end"] == len(VERY_LONG)
-    starts = [entity["start"] for entity in found]
+    entities = task(VERY_LONG)
+    assert entities[-1]["end"] == len(VERY_LONG)
+    starts = [entity["start"] for entity in entities]
     assert starts == sorted(set(starts))
     if strategy == "none":
         encoding = task.tokenizer.encode_batch([VERY_LONG])[0]
-        assert [entity["index"] for entity in found] == list(range(1, len(encoding.ids) - 1))
-        assert [entity["word"] for entity in found] == encoding.tokens[1:-1]
-        assert [(entity["start"], entity["end"]) for entity in found] == encoding.offsets[1:-1]
+        assert [entity["index"] for entity in entities] == list(range(1, len(encoding.ids) - 1))
+        assert [entity["word"] for entity in entities] == encoding.tokens[1:-1]
+        assert [(entity["start"], entity["end"]) for entity in entities] == encoding.offsets[1:-1]
 
 
 def test_answer_at_the_end_of_a_long_context(make_task: Any) -> None:
     task = make_task("question-answering", "answers", top_k=400, max_answer_len=2)
-    found = task(question="Who?", context=VERY_LONG + " Obama")
-    assert any(answer["answer"] == "Obama" for answer in found)
-    for answer in found:
+    answers = task(question="Who?", context=VERY_LONG + " Obama")
+    assert any(answer["answer"] == "Obama" for answer in answers)
+    for answer in answers:
         assert (VERY_LONG + " Obama")[answer["start"] : answer["end"]] == answer["answer"]
 
 
@@ -85,11 +85,11 @@ def test_questions_of_the_caller_are_left_alone(make_task: Any) -> None:
 def test_masks_anywhere_in_a_long_text(make_task: Any) -> None:
     task = make_task("fill-mask", "masked-lm")
     for text in (f"[MASK] {VERY_LONG}", f"{VERY_LONG} [MASK]", f"{VERY_LONG} [MASK] {VERY_LONG}"):
-        found = task(text)
-        assert len(found) == 5
-        assert len(found[0]["sequence"]) > 1000
+        proposals = task(text)
+        assert len(proposals) == 5
+        assert len(proposals[0]["sequence"]) > 1000
     both = task(f"[MASK] {VERY_LONG} [MASK] {VERY_LONG}")
-    assert [len(proposals) for proposals in both] == [5, 5]
+    assert [len(each) for each in both] == [5, 5]
     assert len(task(f"[MASK] {VERY_LONG} [MASK]", joint=True)[0]["token"]) == 2
 
 

@@ -19,20 +19,20 @@ def test_spans_are_the_best_of_all(size: int, longest: int, count: int, seed: in
     generator = np.random.default_rng(seed)
     start, end = generator.standard_normal((2, size)).astype(np.float32)
     allowed = [False, *(generator.random(size - 1) < 0.7)]
-    spans, null = best_spans(start, end, allowed, count, longest)
-    open_ = np.array([True, *allowed[1:]])
-    p, q = softmax(np.where(open_, start, -1e4)), softmax(np.where(open_, end, -1e4))
-    every = [
+    spans, no_answer = best_spans(start, end, allowed, count, longest)
+    in_softmax = np.array([True, *allowed[1:]])
+    p, q = softmax(np.where(in_softmax, start, -1e4)), softmax(np.where(in_softmax, end, -1e4))
+    all_spans = [
         (i, j, float(p[i] * q[j]))
         for i in range(size)
         for j in range(i, min(size, i + longest))
         if allowed[i] and allowed[j]
     ]
-    every.sort(key=lambda span: -span[2])
-    assert null == pytest.approx(float(p[0] * q[0]))
-    assert len(spans) == min(count, len(every))
-    assert [score for *_, score in spans] == pytest.approx([score for *_, score in every[:count]], rel=1e-4)
-    assert {(i, j) for i, j, _ in spans} <= {(i, j) for i, j, _ in every}
+    all_spans.sort(key=lambda span: -span[2])
+    assert no_answer == pytest.approx(float(p[0] * q[0]))
+    assert len(spans) == min(count, len(all_spans))
+    assert [score for *_, score in spans] == pytest.approx([score for *_, score in all_spans[:count]], rel=1e-4)
+    assert {(i, j) for i, j, _ in spans} <= {(i, j) for i, j, _ in all_spans}
 
 
 @pytest.fixture(scope="module")
@@ -41,13 +41,13 @@ def task(make_task: Any) -> Any:
 
 
 def test_ways_to_ask(task: Any) -> None:
-    one = task({"question": "Who?", "context": "Mary and John"})
-    assert task(question="Who?", context="Mary and John") == one
-    assert task("Who?", "Mary and John") == one
-    assert task([{"question": "Who?", "context": "Mary and John"}]) == [one]
-    assert task(question=["Who?", "Who?"], context="Mary and John") == [one, one]
-    assert task(question=["Who?"], context=["Mary and John"]) == [one]
-    assert set(one) == {"score", "start", "end", "answer"}
+    answer = task({"question": "Who?", "context": "Mary and John"})
+    assert task(question="Who?", context="Mary and John") == answer
+    assert task("Who?", "Mary and John") == answer
+    assert task([{"question": "Who?", "context": "Mary and John"}]) == [answer]
+    assert task(question=["Who?", "Who?"], context="Mary and John") == [answer, answer]
+    assert task(question=["Who?"], context=["Mary and John"]) == [answer]
+    assert set(answer) == {"score", "start", "end", "answer"}
 
 
 def test_top_k_above_one_always_gives_a_list(task: Any) -> None:

@@ -21,15 +21,15 @@ TEXT = "she was very good in paris"
 Folder = Callable[[str], Path]
 
 
-def labels(folder: Path, **options: Any) -> Any:
+def load(folder: Path, **options: Any) -> Any:
     return pipeline("text-classification", folder, **options)
 
 
 def test_the_engine_runs_what_is_in_fp32_on_a_cpu(model_folder: Folder) -> None:
     folder = model_folder("labels")
     for options in ({}, {"device": "cpu"}, {"device_map": "cpu"}, {"dtype": torch.float32}, {"threads": 1}):
-        assert isinstance(labels(folder, **options).runner, EngineRunner), options
-    assert labels(folder, precision="fp32").runner.precision == "fp32"
+        assert isinstance(load(folder, **options).runner, EngineRunner), options
+    assert load(folder, precision="fp32").runner.precision == "fp32"
     model = AutoModelForSequenceClassification.from_pretrained(folder)
     task = pipeline("text-classification", model, tokenizer=folder, precision="fp32")
     assert isinstance(task.runner, EngineRunner)
@@ -46,19 +46,21 @@ def test_pytorch_runs_what_asks_for_it(model_folder: Folder) -> None:
         {"runner": "pytorch", "precision": "bf16"},
         {"runner": "pytorch", "threads": 1},
     ):
-        task = labels(folder, **options)
+        task = load(folder, **options)
         assert isinstance(task.runner, PytorchRunner), options
-        wanted = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(options.get("precision", ""))
-        assert wanted is None or task.model.dtype == wanted
+        dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}.get(options.get("precision", ""))
+        assert dtype is None or task.model.dtype == dtype
     model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.bfloat16)
     assert isinstance(pipeline("text-classification", model, tokenizer=folder).runner, PytorchRunner)
-    assert isinstance(labels(folder, runner="engine", dtype=torch.bfloat16, precision="fp32").runner, EngineRunner)
+    assert isinstance(load(folder, runner="engine", dtype=torch.bfloat16, precision="fp32").runner, EngineRunner)
 
 
 def test_the_two_answer_alike(model_folder: Folder) -> None:
-    one, other = (labels(model_folder("labels"), runner=runner, precision="fp32") for runner in ("engine", "pytorch"))
-    assert one(TEXT)[0]["label"] == other(TEXT)[0]["label"]
-    assert one(TEXT)[0]["score"] == pytest.approx(other(TEXT)[0]["score"], abs=1e-6)
+    engine, pytorch = (
+        load(model_folder("labels"), runner=runner, precision="fp32") for runner in ("engine", "pytorch")
+    )
+    assert engine(TEXT)[0]["label"] == pytorch(TEXT)[0]["label"]
+    assert engine(TEXT)[0]["score"] == pytest.approx(pytorch(TEXT)[0]["score"], abs=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -74,12 +76,14 @@ def test_the_two_answer_alike(model_folder: Folder) -> None:
         ({"framework": "tf", "threads": 2}, "threads= goes with framework='pt'"),
     ],
 )
-def test_what_cannot_be(model_folder: Folder, options: dict[str, Any], message: str) -> None:
+def test_values_that_do_not_exist_or_do_not_go_together(
+    model_folder: Folder, options: dict[str, Any], message: str
+) -> None:
     with pytest.raises(InputError, match=message):
-        labels(model_folder("labels"), **options)
+        load(model_folder("labels"), **options)
 
 
-def test_loaded_models_and_runners(model_folder: Folder) -> None:
+def test_messages_about_loaded_models_and_runners(model_folder: Folder) -> None:
     folder = model_folder("labels")
     model = AutoModelForSequenceClassification.from_pretrained(folder)
     with pytest.raises(InputError, match="opens a folder that was exported"):
@@ -95,14 +99,14 @@ def test_a_quantized_folder_runs_in_int8(model_folder: Folder, tmp_path: Path, m
     for path in model_folder("labels").iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
     assert (tmp_path / SAFETENSORS).is_file()
-    task = labels(tmp_path, precision="fp32")
+    task = load(tmp_path, precision="fp32")
     ids = [task.tokenizer.encode_ids([TEXT], None, True)[0]] * 9
     calibrate(task.model, [Batch.of(ids)], "fp32").save(tmp_path)
-    assert labels(tmp_path).runner.precision == "int8"
-    assert labels(tmp_path, precision="fp32").runner.precision == "fp32"
-    assert labels(tmp_path)(TEXT)[0]["score"] == pytest.approx(task(TEXT)[0]["score"], abs=0.1)
+    assert load(tmp_path).runner.precision == "int8"
+    assert load(tmp_path, precision="fp32").runner.precision == "fp32"
+    assert load(tmp_path)(TEXT)[0]["score"] == pytest.approx(task(TEXT)[0]["score"], abs=0.1)
     monkeypatch.setattr(precisions, "has_int8", lambda: False)
-    assert labels(tmp_path).runner.precision in ("fp32", "bf16")
+    assert load(tmp_path).runner.precision in ("fp32", "bf16")
     (tmp_path / QUANTIZATION).write_bytes(b"damaged")
     with pytest.raises(OSError, match="is damaged .* run `distilbert quantize` again"):
         Quantization.load(tmp_path)

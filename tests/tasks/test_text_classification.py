@@ -15,12 +15,12 @@ def task(make_task: Any) -> Any:
 
 
 def test_shapes(task: Any, make_task: Any) -> None:
-    one = task("I love it")
-    assert isinstance(one, list)
-    assert set(one[0]) == {"label", "score"}
-    assert task(["I love it"]) == one
-    assert task("I love it", top_k=1) == one
-    assert task({"text": "I love it"}) == one[0]
+    answer = task("I love it")
+    assert isinstance(answer, list)
+    assert set(answer[0]) == {"label", "score"}
+    assert task(["I love it"]) == answer
+    assert task("I love it", top_k=1) == answer
+    assert task({"text": "I love it"}) == answer[0]
     assert [len(row) for row in task(["a", "b"], top_k=2)] == [2, 2]
     assert make_task("text-classification", "labels", top_k=None)("I love it") == [task("I love it", top_k=None)]
     assert [row["label"] for row in task("I", return_all_scores=True)[0]] == list(task.config.label2id)

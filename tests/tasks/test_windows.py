@@ -25,24 +25,24 @@ TOKENIZER: Any = Ids()
 
 
 @given(st.integers(1, 90), st.integers(8, 30), st.integers(0, 5))
-def test_windows_hold_the_whole_text(length: int, limit: int, stride: int) -> None:
+def test_windows_hold_the_whole_text(length: int, max_tokens: int, stride: int) -> None:
     ids = list(range(length))
-    windows = split_into_windows(TOKENIZER, ids, None, max_tokens=limit, stride=stride)
-    assert all(len(window) <= limit and window[0] == -1 and window[-1] == -2 for window in windows)
+    windows = split_into_windows(TOKENIZER, ids, None, max_tokens=max_tokens, stride=stride)
+    assert all(len(window) <= max_tokens and window[0] == -1 and window[-1] == -2 for window in windows)
     joined = windows[0][1:-1] + [i for window in windows[1:] for i in window[1 + stride : -1]]
     assert joined == ids
 
 
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(9, 30), st.integers(0, 9))
-def test_windows_of_pairs_hold_the_longer_text(first: int, second: int, limit: int, stride: int) -> None:
+def test_windows_of_pairs_hold_the_longer_text(first: int, second: int, max_tokens: int, stride: int) -> None:
     a, b = list(range(first)), list(range(100, 100 + second))
-    windows = split_into_windows(TOKENIZER, a, b, max_tokens=limit, stride=stride)
+    windows = split_into_windows(TOKENIZER, a, b, max_tokens=max_tokens, stride=stride)
     longer = a if first >= second else b
     shorter = b if first >= second else a
     for window in windows:
-        assert len(window) <= limit
+        assert len(window) <= max_tokens
         assert window.count(-2) == 2
-        assert all(i in window for i in shorter[: (limit - 3) // 2])
+        assert all(i in window for i in shorter[: (max_tokens - 3) // 2])
     assert set(longer) <= {i for window in windows for i in window}
 
 

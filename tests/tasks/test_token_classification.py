@@ -1,4 +1,4 @@
-"""Aggregation of entities by hand."""
+"""From tokens to entities: aggregation and merging by hand, accents, and messages for what cannot work."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ LABELS = {0: "O", 1: "B-PER", 2: "I-PER", 3: "LOC"}
 
 
 def tokens(*items: tuple[str, int, float]) -> list[ScoredToken]:
-    found, start = [], 0
+    scored, start = [], 0
     for index, (word, label, score) in enumerate(items):
         scores = np.full(4, (1 - score) / 3, np.float32)
         scores[label] = score
         continues = word.startswith("##")
-        start += 0 if continues or not found else 1
+        start += 0 if continues or not scored else 1
         end = start + len(word.removeprefix("##"))
-        found.append(ScoredToken(word, scores, index + 1, start, end, continues))
+        scored.append(ScoredToken(word, scores, index + 1, start, end, continues))
         start = end
-    return found
+    return scored
 
 
 def text(pieces: list[str]) -> str:
