@@ -1,9 +1,9 @@
-"""Run all parts, each in a process of its own with its own time limit, and write ``gpu.json`` and ``gpu.log``.
+"""Run all stages, each in a process of its own with its own time limit, and write ``gpu.json`` and ``gpu.log``.
 
     python -m benchmarks.gpu --out FOLDER [--device cuda|cpu] [--tiny] [--only NAME ...]
 
-A part that fails, or that is stopped at its limit, does not stop the next one. The result file is written anew after
-every part, so that a run that is cut off leaves what it had. The exit code is 0 if all parts passed and all limits
+A stage that fails, or that is stopped at its limit, does not stop the next one. The result file is written anew after
+every stage, so that a run that is cut off leaves what it had. The exit code is 0 if all stages passed and all limits
 were kept: total time, number and size of the files in FOLDER, and size of what travels.
 """
 
@@ -30,13 +30,13 @@ from pathlib import Path
 from typing import Any
 
 from . import files, pieces
-from .parts import PARTS, Part
+from .stages import STAGES, Stage
 
 TOTAL_SECONDS = 470.0
 MOST_FILES, MOST_BYTES = 8, 16 << 20  # of the output folder: files, and bytes of each
 LOG_BYTES = 8 << 20
 SMALL = {"OMP_NUM_THREADS": "1"}  # tiny tensors gain nothing from threads, and wait for them where others compute
-TAIL = 2000  # characters of a failed part's output in the result file
+TAIL = 2000  # characters of a failed stage's output in the result file
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 PACKAGES = ("torch", "triton", "transformers", "accelerate", "tokenizers", "safetensors", "numpy")
 PACKAGES += ("jax", "flax", "keras", "tensorflow")
@@ -44,16 +44,16 @@ PACKAGES += ("jax", "flax", "keras", "tensorflow")
 
 @dataclass(frozen=True)
 class Run:
-    """One run of several parts.
+    """One run of several stages.
 
     Attributes:
         device: ``"cuda"`` or ``"cpu"``.
         tiny: a rehearsal.
         files: data that travelled.
-        out: where the result file, the log and the files of parts go.
-        total_seconds: time limit of all parts together.
-        jobs: parts that run at the same time; more than one is for rehearsals, whose figures mean nothing.
-        patience: factor of each part's own time limit, which is meant for a GPU.
+        out: where the result file, the log and the files of stages go.
+        total_seconds: time limit of all stages together.
+        at_once: stages that run at the same time; more than one is for rehearsals, whose figures mean nothing.
+        patience: factor of each stage's own time limit, which is meant for a GPU.
     """
 
     device: str
@@ -61,31 +61,32 @@ class Run:
     files: Path
     out: Path
     total_seconds: float = TOTAL_SECONDS
-    jobs: int = 1
+    at_once: int = 1
     patience: float = 1.0
 
-    def run(self, parts: Sequence[Part]) -> dict[str, Any]:
-        """Run ``parts`` and return the result, which is in ``out/gpu.json`` as well."""
+    def run(self, stages: Sequence[Stage]) -> dict[str, Any]:
+        """Run ``stages`` and return the result, which is in ``out/gpu.json`` as well."""
         start = time.monotonic()
         self.out.mkdir(parents=True, exist_ok=True)
         log = self.out / "gpu.log"
         log.write_bytes(b"")
         result = {"benchmark": "gpu", "date": _today(), "commit": _commit(), "device": self.device, "tiny": self.tiny}
-        result |= {"machine": machine(), "parts": {part.name: {"status": "not run"} for part in parts}}
-        with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(self.jobs) as pool:
+        result |= {"machine": machine(), "stages": {stage.name: {"status": "not run"} for stage in stages}}
+        with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(self.at_once) as pool:
             running = {
-                pool.submit(self._run_part, part, start + self.total_seconds, Path(scratch)): part.name
-                for part in parts
+                pool.submit(self._run_stage, stage, start + self.total_seconds, Path(scratch)): stage.name
+                for stage in stages
             }
             for future in as_completed(running):
-                report, printed = future.result()
-                result["parts"][running[future]] = report
+                error = future.exception()  # such as a full disk
+                report, printed = ({"status": "failed", "error": repr(error)}, b"") if error else future.result()
+                result["stages"][running[future]] = report
                 line = f"{running[future]}: {report['status']} in {report.get('seconds', 0.0)} s"
                 print(line, file=sys.stderr, flush=True)
                 _append(log, f"===== {line}\n".encode() + printed)
                 self._write(result, time.monotonic() - start)
         result["limits"] = self.broken_limits(time.monotonic() - start)
-        statuses = {report["status"] for report in result["parts"].values()}
+        statuses = {report["status"] for report in result["stages"].values()}
         result["status"] = "passed" if statuses <= {"passed"} and not result["limits"] else "failed"
         self._write(result, time.monotonic() - start)
         return result
@@ -108,19 +109,19 @@ class Run:
             broken.append(f"{size} bytes travel, more than {files.LIMIT}")
         return broken
 
-    def _run_part(self, part: Part, end: float, scratch: Path) -> tuple[dict[str, Any], bytes]:
-        """Return the report of a part that is over by ``end``, and what it printed."""
+    def _run_stage(self, stage: Stage, end: float, scratch: Path) -> tuple[dict[str, Any], bytes]:
+        """Return the report of a stage that is over by ``end``, and what it printed."""
         start = time.monotonic()
         if start >= end:
             return {"status": "not run"}, b""
         own = Path(tempfile.mkdtemp(dir=scratch))
         figures, output, printed = own / "figures.json", own / "output", own / "printed"
         output.mkdir()
-        command = [sys.executable, "-m", "benchmarks.gpu.part", part.function, *part.arguments]
+        command = [sys.executable, "-m", "benchmarks.gpu.stage", stage.function, *stage.arguments]
         command += ["--device", self.device, *(["--tiny"] if self.tiny else []), "--files", str(self.files)]
         command += ["--scratch", str(scratch), "--output", str(output), "--figures", str(figures)]
         with printed.open("wb") as stream:
-            code = run_for(command, min(part.seconds * self.patience, end - start), stream, SMALL if self.tiny else {})
+            code = run_for(command, min(stage.seconds * self.patience, end - start), stream, SMALL if self.tiny else {})
         report: dict[str, Any] = {"status": _status(code), "seconds": round(time.monotonic() - start, 1)}
         if figures.exists():
             report |= json.loads(figures.read_text(encoding="utf-8"))
@@ -154,7 +155,7 @@ def run_for(
         except subprocess.TimeoutExpired:
             return None
         finally:
-            with contextlib.suppress(ProcessLookupError):  # children that outlive their part, too
+            with contextlib.suppress(ProcessLookupError):  # children that outlive their stage, too
                 os.killpg(process.pid, signal.SIGKILL)
 
 
@@ -176,19 +177,19 @@ def machine() -> dict[str, Any]:
 
 def main() -> None:
     """Run what the command line asks for."""
-    names = [part.name for part in PARTS]
+    names = [stage.name for stage in STAGES]
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, required=True, help="folder of the result file and the log")
     parser.add_argument("--device", choices=("cuda", "cpu"), default="cuda")
     parser.add_argument("--tiny", action="store_true", help="rehearse with small models and few texts")
-    parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=f"parts to run: {', '.join(names)}")
+    parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help=f"stages to run: {', '.join(names)}")
     options = parser.parse_args()
     if not (files.FILES / "about.json").exists():
         sys.exit(f"{files.FILES} is not filled: run `python -m benchmarks.gpu.files`, or `make gpu-files`.")
     rehearsal = options.device == "cpu" and options.tiny
-    jobs, patience = (min(4, os.cpu_count() or 1), 3.0) if rehearsal else (1, 1.0)
-    run = Run(options.device, options.tiny, files.FILES, options.out, jobs=jobs, patience=patience)
-    result = run.run([part for part in PARTS if options.only is None or part.name in options.only])
+    at_once, patience = (min(4, os.cpu_count() or 1), 3.0) if rehearsal else (1, 1.0)
+    run = Run(options.device, options.tiny, files.FILES, options.out, at_once=at_once, patience=patience)
+    result = run.run([stage for stage in STAGES if options.only is None or stage.name in options.only])
     for broken in result["limits"]:
         print(f"Limit: {broken}", file=sys.stderr)
     print(f"{result['status']} in {result['seconds']} s: {options.out / 'gpu.json'}", file=sys.stderr)
@@ -196,7 +197,7 @@ def main() -> None:
 
 
 def _paths() -> list[str]:
-    """What a part imports from: this checkout first."""
+    """What a stage imports from: this checkout first."""
     inherited = os.environ.get("PYTHONPATH")
     return [str(files.ROOT / "src"), str(files.ROOT), *([inherited] if inherited else [])]
 

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from .files import ROOT
-from .setting import PartFailed, Setting
+from .setting import Setting, StageFailed
 
 SETTINGS = Path(__file__).with_name("pytest.ini")
 MESSAGE = 600  # characters of a failure in the result file
@@ -20,7 +20,7 @@ def run(setting: Setting, path: str) -> dict[str, Any]:
     """Run the tests in ``path`` on the device of the setting; return how many passed, and what was skipped.
 
     Raises:
-        PartFailed: a test failed, or none ran.
+        StageFailed: a test failed, or none ran.
     """
     os.environ |= environment(setting)
     report = setting.output.parent / "report.xml"
@@ -28,7 +28,7 @@ def run(setting: Setting, path: str) -> dict[str, Any]:
     code = pytest.main([path, *options])
     figures = counted(report)
     if code:
-        raise PartFailed(figures)
+        raise StageFailed(figures)
     return figures
 
 

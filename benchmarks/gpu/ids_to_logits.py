@@ -40,6 +40,8 @@ def run(setting: Setting) -> dict[str, Any]:
         shapes = {"2 x 16": [16] * 2}
     shapes["sentences"] = sorted(8 + len(text) // 5 for text in setting.sentences()[:256])
     figures: dict[str, Any] = {"dtype": "bf16"}
+    if setting.device == "cuda":
+        figures["gpu"] = torch.cuda.get_device_name(device)
     for name, lengths in shapes.items():
         sequences = _draw(lengths, ours.config.vocab_size)
         contestants = {

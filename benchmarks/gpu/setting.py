@@ -1,6 +1,6 @@
-"""What a part of the GPU run is told: the device, the sizes, and where its data and its own folders are.
+"""What a stage of the GPU run is told: the device, the sizes, and where its data and its own folders are.
 
-Nothing heavy is imported before it is needed, so that a part that needs no framework starts at once.
+Nothing heavy is imported before it is needed, so that a stage that needs no framework starts at once.
 """
 
 from __future__ import annotations
@@ -24,28 +24,28 @@ LOW = {"fp16": "float16", "bf16": "bfloat16"}
 SEED = 0
 
 
-class PartFailed(Exception):
-    """A part found something wrong; what it measured is kept.
+class StageFailed(Exception):
+    """A stage found something wrong; what it measured is kept.
 
     Attributes:
         figures: for the result file.
     """
 
     def __init__(self, figures: dict[str, Any]) -> None:
-        super().__init__("the part failed; see its figures")
+        super().__init__("the stage failed; see its figures")
         self.figures = figures
 
 
 @dataclass(frozen=True)
 class Setting:
-    """How and where a part runs.
+    """How and where a stage runs.
 
     Attributes:
         device: ``"cuda"`` or ``"cpu"``.
         tiny: a rehearsal: small models, few texts, one round.
         files: the folder that ``make gpu-files`` filled.
-        scratch: of all parts of a run; lost afterwards.
-        output: of this part; every file in it comes back.
+        scratch: of all stages of a run; lost afterwards.
+        output: of this stage; every file in it comes back.
     """
 
     device: str
@@ -112,7 +112,7 @@ class Setting:
             written = Path(tempfile.mkdtemp(dir=self.scratch))
             distilbert.DistilBertForSequenceClassification(self.config()).save_pretrained(written)
             distilbert.DistilBertTokenizer(self.vocabulary).save_pretrained(written)
-            with contextlib.suppress(OSError):  # another part was faster
+            with contextlib.suppress(OSError):  # another stage was faster
                 written.rename(folder)
         return folder
 

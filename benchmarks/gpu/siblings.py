@@ -14,7 +14,7 @@ from distilbert.core.runner_protocol import Batch
 from distilbert.models.frameworks import FRAMEWORKS
 from distilbert.models.pytorch.runner import PytorchRunner
 
-from .setting import SEED, PartFailed, Setting
+from .setting import SEED, Setting, StageFailed
 
 LIMIT = 1e-2  # of a logit: both frameworks multiply in TF32 on a GPU where they may
 LENGTHS = (1, 5, 9, 30)
@@ -24,7 +24,7 @@ def run(setting: Setting) -> dict[str, Any]:
     """Return for each sibling the largest difference of a logit, or why it was not run.
 
     Raises:
-        PartFailed: a sibling that ran is further away than the limit.
+        StageFailed: a sibling that ran is further away than the limit.
     """
     torch.manual_seed(SEED)
     folder = setting.classifier()
@@ -43,7 +43,7 @@ def run(setting: Setting) -> dict[str, Any]:
         difference = float(np.abs(runner(batch)["logits"] - expected).max())
         figures[name] = {"device": _device(name), "largest_difference": round(difference, 6)}
     if any(report.get("largest_difference", 0.0) > LIMIT for report in figures.values()):
-        raise PartFailed(figures)
+        raise StageFailed(figures)
     return figures
 
 

@@ -39,7 +39,7 @@ def run(setting: Setting) -> dict[str, Any]:
 
 
 def compare(contestants: dict[str, Label], texts: list[str], rounds: int) -> dict[str, Any]:
-    """Return texts a second, ratios of ours to the fastest other, and the part of labels that agree with it."""
+    """Return texts a second, ratios of ours to the fastest other, and the share of labels that agree with it."""
     labels = {who: label(texts) for who, label in contestants.items()}  # the first run allocates and chooses kernels
     seconds = in_turn({who: partial(label, texts) for who, label in contestants.items()}, rounds)
     rates = {
@@ -47,15 +47,15 @@ def compare(contestants: dict[str, Label], texts: list[str], rounds: int) -> dic
         for who, times in seconds.items()
     }
     other = max((who for who in rates if not who.startswith("ours")), key=lambda who: rates[who]["best"])
-    mine = [who for who in rates if who.startswith("ours")]
+    ours = [who for who in rates if who.startswith("ours")]
     return {
         "texts_per_second": rates,
         "faster_than_transformers": {
-            who: {kind: round(rate / rates[other][kind], 2) for kind, rate in rates[who].items()} for who in mine
+            who: {kind: round(rate / rates[other][kind], 2) for kind, rate in rates[who].items()} for who in ours
         },
         "labels_that_agree": {
             who: round(sum(a == b for a, b in zip(labels[who], labels[other], strict=True)) / len(texts), 4)
-            for who in mine
+            for who in ours
         },
     }
 

@@ -1,4 +1,4 @@
-"""The GPU run itself, with parts of its own: time limits, failures, files that come back, the result file."""
+"""The GPU run itself, with stages of its own: time limits, failures, files that come back, the result file."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import pytest
 
 from benchmarks.gpu import __main__ as gpu
 from benchmarks.gpu import checks, files, pieces
-from benchmarks.gpu.parts import PARTS, Part
-from benchmarks.gpu.setting import PartFailed, Setting
+from benchmarks.gpu.setting import Setting, StageFailed
+from benchmarks.gpu.stages import STAGES, Stage
 
 HERE = "tests.benchmarks.test_gpu_run"
 
@@ -31,7 +31,7 @@ def crash(setting: Setting) -> dict[str, Any]:
 
 
 def find_fault(setting: Setting) -> dict[str, Any]:
-    raise PartFailed({"tests_failed": {"one": "because"}})
+    raise StageFailed({"tests_failed": {"one": "because"}})
 
 
 def hang(setting: Setting, path: str) -> dict[str, Any]:
@@ -48,8 +48,8 @@ def bring_back(setting: Setting, size: str) -> dict[str, Any]:
     return {}
 
 
-def part(function: Any, *arguments: str, seconds: float = 60.0) -> Part:
-    return Part(function.__name__, f"{HERE}:{function.__name__}", seconds, arguments)
+def stage(function: Any, *arguments: str, seconds: float = 60.0) -> Stage:
+    return Stage(function.__name__, f"{HERE}:{function.__name__}", seconds, arguments)
 
 
 @pytest.fixture(scope="module")
@@ -59,12 +59,12 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_part_that_fails_or_hangs_does_not_stop_the_next(data: Path, tmp_path: Path) -> None:
+def test_a_stage_that_fails_or_hangs_does_not_stop_the_next(data: Path, tmp_path: Path) -> None:
     child = tmp_path / "child"
-    parts = [part(crash), part(hang, str(child), seconds=8.0), part(find_fault), part(measure)]
-    result = gpu.Run("cpu", True, data, tmp_path / "out").run(parts)
-    reports = result["parts"]
-    assert [reports[each.name]["status"] for each in parts] == ["failed", "stopped at its limit", "failed", "passed"]
+    stages = [stage(crash), stage(hang, str(child), seconds=8.0), stage(find_fault), stage(measure)]
+    result = gpu.Run("cpu", True, data, tmp_path / "out").run(stages)
+    reports = result["stages"]
+    assert [reports[each.name]["status"] for each in stages] == ["failed", "stopped at its limit", "failed", "passed"]
     assert "ValueError: the kernel gave nonsense" in reports["crash"]["error"]
     assert 8 <= reports["hang"]["seconds"] < 20
     assert reports["find_fault"]["tests_failed"] == {"one": "because"}
@@ -82,9 +82,9 @@ def test_a_part_that_fails_or_hangs_does_not_stop_the_next(data: Path, tmp_path:
     assert "ValueError: the kernel gave nonsense" in log
 
 
-def test_parts_that_the_time_is_too_short_for_are_named(data: Path, tmp_path: Path) -> None:
-    result = gpu.Run("cpu", True, data, tmp_path, total_seconds=0.0).run([part(measure)])
-    assert result["parts"] == {"measure": {"status": "not run"}}
+def test_stages_that_the_time_is_too_short_for_are_named(data: Path, tmp_path: Path) -> None:
+    result = gpu.Run("cpu", True, data, tmp_path, total_seconds=0.0).run([stage(measure)])
+    assert result["stages"] == {"measure": {"status": "not run"}}
     assert result["status"] == "failed"
 
 
@@ -92,7 +92,7 @@ def test_what_the_result_says(data: Path, tmp_path: Path) -> None:
     result = gpu.Run("cpu", True, data, tmp_path).run([])
     assert result["status"] == "passed"
     assert {name for name, value in result.items() if value is not None} >= {
-        "benchmark", "date", "device", "tiny", "machine", "parts", "limits", "status", "seconds",
+        "benchmark", "date", "device", "tiny", "machine", "stages", "limits", "status", "seconds",
     }  # fmt: skip
     assert result["machine"]["versions"].keys() == set(gpu.PACKAGES)
     assert result["machine"]["versions"]["torch"]
@@ -100,9 +100,9 @@ def test_what_the_result_says(data: Path, tmp_path: Path) -> None:
 
 def test_files_come_back_in_pieces(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pieces.cut, "__defaults__", (1000,))
-    result = gpu.Run("cpu", True, data, tmp_path).run([part(bring_back, "2500")])
+    result = gpu.Run("cpu", True, data, tmp_path).run([stage(bring_back, "2500")])
     names = [f"student.safetensors.{number}-of-3" for number in (1, 2, 3)]
-    assert result["parts"]["bring_back"]["files"] == names
+    assert result["stages"]["bring_back"]["files"] == names
     assert [(tmp_path / name).stat().st_size for name in names] == [1000, 1000, 500]
     assert result["limits"] == []
 
@@ -169,11 +169,11 @@ def test_tests_are_counted(tmp_path: Path) -> None:
     }  # fmt: skip
 
 
-def test_parts_are_there_and_fit_the_time() -> None:
-    assert len({each.name for each in PARTS}) == len(PARTS)
-    tested = {each.arguments[0] for each in PARTS if each.function == "benchmarks.gpu.checks:run"}
+def test_stages_are_there_and_fit_the_time() -> None:
+    assert len({each.name for each in STAGES}) == len(STAGES)
+    tested = {each.arguments[0] for each in STAGES if each.function == "benchmarks.gpu.checks:run"}
     assert tested == {path.relative_to(files.ROOT).as_posix() for path in (files.ROOT / "tests/gpu").glob("test_*.py")}
-    for each in PARTS:
+    for each in STAGES:
         module, function = each.function.split(":")
         assert callable(getattr(__import__(module, fromlist=[function]), function))
         assert each.seconds <= gpu.TOTAL_SECONDS / 4

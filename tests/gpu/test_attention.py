@@ -42,12 +42,12 @@ def draw(lengths: list[int], head_dim: int, dtype: torch.dtype) -> list[Tensor]:
 
 def by_sequence(attend: Any, q: Tensor, k: Tensor, v: Tensor, lengths: list[int]) -> Tensor:
     """Run an attention of (B, N, S, H) sequence by sequence."""
-    parts = []
+    contexts = []
     for queries, keys, values in zip(*(x.split(lengths) for x in (q, k, v)), strict=True):
         if len(queries):
             context = attend(*(x.transpose(0, 1)[None] for x in (queries, keys, values)))  # (1, N, S, H)
-            parts.append(context[0].transpose(0, 1))
-    return torch.cat(parts)
+            contexts.append(context[0].transpose(0, 1))
+    return torch.cat(contexts)
 
 
 def results(attend: Any, tensors: list[Tensor]) -> list[Tensor]:

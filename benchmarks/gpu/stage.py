@@ -1,4 +1,4 @@
-"""Run one part in this process and write its figures: what ``__main__.py`` starts for each part."""
+"""Run one stage in this process and write its figures: what ``__main__.py`` starts for each stage."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import json
 import sys
 from pathlib import Path
 
-from .setting import PartFailed, Setting
+from .setting import Setting, StageFailed
 
 
 def main() -> None:
-    """Call the function of a part with its setting; an exception ends the process with an error."""
+    """Call the function of a stage with its setting; an exception ends the process with an error."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("function", help="module:function")
     parser.add_argument("arguments", nargs="*")
@@ -26,7 +26,7 @@ def main() -> None:
     failed = False
     try:
         figures = getattr(importlib.import_module(module), name)(setting, *options.arguments)
-    except PartFailed as failure:
+    except StageFailed as failure:
         failed, figures = True, failure.figures
     options.figures.write_text(json.dumps(figures), encoding="utf-8")
     sys.exit(failed)
