@@ -1,8 +1,8 @@
-"""Time to the first answer, from a cold start: imports, ``--help``, and one text classified.
+"""Time to the first answer from a cold start: the import, ``--help``, and the classification of one text.
 
     python -m benchmarks.cold_start [--rounds 5]
 
-Each measurement is a process of its own; the two sides take turns. The answers come from DistilBERT-base's size.
+Each measurement is a new process, and the commands take turns. The model has DistilBERT-base's size.
 """
 
 from __future__ import annotations
@@ -13,20 +13,19 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from .common import base_model, best_and_median, in_turn, write_result
 
 TEXT = "I love using small models!"
-SCRIPT = """
+TRANSFORMERS_SCRIPT = """
 import sys
 from transformers import pipeline
 print(pipeline("text-classification", sys.argv[1])(sys.argv[2]))
 """
 
 
-def process(*command: str, stdin: str = "") -> Callable[[], Any]:
-    """Return a function that runs a command to its end and fails if the command does."""
+def process(*command: str, stdin: str = "") -> Callable[[], None]:
+    """Return a function that runs a command to its end; it raises an error if the command fails."""
 
     def run() -> None:
         subprocess.run(command, input=stdin, text=True, check=True, capture_output=True)
@@ -35,7 +34,7 @@ def process(*command: str, stdin: str = "") -> Callable[[], Any]:
 
 
 def main() -> None:
-    """Run all measurements and write the result file."""
+    """Measure, and write the result file."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
@@ -50,14 +49,16 @@ def main() -> None:
                 "distilbert run": process(
                     command, "run", "--task", "text-classification", "--model", folder, stdin=TEXT + "\n"
                 ),
-                "transformers pipeline script": process(python, "-c", SCRIPT, folder, TEXT),
+                "transformers pipeline script": process(python, "-c", TRANSFORMERS_SCRIPT, folder, TEXT),
             },
             rounds,
         )
     summary = {name: best_and_median(times) for name, times in seconds.items()}
-    bare = summary["python -c pass"]
-    extra = {
-        f"{name}, over a bare interpreter": {kind: round(summary[name][kind] - bare[kind], 3) for kind in bare}
+    interpreter = summary["python -c pass"]
+    extra_seconds = {
+        f"{name}, over a bare interpreter": {
+            kind: round(summary[name][kind] - interpreter[kind], 3) for kind in interpreter
+        }
         for name in ("import distilbert", "distilbert --help")
     }
     ratio = {
@@ -65,7 +66,7 @@ def main() -> None:
         for kind in ("best", "median")
     }
     write_result(
-        "cold_start", {"rounds": rounds, "seconds": summary, "extra_seconds": extra, "run_is_faster_by": ratio}
+        "cold_start", {"rounds": rounds, "seconds": summary, "extra_seconds": extra_seconds, "run_is_faster_by": ratio}
     )
 
 

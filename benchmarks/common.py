@@ -1,4 +1,7 @@
-"""What every benchmark shares: the data, the machine, rounds in turn, and the result file."""
+"""What all benchmarks share: data, a model, the machine's description, rounds in turn, and result files.
+
+Nothing of the package is imported at the top, since ``benchmarks.siblings`` also runs where it is not installed.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,12 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +25,39 @@ PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "typer")
 
 
 def data_folder() -> Path:
-    """Where the data sets are: ``DISTILBERT_TEST_DATA``, or ``../shared/data`` beside the checkout."""
+    """Return the folder of the data sets: ``DISTILBERT_TEST_DATA``, or ``../shared/data`` beside the checkout."""
     folder = Path(os.environ.get("DISTILBERT_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
     if not folder.is_dir():
-        sys.exit(f"The data sets are not at {folder}; set DISTILBERT_TEST_DATA to their folder.")
+        sys.exit(f"The data sets are not in {folder}; set DISTILBERT_TEST_DATA to their folder.")
     return folder
 
 
 def sst2_dev() -> list[str]:
-    """The 872 sentences of SST-2 dev."""
+    """Return the 872 sentences of SST-2 dev."""
+    return [sentence for sentence, _ in _sst2_rows()]
+
+
+def sst2_dev_labels() -> list[str]:
+    """Return the labels of these sentences, ``"negative"`` or ``"positive"``."""
+    return [("negative", "positive")[int(label)] for _, label in _sst2_rows()]
+
+
+def _sst2_rows() -> list[list[str]]:
     lines = (data_folder() / "sst2" / "dev.tsv").read_text(encoding="utf-8").splitlines()
-    return [line.split("\t")[0] for line in lines[1:]]
+    return [line.split("\t") for line in lines[1:]]
 
 
 def imdb_reviews(count: int) -> list[str]:
-    """The first ``count`` film reviews."""
+    """Return the first ``count`` film reviews."""
     with gzip.open(data_folder() / "imdb" / "train-5000.jsonl.gz", "rt", encoding="utf-8") as file:
         return [json.loads(line)["text"] for line, _ in zip(file, range(count), strict=False)]
 
 
 def base_model(folder: Path, labels: int = 2) -> Path:
-    """Write a DistilBERT-base classifier with random weights and the uncased vocabulary; speed needs no training."""
+    """Write a classifier of DistilBERT-base's size with random weights and the uncased vocabulary, unless it exists.
+
+    Speed does not depend on what the weights are.
+    """
     import torch
 
     from distilbert import DistilBertConfig, DistilBertForSequenceClassification, DistilBertTokenizer
@@ -54,7 +70,7 @@ def base_model(folder: Path, labels: int = 2) -> Path:
 
 
 def in_turn(competitors: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """Time each competitor once a round, one after the other, so that all meet the same state of the machine.
+    """Time each competitor once in each round, so that all run while the machine is in the same state.
 
     Returns:
         Seconds of each round, by competitor.
@@ -70,31 +86,68 @@ def in_turn(competitors: Mapping[str, Callable[[], Any]], rounds: int) -> dict[s
 
 
 def best_and_median(values: list[float]) -> dict[str, float]:
-    """Summarize times: the lowest and the median."""
+    """Return the lowest time as ``"best"``, and the ``"median"``."""
     return {"best": min(values), "median": statistics.median(values)}
 
 
-def machine() -> dict[str, Any]:
-    """Describe the machine and the software."""
-    model = platform.processor()
+def load_average() -> float | None:
+    """Return how busy the machine was in the last minute, in processes; None where the system does not say."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def peak_memory() -> int | None:
+    """Return the peak resident memory of this process in bytes; None where the system does not say.
+
+    ``getrusage`` is no substitute: a process that was forked from a larger one reports the peak of that one.
+    """
+    status = Path("/proc/self/status")
+    match = re.search(r"VmHWM:\s*(\d+)", status.read_text()) if status.exists() else None
+    return 1024 * int(match[1]) if match else None
+
+
+def installed_versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the version of each of these packages that is installed."""
+    versions = {}
+    for name in packages:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return versions
+
+
+def machine(packages: Iterable[str] = ()) -> dict[str, Any]:
+    """Describe the machine and the software: the versions of ``PACKAGES`` and of further packages."""
+    processor = platform.processor()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
         names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        model = names[0] if names else model
+        processor = names[0] if names else processor
     return {
-        "cpu": model,
+        "cpu": processor,
         "cores": os.cpu_count(),
         "python": platform.python_version(),
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "versions": installed_versions((*PACKAGES, *packages)),
     }
 
 
-def write_result(name: str, result: dict[str, Any]) -> None:
-    """Write ``results/NAME-DATE.json`` and print it as one line."""
-    git = ["git", "-C", str(Path(__file__).parent)]
-    commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    date = datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
-    report = {"benchmark": name, "date": date, "commit": commit.stdout.strip(), "machine": machine()} | result
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}-{date}.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+def today() -> str:
+    """Return the date that result files carry."""
+    return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
+
+
+def write_result(name: str, result: Mapping[str, Any], folder: Path = RESULTS, packages: Iterable[str] = ()) -> None:
+    """Write ``NAME-DATE.json`` and print the result as one line.
+
+    Args:
+        name: of the benchmark.
+        result: what it measured. Date, commit and the machine's description are added.
+        folder: where the file goes.
+        packages: whose versions are stated, besides those of ``PACKAGES``.
+    """
+    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    report = {"benchmark": name, "date": today(), "commit": commit, "machine": machine(packages), **result}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}-{today()}.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(report))

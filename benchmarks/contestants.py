@@ -1,89 +1,103 @@
-"""All contestants of ``benchmarks.peers``, and those of them that run in PyTorch: transformers and ours."""
+"""What competes in ``benchmarks.peers``: libraries that run DistilBERT on a CPU, each behind the same two methods.
+
+transformers has a pipeline of its own, and so have we. ONNX Runtime, OpenVINO and CTranslate2 have none: they get their
+ids from the same Rust tokenizer as our runners, in batches of texts of similar length.
+
+Legend: B sequences of a batch, S the longest of them, D dim, L labels.
+"""
 
 from __future__ import annotations
 
-import functools
-import hashlib
-import importlib
-import importlib.util
+import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from distilbert import DistilBertTokenizerFast
+import numpy as np
+
+from distilbert import DistilBertConfig, DistilBertTokenizerFast
+from distilbert.core.runner_protocol import Runner
+from distilbert.tasks.batching import cut_batches
 from distilbert.tasks.text_classification import TextClassification
 
-from . import peer_files
-from .peer_contestant import Batching, Contestant, Unavailable
-from .peer_sessions import CTranslate2, OnnxRuntime, OpenVino
+MAX_LENGTH = 512  # every contestant truncates texts to this many tokens
+ComputeLogits = Callable[[list[list[int]]], np.ndarray]  # ids of B sequences -> logits (B, L)
 
-Start = Callable[[Path, Path, int], Contestant]  # folder of the model, folder of its forms, threads
-Prepare = Callable[[Path, Path], None]
+
+class Unavailable(Exception):
+    """A contestant cannot take part on this machine; the message says why."""
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A contestant that may take part.
+class Batching:
+    """How a contestant splits many texts into batches.
 
     Attributes:
-        name: for tables.
-        precision: ``"fp32"``, ``"bf16"`` or ``"int8"``.
-        needs: modules that must be installed.
-        start: loads it.
-        prepare: makes the files it loads.
-        ours: it is one of our runners.
-        alone: False where it differs from another one in its batches only, so that single requests tell nothing new.
+        size: of a batch, in the contestant's own unit.
+        workers: number of batches that run at the same time; they share the threads.
     """
 
-    name: str
-    precision: str
-    needs: tuple[str, ...]
-    start: Start
-    prepare: Prepare | None = None
-    ours: bool = False
-    alone: bool = True
+    size: int
+    workers: int = 1
 
-    def make_ready(self, model: Path, cache: Path) -> None:
-        """Look for the libraries and make the files.
 
-        Raises:
-            Unavailable: something is missing.
-        """
-        missing = [name for name in self.needs if not is_installed(name)]
-        if missing:
-            raise Unavailable(f"{' and '.join(missing)} not installed")
-        if self.prepare is not None:
-            self.prepare(model, cache)
+class Contestant(ABC):
+    """Turns texts into labels.
+
+    Attributes:
+        batch_unit: what a batch size counts. ``"texts"``, or ``"tokens"``: the number of texts times the length of the
+            longest; such batches hold texts of similar length.
+        batch_sizes: ascending; the fastest one is chosen.
+    """
+
+    batch_unit = "tokens"
+    batch_sizes: tuple[int, ...] = (512, 1024, 2048, 4096, 8192)
+
+    def worker_counts(self) -> tuple[int, ...]:
+        """Return the numbers of workers to choose from."""
+        return (1,)
+
+    @abstractmethod
+    def label_all(self, texts: list[str], batching: Batching) -> list[str]:
+        """Return the label of each text, truncated to ``MAX_LENGTH`` tokens."""
+
+    @abstractmethod
+    def label(self, text: str) -> str:
+        """Return the label of a single text, as a server would ask for it."""
 
 
 class Transformers(Contestant):
-    """The pipeline of transformers, texts in the order in which they come.
+    """The pipeline of transformers. It takes texts in the order in which they come.
 
     Args:
         model: folder.
-        kind: name of PyTorch's floating type.
-        sizes: of batches, to choose from.
+        dtype: name of PyTorch's floating-point type.
+        batch_sizes: to choose from.
         threads: to compute with.
     """
 
-    unit = "texts"
+    batch_unit = "texts"
 
-    def __init__(self, model: Path, kind: str, sizes: tuple[int, ...], threads: int) -> None:
-        torch, transformers = importlib.import_module("torch"), importlib.import_module("transformers")
+    def __init__(self, model: Path, dtype: str, batch_sizes: tuple[int, ...], threads: int) -> None:
+        import torch
+        import transformers
+
         torch.set_num_threads(threads)
         transformers.logging.set_verbosity_error()
         transformers.logging.disable_progress_bar()
-        self.sizes = sizes
-        self._pipeline = transformers.pipeline(
-            "text-classification", str(model), dtype=getattr(torch, kind), device="cpu"
+        self.batch_sizes = batch_sizes
+        self._pipeline: Any = transformers.pipeline(
+            "text-classification", str(model), dtype=getattr(torch, dtype), device="cpu"
         )
 
-    def many(self, texts: list[str], batching: Batching) -> list[str]:
+    def label_all(self, texts: list[str], batching: Batching) -> list[str]:
         """See :class:`Contestant`."""
         return [answer["label"] for answer in self._pipeline(texts, batch_size=batching.size, truncation=True)]
 
-    def one(self, text: str) -> str:
+    def label(self, text: str) -> str:
         """See :class:`Contestant`."""
         label: str = self._pipeline(text, truncation=True)[0]["label"]
         return label
@@ -92,143 +106,196 @@ class Transformers(Contestant):
 class Ours(Contestant):
     """One of our runners behind our pipeline."""
 
-    def __init__(self, model: Path, runner: Any) -> None:
+    def __init__(self, model: Path, runner: Runner) -> None:
         self._task = TextClassification(runner, DistilBertTokenizerFast.from_pretrained(model), truncation=True)
 
-    def many(self, texts: list[str], batching: Batching) -> list[str]:
+    def label_all(self, texts: list[str], batching: Batching) -> list[str]:
         """See :class:`Contestant`."""
         return [answer["label"] for answer in self._task(texts, batch_tokens=batching.size)]
 
-    def one(self, text: str) -> str:
+    def label(self, text: str) -> str:
         """See :class:`Contestant`."""
         label: str = self._task(text)[0]["label"]
         return label
 
 
-def is_installed(name: str) -> bool:
-    """Say whether a module can be found."""
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:  # of a package around it
-        return False
+class WithoutPipeline(Contestant, ABC):
+    """A library that computes logits from ids; tokenizing, batching and labels are added here.
+
+    Its threads either compute one batch together, or each computes a batch of its own, as :class:`Batching` says.
+    """
+
+    def __init__(self, model: Path, threads: int) -> None:
+        self.threads = threads
+        self.tokenizer = DistilBertTokenizerFast.from_pretrained(model)
+        config = DistilBertConfig.from_pretrained(model)
+        self.labels = [config.id2label[index] for index in range(config.num_labels)]
+        self._workers = 0
+        self._compute_logits: ComputeLogits | None = None
+
+    def worker_counts(self) -> tuple[int, ...]:
+        """Return one worker with all threads, and as many workers as there are threads."""
+        return (1, self.threads) if self.threads > 1 else (1,)
+
+    def label_all(self, texts: list[str], batching: Batching) -> list[str]:
+        """Label in batches of similar length."""
+        compute_logits = self._loaded(batching.workers)
+        sequences = encode(self.tokenizer, texts)
+        batches = list(cut_batches([len(ids) for ids in sequences], batching.size))
+        inputs = [[sequences[index] for index in batch] for batch in batches]
+        labels = [""] * len(texts)
+        if batching.workers == 1:
+            results = [compute_logits(batch) for batch in inputs]
+        else:
+            with ThreadPoolExecutor(batching.workers) as pool:
+                results = list(pool.map(compute_logits, inputs))
+        for batch, logits in zip(batches, results, strict=True):
+            for index, best in zip(batch, logits.argmax(axis=1), strict=True):
+                labels[index] = self.labels[best]
+        return labels
+
+    def label(self, text: str) -> str:
+        """Answer a single request, with all threads."""
+        return self.labels[int(self._loaded(1)(encode(self.tokenizer, [text]))[0].argmax())]
+
+    def _loaded(self, workers: int) -> ComputeLogits:
+        if self._compute_logits is None or self._workers != workers:
+            self._compute_logits = None  # frees the old model first, so that memory never holds two
+            self._compute_logits, self._workers = self.load(workers), workers
+        return self._compute_logits
+
+    @abstractmethod
+    def load(self, workers: int) -> ComputeLogits:
+        """Load the model so that ``workers`` batches can run at the same time."""
 
 
-def load_model(model: Path) -> Any:
-    """Return our classifier, in fp32."""
-    from distilbert import DistilBertForSequenceClassification
+class OnnxRuntime(WithoutPipeline):
+    """An ONNX file in ONNX Runtime."""
 
-    return DistilBertForSequenceClassification.from_pretrained(model)
+    def __init__(self, model: Path, path: Path, threads: int) -> None:
+        super().__init__(model, threads)
+        self._path = path
 
+    def load(self, workers: int) -> ComputeLogits:
+        """See :class:`WithoutPipeline`."""
+        import onnxruntime
 
-def plain(precision: str) -> Start:
-    """Return what starts the plain runner."""
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads // workers
+        options.inter_op_num_threads = 1
+        session = onnxruntime.InferenceSession(str(self._path), options, providers=["CPUExecutionProvider"])
 
-    def start(model: Path, cache: Path, threads: int) -> Contestant:
-        import torch
+        def compute_logits(sequences: list[list[int]]) -> np.ndarray:
+            logits: np.ndarray = session.run(["logits"], padded(sequences))[0]
+            return logits
 
-        from distilbert.models.pytorch.runner import PytorchRunner
-
-        torch.set_num_threads(threads)
-        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-        return Ours(model, PytorchRunner(load_model(model).to(dtype)))
-
-    return start
-
-
-def engine(precision: str) -> Start:
-    """Return what starts the engine; a precision that it falls back from is none of its own."""
-
-    def start(model: Path, cache: Path, threads: int) -> Contestant:
-        from distilbert import EngineRunner
-
-        scales = engine_module().Quantization.load(engine_folder(cache)) if precision == "int8" else None
-        runner = EngineRunner(load_model(model), precision=precision, threads=threads, quantization=scales)
-        if runner.precision != precision:
-            raise Unavailable(f"the engine runs in {runner.precision} on this CPU")
-        return Ours(model, runner)
-
-    return start
+        return compute_logits
 
 
-def engine_int8(model: Path, cache: Path) -> None:
-    """Find the engine's ranges on the sentences that the peers' are found on."""
-    from distilbert.core.runner_protocol import Batch
+class OpenVino(WithoutPipeline):
+    """An OpenVINO file, with the precision as a hint.
 
-    folder = engine_folder(cache)
-    if folder.is_dir():
-        return
-    ids = peer_files.calibration_ids(model)
-    batches = [Batch.of(ids[start : start + 32]) for start in range(0, len(ids), 32)]
-    found = engine_module().calibrate(load_model(model), batches)
-    folder.mkdir(parents=True)
-    found.save(folder)
+    Args:
+        model: folder of the model.
+        path: the OpenVINO file.
+        hint: precision of what is not int8: ``"f32"``, ``"bf16"``, or ``"best"`` for bf16 where the CPU has it.
+        threads: to compute with.
 
+    Raises:
+        Unavailable: ``hint`` is ``"bf16"``, and OpenVINO has no bf16 on this CPU.
+    """
 
-@functools.cache  # a run goes on with what it began with
-def engine_folder(cache: Path) -> Path:
-    """Return where the engine's ranges are kept: elsewhere for another state of its code."""
-    code = Path(engine_module().__file__)
-    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(code.parent.glob("*.py"))))
-    return cache / f"engine-int8-{digest.hexdigest()[:12]}"
+    def __init__(self, model: Path, path: Path, hint: str, threads: int) -> None:
+        import openvino
 
+        super().__init__(model, threads)
+        self._core = openvino.Core()
+        capabilities = self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        if hint == "bf16" and "BF16" not in capabilities:
+            raise Unavailable("OpenVINO has no bf16 on this CPU")
+        self._path = path
+        self._hint = hint if hint != "best" else "bf16" if "BF16" in capabilities else "f32"
 
-def engine_module() -> Any:
-    """Return the module that quantizes for the engine."""
-    names = ("distilbert.engine.calibrate", "distilbert.engine.quantization")
-    found = [name for name in names if is_installed(name)]
-    if not found:
-        raise Unavailable("this checkout's engine has no int8")
-    return importlib.import_module(found[0])
+    def load(self, workers: int) -> ComputeLogits:
+        """See :class:`WithoutPipeline`."""
+        settings = {
+            "INFERENCE_PRECISION_HINT": self._hint,
+            "INFERENCE_NUM_THREADS": self.threads,
+            "NUM_STREAMS": workers,
+        }
+        compiled = self._core.compile_model(self._core.read_model(self._path), "CPU", settings)
+        of_thread = threading.local()
 
+        def compute_logits(sequences: list[list[int]]) -> np.ndarray:
+            if not hasattr(of_thread, "request"):
+                of_thread.request = compiled.create_infer_request()
+            logits: np.ndarray = of_thread.request.infer(padded(sequences))[0]
+            return logits
 
-def _transformers(kind: str, *sizes: int) -> Start:
-    return lambda model, cache, threads: Transformers(model, kind, sizes, threads)
-
-
-def _onnx(form: str) -> Start:
-    return lambda model, cache, threads: OnnxRuntime(model, cache / form / "model.onnx", threads)
-
-
-def _openvino(form: str, hint: str) -> Start:
-    return lambda model, cache, threads: OpenVino(model, cache / form / "model.xml", hint, threads)
-
-
-def _ctranslate2(kind: str) -> Start:
-    return lambda model, cache, threads: CTranslate2(model, cache / "ctranslate2", kind, threads)
+        return compute_logits
 
 
-_TORCH = ("torch", "transformers")
-_ONNX = (*_TORCH, "onnx", "onnxruntime")
-_CT2 = (*_TORCH, "ctranslate2")
-_ENGINE = ("torch", "distilbert.engine")
+class CTranslate2(WithoutPipeline):
+    """An encoder in CTranslate2, with the classification head in NumPy.
 
-CONTESTANTS: dict[str, Entry] = {
-    "transformers": Entry("transformers fp32, its default", "fp32", _TORCH, _transformers("float32", 1)),
-    "transformers-batched": Entry(
-        "transformers fp32, batched", "fp32", _TORCH, _transformers("float32", 8, 32, 64), alone=False
-    ),
-    "transformers-bf16": Entry("transformers bf16", "bf16", _TORCH, _transformers("bfloat16", 1, 8, 32, 64)),
-    "onnxruntime-fp32": Entry("ONNX Runtime fp32", "fp32", _ONNX, _onnx("onnx-fp32"), peer_files.onnx_fp32),
-    "onnxruntime-int8": Entry("ONNX Runtime int8", "int8", _ONNX, _onnx("onnx-int8"), peer_files.onnx_int8),
-    "openvino-fp32": Entry(
-        "OpenVINO fp32", "fp32", (*_TORCH, "openvino"), _openvino("openvino-fp32", "f32"), peer_files.openvino_fp32
-    ),
-    "openvino-bf16": Entry(
-        "OpenVINO bf16", "bf16", (*_TORCH, "openvino"), _openvino("openvino-fp32", "bf16"), peer_files.openvino_fp32
-    ),
-    "openvino-int8": Entry(
-        "OpenVINO int8",
-        "int8",
-        (*_TORCH, "openvino", "nncf"),
-        _openvino("openvino-int8", "best"),
-        peer_files.openvino_int8,
-    ),
-    "ctranslate2-fp32": Entry("CTranslate2 fp32", "fp32", _CT2, _ctranslate2("float32"), peer_files.ctranslate2),
-    "ctranslate2-bf16": Entry("CTranslate2 bf16", "bf16", _CT2, _ctranslate2("bfloat16"), peer_files.ctranslate2),
-    "ctranslate2-int8": Entry("CTranslate2 int8", "int8", _CT2, _ctranslate2("int8"), peer_files.ctranslate2),
-    "plain-fp32": Entry("ours, plain fp32", "fp32", ("torch",), plain("fp32"), ours=True),
-    "plain-bf16": Entry("ours, plain bf16", "bf16", ("torch",), plain("bf16"), ours=True),
-    "engine-fp32": Entry("ours, engine fp32", "fp32", _ENGINE, engine("fp32"), ours=True),
-    "engine-bf16": Entry("ours, engine bf16", "bf16", _ENGINE, engine("bf16"), ours=True),
-    "engine-int8": Entry("ours, engine int8", "int8", _ENGINE, engine("int8"), engine_int8, ours=True),
-}
+    Args:
+        model: folder of the model.
+        path: folder of the converted encoder.
+        compute_type: CTranslate2's name of the precision.
+        threads: to compute with.
+
+    Raises:
+        Unavailable: CTranslate2 does not offer this precision on this CPU.
+    """
+
+    def __init__(self, model: Path, path: Path, compute_type: str, threads: int) -> None:
+        import ctranslate2
+        from safetensors import safe_open
+
+        super().__init__(model, threads)
+        offered = ctranslate2.get_supported_compute_types("cpu")
+        if compute_type not in offered:
+            raise Unavailable(f"CTranslate2 offers {', '.join(sorted(offered))} on this CPU")
+        self._path, self._compute_type = path, compute_type
+        with safe_open(model / "model.safetensors", framework="np") as file:
+            self._pre_classifier, self._classifier = (
+                (file.get_tensor(f"{name}.weight").T.copy(), file.get_tensor(f"{name}.bias"))
+                for name in ("pre_classifier", "classifier")
+            )
+
+    def load(self, workers: int) -> ComputeLogits:
+        """See :class:`WithoutPipeline`."""
+        import ctranslate2
+
+        encoder = ctranslate2.Encoder(
+            str(self._path),
+            device="cpu",
+            compute_type=self._compute_type,
+            inter_threads=workers,
+            intra_threads=self.threads // workers,
+        )
+
+        def compute_logits(sequences: list[list[int]]) -> np.ndarray:
+            hidden = np.asarray(encoder.forward_batch(sequences).last_hidden_state)  # (B, S, D)
+            pooled = np.maximum(hidden[:, 0] @ self._pre_classifier[0] + self._pre_classifier[1], 0)  # (B, D)
+            logits: np.ndarray = pooled @ self._classifier[0] + self._classifier[1]  # (B, L)
+            return logits
+
+        return compute_logits
+
+
+def encode(tokenizer: DistilBertTokenizerFast, texts: list[str]) -> list[list[int]]:
+    """Return the ids of each text with its special tokens, truncated to ``MAX_LENGTH``."""
+    sequences = tokenizer.encode_ids(texts)
+    return [ids if len(ids) <= MAX_LENGTH else [*ids[: MAX_LENGTH - 1], ids[-1]] for ids in sequences]
+
+
+def padded(sequences: list[list[int]]) -> dict[str, np.ndarray]:
+    """Return ``input_ids`` and ``attention_mask`` of sequences, both (B, S)."""
+    longest = max(map(len, sequences))
+    ids = np.zeros((len(sequences), longest), dtype=np.int64)
+    mask = np.zeros_like(ids)
+    for row, sequence in enumerate(sequences):
+        ids[row, : len(sequence)] = sequence
+        mask[row, : len(sequence)] = 1
+    return {"input_ids": ids, "attention_mask": mask}

@@ -1,15 +1,17 @@
-"""From text to labels in fp32: our pipeline and transformers', at several batch sizes, in turn in one run.
+"""From text to labels in fp32: our pipeline, and that of transformers at several batch sizes, in turn in one run.
 
     python -m benchmarks.text_to_labels [--rounds 3] [--reviews 256]
 
-The model is of DistilBERT-base's size with random weights. Both sides truncate at 512 tokens and return the best
-label; the probabilities are compared, so that no side skips work.
+The model has DistilBERT-base's size and random weights. Both pipelines truncate texts to 512 tokens and return the best
+label. Their probabilities are compared, which shows that neither skips work.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,34 +22,34 @@ from distilbert import pipeline
 
 from .common import base_model, best_and_median, imdb_reviews, in_turn, sst2_dev, write_result
 
-BATCHES = {"sst2": (1, 8, 32), "imdb": (1, 4, 16)}
+BATCH_SIZES = {"sst2": (1, 8, 32), "imdb": (1, 4, 16)}
 
 
-def measure(name: str, texts: list[str], ours: Any, theirs: Any, rounds: int) -> dict[str, Any]:
-    """Time one workload and check that both sides answer alike."""
+def measure(workload: str, texts: list[str], our_pipeline: Any, reference: Any, rounds: int) -> dict[str, Any]:
+    """Time one workload, and compare the answers."""
     answers: dict[str, Any] = {}
 
-    def our_run() -> None:
-        answers["distilbert"] = ours(texts, truncation=True)
+    def run_ours() -> None:
+        answers["distilbert"] = our_pipeline(texts, truncation=True)
 
-    def their_run(size: int) -> None:
-        answers["transformers"] = theirs(texts, batch_size=size, truncation=True)
+    def run_reference(batch_size: int) -> None:
+        answers["transformers"] = reference(texts, batch_size=batch_size, truncation=True)
 
-    competitors: dict[str, Any] = {"distilbert": our_run}
-    for size in BATCHES[name]:
-        competitors[f"transformers, batch {size}"] = lambda size=size: their_run(size)
+    competitors: dict[str, Callable[[], None]] = {"distilbert": run_ours}
+    for batch_size in BATCH_SIZES[workload]:
+        competitors[f"transformers, batch {batch_size}"] = partial(run_reference, batch_size)
     seconds = in_turn(competitors, rounds)
     pairs = list(zip(answers["distilbert"], answers["transformers"], strict=True))
     rates = {
         competitor: {kind: round(len(texts) / value, 1) for kind, value in best_and_median(times).items()}
         for competitor, times in seconds.items()
     }
-    rivals = {competitor: rate for competitor, rate in rates.items() if competitor != "distilbert"}
+    reference_rates = [rate for competitor, rate in rates.items() if competitor != "distilbert"]
     return {
         "texts": len(texts),
         "texts_per_second": rates,
         "ratio_to_best_batch_size": {
-            kind: round(rates["distilbert"][kind] / max(rate[kind] for rate in rivals.values()), 2)
+            kind: round(rates["distilbert"][kind] / max(rate[kind] for rate in reference_rates), 2)
             for kind in ("best", "median")
         },
         "largest_difference_of_a_score": max(abs(a["score"] - b["score"]) for a, b in pairs),
@@ -64,13 +66,16 @@ def main() -> None:
     transformers.logging.set_verbosity_error()
     with tempfile.TemporaryDirectory() as temporary:
         folder = base_model(Path(temporary))
-        ours = pipeline("text-classification", folder)
-        theirs = transformers.pipeline("text-classification", str(folder), dtype=torch.float32, device="cpu")
+        our_pipeline = pipeline("text-classification", folder, precision="fp32")
+        reference = transformers.pipeline("text-classification", str(folder), dtype=torch.float32, device="cpu")
         workloads = {"sst2": sst2_dev(), "imdb": imdb_reviews(arguments.reviews)}
-        for texts in workloads.values():  # first calls allocate and choose kernels
-            ours(texts[:16], truncation=True)
-            theirs(texts[:16], truncation=True)
-        result = {name: measure(name, texts, ours, theirs, arguments.rounds) for name, texts in workloads.items()}
+        for texts in workloads.values():  # the first calls allocate memory and choose kernels
+            our_pipeline(texts[:16], truncation=True)
+            reference(texts[:16], truncation=True)
+        result = {
+            workload: measure(workload, texts, our_pipeline, reference, arguments.rounds)
+            for workload, texts in workloads.items()
+        }
     write_result("text_to_labels", {"threads": torch.get_num_threads(), "rounds": arguments.rounds} | result)
 
 

@@ -1,0 +1,173 @@
+"""All contestants of ``benchmarks.peers``: what each needs, which files it loads, and how it is loaded."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from distilbert import DistilBertForSequenceClassification
+from distilbert.core.runner_protocol import Batch
+
+from . import contestant_files
+from .contestants import Contestant, CTranslate2, OnnxRuntime, OpenVino, Ours, Transformers, Unavailable
+
+Load = Callable[[Path, Path, int], Contestant]  # folder of the model, folder of the converted files, threads
+WriteFiles = Callable[[Path, Path], None]  # folder of the model, folder of the converted files
+
+
+@dataclass(frozen=True)
+class ContestantSpec:
+    """A contestant that may take part.
+
+    Attributes:
+        title: for tables and the chart.
+        precision: ``"fp32"``, ``"bf16"`` or ``"int8"``.
+        needs: modules that must be installed.
+        load: loads the contestant.
+        write_files: writes the files that it loads, unless they exist.
+        ours: it is one of our runners.
+        only_batching_differs: another contestant has the same model and code and differs only in its batches, so this
+            one is left out of single requests, accuracy and memory.
+    """
+
+    title: str
+    precision: str
+    needs: tuple[str, ...]
+    load: Load
+    write_files: WriteFiles | None = None
+    ours: bool = False
+    only_batching_differs: bool = False
+
+    def prepare(self, model: Path, cache: Path) -> None:
+        """Check that the libraries are installed, and write the files.
+
+        Raises:
+            Unavailable: a library is missing.
+        """
+        missing = [name for name in self.needs if importlib.util.find_spec(name) is None]
+        if missing:
+            raise Unavailable(f"{' and '.join(missing)} not installed")
+        if self.write_files is not None:
+            self.write_files(model, cache)
+
+
+def _transformers(dtype: str, *batch_sizes: int) -> Load:
+    return lambda model, cache, threads: Transformers(model, dtype, batch_sizes, threads)
+
+
+def _onnxruntime(folder: str) -> Load:
+    return lambda model, cache, threads: OnnxRuntime(model, cache / folder / "model.onnx", threads)
+
+
+def _openvino(folder: str, hint: str) -> Load:
+    return lambda model, cache, threads: OpenVino(model, cache / folder / "model.xml", hint, threads)
+
+
+def _ctranslate2(compute_type: str) -> Load:
+    return lambda model, cache, threads: CTranslate2(model, cache / "ctranslate2", compute_type, threads)
+
+
+def _plain(precision: str) -> Load:
+    def load(model: Path, cache: Path, threads: int) -> Contestant:
+        import torch
+
+        from distilbert.models.pytorch.runner import PytorchRunner
+
+        torch.set_num_threads(threads)
+        dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+        return Ours(model, PytorchRunner(DistilBertForSequenceClassification.from_pretrained(model).to(dtype)))
+
+    return load
+
+
+def _engine(precision: str) -> Load:
+    """Return a function that loads the engine; it raises ``Unavailable`` where the CPU lacks this precision."""
+
+    def load(model: Path, cache: Path, threads: int) -> Contestant:
+        from distilbert import EngineRunner
+        from distilbert.engine.quantization import Quantization
+
+        quantization = Quantization.load(engine_folder(cache)) if precision == "int8" else None
+        classifier = DistilBertForSequenceClassification.from_pretrained(model)
+        runner = EngineRunner(classifier, precision=precision, threads=threads, quantization=quantization)
+        if runner.precision != precision:
+            raise Unavailable(f"the engine runs in {runner.precision} on this CPU")
+        return Ours(model, runner)
+
+    return load
+
+
+def calibrate_engine(model: Path, cache: Path) -> None:
+    """Calibrate the engine's int8 on the sentences on which the other libraries are calibrated."""
+    from distilbert.engine.quantization import calibrate
+
+    folder = engine_folder(cache)
+    if folder.is_dir():
+        return
+    ids = contestant_files.calibration_ids(model)
+    batches = [Batch.of(ids[start : start + 32]) for start in range(0, len(ids), 32)]
+    quantization = calibrate(DistilBertForSequenceClassification.from_pretrained(model), batches)
+    folder.mkdir(parents=True)
+    quantization.save(folder)
+
+
+@functools.cache  # the folder stays the same even if the code is edited while the benchmark runs
+def engine_folder(cache: Path) -> Path:
+    """Return the folder of the engine's calibration; every state of the engine's code has its own."""
+    import distilbert.engine
+
+    code = Path(distilbert.engine.__file__).parent
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(code.glob("*.py"))))
+    return cache / f"engine-int8-{digest.hexdigest()[:12]}"
+
+
+_TORCH = ("torch", "transformers")
+_ONNX = (*_TORCH, "onnx", "onnxruntime")
+_OPENVINO = (*_TORCH, "openvino")
+_CTRANSLATE2 = (*_TORCH, "ctranslate2")
+_OURS = ("torch",)
+
+CONTESTANTS: dict[str, ContestantSpec] = {
+    "transformers": ContestantSpec("transformers fp32, its default", "fp32", _TORCH, _transformers("float32", 1)),
+    "transformers-batched": ContestantSpec(
+        "transformers fp32, batched", "fp32", _TORCH, _transformers("float32", 8, 32, 64), only_batching_differs=True
+    ),
+    "transformers-bf16": ContestantSpec("transformers bf16", "bf16", _TORCH, _transformers("bfloat16", 1, 8, 32, 64)),
+    "onnxruntime-fp32": ContestantSpec(
+        "ONNX Runtime fp32", "fp32", _ONNX, _onnxruntime("onnx-fp32"), contestant_files.write_onnx_fp32
+    ),
+    "onnxruntime-int8": ContestantSpec(
+        "ONNX Runtime int8", "int8", _ONNX, _onnxruntime("onnx-int8"), contestant_files.write_onnx_int8
+    ),
+    "openvino-fp32": ContestantSpec(
+        "OpenVINO fp32", "fp32", _OPENVINO, _openvino("openvino-fp32", "f32"), contestant_files.write_openvino_fp32
+    ),
+    "openvino-bf16": ContestantSpec(
+        "OpenVINO bf16", "bf16", _OPENVINO, _openvino("openvino-fp32", "bf16"), contestant_files.write_openvino_fp32
+    ),
+    "openvino-int8": ContestantSpec(
+        "OpenVINO int8",
+        "int8",
+        (*_OPENVINO, "nncf"),
+        _openvino("openvino-int8", "best"),
+        contestant_files.write_openvino_int8,
+    ),
+    "ctranslate2-fp32": ContestantSpec(
+        "CTranslate2 fp32", "fp32", _CTRANSLATE2, _ctranslate2("float32"), contestant_files.write_ctranslate2
+    ),
+    "ctranslate2-bf16": ContestantSpec(
+        "CTranslate2 bf16", "bf16", _CTRANSLATE2, _ctranslate2("bfloat16"), contestant_files.write_ctranslate2
+    ),
+    "ctranslate2-int8": ContestantSpec(
+        "CTranslate2 int8", "int8", _CTRANSLATE2, _ctranslate2("int8"), contestant_files.write_ctranslate2
+    ),
+    "plain-fp32": ContestantSpec("ours, plain fp32", "fp32", _OURS, _plain("fp32"), ours=True),
+    "plain-bf16": ContestantSpec("ours, plain bf16", "bf16", _OURS, _plain("bf16"), ours=True),
+    "engine-fp32": ContestantSpec("ours, engine fp32", "fp32", _OURS, _engine("fp32"), ours=True),
+    "engine-bf16": ContestantSpec("ours, engine bf16", "bf16", _OURS, _engine("bf16"), ours=True),
+    "engine-int8": ContestantSpec("ours, engine int8", "int8", _OURS, _engine("int8"), calibrate_engine, ours=True),
+}
