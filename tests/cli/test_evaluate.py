@@ -9,7 +9,7 @@ import pytest
 
 from distilbert.tasks import pipeline
 from distilbert.training.evaluation.config import EvaluateConfig
-from tests.real.data import FOLDER
+from tests.real.data import DATA_FOLDER
 from tests.training.evaluation.made import write_data, write_model
 
 from .helpers import Command
@@ -116,7 +116,7 @@ def test_text_does_not_steer_the_terminal(real: Command) -> None:
     ],
 )
 def test_real_data(real: Command, task: str, name: str) -> None:
-    data = FOLDER / name
+    data = DATA_FOLDER / name
     if not data.is_file():
         pytest.skip(f"the data set {name} is not at {data}")
     names = {"num_labels": 2} if task == "text-classification" else {}

@@ -11,7 +11,7 @@ from distilbert.data.labelled import ExampleSet, read_examples
 from distilbert.data.labels import check_labels, class_counts, collect_labels
 from distilbert.text.fast import DistilBertTokenizerFast
 from distilbert.training.finetuning.encoded_examples import IGNORED, encode_examples
-from tests.real.data import FOLDER
+from tests.real.data import DATA_FOLDER
 
 TEXT, TAGS, QA, CHOICE = "text-classification", "token-classification", "question-answering", "multiple-choice"
 PAIR = {"text": "sentence1", "text_pair": "sentence2", "label": "label"}
@@ -62,14 +62,14 @@ SETS: dict[str, tuple[str, list[str], list[int], dict[str, str], tuple[str, ...]
 
 
 def read(name: str, file: str) -> ExampleSet:
-    path = FOLDER / name / file
+    path = DATA_FOLDER / name / file
     if not path.is_file():
         pytest.skip(f"the data set {name} is not at {path}")
     return read_examples(SETS[name][0], [str(path)])
 
 
 def vocabulary() -> DistilBertTokenizerFast:
-    path = FOLDER / "vocab" / "uncased.txt"
+    path = DATA_FOLDER / "vocab" / "uncased.txt"
     if not path.is_file():
         pytest.skip(f"the vocabulary is not at {path}")
     return DistilBertTokenizerFast(path)

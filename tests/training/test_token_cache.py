@@ -20,7 +20,7 @@ from distilbert.text.fast import DistilBertTokenizerFast
 from distilbert.training.corpus import document_encoding, token_cache
 from distilbert.training.corpus.token_cache import TokenCache, fingerprint, open_cache, tokenize_corpus
 from tests.data.corpora import CLASSES, SEP, UNK, VOCAB, A, ids, stream, tokenizer, write_text
-from tests.real.data import FOLDER
+from tests.real.data import DATA_FOLDER
 
 DOCUMENTS = [["a b a", "c"], ["d [SEP]"], ["! a"]]
 
@@ -208,7 +208,7 @@ def test_an_empty_corpus_names_its_sources(tmp_path: Path, content: str) -> None
 
 
 def test_real_text_against_the_plain_library(tmp_path: Path) -> None:
-    path, vocab = FOLDER / "text" / "wikipedia" / "000.txt", FOLDER / "vocab" / "uncased.txt"
+    path, vocab = DATA_FOLDER / "text" / "wikipedia" / "000.txt", DATA_FOLDER / "vocab" / "uncased.txt"
     if not path.is_file() or not vocab.is_file():
         pytest.skip("the data sets 'text' and 'vocab' are not there")
     head = path.read_text(encoding="utf-8")[:300_000]

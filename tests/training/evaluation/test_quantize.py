@@ -12,7 +12,7 @@ from distilbert.engine.precision import has_int8
 from distilbert.tasks.loading import pipeline
 from distilbert.training.evaluation.quantize import quantize
 from tests.any_cpu import allow_int8
-from tests.real.data import FOLDER
+from tests.real.data import DATA_FOLDER
 
 from .made import HEADS, TAGS, write_data, write_model
 
@@ -40,7 +40,7 @@ def test_every_task(task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.slow
 @pytest.mark.skipif(not has_int8(), reason="this CPU has no instructions for int8")
 def test_a_real_model_loses_half_a_point_at_most(tmp_path: Path) -> None:
-    data = FOLDER / "sst2"
+    data = DATA_FOLDER / "sst2"
     if not data.is_dir():
         pytest.skip(f"the data set sst2 is not at {data}")
     installed = find_installed("distilbert-mini-sst2")
