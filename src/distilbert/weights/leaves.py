@@ -43,19 +43,32 @@ def kind_of(module: str) -> str:
     return "norm" if last.lower().replace("_", "").endswith("layernorm") else "linear"
 
 
-def to_framework(name: str, array: np.ndarray, leaves: Leaves) -> tuple[list[str], np.ndarray]:
-    """Return a checkpoint's tensor as a framework has it: its path (modules, then the leaf) and its array."""
+def locate(name: str, leaves: Leaves) -> tuple[str, str, bool]:
+    """Return where a framework keeps a checkpoint's tensor.
+
+    Args:
+        name: in the checkpoint.
+        leaves: ``TENSORFLOW`` or ``FLAX``.
+
+    Returns:
+        The module, the name of the leaf in it, and whether the framework has the transpose.
+    """
     module, _, leaf = name.rpartition(".")
     kind = kind_of(module)
-    flip = kind == "linear" and leaf == "weight"
-    return [*module.split("."), leaves[kind].get(leaf, leaf)], array.T if flip else array
+    return module, leaves[kind].get(leaf, leaf), kind == "linear" and leaf == "weight"
+
+
+def to_framework(name: str, array: np.ndarray, leaves: Leaves) -> tuple[list[str], np.ndarray]:
+    """Return a checkpoint's tensor as a framework has it: its path (modules, then the leaf) and its array."""
+    module, leaf, transposed = locate(name, leaves)
+    return [*module.split("."), leaf], array.T if transposed else array
 
 
 def to_checkpoint(path: Sequence[str], tensor: LazyTensor) -> tuple[str, LazyTensor]:
     """Return a framework's tensor as a checkpoint has it: its name and its array."""
     *modules, leaf = path
-    flip = leaf == "kernel" and len(tensor.shape) == 2
-    return ".".join([*modules, TO_CHECKPOINT.get(leaf, leaf)]), tensor.transposed() if flip else tensor
+    transposed = leaf == "kernel" and len(tensor.shape) == 2
+    return ".".join([*modules, TO_CHECKPOINT.get(leaf, leaf)]), tensor.transposed() if transposed else tensor
 
 
 def check_architecture(tensors: Tensors, paths: Collection[Path]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
-from functools import reduce
 from typing import Any
 
 import jax
@@ -15,25 +14,19 @@ from jax import Array
 
 from ...core.errors import WeightsMismatchError
 from ...core.outputs import ModelOutput
+from ...weights.leaves import FLAX, locate
 from .layer_factory import WEIGHT_TYPES
-
-# The name of the variable that a checkpoint calls ``weight``, by kind of layer, and whether it is the transpose.
-LEAVES: dict[type, tuple[str, bool]] = {
-    nnx.Linear: ("kernel", True),
-    nnx.Embed: ("embedding", False),
-    nnx.LayerNorm: ("scale", False),
-}
 
 Tree = dict[str, Any]
 
 
 def find_variable(model: nnx.Module, name: str) -> tuple[nnx.Variable[Any], bool]:
     """Return the variable behind a checkpoint's name, and whether the checkpoint holds it transposed."""
-    *path, leaf = name.split(".")
-    module: Any = model
-    module = reduce(lambda node, step: node[int(step)] if step.isdigit() else getattr(node, step), path, module)
-    attribute, transposed = (leaf, False) if leaf == "bias" else LEAVES[type(module)]
-    return getattr(module, attribute), transposed
+    path, leaf, transposed = locate(name, FLAX)
+    layer: Any = model
+    for step in path.split("."):
+        layer = layer[int(step)] if step.isdigit() else getattr(layer, step)
+    return getattr(layer, leaf), transposed
 
 
 def read_variable(model: nnx.Module, name: str) -> np.ndarray:

@@ -1,8 +1,4 @@
-"""Keras's variables and the rest of the package: NumPy arrays by checkpoint names, output classes inside Keras's tools.
-
-Five leaf rules turn a checkpoint's name into a variable: a linear ``weight`` is a ``kernel``, transposed; that of an
-embedding is ``embeddings``; that of a LayerNorm is ``gamma`` and its ``bias`` is ``beta``; any other ``bias`` is one.
-"""
+"""Between Keras and NumPy: variables by their checkpoint names, and output classes that Keras's tools look into."""
 
 from __future__ import annotations
 
@@ -16,19 +12,16 @@ import numpy as np
 import optree
 
 from ...core.outputs import ModelOutput
+from ...weights.leaves import TENSORFLOW, locate
 
 
 def find_variable(model: Any, name: str) -> tuple[Any, bool]:
     """Return the variable behind a checkpoint's name, and whether the checkpoint holds it transposed."""
-    path, _, leaf = name.rpartition(".")
+    path, leaf, transposed = locate(name, TENSORFLOW)
     layer = model
     for step in path.split("."):
         layer = layer[int(step)] if step.isdigit() else getattr(layer, step)
-    if isinstance(layer, keras.layers.Embedding):
-        return layer.embeddings, False
-    if isinstance(layer, keras.layers.LayerNormalization):
-        return (layer.gamma if leaf == "weight" else layer.beta), False
-    return (layer.kernel, True) if leaf == "weight" else (layer.bias, False)
+    return getattr(layer, leaf), transposed
 
 
 def read_variable(model: Any, name: str) -> np.ndarray:
