@@ -154,7 +154,7 @@ def test_terms_that_need_a_teacher() -> None:
 
 
 @pytest.mark.parametrize(
-    ("layers", "of", "wanted"),
+    ("layers", "of", "expected"),
     [
         ("0,2,4,7,9,11", 12, [0, 2, 4, 7, 9, 11]),
         ("6", 12, [0, 2, 4, 7, 9, 11]),

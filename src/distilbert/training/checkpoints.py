@@ -29,7 +29,7 @@ MODEL, TENSORS, STATE = "model", "training.safetensors", "state.json"
 
 
 @dataclass(frozen=True)
-class Checkpoint:
+class TrainingCheckpoint:
     """A complete checkpoint.
 
     Attributes:
@@ -61,7 +61,7 @@ def save(
     state: Mapping[str, Any],
     tensors: Mapping[str, Tensor],
     save_model: Callable[[Path], None],
-) -> Checkpoint:
+) -> TrainingCheckpoint:
     """Write a checkpoint.
 
     Args:
@@ -97,10 +97,10 @@ def save(
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return Checkpoint(target, step, dict(state))
+    return TrainingCheckpoint(target, step, dict(state))
 
 
-def load_all(folder: Path) -> list[Checkpoint]:
+def load_all(folder: Path) -> list[TrainingCheckpoint]:
     """Return the complete checkpoints, oldest first; those that a crash left half written are ignored.
 
     Raises:
@@ -110,11 +110,11 @@ def load_all(folder: Path) -> list[Checkpoint]:
     for path in folder.iterdir() if folder.is_dir() else ():
         match = NAME.fullmatch(path.name)
         if match and (path / STATE).is_file():
-            complete.append(Checkpoint(path, int(match[1]), _read_state(path)))
+            complete.append(TrainingCheckpoint(path, int(match[1]), _read_state(path)))
     return sorted(complete, key=lambda checkpoint: checkpoint.step)
 
 
-def newest(folder: Path) -> Checkpoint | None:
+def newest(folder: Path) -> TrainingCheckpoint | None:
     """Return the newest complete checkpoint, or None."""
     complete = load_all(folder)
     return complete[-1] if complete else None

@@ -86,7 +86,7 @@ def pretrain(
 def _train_on_text(
     config: TextConfig,
     folder: Path,
-    checkpoint: checkpoints.Checkpoint | None,
+    checkpoint: checkpoints.TrainingCheckpoint | None,
     objective: DistillObjective,
     base: str,
     on_record: Callable[[MetricsRecord], None] | None,

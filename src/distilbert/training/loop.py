@@ -159,7 +159,7 @@ class TrainingSetup:
 
 
 def train(
-    setup: TrainingSetup, accelerator: Accelerator, checkpoint: checkpoints.Checkpoint | None = None
+    setup: TrainingSetup, accelerator: Accelerator, checkpoint: checkpoints.TrainingCheckpoint | None = None
 ) -> TrainingState:
     """Train ``setup.objective`` until ``setup.steps`` steps are done, or until patience runs out.
 

@@ -20,7 +20,7 @@ CONFIG = "config.toml"
 
 def open_run(
     config: TrainingConfig, base: str, resume: bool, overwrite: bool
-) -> tuple[Path, checkpoints.Checkpoint | None]:
+) -> tuple[Path, checkpoints.TrainingCheckpoint | None]:
     """Check what the output folder contains, and find the checkpoint to resume from.
 
     Args:
@@ -66,7 +66,7 @@ def open_run(
 
 
 def start_run(
-    config: TrainingConfig, folder: Path, checkpoint: checkpoints.Checkpoint | None, accelerator: Accelerator
+    config: TrainingConfig, folder: Path, checkpoint: checkpoints.TrainingCheckpoint | None, accelerator: Accelerator
 ) -> None:
     """Write the settings into the folder; a run that starts at step 0 first removes what an earlier one left."""
     if accelerator.is_main_process:
