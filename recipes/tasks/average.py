@@ -1,9 +1,8 @@
-"""The recipe's best teacher for SST-2: the average of the weights of several, which were all tuned from one encoder.
+"""Average the weights of several models that were fine-tuned from the same encoder: the best teacher for SST-2.
 
     python recipes/tasks/average.py MODEL MODEL ... --output FOLDER
 
-Models that were fine-tuned from the same weights lie in one basin, and their average is often better than each ("model
-soups", arXiv 2203.05482); it costs nothing to run. Writes a folder like the first one's.
+The average is often better than each of them ("model soups", arXiv 2203.05482). Writes a model folder.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ def average(folders: list[Path]) -> DistilBertForSequenceClassification:
     """Return a model with the mean of the weights of ``folders``, summed in fp32.
 
     Raises:
-        ValueError: they have other tensors than the first one, or other shapes.
+        ValueError: the names or shapes of their tensors differ.
     """
     mean = DistilBertForSequenceClassification.from_pretrained(folders[0])
     others = [DistilBertForSequenceClassification.from_pretrained(folder).state_dict() for folder in folders[1:]]
@@ -31,7 +30,7 @@ def average(folders: list[Path]) -> DistilBertForSequenceClassification:
 
 
 def main() -> None:
-    """Average and write."""
+    """Average the models and save the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("models", nargs="+", type=Path, metavar="MODEL")
     parser.add_argument("--output", type=Path, required=True)

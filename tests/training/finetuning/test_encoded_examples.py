@@ -235,14 +235,14 @@ def test_every_word_is_labelled_once(side: str, sentence: list[str]) -> None:
     encoded = encode_examples(TAGS, [example], Labels(names), tokenizer, max_length=9, stride=3)
     whole = tokenizer.encode_batch([sentence], is_split_into_words=True)[0]
     visible = {word for word in whole.word_ids if word is not None}
-    tags = [int(tag) for example in encoded for tag in example.target if tag != IGNORED]  # type: ignore[union-attr]
+    tags = [int(tag) for window in encoded for tag in window.target if tag != IGNORED]  # type: ignore[union-attr]
     assert sorted(tags) == sorted(visible)
     firsts = {word: whole.ids[whole.word_ids.index(word)] for word in visible}
-    for example in encoded:
-        assert example.target is not None
-        (ids,) = example.sequences
-        assert example.target.shape == ids.shape
-        for token, tag in zip(ids.tolist(), example.target.tolist(), strict=True):
+    for window in encoded:
+        assert window.target is not None
+        (ids,) = window.sequences
+        assert window.target.shape == ids.shape
+        for token, tag in zip(ids.tolist(), window.target.tolist(), strict=True):
             assert tag == IGNORED or token == firsts[tag]
 
 
@@ -306,15 +306,15 @@ def test_an_answer_is_found_in_the_windows_that_hold_it(start: int, length: int,
     if side == "left":
         spans = [(len(whole) - stop, len(whole) - first) for first, stop in spans]
     assert len(encoded) == len(spans)
-    for example, (first, stop) in zip(encoded, spans, strict=True):
-        assert example.target is not None
-        assert example.allowed is not None
-        assert example.sequences[0][example.allowed].tolist() == whole[first:stop]
+    for window, (first, stop) in zip(encoded, spans, strict=True):
+        assert window.target is not None
+        assert window.allowed is not None
+        assert window.sequences[0][window.allowed].tolist() == whole[first:stop]
         if first <= len(place) and len(place) + len(answer_ids) <= stop:
             begin = 3 + len(place) - first  # after [CLS] who [SEP]
-            assert example.target.tolist() == [begin, begin + len(answer_ids) - 1]
+            assert window.target.tolist() == [begin, begin + len(answer_ids) - 1]
         else:
-            assert example.target.tolist() == [0, 0]
+            assert window.target.tolist() == [0, 0]
 
 
 @given(question=texts.filter(bool), context=texts.filter(bool), data=st.data())
@@ -326,11 +326,11 @@ def test_any_answer_gives_tokens_of_the_context(question: str, context: str, dat
     for kind in (DistilBertTokenizerFast, DistilBertTokenizer):
         tokenizer = kind(vocab=VOCABULARY, model_max_length=64)
         encoded[kind] = encode_examples(QA, [example], Labels(), tokenizer, max_length=16, stride=3)
-        for example in encoded[kind]:
-            assert example.target is not None
-            assert example.allowed is not None
-            first, last = example.target.tolist()
-            assert (first, last) == (0, 0) or (first <= last and example.allowed[first : last + 1].all())
+        for window in encoded[kind]:
+            assert window.target is not None
+            assert window.allowed is not None
+            first, last = window.target.tolist()
+            assert (first, last) == (0, 0) or (first <= last and window.allowed[first : last + 1].all())
     fast, slow = encoded.values()
     assert [u.target.tolist() for u in fast] == [u.target.tolist() for u in slow]  # type: ignore[union-attr]
 
