@@ -9,6 +9,7 @@ import torch
 
 from distilbert import ConfigError, DeviceError, InputError, UnknownArgumentError
 from distilbert.core.schema import HEADS
+from distilbert.models.pytorch.modeling import FFN
 from tests.tiny import HEAD_NAMES, LENGTH, SIZES, tiny_inputs, tiny_labels, tiny_model
 
 EXACT = {"rtol": 0.0, "atol": 1e-5}
@@ -207,3 +208,61 @@ def test_flash_attention_without_cuda_says_so_in_one_sentence() -> None:
     model.config.attn_implementation = "flash_attention_2"
     with pytest.raises(DeviceError, match="needs a CUDA GPU"):
         model(**tiny_inputs())
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_the_last_block_may_compute_the_first_token_alone(attention: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = tiny_model()
+    model.set_attn_implementation(attention)
+    square = {"attention_mask": torch.ones(4, 1, LENGTH, LENGTH).tril()}
+    for changes in ({}, square, {"head_mask": torch.tensor([1.0, 0.5, 2.0])}):
+        inputs = tiny_inputs() | changes
+        first = model(**inputs, first_token=True).last_hidden_state
+        assert first.shape == (4, 1, 24)
+        torch.testing.assert_close(first, model(**inputs).last_hidden_state[:, :1], **EXACT)
+    assert model(**tiny_inputs(), first_token=True, output_attentions=True)[0].shape == (4, LENGTH, 24)
+    lengths: list[int] = []
+    original = FFN.forward
+    monkeypatch.setattr(FFN, "forward", lambda ffn, x: lengths.append(x.shape[1]) or original(ffn, x))
+    for head, length in (
+        ("ForSequenceClassification", 1),
+        ("ForMultipleChoice", 1),
+        ("ForTokenClassification", LENGTH),
+    ):
+        tiny_model(head)(**tiny_inputs(head))
+        assert lengths[-2:] == [LENGTH, length]
+
+
+@pytest.mark.parametrize(
+    ("head", "labels", "message"),
+    [
+        ("ForSequenceClassification", torch.zeros(3).long(), r"labels of shape \(3,\) do not go with logits"),
+        (
+            "ForSequenceClassification",
+            torch.zeros(4),
+            r"labels of shape \(4,\) do not go with logits of shape \(4, 5\)",
+        ),
+        ("ForTokenClassification", torch.zeros(4, 3).long(), r"labels of shape \(12,\) do not go"),
+        ("ForTokenClassification", torch.zeros(4, LENGTH), "must be integers, got float32"),
+        ("ForMultipleChoice", torch.zeros(3).long(), r"labels of shape \(3,\) do not go with logits of shape \(4, 3\)"),
+    ],
+)
+def test_labels_that_do_not_fit(head: str, labels: torch.Tensor, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        tiny_model(head)(**tiny_inputs(head), labels=labels)
+
+
+def test_labels_to_regress_on_that_do_not_fit() -> None:
+    model = tiny_model("ForSequenceClassification", problem_type="regression")
+    with pytest.raises(InputError, match=r"labels of shape \(4,\) do not go with logits of shape \(4, 5\)"):
+        model(**tiny_inputs(), labels=torch.zeros(4))
+    for labels in (torch.zeros(4), torch.zeros(4, 1)):
+        assert tiny_model("ForSequenceClassification", num_labels=1)(**tiny_inputs(), labels=labels).loss > 0
+
+
+def test_ids_are_integers() -> None:
+    model = tiny_model()
+    with pytest.raises(InputError, match="input_ids must be integers, got float32"):
+        model(torch.ones(1, 2))
+    with pytest.raises(InputError, match="position_ids must be integers"):
+        model(torch.ones(1, 2).long(), position_ids=torch.zeros(2))

@@ -92,7 +92,7 @@ class DistilBertSelfAttention(nnx.Module):
     def __call__(
         self,
         hidden: Array,
-        mask: Array | None = None,
+        attention_mask: Array | None = None,
         head_mask: Array | None = None,
         implementation: str = "sdpa",
         deterministic: bool | None = None,
@@ -100,8 +100,8 @@ class DistilBertSelfAttention(nnx.Module):
     ) -> tuple[Array, Array | None]:
         """Return (B, S, D), or (B, 1, D) of the first token; from the eager implementation also maps (B, N, S, S)."""
         queries = hidden[:, :1] if first_token else hidden
-        if first_token and mask is not None:
-            mask = mask[:, :, :1]
+        if first_token and attention_mask is not None:
+            attention_mask = attention_mask[:, :, :1]
         q, k, v = (
             lin(states).reshape(*states.shape[:-1], -1, self.head_dim)
             for lin, states in ((self.q_lin, queries), (self.k_lin, hidden), (self.v_lin, hidden))
@@ -111,9 +111,9 @@ class DistilBertSelfAttention(nnx.Module):
         # JAX's attention has no dropout.
         if implementation == "eager" or not (without_dropout or self.dropout.rate == 0):
             dropout = partial(self.dropout, deterministic=deterministic)
-            context, weights = attend_eager(q, k, v, mask, dropout, head_mask)
+            context, weights = attend_eager(q, k, v, attention_mask, dropout, head_mask)
         else:
-            context = attend_sdpa(q, k, v, mask)
+            context = attend_sdpa(q, k, v, attention_mask)
         return self.out_lin(context.reshape(*queries.shape[:-1], -1)), weights
 
 
@@ -143,14 +143,14 @@ class TransformerBlock(nnx.Module):
     def __call__(
         self,
         hidden: Array,
-        mask: Array | None = None,
+        attention_mask: Array | None = None,
         head_mask: Array | None = None,
         implementation: str = "sdpa",
         deterministic: bool | None = None,
         first_token: bool = False,
     ) -> tuple[Array, Array | None]:
         """Return hidden states and attention maps, both as :class:`DistilBertSelfAttention` does."""
-        context, weights = self.attention(hidden, mask, head_mask, implementation, deterministic, first_token)
+        context, weights = self.attention(hidden, attention_mask, head_mask, implementation, deterministic, first_token)
         hidden = self.sa_layer_norm(context + (hidden[:, :1] if first_token else hidden))
         return self.output_layer_norm(self.ffn(hidden, deterministic) + hidden), weights
 
@@ -165,7 +165,7 @@ class Transformer(nnx.Module):
     def __call__(
         self,
         hidden: Array,
-        mask: Array | None = None,
+        attention_mask: Array | None = None,
         head_mask: Array | None = None,
         implementation: str = "sdpa",
         deterministic: bool | None = None,
@@ -176,15 +176,17 @@ class Transformer(nnx.Module):
         The last block computes the first token of each sequence alone with ``first_token``: (B, 1, D).
         """
 
-        def run_block(first: bool, block: TransformerBlock, hidden: Array, mask: Any, factor: Array | None) -> Any:
-            return block(hidden, mask, factor, implementation, deterministic, first)
+        def run_block(
+            first: bool, block: TransformerBlock, hidden: Array, attention_mask: Any, factor: Array | None
+        ) -> Any:
+            return block(hidden, attention_mask, factor, implementation, deterministic, first)
 
         states, maps = [hidden], []
         for number, block in enumerate(self.layer):
             run: Any = partial(run_block, first_token and number == len(self.layer) - 1)
             if self.gradient_checkpointing:
                 run = nnx.remat(run)
-            state, weights = run(block, states[-1], mask, None if head_mask is None else head_mask[number])
+            state, weights = run(block, states[-1], attention_mask, None if head_mask is None else head_mask[number])
             states.append(state)
             maps.append(weights)
         return states, maps

@@ -19,7 +19,7 @@ def checkpoint(block: Any) -> Callable[..., tuple[Any, Any]]:
     random generators, which are read once, before; the generators move on afterwards, as if it had run once.
     """
 
-    def run(hidden: Any, mask: Any = None, head_mask: Any = None, **options: Any) -> tuple[Any, Any]:
+    def run(hidden: Any, attention_mask: Any = None, head_mask: Any = None, **options: Any) -> tuple[Any, Any]:
         """Compute hidden states (B, S, D) and attention maps (B, N, S, S), or None for these."""
         weights = block.trainable_variables
         fixed = [v for v in block.variables if all(v is not weight for weight in weights)]
@@ -29,7 +29,7 @@ def checkpoint(block: Any) -> Callable[..., tuple[Any, Any]]:
         def compute(hidden: Any, *tensors: Any) -> list[Any]:
             values, factors = tensors[: len(weights)], tensors[len(weights) :]
             with keras.StatelessScope(state_mapping=[*zip(weights, values, strict=True), *fixed_values]):
-                outputs = block(hidden, mask, *(factors or (None,)), **options)
+                outputs = block(hidden, attention_mask, *(factors or (None,)), **options)
             return [output for output in outputs if output is not None]
 
         outputs = keras.remat(compute)(hidden, *(weight.value for weight in weights), *factors)

@@ -1,7 +1,8 @@
 """DistilBERT's encoder in Keras (arXiv 1910.01108): embeddings and post-LayerNorm transformer blocks.
 
 Legend: B batch, S sequence, D dim, F hidden_dim, N heads, H head dim, W width of the heads kept (N x H).
-Every layer makes its weights in ``build``, so that a model is complete as soon as it is constructed.
+Every layer creates its weights in ``build``, and a constructor builds all of them. No argument is called ``mask``:
+Keras would fill it by itself.
 """
 
 from __future__ import annotations
@@ -105,7 +106,7 @@ class DistilBertSelfAttention(layers.Layer):
     def call(
         self,
         hidden: Any,
-        mask: Any = None,
+        attention_mask: Any = None,
         head_mask: Any = None,
         implementation: str = "sdpa",
         training: bool | None = None,
@@ -113,8 +114,8 @@ class DistilBertSelfAttention(layers.Layer):
     ) -> tuple[Any, Any]:
         """Return (B, S, D), or (B, 1, D) of the first token; from the eager implementation also maps (B, N, S, S)."""
         queries = hidden[:, :1] if first_token else hidden
-        if first_token and mask is not None:
-            mask = mask[:, :, :1]
+        if first_token and attention_mask is not None:
+            attention_mask = attention_mask[:, :, :1]
         batch, length = ops.shape(queries)[0], ops.shape(queries)[1]
         heads = (batch, -1, self.width // self.head_dim, self.head_dim)
         q, k, v = (
@@ -123,9 +124,11 @@ class DistilBertSelfAttention(layers.Layer):
         )  # (B, N, S, H)
         weights = None
         if implementation == "eager" or (training and self.dropout.rate):
-            context, weights = attend_eager(q, k, v, mask, lambda x: self.dropout(x, training=training), head_mask)
+            context, weights = attend_eager(
+                q, k, v, attention_mask, lambda x: self.dropout(x, training=training), head_mask
+            )
         else:
-            context = attend_sdpa(q, k, v, mask)
+            context = attend_sdpa(q, k, v, attention_mask)
         context = ops.reshape(ops.transpose(context, (0, 2, 1, 3)), (batch, length, self.width))  # (B, S, W)
         return self.out_lin(context), weights
 
@@ -174,7 +177,7 @@ class TransformerBlock(layers.Layer):
     def call(
         self,
         hidden: Any,
-        mask: Any = None,
+        attention_mask: Any = None,
         head_mask: Any = None,
         implementation: str = "sdpa",
         training: bool | None = None,
@@ -182,7 +185,7 @@ class TransformerBlock(layers.Layer):
     ) -> tuple[Any, Any]:
         """Return hidden states and attention maps, both as :class:`DistilBertSelfAttention` does."""
         context, weights = self.attention(
-            hidden, mask, head_mask,
+            hidden, attention_mask, head_mask,
             implementation=implementation, training=training, first_token=first_token,
         )  # fmt: skip
         hidden = self.sa_layer_norm(context + (hidden[:, :1] if first_token else hidden))
@@ -208,7 +211,7 @@ class Transformer(layers.Layer):
     def call(
         self,
         hidden: Any,
-        mask: Any = None,
+        attention_mask: Any = None,
         head_mask: Any = None,
         implementation: str = "sdpa",
         training: bool | None = None,
@@ -223,7 +226,7 @@ class Transformer(layers.Layer):
             factors = None if head_mask is None else head_mask[number]
             run = checkpoint(block) if self.gradient_checkpointing and training else block
             state, weights = run(
-                states[-1], mask, factors, implementation=implementation, training=training,
+                states[-1], attention_mask, factors, implementation=implementation, training=training,
                 first_token=first_token and number == len(self.layer) - 1,
             )  # fmt: skip
             states.append(state)

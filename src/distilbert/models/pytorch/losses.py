@@ -64,5 +64,6 @@ def _cross_entropy(logits: Tensor, labels: Tensor, ignored: int = IGNORED) -> Te
     """Mean over the rows of (R, L) logits whose label is not ``ignored``; NaN if there is none."""
     labels = labels.reshape(-1)  # (R,)
     check_labels(tuple(labels.shape), tuple(logits.shape), labels.shape == logits.shape[:1])
-    check_class_labels(not labels.is_floating_point() and labels.dtype != torch.bool, labels.dtype)
+    integers = not labels.is_floating_point() and labels.dtype != torch.bool
+    check_class_labels(integers, str(labels.dtype).removeprefix("torch."))
     return F.cross_entropy(logits, labels.long(), ignore_index=ignored)

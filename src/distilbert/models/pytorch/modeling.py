@@ -79,7 +79,7 @@ class DistilBertSelfAttention(nn.Module):
     def forward(
         self,
         hidden: Tensor,
-        mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
         head_mask: Tensor | None = None,
         implementation: str = "sdpa",
         first_token: bool = False,
@@ -91,8 +91,8 @@ class DistilBertSelfAttention(nn.Module):
         With ``packing``: (T, D), or (R, D) of the ``rows`` of packed tokens.
         """
         queries = hidden[:, :1] if first_token else hidden
-        if first_token and mask is not None:
-            mask = mask[:, :, :1]
+        if first_token and attention_mask is not None:
+            attention_mask = attention_mask[:, :, :1]
         q, k, v = (
             lin(states).unflatten(-1, (-1, self.head_dim))
             for lin, states in ((self.q_lin, queries), (self.k_lin, hidden), (self.v_lin, hidden))
@@ -105,9 +105,9 @@ class DistilBertSelfAttention(nn.Module):
         else:
             q, k, v = (x.transpose(1, 2) for x in (q, k, v))  # (B, N, S, H)
             if implementation == "eager":
-                context, weights = attend_eager(q, k, v, mask, dropout, head_mask)
+                context, weights = attend_eager(q, k, v, attention_mask, dropout, head_mask)
             else:
-                context = attend_sdpa(q, k, v, mask, dropout)
+                context = attend_sdpa(q, k, v, attention_mask, dropout)
             context = context.transpose(1, 2)  # (B, S, N, H)
         return self.out_lin(context.flatten(-2)), weights
 
@@ -140,7 +140,7 @@ class TransformerBlock(nn.Module):
     def forward(
         self,
         hidden: Tensor,
-        mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
         head_mask: Tensor | None = None,
         implementation: str = "sdpa",
         first_token: bool = False,
@@ -148,7 +148,7 @@ class TransformerBlock(nn.Module):
         rows: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """Return hidden states and attention maps, both as :class:`DistilBertSelfAttention` does."""
-        context, weights = self.attention(hidden, mask, head_mask, implementation, first_token, packing, rows)
+        context, weights = self.attention(hidden, attention_mask, head_mask, implementation, first_token, packing, rows)
         if rows is not None:
             hidden = hidden[rows]
         hidden = self.sa_layer_norm(context + (hidden[:, :1] if first_token else hidden))
@@ -166,7 +166,7 @@ class Transformer(nn.Module):
     def forward(
         self,
         hidden: Tensor,
-        mask: Tensor | None = None,
+        attention_mask: Tensor | None = None,
         head_mask: Tensor | None = None,
         implementation: str = "sdpa",
         first_token: bool = False,
@@ -183,7 +183,7 @@ class Transformer(nn.Module):
             last = number == len(self.layer) - 1
             arguments: tuple[Any, ...] = (
                 states[-1],
-                mask,
+                attention_mask,
                 None if head_mask is None else head_mask[number],
                 implementation,
                 first_token and last,
