@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from distilbert.cli import main
+from distilbert.cli.run.terminal_views import VIEWS
+from distilbert.tasks import TASKS
 
 from . import fake
 from .helpers import ROOT, Command, finish, start
@@ -113,6 +115,17 @@ def test_the_options_reach_the_pipeline_and_the_task(cli: Command) -> None:
 def test_the_question_answering_stride_goes_by_its_own_name(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fake, "PARAMS", ("doc_stride",))
     assert cli.run("--task", "question-answering", "--stride", "8").code == 0
+
+
+def test_every_option_of_a_task_is_one_of_run(cli: Command) -> None:
+    text = cli("run", "--help").out
+    for spec in TASKS.values():
+        for name, option in spec.options.items():
+            assert f" {option} " in text, f"{option}, which sets {name} of {spec.name}"
+
+
+def test_every_task_has_a_view_on_a_terminal() -> None:
+    assert {*VIEWS, "sentence-similarity"} == set(TASKS)
 
 
 def test_main_leaves_with_the_code(cli: Command) -> None:
