@@ -1,12 +1,18 @@
-"""The README and the pages under docs/ run as written: Python blocks, and the commands that start with distilbert."""
+"""The README and the pages under docs/: what they show runs, and what they name exists.
+
+Blocks of ``python`` and the ``distilbert`` commands in blocks of ``sh`` run here, and print what the page says. Other
+blocks do not run: ``py`` shows code of the package, ``console`` and ``text`` show what takes long or needs other data.
+"""
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import importlib.util
 import io
 import os
 import re
+import shlex
 import shutil
 import string
 import subprocess
@@ -14,6 +20,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 import distilbert
 from distilbert import (
@@ -23,10 +30,32 @@ from distilbert import (
     DistilBertTokenizer,
     convert,
 )
+from distilbert.cli import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+OTHER_PAGES = [ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "recipes").glob("*/README.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n(?:\n?Prints?:\n\n?```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
+
+
+def blocks(page: Path, language: str | None = None) -> list[tuple[str, str | None]]:
+    """The code blocks of a page, each with what the page says that it prints; of all languages or of one."""
+    text = page.read_text(encoding="utf-8")
+    return [(match[2], match[3]) for match in BLOCK.finditer(text) if language in (None, match[1])]
+
+
+def commands(page: Path, language: str | None = None) -> list[tuple[str, str | None]]:
+    """The lines of these blocks that run ``distilbert``, alone or behind a pipe."""
+    return [
+        (line.strip(), printed)
+        for code, printed in blocks(page, language)
+        for line in code.replace("\\\n", " ").splitlines()
+        if re.match(r"(\S+ .*\| *)?distilbert ", line.strip())
+    ]
+
+
+PAGES_WITH_PYTHON = [page for page in PAGES if blocks(page, "python")]
+COMMANDS = [(page.name, *command) for page in PAGES for command in commands(page, "sh")]
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +72,13 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer.save_pretrained(folder / "models" / "sentiment")
     config = DistilBertConfig(dim=24, n_heads=3, n_layers=2, hidden_dim=40, id2label={0: "NEGATIVE", 1: "POSITIVE"})
     DistilBertForSequenceClassification(config).save_pretrained(folder / "models" / "sentiment")
-    signs = [*string.ascii_lowercase, *string.digits, *string.punctuation]
+    characters = [*string.ascii_lowercase, *string.digits, *string.punctuation]
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    letters = DistilBertTokenizer(vocab=[*special, *signs, *(f"##{sign}" for sign in signs)])
-    letters.save_pretrained(folder / "models" / "teacher")
-    # The commands of the pages train on 128,000 tokens a step: six layers of next to nothing do it in seconds.
+    tokenizer = DistilBertTokenizer(vocab=[*special, *characters, *(f"##{character}" for character in characters)])
+    tokenizer.save_pretrained(folder / "models" / "teacher")
+    # The commands of the pages train on up to 128,000 tokens a step. Six tiny layers do this in seconds.
     config = DistilBertConfig(
-        vocab_size=len(letters), dim=24, n_heads=3, n_layers=6, hidden_dim=40, dropout=0.0, attention_dropout=0.0
+        vocab_size=len(tokenizer), dim=24, n_heads=3, n_layers=6, hidden_dim=40, dropout=0.0, attention_dropout=0.0
     )
     DistilBertForMaskedLM(config).save_pretrained(folder / "models" / "teacher")
     (folder / "text").mkdir()
@@ -62,12 +91,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def blocks(page: Path, language: str) -> list[tuple[str, str | None]]:
-    text = page.read_text(encoding="utf-8")
-    return [(match[2], match[3]) for match in BLOCK.finditer(text) if match[1] == language]
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES_WITH_PYTHON, ids=lambda page: page.name)
 def test_python_blocks(page: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(workplace)
     names: dict[str, object] = {}
@@ -77,15 +101,6 @@ def test_python_blocks(page: Path, workplace: Path, monkeypatch: pytest.MonkeyPa
             exec(compile(code, page.name, "exec"), names)
         if printed is not None:
             assert output.getvalue() == printed, code
-
-
-COMMANDS = [
-    (page.name, line.strip(), printed)
-    for page in PAGES
-    for code, printed in blocks(page, "sh")
-    for line in code.replace("\\\n", " ").splitlines()
-    if re.match(r"(\S+ .*\| *)?distilbert ", line.strip())
-]
 
 
 @pytest.mark.parametrize(("page", "command", "printed"), COMMANDS, ids=[f"{p}: {c[:50]}" for p, c, _ in COMMANDS])
@@ -100,9 +115,67 @@ def test_commands(page: str, command: str, printed: str | None, workplace: Path)
         assert done.stdout == printed
 
 
-def test_pages_name_what_exists() -> None:
-    """Links between pages and to files of the repository lead somewhere."""
+def test_every_block_and_output_is_recognized() -> None:
+    """No block has an unknown form, so none is left out of the tests above without notice."""
     for page in PAGES:
-        for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name}: {target}"
-    assert re.search(rf"## {re.escape(distilbert.__version__)}", (ROOT / "CHANGELOG.md").read_text())
+        text = page.read_text(encoding="utf-8")
+        fences = sum(2 if printed is None else 4 for _, printed in blocks(page))
+        assert fences == len(re.findall("^```", text, re.MULTILINE)), page.name
+        outputs = [printed for _, printed in blocks(page) if printed is not None]
+        assert len(outputs) == len(re.findall("^Prints?:$", text, re.MULTILINE)), page.name
+    assert {"README.md", "tasks.md", "siblings.md"} <= {page.name for page in PAGES_WITH_PYTHON}
+    assert {"README.md", "distillation.md"} <= {page for page, _, _ in COMMANDS}
+
+
+def test_commands_name_options_that_exist() -> None:
+    """This holds for the commands that are too long to run here, too."""
+    known = {
+        name: {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+        for name, command in typer.main.get_group(app).commands.items()
+    }
+    checked = 0
+    for page in (*PAGES, *OTHER_PAGES):
+        for line, _ in commands(page):
+            name, *words = shlex.split(line[line.index("distilbert ") :], comments=True)[1:]
+            words = words[: words.index("|")] if "|" in words else words
+            for word in words:
+                if word.startswith("--") and word != "--help":
+                    assert word.partition("=")[0] in known[name], f"{page.name}: {line}"
+                    checked += 1
+    assert checked > 50
+
+
+@pytest.mark.parametrize("framework", ["PyTorch", "Keras", "Flax"])
+def test_siblings_show_the_code_of_the_package(framework: str) -> None:
+    """The class that docs/siblings.md shows side by side is the one in the package, without types and docstrings."""
+    shown = [ast.parse(code) for code, _ in blocks(ROOT / "docs" / "siblings.md", "py") if f"# {framework}\n" in code]
+    source = Path(distilbert.__file__).parent / "models" / framework.lower() / "modeling.py"
+    classes = [node for node in ast.parse(source.read_text(encoding="utf-8")).body if isinstance(node, ast.ClassDef)]
+    for tree in shown:
+        (shown_class,) = tree.body
+        assert isinstance(shown_class, ast.ClassDef)
+        (actual,) = (node for node in classes if node.name == shown_class.name)
+        assert ast.unparse(shown_class) == ast.unparse(without_types_and_docstrings(actual))
+    assert len(shown) == 1
+
+
+def without_types_and_docstrings(class_definition: ast.ClassDef) -> ast.ClassDef:
+    for node in ast.walk(class_definition):
+        if isinstance(node, ast.arg):
+            node.annotation = None
+        if isinstance(node, ast.FunctionDef):
+            node.returns = None
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            del node.body[0]
+    return class_definition
+
+
+@pytest.mark.parametrize("page", [*PAGES, *OTHER_PAGES], ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_to_files(page: Path) -> None:
+    for target in re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_changelog_has_this_version() -> None:
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert re.search(rf"^## {re.escape(distilbert.__version__)}", changelog, re.MULTILINE)
