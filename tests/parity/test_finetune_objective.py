@@ -46,7 +46,7 @@ def model_of(kind: str) -> Any:
 
 
 def make_examples(kind: str, count: int = 7, seed: int = 0) -> list[EncodedExample]:
-    """Random examples of different lengths; of the tags and answers some are unknown or outside."""
+    """Random examples of different lengths; some tags are unknown and some answers outside of the window."""
     draw = np.random.default_rng(seed)
 
     def sequence() -> np.ndarray:
@@ -90,7 +90,7 @@ def batches_of(kind: str, examples: Sequence[EncodedExample], config: FinetuneCo
 def ours(
     kind: str, model: Any, batches: LabelledBatches, config: FinetuneConfig, processes: int = 1
 ) -> dict[str, Tensor]:
-    """The terms of step 0, whose gradients are left in the model; passes of all processes one after another."""
+    """The terms of step 0; the model keeps the gradients. The micro-batches of all processes run one after another."""
     teacher = tiny_model("ForMaskedLM", seed=9) if kind == "fill-mask" and config.teacher else None
     objective = FinetuneObjective(model, config, PROBLEMS.get(kind, ""), teacher)
     steps = [batches.step(0, process, processes) for process in range(processes)]
@@ -111,7 +111,7 @@ def padded(sequences: Sequence[np.ndarray], fill: int = 0) -> Tensor:
 
 
 def transformers_loss(kind: str, twin: Any, examples: Sequence[EncodedExample], arrays: Arrays) -> Tensor:
-    """What transformers computes of the same examples; ``arrays`` are ours, for the masks that were drawn."""
+    """The loss of transformers on the same examples; our ``arrays`` contain the masks."""
     if kind == "fill-mask":
         lengths = arrays["lengths"].tolist()
         labels = np.full(sum(lengths), IGNORED, np.int64)
@@ -120,7 +120,7 @@ def transformers_loss(kind: str, twin: Any, examples: Sequence[EncodedExample], 
         ids, mask = np.split(arrays["input_ids"], cuts), [np.ones(length, np.int64) for length in lengths]
         return twin(padded(ids), padded(mask), labels=padded(np.split(labels, cuts), IGNORED)).loss
     if kind in ("question-answering", "multiple-choice"):
-        # There answers compete with padding, and each question must have as many choices; so one by one.
+        # One by one: in a padded batch answers compete with padding, and all questions need the same number of choices.
         losses = []
         for example in examples:
             ids, mask = padded(example.sequences), padded([np.ones(len(s), np.int64) for s in example.sequences])
@@ -157,7 +157,7 @@ def test_loss_and_gradients_are_those_of_transformers(kind: str) -> None:
 
 
 def test_answers_of_equal_lengths_are_one_padded_batch() -> None:
-    """Without padding there is nothing that transformers does differently."""
+    """Without padding, transformers computes the same in one batch."""
     kind = "question-answering"
     model, config = model_of(kind), config_of(kind)
     examples = [
@@ -187,7 +187,7 @@ def test_class_weights_are_those_of_cross_entropy(kind: str) -> None:
 
 def test_a_class_weight_of_several_labels_is_the_mean_of_theirs() -> None:
     model, examples, config = model_of("multi"), make_examples("multi"), config_of("multi", class_weights="balanced")
-    examples[0] = EncodedExample(examples[0].sequences, 0, np.zeros(LABELS, np.float32))  # has none, and counts as 1
+    examples[0] = EncodedExample(examples[0].sequences, 0, np.zeros(LABELS, np.float32))  # no label, so its weight is 1
     weights = np.array([0.5, 2.0, 1.0, 4.0, 0.1])
     terms = ours("multi", model, batches_of("multi", examples, config, class_weights=weights), config)
     ids = [example.sequences[0] for example in examples]
@@ -225,7 +225,7 @@ def test_passes_sum_to_one_pass(kind: str, micro: int, processes: int) -> None:
 
 
 def rows_of(kind: str, example: EncodedExample) -> int:
-    """Rows of scores that a teacher has for a example."""
+    """Number of rows of teacher scores for an example."""
     if kind == "token-classification":
         return int((example.target != IGNORED).sum()) if example.target is not None else len(example.sequences[0]) - 2
     return {"question-answering": len(example.sequences[0]), "multiple-choice": len(example.sequences)}.get(kind, 1)

@@ -1,4 +1,4 @@
-"""Checkpoints: whole or not there, few, and readable after whatever went wrong with a later one."""
+"""Checkpoints: complete or absent, few, and readable whatever happened to a later one."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_whatever_ends_the_writing_leaves_nothing(tmp_path: Path, error: BaseExc
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no limits of this kind there")
 def test_a_file_that_the_system_refuses_to_grow(tmp_path: Path) -> None:
-    """The real thing: the system ends a write in the middle."""
+    """The system itself stops a write halfway."""
     code = """
 import resource, sys, torch
 from pathlib import Path

@@ -28,7 +28,7 @@ def distill(**changes: Any) -> DistillConfig:
 
 
 def test_the_defaults_are_those_of_the_paper() -> None:
-    """BEHAVIOUR.md, section 7."""
+    """The settings of the paper and of its training code."""
     config = distill()
     assert config.terms == {"ce": 5.0, "mlm": 2.0, "cos": 1.0}
     assert (config.temperature, config.layers, config.ce_tokens) == (2.0, "half", "all")
@@ -150,7 +150,7 @@ def test_values_become_the_type_of_their_field() -> None:
 
 
 def other(field: dataclasses.Field[Any], value: Any) -> Any:
-    """Another value that the field takes."""
+    """Another allowed value of the field."""
     special = {
         "mask_split": [0.5, 0.25, 0.25], "betas": [0.5, 0.5], "terms": {"mlm": 1.0}, "hidden_pairs": ["1:1"],
         "held_out": 0.25, "mask_probability": 0.25, "warmup": 0.25, "dim": 0, "n_heads": 0, "hidden_dim": 0,

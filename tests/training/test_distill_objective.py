@@ -1,4 +1,4 @@
-"""The objective as a whole, where a student comes from, and what is refused."""
+"""The objective of distillation, building students, and the errors of both."""
 
 from __future__ import annotations
 

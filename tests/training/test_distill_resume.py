@@ -1,4 +1,4 @@
-"""``kill -9`` at any step, then ``--resume``: nothing at the end tells that it happened, bit for bit."""
+"""``kill -9`` at any step, then ``--resume``: the result is bit-equal to that of an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ STEPS = 20
 
 
 def kill_at(step: int, process: psutil.Popen, metrics: Path) -> None:
-    """Kill a command and all its children as soon as its metrics have come to ``step``."""
+    """Kill a command and all its children as soon as its metrics contain ``step``."""
     end = time.monotonic() + 100
     while not metrics.is_file() or f'"step": {step}, "steps"' not in metrics.read_text(encoding="utf-8"):
         assert process.poll() is None, process.communicate()
@@ -24,7 +24,7 @@ def kill_at(step: int, process: psutil.Popen, metrics: Path) -> None:
         time.sleep(0.001)
     family = [process, *psutil.Process(process.pid).children(recursive=True)]
     for member in family:
-        member.send_signal(signal.SIGSTOP)  # so that none sees another die
+        member.send_signal(signal.SIGSTOP)  # so that no process notices that another died
     for member in family:
         member.send_signal(signal.SIGKILL)
     process.communicate()

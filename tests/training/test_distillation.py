@@ -1,4 +1,4 @@
-"""Runs from beginning to end: what a folder holds afterwards, and going on."""
+"""Complete runs: the content of their folders, and resuming."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_what_distillation_left_loads_in_transformers(tmp_path: Path, teacher: s
 
 
 def test_pretraining_alone(tmp_path: Path) -> None:
-    """From a model without a head; it can be a teacher afterwards, which it could not be before."""
+    """A model without a head can be a teacher after pretraining, and not before."""
     base = write_model(tmp_path / "base", head="")
     with pytest.raises(ConfigError, match=rf"no masked-LM head \(vocab_.*distilbert pretrain --model {base} --data"):
         distill(config_of(tmp_path, base))
@@ -92,8 +92,9 @@ def test_pretraining_alone(tmp_path: Path) -> None:
     [
         ("none", ("embeddings", "transformer", "vocab_transform", "vocab_layer_norm", "vocab_projector")),
         ("layers", ("embeddings", "vocab_transform", "vocab_layer_norm", "vocab_projector")),
-        ("encoder", ("vocab_transform", "vocab_layer_norm", "vocab_projector")),  # of the last the bias: its weight
-    ],  # is that of the embeddings
+        # Of vocab_projector only the bias: it shares its weight with the embeddings.
+        ("encoder", ("vocab_transform", "vocab_layer_norm", "vocab_projector")),
+    ],
 )
 def test_freezing_trains_what_it_says(tmp_path: Path, teacher: str, freeze: str, trained: tuple[str, ...]) -> None:
     folder = pretrain(PretrainConfig(**settings(tmp_path, model=teacher, freeze=freeze, weight_decay=0.1)))
@@ -130,7 +131,7 @@ def test_recomputing_and_unused_chunks_change_nothing(tmp_path: Path, teacher: s
 
 @pytest.mark.parametrize(
     "changes", [{"terms": {"mlm": 1, "hidden": 2}}, {"streaming": True, "terms": {"hidden": 1}}]
-)  # the second trains no head
+)  # the second case trains no head
 def test_a_run_goes_on_from_any_checkpoint(
     tmp_path: Path, teacher: str, changes: Record, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -144,7 +145,7 @@ def test_a_run_goes_on_from_any_checkpoint(
     monkeypatch.setattr(StreamedSequences, "restore", spy)
     options = {"keep": 9, "checkpoint_every": 1, "init": "random", "dim": 30, "weight_decay": 0.01, **changes}
     plain = distill(config_of(tmp_path, teacher, **options))
-    for step in (1, 3, 4):  # the last of them is a run that is over
+    for step in (1, 3, 4):  # at step 4 the run is finished
         cut = tmp_path / f"cut{step}"
         shutil.copytree(plain, cut)
         for later in range(step + 1, 5):
@@ -156,11 +157,11 @@ def test_a_run_goes_on_from_any_checkpoint(
         assert "rest.projections.0.weight" in ends[0]
         assert ends[0].keys() == ends[1].keys()
         assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
-    assert blocks == ([1, 4, 6] if "streaming" in changes else [])  # text before it is not tokenized again
+    assert blocks == ([1, 4, 6] if "streaming" in changes else [])  # earlier text is not tokenized again
 
 
 def test_a_record_has_the_means_since_the_last_one(tmp_path: Path, teacher: str) -> None:
-    """Also the last record, of fewer steps, and after a resume from a checkpoint between two records."""
+    """This holds for the last record, which covers fewer steps, and after a resume between two records."""
     changes = {"max_steps": 7, "checkpoint_every": 2, "keep": 9}
     single_steps = read_metrics(distill(config_of(tmp_path, teacher, output=str(tmp_path / "single"), **changes)))
     losses = {record["step"]: record for record in single_steps if record["kind"] == "train"}
@@ -185,7 +186,7 @@ def test_a_record_has_the_means_since_the_last_one(tmp_path: Path, teacher: str)
 
 
 def test_a_checkpoint_of_an_earlier_version_can_be_resumed(tmp_path: Path, teacher: str) -> None:
-    """Its ``state.json`` has no means, and its next record those of the steps from there on."""
+    """Its ``state.json`` has no means; the next record covers the steps since the resume."""
     plain = distill(config_of(tmp_path, teacher))
     lines = read_metrics(plain)
     shutil.rmtree(plain / "checkpoints" / "step-4")
@@ -266,4 +267,4 @@ def test_text_that_cannot_be_used(tmp_path: Path, teacher: str) -> None:
     with pytest.raises(DataError, match=r"There is no file or folder .*gone\.txt"):
         distill(config_of(tmp_path, teacher, data=[str(tmp_path / "gone.txt")]))
     good = write_corpus(tmp_path / "good.txt")
-    assert distill(config_of(tmp_path, teacher, data=[good])).is_dir()  # what failed has left no run
+    assert distill(config_of(tmp_path, teacher, data=[good])).is_dir()  # the failed runs left nothing behind

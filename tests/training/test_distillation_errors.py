@@ -1,4 +1,4 @@
-"""Runs that cannot be, or that go wrong on the way: what they say and what they leave."""
+"""Runs that cannot start, or that fail on the way: their messages, and what they leave behind."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def test_weights_that_are_no_numbers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("every", [1, 2])
 def test_a_loss_that_is_no_number_any_more(tmp_path: Path, teacher: str, every: int) -> None:
-    """Weights may break in the step before a checkpoint: they must not take the place of good ones."""
+    """Weights that break in the step before a checkpoint must not replace good ones."""
     base = write_model(tmp_path / "base", n_layers=1)
     options = settings(tmp_path, model=base, max_steps=9, checkpoint_every=every, evaluate_every=every, keep=1)
     config = PretrainConfig(**{**options, "learning_rate": 1e30, "warmup": 0.99, "clip": 0, "betas": [0.0, 0.0]})
@@ -160,7 +160,7 @@ def test_the_last_good_checkpoint_stays(tmp_path: Path, teacher: str, monkeypatc
         loss, terms = plain(self, input_ids, labels, counts)
         if counts is not None:
             calls.append(1)
-            if len(calls) > 13:  # four passes a step: in the middle of step 4
+            if len(calls) > 13:  # four micro-batches per step: in the middle of step 4
                 return loss * float("nan"), {**terms, "cos": terms["cos"] * float("nan")}
         return loss, terms
 

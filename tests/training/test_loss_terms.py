@@ -1,4 +1,4 @@
-"""Each term against its formula in NumPy, the reference's way of writing it in PyTorch, and its own gradient."""
+"""Each term of the loss against its formula in NumPy, the paper's code in PyTorch, and finite differences."""
 
 from __future__ import annotations
 
@@ -82,13 +82,13 @@ def test_value_and_gradient_equal_the_plain_computation(weights: dict[str, float
     total, values = chunked(inputs, chunk, **weights)
     s = F.linear(plain["student"], plain["weight"], plain["bias"])
     t = plain["teacher"] @ plain["teacher_weight"].t()
-    terms = {  # as the reference's training code writes them
+    terms = {  # as the paper's training code computes them
         "ce": F.kl_div((s / T).log_softmax(-1), (t / T).softmax(-1), reduction="batchmean") * T**2,
         "mlm": F.cross_entropy(s, plain["labels"], ignore_index=-100),
         "mse": F.mse_loss(s, t, reduction="sum") / M,
     }
     sum(weight * terms[name] for name, weight in weights.items()).backward()
-    (total * 3).backward()  # whatever stands behind the loss must reach the gradient
+    (total * 3).backward()  # the backward pass must scale the gradient
     assert set(values) == set(weights)
     for name in weights:
         torch.testing.assert_close(values[name], terms[name].detach(), **EXACT)

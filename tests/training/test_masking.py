@@ -1,4 +1,4 @@
-"""Masking against its definition: how often, which, and what becomes of them."""
+"""Masking: how many tokens are selected, which ones, and what replaces them."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_as_many_as_asked_for_and_no_special_token(length: int, probability: flo
     ids = np.random.default_rng(seed).integers(0, 12, (5, length))
     masked = mask(ids, seed=seed, probability=probability)
     selected = masked.labels != -100
-    # Exact: the probability as written, not as a binary fraction.
+    # Computed from whole percents, which are exact.
     count = math.ceil(round(probability * 100) * length / 100)
     possible = (~np.isin(ids, SPECIAL)).sum(1)
     assert selected.sum(1).tolist() == np.minimum(count, possible).tolist()
@@ -61,7 +61,7 @@ def test_as_many_as_asked_for_and_no_special_token(length: int, probability: flo
 
 
 def test_a_share_is_rounded_up_as_it_is_written() -> None:
-    # As binary fractions, 0.07 * 100 is more than 7 and would be rounded up to 8.
+    # In floating point, 0.07 * 100 is more than 7 and would be rounded up to 8.
     assert [(mask(rows(1, 100), probability=share).labels != -100).sum() for share in (0.07, 0.071)] == [7, 8]
 
 
@@ -80,7 +80,7 @@ def test_the_given_ids_stay_as_they_are() -> None:
 
 
 def inclusion(weights: list[float], count: int) -> list[float]:
-    """Probability of each item to be among ``count`` that are drawn one by one: all orders, added up."""
+    """Probability of each item to be among ``count`` items drawn one by one, summed over all orders."""
     chances = [0.0] * len(weights)
     for order in itertools.permutations(range(len(weights)), count):
         chance, left = 1.0, sum(weights)
@@ -110,12 +110,12 @@ def test_eighty_ten_ten() -> None:
     true, seen = ids[selected], masked.input_ids[selected]
     assert len(true) == 4_000 * 6
     bound = 4 * 0.5 / math.sqrt(len(true))
-    # A random id is [MASK] or the true one once in V times.
+    # A random id is [MASK] or the original one once in V times.
     assert np.mean(seen == MASK) == pytest.approx(0.8 + 0.1 / V, abs=bound)
     assert np.mean(seen == true) == pytest.approx(0.1 + 0.1 / V, abs=bound)
     others = seen[(seen != MASK) & (seen != true)]
     shares = np.bincount(others, minlength=V) / len(others)
-    assert len(shares) == V  # from the whole vocabulary, special tokens too, and no further
+    assert len(shares) == V  # all ids of the vocabulary occur, special tokens included, and no others
     np.testing.assert_allclose(np.delete(shares, MASK), 1 / V, atol=5 * math.sqrt(1 / V / len(others)))
 
 
@@ -155,7 +155,7 @@ def test_every_place_and_seed_draws_afresh() -> None:
 
 
 def test_draws_are_those_of_philox_with_this_key() -> None:
-    # A recorded run stays repeatable only if the key of a row stays what it is.
+    # Runs of earlier versions are only repeatable if the key of a row never changes.
     ids = rows(3)
     for row, labels in enumerate(mask(ids, seed=12, first=100, probability=0.1).labels):
         generator = np.random.Generator(np.random.Philox(key=[12, 100 + row], counter=[0, 0, 0, 3]))

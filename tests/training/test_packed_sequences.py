@@ -1,4 +1,4 @@
-"""Packing and the held-out part: no token lost, none invented, every order repeatable."""
+"""Packing and the held-out part: no token is lost or added, and every order is repeatable."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from distilbert.training.corpus.packed_sequences import CorpusSplit, PackedSeque
 from distilbert.training.corpus.token_cache import TokenCache
 from tests.data.corpora import CLS, SEP, VOCAB, Documents, contents, ids, stream, windows
 
-THREE = [["abcde"], ["fg"], ["hij", "kl"]]  # with a [SEP] behind each: 6 + 3 + 6 = 15 tokens
+THREE = [["abcde"], ["fg"], ["hij", "kl"]]  # with a [SEP] after each: 6 + 3 + 6 = 15 tokens
 
 
 def pack(tokens: list[int], spans: list[tuple[int, int]] | None = None, **options: Any) -> PackedSequences:
@@ -77,7 +77,7 @@ def test_orders_differ_by_epoch_and_seed() -> None:
 def test_batches_of_any_size_give_the_same_stream(start: int, sizes: list[int], seed: int) -> None:
     whole = contents(pack(list(range(30)), seed=seed), start, sum(sizes))
     again = pack(list(range(30)), seed=seed)
-    for index in reversed(range(len(sizes))):  # in any order of asking, too
+    for index in reversed(range(len(sizes))):  # in any order of calls
         place = sum(sizes[:index])
         assert contents(again, start + place, sizes[index]) == whole[place : place + sizes[index]]
 
@@ -94,7 +94,7 @@ texts = st.lists(st.text("abcdefgh", max_size=40).map(lambda letters: [letters])
 
 @given(texts, st.integers(3, 9), st.sampled_from([0.0, 0.005, 0.1, 0.3]))
 def test_no_token_is_lost_or_invented(documents: Documents, length: int, share: float) -> None:
-    # Numbers in place of letters, so that every token of the corpus can be told from every other.
+    # Numbers instead of letters, so that all tokens of the corpus are different.
     cache = cache_of(documents)
     numbered = TokenCache(np.arange(len(cache.tokens)), cache.ends, cache.counts, "")
     inner, total = length - 2, len(cache.tokens)
@@ -121,7 +121,7 @@ def test_no_token_is_lost_or_invented(documents: Documents, length: int, share: 
 def test_the_parts_by_hand(share: float) -> None:
     documents = [[letter * 5] for letter in "abcdef"]  # six tokens each, cut into sections of 4 and 2
     sections = [stream([document])[start : start + 4] for document in documents for start in (0, 4)]
-    # Those whose hashes are smallest, by Python's integers, until there are enough.
+    # The sections with the smallest hashes, computed with Python's integers.
     taken: list[int] = []
     for number in sorted(range(12), key=splitmix):
         if sum(len(sections[index]) for index in taken) < max(4, share * 36):

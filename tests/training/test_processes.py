@@ -1,4 +1,4 @@
-"""Several processes on one machine: the numbers of one process, to what the order of additions allows."""
+"""Several processes on one machine give the numbers of one process, up to the order of additions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ALL = {"ce": 5, "mlm": 2, "cos": 1, "mse": 1, "hidden": 1, "relation": 1}
 
 
 def assert_near(first: Any, second: Any) -> None:
-    """Records alike to ``NEAR``."""
+    """Compare records with the tolerance ``NEAR``."""
     if isinstance(first, Mapping):
         assert list(first) == list(second)
         for key, value in first.items():
@@ -35,7 +35,7 @@ def values_of(folder: Path, name: str, **changes: Any) -> Record:
     teacher = folder / "teacher"
     if not teacher.exists():
         write_model(teacher)
-    # The bias of keys has no influence and so no gradient but rounding, which a small epsilon would make steps of.
+    # The bias of keys has no influence: its gradient is rounding, which a small epsilon would turn into steps.
     return settings(folder, teacher=str(teacher), output=str(folder / name), **{"epsilon": 1e-3, **changes})
 
 
@@ -46,7 +46,7 @@ def in_two(values: Record, *more: str) -> tuple[int, str, str]:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"tokens_per_step": 72, "max_held_out": 2},  # passes: three, and one to evaluate
+        {"tokens_per_step": 72, "max_held_out": 2},  # three micro-batches, and one to evaluate
         {"tokens_per_step": 72, "max_held_out": 2, "fsdp": True},
         pytest.param({"terms": ALL, "gradient_checkpointing": True}, marks=pytest.mark.slow),
         pytest.param({"terms": ALL, "gradient_checkpointing": True, "fsdp": True}, marks=pytest.mark.slow),
@@ -66,9 +66,9 @@ def test_two_processes_are_one_run(tmp_path: Path, changes: Record) -> None:
     assert code == 0, err
     double = tmp_path / "two"
     assert out == f"{double}: model and tokenizer, report.html, README.md, metrics.jsonl, config.toml, checkpoints/\n"
-    shown = [line[:8] for line in err.splitlines() if line.startswith("step")]  # of the first process alone
+    shown = [line[:8] for line in err.splitlines() if line.startswith("step")]  # only the first process prints
     assert shown == ["step 0: ", "step 1/4", "step 2/4", "step 2: ", "step 3/4", "step 4/4", "step 4: "]
-    if changes.get("precision") != "bf16":  # there the order of additions shows
+    if changes.get("precision") != "bf16":  # in bf16 the order of additions matters
         for first, second in zip(read_metrics(single), read_metrics(double), strict=True):
             assert_near(first, second)
         other = read_tensors(double, 4)
@@ -110,4 +110,4 @@ def test_a_failure_of_the_first_process_ends_the_others(tmp_path: Path) -> None:
     code, out, err = in_two(values_of(tmp_path, "two", data=["gone.txt"]))
     assert (code, out) == (1, "")
     assert "There is no file or folder 'gone.txt'" in err
-    assert "Connection closed" not in err, err  # which says nothing to anybody
+    assert "Connection closed" not in err, err  # a message that helps nobody

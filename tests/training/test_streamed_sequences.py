@@ -1,4 +1,4 @@
-"""Sequences read on the way: the same packing, and a stop at any point changes nothing."""
+"""Streamed sequences: the same packing as from a cache, and a restart at any point changes nothing."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_a_stream_by_hand(tmp_path: Path, kind: type) -> None:
     sequences = streamed(path, kind=kind)
     assert sequences.held_out.take(0, 2).tolist() == [ids("<abcd."), ids("<e.fg.")]
     assert (len(sequences.held_out), sequences.length) == (2, 6)
-    # What follows, twice over: the second epoch starts behind the held-out part as well.
+    # The rest, twice: the second epoch starts after the held-out part as well.
     epoch = ids(".hijkl.mnop.")
     expected = windows(epoch + epoch, 4)
     for start in (0, 3):
@@ -52,7 +52,9 @@ def test_a_sequence_crosses_into_the_next_epoch(tmp_path: Path) -> None:
 
 
 def test_blocks_are_shuffled_by_seed_and_number(tmp_path: Path) -> None:
-    pairs = "".join(left + right for left in "abcdefghijklm" for right in "nopqrstuvwxyz")  # every sequence is another
+    pairs = "".join(
+        left + right for left in "abcdefghijklm" for right in "nopqrstuvwxyz"
+    )  # all sequences are different
     path = write_text(tmp_path / "a.txt", [[" ".join(pairs)]])
     plain = windows(stream([[pairs]])[8:], 4)
     orders = set()
@@ -89,14 +91,12 @@ def test_a_restored_stream_goes_on_the_same(
             assert contents(first, position, size) == expected[position : position + size]
             position += size
         state = json.loads(json.dumps(first.state()))
-        patch.setattr(
-            document_encoding, "BATCH_CHARACTERS", batch
-        )  # documents meet in other batches, and nothing changes
+        patch.setattr(document_encoding, "BATCH_CHARACTERS", batch)  # other batches of documents change nothing
         second = streamed(path, **options)
         second.restore(state)
         assert contents(second, position, len(expected) - position) == expected[position:]
         assert second.counts.tolist() == first.counts.tolist()
-        # The stream is the text behind the held-out part, over and over.
+        # The stream repeats the text after the held-out part.
         text = stream([[paragraph.replace(" ", "") for paragraph in document] for document in documents])
         held = list(chain.from_iterable(contents(second.held_out, 0, held_out)))
         assert held == text[: 3 * held_out]
@@ -126,7 +126,7 @@ def test_a_stream_only_goes_forward(tmp_path: Path) -> None:
     path = write_text(tmp_path / "a.txt", [["a b c d e f g"]] * 20)
     sequences, again = streamed(path), streamed(path)
     expected = contents(sequences, 0, 12)
-    assert contents(again, 7, 3) == expected[7:10]  # passing over two blocks
+    assert contents(again, 7, 3) == expected[7:10]  # skipping two blocks
     assert contents(again, 9, 2) == expected[9:11]
     with pytest.raises(ValueError, match="position 8 is before block 3"):
         again.take(8, 1)

@@ -1,4 +1,4 @@
-"""The token cache: what is in it, when it is made again, and what a crash or a second process leaves."""
+"""The token cache: its content, when it is built again, and what a crash or a second process leaves behind."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_three_documents_by_hand(
     cache = tokenize_corpus(
         [text], tokenizer(kind), tmp_path / "cache", on_tokenized=lambda *numbers: progress.append(numbers)
     )
-    # A [SEP] written in the text is one, as everywhere; an unknown character is [UNK].
+    # [SEP] in the text becomes the special token, as everywhere; an unknown character becomes [UNK].
     assert cache.tokens.tolist() == [*ids("abac. d.."), UNK, *ids("a.")]
     assert cache.ends.tolist() == [5, 8, 11]
     assert cache.counts.tolist() == [0, 0, 0, 0, 0, 3, 1, 1, 1, *[0] * 22]
@@ -186,7 +186,7 @@ def test_what_a_killed_process_left_is_removed_after_a_day(text: Path, tmp_path:
 def test_two_processes_at_once(text: Path, tmp_path: Path) -> None:
     home, rival = tmp_path / "cache", []
 
-    def meanwhile(*_: int) -> None:  # another process makes the same cache while this one is at it
+    def meanwhile(*_: int) -> None:  # another process builds the same cache meanwhile
         if not rival:
             rival.append(None)
             rival[0] = tokenize_corpus([text], tokenizer(), home)

@@ -1,4 +1,4 @@
-"""What a training run of milliseconds needs: model folders, a corpus and settings, all of them tiny."""
+"""Tiny models, a tiny corpus and settings for training runs that take milliseconds."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ Record = dict[str, Any]
 
 
 def write_model(folder: Path, head: str = "ForMaskedLM", seed: int = 0, **changes: Any) -> str:
-    """A folder with a tiny model and the tokenizer of letters; more layers than the tests' usual two, to pick from."""
+    """Write a folder with a tiny model of three layers, to pick from, and the tokenizer of letters."""
     tiny_model(head, seed, **{"n_layers": 3, **changes}).save_pretrained(folder)
     tokenizer().save_pretrained(folder)
     return str(folder)
 
 
 def write_corpus(path: Path, documents: int = 60, seed: int = 0) -> str:
-    """Documents in which a letter depends on the one before, so that there is something to learn."""
+    """Write documents in which each letter depends on the one before, so that there is something to learn."""
     draw = random.Random(seed)
     written = []
     for _ in range(documents):
@@ -44,7 +44,7 @@ def write_corpus(path: Path, documents: int = 60, seed: int = 0) -> str:
 
 
 def settings(folder: Path, **changes: Any) -> Record:
-    """Settings of both classes; four steps of eight sequences, in passes of two, and an evaluation every second."""
+    """Settings of both classes: four steps of eight sequences, two per micro-batch; an evaluation every second step."""
     text = folder / "text.txt"
     if "data" not in changes and not text.exists():
         write_corpus(text)
@@ -69,25 +69,25 @@ def settings(folder: Path, **changes: Any) -> Record:
 
 
 def read_metrics(folder: str | Path) -> list[Record]:
-    """The records of a run without what no two runs have alike."""
+    """The records of a run without the values that differ between equal runs."""
     lines = (Path(folder) / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     return [{key: value for key, value in json.loads(line).items() if key not in SPEEDS} for line in lines]
 
 
 def read_tensors(folder: str | Path, step: int) -> dict[str, torch.Tensor]:
-    """The weights at the end of a run, and what its last checkpoint holds besides."""
+    """The weights at the end of a run, and the other tensors of its last checkpoint."""
     checkpoint = Path(folder) / "checkpoints" / f"step-{step}"
     return load_file(Path(folder) / "model.safetensors") | load_file(checkpoint / "training.safetensors")
 
 
 def assert_equal(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) -> None:
-    """Bit for bit."""
+    """Compare tensors bit for bit."""
     assert first.keys() == second.keys()
     assert [name for name in first if not torch.equal(first[name], second[name])] == []
 
 
 def options(values: Record) -> list[str]:
-    """Settings as they are given to the command."""
+    """Settings as arguments of the command."""
     arguments = []
     for name, value in values.items():
         flag = f"--{name.replace('_', '-')}"
@@ -103,7 +103,7 @@ def options(values: Record) -> list[str]:
 
 
 def start(arguments: Sequence[str], processes: int = 1, **streams: Any) -> subprocess.Popen[str]:
-    """The command in a process of its own, or under PyTorch's launcher in several; a warning ends it."""
+    """Start the command in a new process, or in several under PyTorch's launcher; warnings are errors."""
     launch = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes)] if processes > 1 else []
     paths = {"PYTHONPATH": str(ROOT / "src"), "PYTHONWARNINGS": "error", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     return subprocess.Popen(
@@ -115,7 +115,7 @@ def start(arguments: Sequence[str], processes: int = 1, **streams: Any) -> subpr
 
 
 def run(arguments: Sequence[str], processes: int = 1) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of the command."""
+    """Run the command; return its exit code, standard output and standard error."""
     process = start(arguments, processes)
     out, err = process.communicate(timeout=200)
     return process.returncode, out, err

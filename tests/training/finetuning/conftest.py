@@ -5,5 +5,5 @@ import pytest
 
 @pytest.fixture
 def unreported(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs end without the evaluation, the report and the card, which take longer than four tiny steps."""
+    """End runs without evaluation, report and card, which take longer than four tiny steps."""
     monkeypatch.setattr("distilbert.training.finetuning.finetuner.write_results", lambda *arguments: None)

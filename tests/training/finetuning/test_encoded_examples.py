@@ -1,4 +1,4 @@
-"""Units of training: the sequences that tasks build when they answer, and targets at the right tokens."""
+"""Encoded examples: the same sequences as when tasks answer, with targets at the right tokens."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def shown(example: EncodedExample) -> list[str]:
 
 
 class Recorder:
-    """A runner that keeps the sequences it is given."""
+    """A runner that records its input sequences."""
 
     def __init__(self, head: str) -> None:
         self.head = HEADS[head]
@@ -230,7 +230,7 @@ def test_tags_stand_at_the_first_piece() -> None:
 @given(sentence=words.map(lambda words: [word for word in words * 4 if word]).filter(bool))
 def test_every_word_is_labelled_once(side: str, sentence: list[str]) -> None:
     tokenizer = DistilBertTokenizerFast(vocab=VOCABULARY, model_max_length=64, truncation_side=side)
-    names = tuple(f"T{number}" for number in range(len(sentence)))  # a tag for each word tells which one it is
+    names = tuple(f"T{number}" for number in range(len(sentence)))  # a tag that identifies the word
     example = TaggedExample("a:1", tuple(sentence), names)
     encoded = encode_examples(TAGS, [example], Labels(names), tokenizer, max_length=9, stride=3)
     whole = tokenizer.encode_batch([sentence], is_split_into_words=True)[0]

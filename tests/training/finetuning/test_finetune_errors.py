@@ -1,4 +1,4 @@
-"""Fine-tuning that cannot be: every message says what is wrong, where, and what to do."""
+"""Errors of fine-tuning: every message says what is wrong, where, and what to do."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def test_what_is_beyond_a_group_is_not_there(dtype: torch.dtype) -> None:
 
 @pytest.mark.parametrize("weight", [0.3, 1.0])
 def test_labels_and_teacher_share_the_loss(tmp_path_factory: pytest.TempPathFactory, weight: float) -> None:
-    """A row without a label counts for the teacher alone, one without a weight for nothing."""
+    """A row without a label only counts in the teacher's loss, and a row without any weight not at all."""
     config = config_of(tmp_path_factory.mktemp("share"), teacher="t", teacher_weight=weight, temperature=2.0)
     torch.manual_seed(0)
     model = model_class("ForSequenceClassification")(tiny_config("ForSequenceClassification")).eval()

@@ -24,7 +24,7 @@ from .tiny_tasks import KINDS, config_of, write_data, write_teacher
 @pytest.mark.usefixtures("unreported")
 @pytest.mark.parametrize(("asked", "picked"), [("2,0", [2, 0]), ("1", [0]), ("2", [0, 2])])
 def test_some_layers_of_the_model(tmp_path: Path, asked: str, picked: list[int]) -> None:
-    """With the head of the model, where it has one for the task."""
+    """The head of the model is kept if it is for the task."""
     model = write_teacher(tmp_path / "start", "single")
     folder = finetune(config_of(tmp_path, model=model, layers=asked, max_steps=1, learning_rate=1e-12))
     student, original = weights(folder), weights(model)
@@ -51,7 +51,7 @@ def test_some_layers_of_the_model(tmp_path: Path, asked: str, picked: list[int])
     ],
 )
 def test_freezing(tmp_path: Path, freeze: str, kept: tuple[str, ...]) -> None:
-    """What is frozen stays, bit for bit, also under weight decay, and all else moves."""
+    """Frozen weights stay bit-equal, also with weight decay; all others change."""
     model = write_teacher(tmp_path / "start", "single", n_layers=2)
     before = weights(model)
     after = weights(finetune(config_of(tmp_path, model=model, freeze=freeze, weight_decay=0.1)))
@@ -63,7 +63,7 @@ def test_freezing(tmp_path: Path, freeze: str, kept: tuple[str, ...]) -> None:
 
 @pytest.mark.usefixtures("unreported")
 def test_a_frozen_vocabulary(tmp_path: Path) -> None:
-    """The projection of masked words is that of the embeddings, and stays with them."""
+    """The projection to the vocabulary shares its weight with the embeddings and stays tied to them."""
     model = write_teacher(tmp_path / "start", "text", n_layers=2)
     after = weights(finetune(config_of(tmp_path, "text", model=model, freeze="encoder")))
     moved = {name for name, tensor in weights(model).items() if not torch.equal(tensor, after[name])}
@@ -88,7 +88,7 @@ def test_lower_layers_learn_more_slowly(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("unreported")
 @pytest.mark.parametrize(("kind", "counts"), [("single", [3, 9]), ("multi", [2, 1, 9]), ("tags", None)])
 def test_balanced_classes(tmp_path: Path, kind: str, counts: list[int] | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A label weighs rows / (labels x rows of the label)."""
+    """The weight of a label is rows / (labels x rows of the label)."""
     seen: list[np.ndarray] = []
     plain = LabelledBatches.__init__
 
@@ -117,7 +117,7 @@ def test_balanced_classes(tmp_path: Path, kind: str, counts: list[int] | None, m
 @pytest.mark.usefixtures("unreported")
 @pytest.mark.parametrize("kind", ["single", "tags", "squad1", "choice", "text"])
 def test_long_texts(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Windows or the beginning, of texts longer than ``max_length`` and than the model; answers read them whole."""
+    """Texts longer than ``max_length`` are read in windows or cut; answers always read them completely."""
     sizes: dict[str, list[int]] = {}
     plain = LabelledBatches.__init__
 
@@ -151,13 +151,13 @@ def test_long_texts(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) 
 
 
 def figures_in_turn(monkeypatch: pytest.MonkeyPatch, values: list[float]) -> None:
-    """Let evaluations come to these accuracies, one after the other."""
+    """Make evaluations return these accuracies, one after another."""
     turn = iter(values)
     monkeypatch.setattr(LabelledEvaluator, "metrics", lambda self, results: {"accuracy": next(turn)})
 
 
 def best_of(folder: Path, step: int) -> bool:
-    """Say whether the model is that of the checkpoint."""
+    """Say whether the final model is that of the checkpoint."""
     saved, other = weights(folder), weights(folder / "checkpoints" / f"step-{step}" / "model")
     return all(torch.equal(saved[name], other[name]) for name in saved)
 
@@ -165,7 +165,7 @@ def best_of(folder: Path, step: int) -> bool:
 @pytest.mark.usefixtures("unreported")
 @pytest.mark.parametrize("every", [0, 3])
 def test_patience(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int) -> None:
-    """It stops after two evaluations that are no better, with the best; equal is no better."""
+    """Training stops after two evaluations without an improvement and keeps the best model; equal is no improvement."""
     figures_in_turn(monkeypatch, [0.5, 0.7, 0.7, 0.6, 0.9])
     changes = {"patience": 2, "evaluate_every": 1, "checkpoint_every": every, "max_steps": 9}
     folder = finetune(config_of(tmp_path, **changes))
@@ -180,7 +180,7 @@ def test_patience(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int) -
 @pytest.mark.usefixtures("unreported")
 @pytest.mark.parametrize(("select", "step"), [("best", 3), ("last", 6)])
 def test_the_best_or_the_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, select: str, step: int) -> None:
-    """Also where checkpoints were asked for at other steps than evaluations."""
+    """Also if the settings ask for checkpoints at other steps."""
     figures_in_turn(monkeypatch, [0.1, 0.2, 0.9, 0.3, 0.4, 0.5])
     changes = {"evaluate_every": 1, "checkpoint_every": 4, "max_steps": 6, "select": select}
     folder = finetune(config_of(tmp_path, **changes))
@@ -222,7 +222,7 @@ def test_shares_of_an_evaluation_make_the_whole(tmp_path: Path, kind: str) -> No
     from distilbert.models.auto import AutoTokenizer
     from distilbert.training.finetuning.task_models import build_model
 
-    # Of this seed, "no answer" wins where it may be one: then all questions need to know that some have none.
+    # With this seed "no answer" often wins where it is allowed, so each share must know that it is.
     config = config_of(tmp_path, kind, model=write_teacher(tmp_path / "model", kind, seed=6))
     data = finetuner.read_data(config, lambda line: None)
     model = build_model(config, data.labels).eval()

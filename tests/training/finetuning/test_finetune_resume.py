@@ -1,4 +1,4 @@
-"""A fine-tuning run that was killed, or that several processes share, is the run that it would have been."""
+"""Fine-tuning gives the same result after a kill and a resume, and on several processes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ CALM = {"dropout": 0.0, "attention_dropout": 0.0, "seq_classif_dropout": 0.0, "q
 
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
-    """Sums in the order of the processes that the tests start."""
+    """Use one thread, as in the processes that the tests start, so that sums have the same order."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -74,7 +74,7 @@ def test_a_run_that_is_killed_and_resumed_is_the_same_run(
 
 
 def test_a_step_that_was_lost_comes_back(tmp_path: Path) -> None:
-    """The same in one process: the newest checkpoint is gone, of a run with several passes a step."""
+    """The same in one process: the newest checkpoint is removed from a run with several micro-batches per step."""
     teacher = finetune(config_of(tmp_path, "squad2", output=str(tmp_path / "teacher"), max_steps=1))
     config = config_of(tmp_path, "squad2", teacher=str(teacher), keep=3)
     folder = finetune(config)
@@ -94,12 +94,12 @@ def test_a_step_that_was_lost_comes_back(tmp_path: Path) -> None:
         pytest.param("single", {"fsdp": True}, marks=pytest.mark.slow),
         pytest.param("tags", {}, marks=pytest.mark.slow),
         pytest.param("choice", {}, marks=pytest.mark.slow),
-        pytest.param("squad2", {"micro_tokens": 4096}, marks=pytest.mark.slow),  # a pass for each process
-        pytest.param("single", {"batch_size": 1}, marks=pytest.mark.slow),  # an example for two processes
+        pytest.param("squad2", {"micro_tokens": 4096}, marks=pytest.mark.slow),  # a micro-batch for each process
+        pytest.param("single", {"batch_size": 1}, marks=pytest.mark.slow),  # one example for two processes
     ],
 )
 def test_two_processes_are_one_run(tmp_path: Path, kind: str, changes: Record) -> None:
-    """Without dropout, which is drawn for a pass, they differ by the order of additions."""
+    """Without dropout, which differs by micro-batch, only the order of additions differs."""
     teacher = finetune(config_of(tmp_path, kind, output=str(tmp_path / "teacher"), max_steps=1))
     for folder in (tmp_path / "model", teacher):
         values = json.loads((folder / "config.json").read_text())

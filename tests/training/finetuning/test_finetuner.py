@@ -1,4 +1,4 @@
-"""Runs of every task from a file to a folder, and what the folder is good for."""
+"""Runs of every task from a file to a folder, and uses of that folder."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Ran:
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """One run of each kind, made when it is asked for."""
+    """One run of each kind, started when a test first needs it."""
 
     @cache
     def make(kind: str) -> Ran:
@@ -128,13 +128,13 @@ def test_a_pipeline_answers_with_it(kind: str, ran: Any) -> None:
     names = [entry.get("label") or entry.get("entity") for entry in answers]
     if kind in LABELS:
         assert set(names) <= set(LABELS[kind])
-    assert answers or kind == "tags"  # four steps may have taught it to see none
+    assert answers or kind == "tags"  # after four steps it may find no entity
     assert pipeline(model=ran(kind).folder).task == TASKS[kind]
 
 
 def better(kind: str, last: Record) -> bool:
     if kind == "text":
-        return last["perplexity"] < 24  # of 26 letters, each as frequent as the others
+        return last["perplexity"] < 24  # there are 26 equally frequent letters
     if kind == "choice":
         return last["accuracy"] > 0.8  # chance is 0.36
     metric = {"single": "accuracy", "multi": "f1_micro", "regression": "pearson"}.get(kind, "f1")

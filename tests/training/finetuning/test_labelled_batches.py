@@ -1,4 +1,4 @@
-"""The steps of fine-tuning: every example once an epoch, in an order of its own, in sorted parts of bounded size."""
+"""The steps of fine-tuning: every example once per epoch, in a new order, in sorted micro-batches of bounded size."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def known(task: str, number: int) -> np.ndarray | None:
 
 @pytest.mark.parametrize("task", [*TASKS, MULTI])
 def test_a_part_without_labels(task: str) -> None:
-    """Unlabelled examples that meet in a part of their own have arrays like any other's, and count for the teacher."""
+    """A micro-batch of only unlabelled examples has the usual arrays, and counts in the teacher's loss."""
     ids = np.array([CLS, A, A + 1, A + 2, SEP])
     sequences = (ids, ids) if task == "multiple-choice" else (ids,)
     target = np.array([1, 0, 1], np.float32) if task == MULTI else known(task, 1)
@@ -131,7 +131,7 @@ def test_a_part_without_labels(task: str) -> None:
             assert (arrays["teacher_mask"] == 1).all()
             weight += float(arrays["label_weights"].sum())
     assert len(shapes) == 1
-    assert weight == {"token-classification": 2, "fill-mask": 8}.get(task, 1)  # of three letters one is masked
+    assert weight == {"token-classification": 2, "fill-mask": 8}.get(task, 1)  # one of three letters is masked
 
 
 def test_the_tokens_that_tags_are_learned_for() -> None:

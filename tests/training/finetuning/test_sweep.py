@@ -1,4 +1,4 @@
-"""Several seeds and learning rates: the median counts, the best rate wins, and a resume does what is left."""
+"""Several seeds and learning rates: the median counts, the best rate is chosen, a resume does the missing runs."""
 
 from __future__ import annotations
 
@@ -91,9 +91,9 @@ def test_a_resume_does_what_is_left(swept: Any, tmp_path: Path, monkeypatch: pyt
     cut = tmp_path / "cut"
     shutil.copytree(folder, cut)
     own = FinetuneConfig(**{**config.to_dict(), "output": str(cut)})
-    half = cut / "runs" / "lr-0.03-seed-43"  # was in its last step
+    half = cut / "runs" / "lr-0.03-seed-43"  # interrupted in its last step
     (half / "summary.json").unlink()
-    shutil.rmtree(cut / "runs" / "lr-0.03-seed-44")  # had not begun
+    shutil.rmtree(cut / "runs" / "lr-0.03-seed-44")  # not started
     for name in ("runs.json", "model.safetensors", "summary.json"):
         (cut / name).unlink()
     seen: list[Record] = []
@@ -135,7 +135,7 @@ def test_the_lower_median(values: list[float], median: float) -> None:
 
 @pytest.mark.slow
 def test_in_two_processes(tmp_path: Path) -> None:
-    """One of them writes what is about all; the other has looked at the folder before."""
+    """The first process writes the results of the sweep, after the other has looked at the folder."""
     values = values_of(tmp_path, seeds=2, max_steps=1)
     code, _, err = run(["finetune", *options_of(values)], processes=2)
     assert code == 0, err

@@ -1,4 +1,4 @@
-"""Fine-tuning from a teacher: every task, its labels in any order, and examples that only it labels."""
+"""Fine-tuning from a teacher: every task, labels in any order, and examples that only the teacher labels."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def losses(folder: Path) -> list[tuple[float, Record]]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_task_has_teachers(tmp_path: Path, kind: str) -> None:
-    """Some examples have no label at all; the loss is of both parts as weighted; both models are in the summary."""
+    """Some examples have no label; the loss is the weighted sum of both terms; the summary has both models."""
     changes = {
         "teacher": write_teacher(tmp_path / "teacher", kind), "teacher_weight": 0.7, "max_steps": 6,
         "unlabelled_data": [write_data(tmp_path / "more", kind, 30, seed=9)],
@@ -54,7 +54,7 @@ def test_every_task_has_teachers(tmp_path: Path, kind: str) -> None:
 
 
 def test_a_student_that_is_its_teacher_has_nothing_to_learn(tmp_path: Path) -> None:
-    """Dropout off, the teacher's term starts at 0, whichever tokens, windows and choices it is about."""
+    """Without dropout the teacher's term starts at 0, for any tokens, windows and choices."""
     calm = {"dropout": 0.0, "attention_dropout": 0.0, "seq_classif_dropout": 0.0, "qa_dropout": 0.0}
     for kind in KINDS:
         same = write_teacher(tmp_path / kind, kind, **calm)
@@ -112,7 +112,7 @@ def test_what_a_teacher_says_is_what_its_model_computes(tmp_path: Path, kind: st
 
 
 def test_labels_of_unlabelled_data_are_not_looked_at(tmp_path: Path) -> None:
-    """Neither known ones nor others change anything."""
+    """Neither known nor unknown labels change anything."""
     lines = Path(write_data(tmp_path / "more", "single", 16, seed=9)).read_text().splitlines()
     teacher = write_teacher(tmp_path / "teacher", "single")
     runs = []
@@ -133,7 +133,7 @@ def test_labels_of_unlabelled_data_are_not_looked_at(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("unreported")
 def test_only_the_teachers_part_counts_at_weight_one(tmp_path: Path) -> None:
-    """Wrong labels then change nothing but the figure of their own term."""
+    """Then wrong labels only change the figure of their own term."""
     config = config_of(tmp_path, teacher=write_teacher(tmp_path / "teacher", "single"), teacher_weight=1.0)
     first = finetune(config)
     text = Path(config.train_data[0]).read_text()
@@ -150,7 +150,7 @@ def test_only_the_teachers_part_counts_at_weight_one(tmp_path: Path) -> None:
 
 
 def test_a_teacher_without_names_has_those_that_are_numbers(tmp_path: Path) -> None:
-    """``LABEL_0`` stands for the label 0 of a file, and is no guess; for the label ``bad`` it would be one."""
+    """``LABEL_0`` certainly stands for the label 0 of a file; that it stands for ``bad`` would be a guess."""
     teacher = write_teacher(tmp_path / "teacher", "single", ["LABEL_0", "LABEL_1"])
     numbered = {}
     for name in ("train", "dev"):
@@ -164,7 +164,7 @@ def test_a_teacher_without_names_has_those_that_are_numbers(tmp_path: Path) -> N
 
 
 def test_files_may_call_labels_otherwise_than_models(tmp_path: Path) -> None:
-    """Numbers or other names in the files change no figure, also of a teacher whose labels are in another order."""
+    """Labels may be numbers or have other names in the files, and another order in the teacher."""
     teacher = write_teacher(tmp_path / "teacher", "single", ["good", "bad"])
     runs: dict[str, dict[str, Any]] = {"plain": {}, "numbers": {"label_names": ["bad", "good"]}}
     for name in ("train", "dev"):

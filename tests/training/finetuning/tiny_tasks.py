@@ -1,4 +1,4 @@
-"""Labelled files of every task, in letters, and the settings of a fine-tuning run of a second."""
+"""Labelled files of every task, made of letters, and settings of fine-tuning runs that take a second."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.tiny import tiny_config
 from tests.training.tiny_run import Record, options, write_corpus, write_model
 
 Draw = random.Random
-NEGATIVE, POSITIVE = "abcdefgh", "qrstuvwx"  # letters that tell the class of a text
+NEGATIVE, POSITIVE = "abcdefgh", "qrstuvwx"  # letters that decide the class of a text
 TOPICS = {"sport": "b", "music": "m", "film": "t"}
 TASKS = {
     "single": "text-classification",
@@ -35,7 +35,7 @@ KINDS = tuple(TASKS)
 
 
 def write_data(path: Path, kind: str, rows: int = 24, seed: int = 0) -> str:
-    """A file of ``rows`` examples in the format that ``kind`` has here; the ending is added to ``path``."""
+    """Write a file of ``rows`` examples in the format of ``kind``; the ending is added to ``path``."""
     if kind == "text":
         return write_corpus(path.with_suffix(".txt"), rows, seed)
     ending, content = _WRITERS[kind](Draw(seed), rows)
@@ -75,7 +75,7 @@ def _regression(draw: Draw, rows: int) -> tuple[str, str]:
 
 
 def _tags(draw: Draw, rows: int) -> tuple[str, str]:
-    """A capital stands for an entity: ``x`` begins a person, ``y`` goes on with it, ``z`` is a place; one is long."""
+    """Three letters are entities: ``x`` begins a person, ``y`` continues it, ``z`` is a place. One sentence is long."""
     blocks = []
     for row in range(rows):
         words, tags = letters(draw, 2, 6, LETTERS[:20]).split(), []
@@ -89,7 +89,7 @@ def _tags(draw: Draw, rows: int) -> tuple[str, str]:
 
 
 def _squad(draw: Draw, rows: int, impossible: bool) -> tuple[str, str]:
-    """The answer is the run of the letter ``x``; where there is none, there is no answer."""
+    """The answer is the run of the letter ``x``, if there is one."""
     paragraphs = []
     for row in range(rows):
         words = draw.sample(LETTERS[:20], 6 if row != 3 else 20)  # one is longer than the model
@@ -136,7 +136,7 @@ LABELS = {
     "multi": sorted(TOPICS),
     "regression": ["score"],
     "tags": ["O", "B-LOC", "B-PER", "I-PER"],
-}  # as runs must find them
+}  # as runs must order them
 PROBLEMS = {
     "single": "single_label_classification",
     "multi": "multi_label_classification",
@@ -160,7 +160,7 @@ def write_teacher(folder: Path, kind: str, names: list[str] | None = None, **cha
 
 
 def write_learner(folder: Path) -> str:
-    """A model that learns fast: initialised as models are, without dropout."""
+    """A model that learns fast: with the usual initialisation and no dropout."""
     torch.manual_seed(0)
     sizes = {"n_layers": 2, "dim": 48, "hidden_dim": 96, "dropout": 0.0, "attention_dropout": 0.0}
     DistilBertModel(tiny_config(**sizes)).save_pretrained(folder)
@@ -169,7 +169,7 @@ def write_learner(folder: Path) -> str:
 
 
 def values_of(folder: Path, kind: str = "single", **changes: Any) -> Record:
-    """Settings of four steps of eight examples, in several passes, and an evaluation every second step."""
+    """Settings of four steps of eight examples, in several micro-batches, with an evaluation every second step."""
     model = folder / "model"
     if "model" not in changes and not model.exists():
         write_model(model, head="", n_layers=2)
@@ -200,7 +200,7 @@ def config_of(folder: Path, kind: str = "single", **changes: Any) -> FinetuneCon
 
 
 def options_of(values: Record) -> list[str]:
-    """Settings as they are given to ``distilbert finetune``: files one by one, other lists with commas."""
+    """Settings as arguments of ``distilbert finetune``: files one by one, other lists with commas."""
     arguments: list[str] = []
     for name, value in values.items():
         flag = f"--{name.replace('_', '-')}"
