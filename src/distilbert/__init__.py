@@ -36,11 +36,11 @@ _MODULES = {
     "exporting.exporter": ["export"],
     "core.installed": ["installed_models"],
     "training.distill_config": ["DistillConfig", "PretrainConfig"],
-    "training.evaluation.config": ["EvaluateConfig"],
-    "training.evaluation.evaluate": ["evaluate"],
+    "training.evaluation.evaluate_config": ["EvaluateConfig"],
+    "training.evaluation.evaluator": ["evaluate"],
     "training.finetuning.finetune_config": ["FinetuneConfig"],
     "training.finetuning.finetuner": ["finetune"],
-    "training.evaluation.quantize": ["quantize"],
+    "training.evaluation.quantizer": ["quantize"],
     "training.distillation": ["distill", "pretrain"],
 }  # fmt: skip
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
@@ -142,8 +142,8 @@ if TYPE_CHECKING:
     from .training.distill_config import PretrainConfig as PretrainConfig
     from .training.distillation import distill as distill
     from .training.distillation import pretrain as pretrain
-    from .training.evaluation.config import EvaluateConfig as EvaluateConfig
-    from .training.evaluation.evaluate import evaluate as evaluate
-    from .training.evaluation.quantize import quantize as quantize
+    from .training.evaluation.evaluate_config import EvaluateConfig as EvaluateConfig
+    from .training.evaluation.evaluator import evaluate as evaluate
+    from .training.evaluation.quantizer import quantize as quantize
     from .training.finetuning.finetune_config import FinetuneConfig as FinetuneConfig
     from .training.finetuning.finetuner import finetune as finetune

@@ -34,7 +34,7 @@ class Command:
     """Runs the command in this process, with the fake task."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], folder: Path) -> None:
-        importlib.import_module("distilbert.training.evaluation.evaluate")  # keeps the pipeline that it finds
+        importlib.import_module("distilbert.training.evaluation.evaluator")  # keeps the pipeline that it finds
         self.folder, self._patch, self._capture = folder, monkeypatch, capfd
         monkeypatch.setattr(loading, "pipeline", fake.fake_pipeline)
         monkeypatch.chdir(folder)

@@ -8,9 +8,9 @@ import os
 import pytest
 
 from distilbert.tasks import pipeline
-from distilbert.training.evaluation.config import EvaluateConfig
+from distilbert.training.evaluation.evaluate_config import EvaluateConfig
 from tests.real.data import DATA_FOLDER
-from tests.training.evaluation.made import write_data, write_model
+from tests.training.evaluation.task_cases import write_data, write_model
 
 from .helpers import Command
 
@@ -18,7 +18,7 @@ from .helpers import Command
 @pytest.fixture
 def real(cli: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
     """The command with real tasks, in a folder with two models and data."""
-    monkeypatch.setattr("distilbert.training.evaluation.evaluate.pipeline", pipeline)
+    monkeypatch.setattr("distilbert.training.evaluation.evaluator.pipeline", pipeline)
     write_model(cli.folder / "first", "text-classification")
     write_model(cli.folder / "second", "text-classification", seed=3, n_layers=1)
     write_data(cli.folder, "text-classification")

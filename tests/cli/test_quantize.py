@@ -15,11 +15,11 @@ from safetensors.numpy import load_file
 from distilbert.engine import quantization_search
 from distilbert.engine.quantization import Quantization
 from distilbert.tasks import pipeline
-from distilbert.training.evaluation import quantize as room
-from distilbert.training.evaluation.scoring import Scorer
+from distilbert.training.evaluation import quantizer
+from distilbert.training.evaluation.quantizer import RunnerScorer
 from distilbert.weights.folder import QUANTIZATION
 from tests.any_cpu import allow_int8
-from tests.training.evaluation.made import write_data, write_model
+from tests.training.evaluation.task_cases import write_data, write_model
 
 from .helpers import Command
 
@@ -29,7 +29,7 @@ TEXT = "text-classification"
 @pytest.fixture
 def real(cli: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
     """The command with real tasks, in a folder with a model, and data that the model labelled itself."""
-    monkeypatch.setattr(room, "pipeline", pipeline)
+    monkeypatch.setattr(quantizer, "pipeline", pipeline)
     allow_int8(monkeypatch)
     write_model(cli.folder / "model", TEXT)
     write_data(cli.folder, TEXT, count=64)
@@ -53,9 +53,9 @@ def run(real: Command, *more: str, calibration: str = "data.jsonl", data: str = 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, points: Callable[[int], float]) -> None:
     """Scores that depend on the number of products in int8 alone."""
-    honest = Scorer.__call__
+    honest = RunnerScorer.__call__
     monkeypatch.setattr(
-        Scorer,
+        RunnerScorer,
         "__call__",
         lambda self, runner: (
             honest(self, runner) * 0 + points(len(runner.quantization.ranges if runner.quantization else ()))
@@ -100,7 +100,7 @@ def test_a_folder_that_runs_in_int8(real: Command) -> None:
 def test_the_card_says_what_was_measured(real: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     spoil(monkeypatch, lambda products: 90.0 if products < 8 else 88.0)
     compared: list[tuple[int, int]] = []
-    monkeypatch.setattr(Scorer, "changed", lambda self, *indices: compared.append(indices))
+    monkeypatch.setattr(RunnerScorer, "count_changes", lambda self, *indices: compared.append(indices))
     real.write("model/README.md", "---\nlicense: mit\n---\n# My model\n\nKind.\n")
     done = run(real)
     assert done.code == 0, done.err

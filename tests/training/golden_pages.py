@@ -22,18 +22,23 @@ from rich.console import Console
 
 from distilbert.cli.evaluation_table import print_evaluation
 from distilbert.data.examples import SINGLE, Labels, TextExample
-from distilbert.training.evaluation.bootstrap import intervals
-from distilbert.training.evaluation.compare import Side, compare
-from distilbert.training.evaluation.details import details
-from distilbert.training.evaluation.metrics import figures, main_metric
+from distilbert.tasks.registry import task_spec
+from distilbert.training.evaluation.bootstrap import bootstrap_intervals
+from distilbert.training.evaluation.model_comparison import ComparedModel, compare_models
 from distilbert.training.evaluation.result import Evaluation, ModelResult
-from distilbert.training.evaluation.rows import rows, worst
 from distilbert.training.evaluation.speed import Speed
-from distilbert.training.evaluation.weighted import weighted
+from distilbert.training.evaluation.task_metrics import (
+    breakdown,
+    compute_metrics,
+    example_results,
+    resampled_metrics,
+    task_evaluation,
+    worst_results,
+)
 from distilbert.training.reports.evaluation_report import evaluation_page
 from distilbert.training.reports.model_card import quantization_section, write_card
 from distilbert.training.reports.training_report import write_report
-from tests.training.evaluation.made import KINDS, Case, case
+from tests.training.evaluation.task_cases import KINDS, Case, case
 from tests.training.runs import SUMMARY, evaluation_record, make_run, pretraining, records, train_record
 
 FOLDER = Path(__file__).with_name("golden")
@@ -119,36 +124,40 @@ def evaluation(kind: str, models: int) -> Evaluation:
     """What ``evaluate`` would return for one or two models that answered the examples of a kind."""
     task, examples, predictions, labels = many_labels(60) if kind == "many" else case(kind, 30, 5)
     answers = [predictions, other_answers(kind, predictions)][:models]
-    results, sides = [], []
-    for index, got in enumerate(answers):
-        arguments = (task, examples, got, labels)
-        metric = weighted(*arguments)
+    model_results, compared = [], []
+    for index, model_answers in enumerate(answers):
+        arguments = (task, examples, model_answers, labels)
+        metrics = resampled_metrics(*arguments)
         name, facts = ("student", "teacher_6")[index], FACTS[index]
-        results.append(
+        model_results.append(
             ModelResult(
-                name, f"models/{name}", facts, figures(*arguments), intervals(metric, len(examples), 100, 0),
-                details(*arguments), SPEEDS[index],
+                name, f"models/{name}", facts, compute_metrics(*arguments),
+                bootstrap_intervals(metrics, len(examples), 100, 0), breakdown(*arguments), SPEEDS[index],
             )
         )  # fmt: skip
-        sides.append(Side(metric, rows(*arguments)[0], facts, asdict(SPEEDS[index])))
-    main, higher = main_metric(task, labels)
-    made, badness = rows(task, examples, predictions, labels)
+        compared.append(ComparedModel(metrics, example_results(*arguments)[0], facts, asdict(SPEEDS[index])))
+    metric = task_spec(task).metric_for(labels.problem)
+    results, severities = example_results(task, examples, predictions, labels)
+    comparison = None
+    if models == 2:
+        compared_answers = task_evaluation(task, labels.problem).compared_answers
+        comparison = compare_models(*compared, compared_answers, samples=100, seed=0)
     return Evaluation(
         task=task,
-        main_metric=main,
-        higher_is_better=higher,
+        main_metric=metric.name,
+        higher_is_better=metric.higher_is_better,
         data={
             "sources": ["data/dev_1.tsv", "data/dev_2.tsv"], "columns": {"text": "sentence", "label": "class"},
             "read": 40, "examples": len(examples), "labels": list(labels.names), "problem": labels.problem,
         },
-        models=results,
-        comparison=compare(*sides, samples=100, seed=0) if models == 2 else None,
-        worst=worst(made, badness, 5),
+        models=model_results,
+        comparison=comparison,
+        worst=worst_results(results, severities, 5),
         about={
             "created": "2026-11-24T14:03:22+00:00", "machine": MACHINE,
             "settings": {"model": "models/student", "data": ["data/dev_1.tsv", "data/dev_2.tsv"], "samples": 100},
         },
-        predictions=made,
+        predictions=results,
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..training.evaluation.config import EvaluateConfig
+from ..training.evaluation.evaluate_config import EvaluateConfig
 from .config_options import CONFIG_FILE, with_config_options
 from .failures import OK
 from .progress_bar import ProgressBar
@@ -19,7 +19,7 @@ def command(config: EvaluateConfig, json: bool) -> int:
         require(module, extra)
     if config.output:
         require("matplotlib", "train")
-    from ..training.evaluation.evaluate import evaluate
+    from ..training.evaluation.evaluator import evaluate
     from ..training.evaluation.result import FILES
 
     with ProgressBar("loading ...") as bar:

@@ -62,7 +62,7 @@ def command(
 
     for module, extra in (("torch", "torch"), ("sklearn", "train"), ("seqeval", "train")):
         require(module, extra)
-    from ..training.evaluation.quantize import quantize
+    from ..training.evaluation.quantizer import quantize
     from .progress_bar import ProgressBar
 
     try:
@@ -87,12 +87,12 @@ def command(
     if json:
         from json import dumps
 
-        trail = [setting.to_dict() for setting in result.trail]
+        trail = [setting.to_dict() for setting in result.settings]
         values = {"folder": str(result.folder), "files": result.files, **result.measured, "trail": trail}
         print(dumps(values, indent=2, ensure_ascii=False))
         return OK
     _print_data(result.measured)
-    _print_trials(result.measured["fp32"], result.trail)
+    _print_trials(result.measured["fp32"], result.settings)
     print(f"written to {result.folder}: {', '.join(result.files)}")
     return OK
 

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from distilbert.core.errors import ConfigError, DataError, InputError
-from distilbert.training.evaluation.config import EvaluateConfig
-from distilbert.training.evaluation.evaluate import evaluate
+from distilbert.training.evaluation.evaluate_config import EvaluateConfig
+from distilbert.training.evaluation.evaluator import evaluate
 from distilbert.training.evaluation.result import FILES, Evaluation
 from distilbert.training.reports.evaluation_report import evaluation_page
 from tests.training.test_report import Page
 
-from .made import HEADS, TAGS, write_data, write_model
+from .task_cases import HEADS, TAGS, write_data, write_model
 
 BAD = '<script>alert("1")</script> & $x^2$ <b>'
 

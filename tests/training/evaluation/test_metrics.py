@@ -26,11 +26,10 @@ from distilbert.data.examples import (
     TaggedExample,
     TextExample,
 )  # fmt: skip
-from distilbert.training.evaluation.details import details
-from distilbert.training.evaluation.metrics import figures, main_metric
-from distilbert.training.evaluation.weighted import weighted
+from distilbert.tasks.registry import task_spec
+from distilbert.training.evaluation.task_metrics import breakdown, compute_metrics, resampled_metrics
 
-from .made import KINDS, NAMES, case
+from .task_cases import KINDS, NAMES, case
 
 counts, seeds = st.integers(1, 30), st.integers(0, 10_000)
 
@@ -42,9 +41,9 @@ def test_the_fast_twin_computes_the_same_of_any_resample(kind: str, count: int, 
     drawn = np.random.default_rng(seed).integers(0, count, (3, count))
     weights = np.stack([np.bincount(row, minlength=count) for row in drawn]).astype(np.float64)
     weights = np.concatenate([np.ones((1, count)), weights])
-    found = weighted(task, examples, predictions, labels)(weights)
+    found = resampled_metrics(task, examples, predictions, labels)(weights)
     for row, indices in enumerate([np.arange(count), *drawn]):
-        plain = figures(task, [examples[i] for i in indices], [predictions[i] for i in indices], labels)
+        plain = compute_metrics(task, [examples[i] for i in indices], [predictions[i] for i in indices], labels)
         for name, value in plain.items():
             if name in found:  # the split by answerability is that of the whole data, not of the resample
                 assert found[name][row] == pytest.approx(value, abs=1e-6), name
@@ -55,19 +54,19 @@ def test_the_fast_twin_computes_the_same_of_any_resample(kind: str, count: int, 
 @given(st.integers(3, 40), seeds)
 def test_classification_equals_scikit_learn(count: int, seed: int) -> None:
     task, examples, predictions, labels = case("single", count, seed)
-    found = figures(task, examples, predictions, labels)
+    found = compute_metrics(task, examples, predictions, labels)
     true = [e.label for e in examples if isinstance(e, TextExample)]
     got = [NAMES[int(scores.argmax())] for scores in predictions]
     assert found["accuracy"] == sklearn.accuracy_score(true, got)
     assert found["f1_macro"] == pytest.approx(sklearn.f1_score(true, got, average="macro", zero_division=0))
     loss = -np.mean([math.log(max(s[NAMES.index(str(t))], 2.3e-16)) for t, s in zip(true, predictions, strict=True)])
     assert found["log_loss"] == pytest.approx(loss, abs=1e-4)
-    table = {one["name"]: one for one in details(task, examples, predictions, labels)["classes"]}
+    table = {one["name"]: one for one in breakdown(task, examples, predictions, labels)["classes"]}
     for name in NAMES:
         expected = sklearn.precision_score(true, got, labels=[name], average="macro", zero_division=0)
         assert table[name]["precision"] == pytest.approx(expected)
         assert table[name]["support"] == true.count(name)
-    confusion = details(task, examples, predictions, labels)["confusion"]
+    confusion = breakdown(task, examples, predictions, labels)["confusion"]
     assert confusion == sklearn.confusion_matrix(true, got, labels=list(NAMES)).tolist()
 
 
@@ -75,14 +74,14 @@ def test_classification_equals_scikit_learn(count: int, seed: int) -> None:
 @given(st.integers(1, 20), seeds)
 def test_tagging_equals_seqeval(count: int, seed: int) -> None:
     task, examples, predictions, labels = case("tags", count, seed)
-    found = figures(task, examples, predictions, labels)
+    found = compute_metrics(task, examples, predictions, labels)
     true = [list(e.tags or ()) for e in examples if isinstance(e, TaggedExample)]
     got = [list(tags) for tags in predictions]
     assert found["f1"] == pytest.approx(seqeval.f1_score(true, got, zero_division=0))
     assert found["precision"] == pytest.approx(seqeval.precision_score(true, got, zero_division=0))
     assert found["recall"] == pytest.approx(seqeval.recall_score(true, got, zero_division=0))
     assert found["token_accuracy"] == pytest.approx(seqeval.accuracy_score(true, got))
-    types = details(task, examples, predictions, labels)["types"]
+    types = breakdown(task, examples, predictions, labels)["types"]
     by_type = precision_recall_fscore_support(true, got, average=None, zero_division=0)
     assert [one["f1"] for one in types] == pytest.approx(list(by_type[2]))
     assert [one["support"] for one in types] == list(by_type[3])
@@ -92,14 +91,14 @@ def test_tagging_equals_seqeval(count: int, seed: int) -> None:
 @given(st.integers(3, 40), seeds)
 def test_regression_and_sets_equal_scipy_and_scikit_learn(count: int, seed: int) -> None:
     task, examples, predictions, labels = case("regression", count, seed)
-    found = figures(task, examples, predictions, labels)
+    found = compute_metrics(task, examples, predictions, labels)
     true, got = [float(e.label or 0) for e in examples], [float(p[0]) for p in predictions]  # type: ignore[union-attr,arg-type]
     if len(set(true)) > 1:
         assert found["pearson"] == pytest.approx(stats.pearsonr(true, got).statistic, abs=1e-5)
         assert found["spearman"] == pytest.approx(stats.spearmanr(true, got).statistic, abs=1e-5)
     assert found["mse"] == pytest.approx(np.mean((np.array(true) - got) ** 2), abs=1e-4)
     task, examples, predictions, labels = case("multi", count, seed)
-    found = figures(task, examples, predictions, labels)
+    found = compute_metrics(task, examples, predictions, labels)
     there = np.array([[name in (e.label or ()) for name in NAMES] for e in examples])  # type: ignore[union-attr,operator]
     chosen = np.stack(predictions) >= 0.5
     right = (there & chosen).sum()
@@ -112,7 +111,7 @@ def test_binary_f1_is_that_of_the_second_label_and_files_may_use_numbers() -> No
     names = ["1", "positive", "0", "negative", "1"]
     examples = [TextExample(f"f:{n}", "x", label=name) for n, name in enumerate(names)]
     scores = [np.array(s, np.float32) for s in ([0.1, 0.9], [0.2, 0.8], [0.3, 0.7], [0.9, 0.1], [0.6, 0.4])]
-    found = figures("text-classification", examples, scores, labels)
+    found = compute_metrics("text-classification", examples, scores, labels)
     assert found["f1"] == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
     assert found["accuracy"] == 0.6
     assert set(found) == {"accuracy", "f1_macro", "f1", "matthews", "log_loss"}
@@ -121,17 +120,24 @@ def test_binary_f1_is_that_of_the_second_label_and_files_may_use_numbers() -> No
 def test_constant_predictions_give_zero_and_no_warning() -> None:
     numbers = [TextExample("a:1", "x", label=1.0), TextExample("a:2", "y", label=2.0)]
     same = [np.array([1.5], np.float32)] * 2
-    found = figures("text-classification", numbers, same, Labels(("score",), REGRESSION))
+    found = compute_metrics("text-classification", numbers, same, Labels(("score",), REGRESSION))
     assert (found["pearson"], found["spearman"]) == (0.0, 0.0)
     one = [TextExample("a:1", "x", label="red")]
-    found = figures("text-classification", one, [np.array([0.2, 0.8], np.float32)], Labels(("red", "blue"), SINGLE))
+    found = compute_metrics(
+        "text-classification", one, [np.array([0.2, 0.8], np.float32)], Labels(("red", "blue"), SINGLE)
+    )
     assert (found["accuracy"], found["matthews"], found["f1"]) == (0, 0, 0)
-    right = figures("text-classification", one, [np.array([1.0, 0.0], np.float32)], Labels(("red", "blue"), SINGLE))
+    right = compute_metrics(
+        "text-classification", one, [np.array([1.0, 0.0], np.float32)], Labels(("red", "blue"), SINGLE)
+    )
     assert right["accuracy"] == 1
     tags = [TaggedExample("a:1", ("x",), ("O",))]
-    assert figures("token-classification", tags, [("O",)], Labels(("O",)))["f1"] == 0
+    assert compute_metrics("token-classification", tags, [("O",)], Labels(("O",)))["f1"] == 0
     empty = [TextExample("a:1", "x", label=())]
-    assert figures("text-classification", empty, [np.zeros(2, np.float32)], Labels(("a", "b"), MULTI))["f1_micro"] == 0
+    assert (
+        compute_metrics("text-classification", empty, [np.zeros(2, np.float32)], Labels(("a", "b"), MULTI))["f1_micro"]
+        == 0
+    )
 
 
 def test_questions_are_split_where_some_have_no_answer() -> None:
@@ -142,7 +148,7 @@ def test_questions_are_split_where_some_have_no_answer() -> None:
         QuestionExample("q:4", "4", "?", "nothing", ()),
     ]
     got = [{"text": text, "score": 0.5} for text in ("The cat!", "dog", "", "nothing")]
-    found = figures("question-answering", asked, got, Labels())
+    found = compute_metrics("question-answering", asked, got, Labels())
     assert found == pytest.approx(
         {
             "exact_match": 50, "f1": 100 * (1 + 2 / 3 + 1 + 0) / 4,
@@ -150,16 +156,16 @@ def test_questions_are_split_where_some_have_no_answer() -> None:
             "no_answer_exact_match": 50, "no_answer_f1": 50,
         }
     )  # fmt: skip
-    assert set(figures("question-answering", asked[:2], got[:2], Labels())) == {"exact_match", "f1"}
+    assert set(compute_metrics("question-answering", asked[:2], got[:2], Labels())) == {"exact_match", "f1"}
 
 
 def test_choices_and_masks() -> None:
     asked = [ChoiceExample(f"c:{n}", "c", "", ("x", "y"), n) for n in range(2)]
-    assert figures("multiple-choice", asked, [np.array([0.9, 0.1])] * 2, Labels()) == {"accuracy": 0.5}
+    assert compute_metrics("multiple-choice", asked, [np.array([0.9, 0.1])] * 2, Labels()) == {"accuracy": 0.5}
     texts = [TextExample("t:1", "x"), TextExample("t:2", "y")]
-    found = figures("fill-mask", texts, [(-3.0, 1, 2), (-1.0, 1, 2)], Labels())
+    found = compute_metrics("fill-mask", texts, [(-3.0, 1, 2), (-1.0, 1, 2)], Labels())
     assert found == pytest.approx({"perplexity": math.e, "accuracy": 0.5})
-    assert math.isfinite(figures("fill-mask", texts[:1], [(-1e9, 0, 1)], Labels())["perplexity"])
+    assert math.isfinite(compute_metrics("fill-mask", texts[:1], [(-1e9, 0, 1)], Labels())["perplexity"])
 
 
 @pytest.mark.parametrize(
@@ -175,13 +181,14 @@ def test_choices_and_masks() -> None:
     ],
 )
 def test_the_main_metric(task: str, labels: Labels, expected: tuple[str, bool]) -> None:
-    assert main_metric(task, labels) == expected
+    metric = task_spec(task).metric_for(labels.problem)
+    assert (metric.name, metric.higher_is_better) == expected
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_main_metric_is_among_the_figures(kind: str) -> None:
+def test_the_main_metric_is_among_the_metrics(kind: str) -> None:
     task, examples, predictions, labels = case(kind, 5, 0)
-    assert main_metric(task, labels)[0] in figures(task, examples, predictions, labels)
+    assert task_spec(task).metric_for(labels.problem).name in compute_metrics(task, examples, predictions, labels)
 
 
 @pytest.mark.parametrize(
@@ -196,20 +203,20 @@ def test_the_main_metric_is_among_the_figures(kind: str) -> None:
         ("fill-mask", TextExample("a:7", "x"), (0.0, 0, 0), Labels(), "no token to mask"),
     ],
 )  # fmt: skip
-def test_examples_that_cannot_be_judged(task: str, example: Any, got: Any, labels: Labels, message: str) -> None:
+def test_examples_that_cannot_be_evaluated(task: str, example: Any, got: Any, labels: Labels, message: str) -> None:
     with pytest.raises(DataError, match=message):
-        figures(task, [example], [got], labels)
+        compute_metrics(task, [example], [got], labels)
 
 
 def test_wrong_calls_are_explained() -> None:
     with pytest.raises(DataError, match="no examples"):
-        figures("fill-mask", [], [], Labels())
+        compute_metrics("fill-mask", [], [], Labels())
     with pytest.raises(InputError, match="1 examples need as many predictions, got 0"):
-        figures("fill-mask", [TextExample("a:1", "x")], [], Labels())
+        compute_metrics("fill-mask", [TextExample("a:1", "x")], [], Labels())
     broken = [np.array([np.nan, 0.5], np.float32)]
     with pytest.raises(InputError, match="scores for a:1 are not finite"):
-        figures("text-classification", [TextExample("a:1", "x", label="p")], broken, Labels(("p", "q"), SINGLE))
+        compute_metrics("text-classification", [TextExample("a:1", "x", label="p")], broken, Labels(("p", "q"), SINGLE))
     with pytest.raises(InputError, match="not finite"):
-        figures("fill-mask", [TextExample("a:1", "x")], [(math.nan, 0, 1)], Labels())
+        compute_metrics("fill-mask", [TextExample("a:1", "x")], [(math.nan, 0, 1)], Labels())
     with pytest.raises(InputError, match="Did you mean 'fill-mask'"):
-        figures("fil-mask", [TextExample("a:1", "x")], [1], Labels())
+        compute_metrics("fil-mask", [TextExample("a:1", "x")], [1], Labels())

@@ -10,11 +10,11 @@ import pytest
 from distilbert.core.installed import find_installed
 from distilbert.engine.precision import has_int8
 from distilbert.tasks.loading import pipeline
-from distilbert.training.evaluation.quantize import quantize
+from distilbert.training.evaluation.quantizer import quantize
 from tests.any_cpu import allow_int8
 from tests.real.data import DATA_FOLDER
 
-from .made import HEADS, TAGS, write_data, write_model
+from .task_cases import HEADS, TAGS, write_data, write_model
 
 TEXT = "text-classification"
 

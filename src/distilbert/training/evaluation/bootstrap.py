@@ -1,25 +1,27 @@
-"""Intervals by resampling the examples (Efron's percentile bootstrap), and tests of a difference on the same examples.
+"""Confidence intervals by resampling the examples, and tests of a difference on the same examples.
 
-Legend: R resamples, N examples.
+The intervals are those of Efron's percentile bootstrap. A resample is described by how often each example is drawn, so
+that metrics of all resamples can be computed at once. Legend: R resamples, N examples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from ...core.extras import require
-from .weighted import Weighted
 
 LEVEL = 0.95
-CHUNK = 4_000_000  # numbers of a block of resamples; bounds the memory
+CHUNK = 4_000_000  # counts in a block of resamples; bounds the memory
+
+ResampledMetrics = Callable[[np.ndarray], dict[str, np.ndarray]]  # (R, N) float64 counts -> (R,) of each metric
 
 
 @dataclass(frozen=True)
 class Interval:
-    """Where ``LEVEL`` of the resamples lie."""
+    """The range that holds ``LEVEL`` of the resamples."""
 
     low: float
     high: float
@@ -27,13 +29,13 @@ class Interval:
 
 @dataclass(frozen=True)
 class Difference:
-    """A metric of one model less that of another, on the same examples.
+    """A metric of the first model less that of the second, on the same examples.
 
     Attributes:
         value: the difference.
         low: lower end of its interval.
         high: upper end.
-        above: share of the resamples in which it is above 0; those at 0 count half.
+        above: share of the resamples in which it is above 0; those in which it is 0 count half.
     """
 
     value: float
@@ -42,8 +44,14 @@ class Difference:
     above: float
 
 
-def resamples(examples: int, samples: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield blocks of (R, N) float64: how often each example is drawn in a resample of N; the seed decides them."""
+def draw_resamples(examples: int, samples: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield blocks of (R, N) float64: how often each example is drawn into a resample of N.
+
+    Args:
+        examples: number of examples (N).
+        samples: number of resamples in all blocks together.
+        seed: decides what is drawn.
+    """
     generator = np.random.default_rng(seed)
     block = max(1, CHUNK // max(examples, 1))
     for start in range(0, samples, block):
@@ -53,30 +61,34 @@ def resamples(examples: int, samples: int, seed: int) -> Iterator[np.ndarray]:
         yield counts.reshape(rows, examples).astype(np.float64)
 
 
-def intervals(metric: Weighted, examples: int, samples: int, seed: int) -> dict[str, Interval]:
-    """Return the interval of each metric; none where ``samples`` is 0."""
-    return {name: Interval(*_ends(values)) for name, values in _values(metric, examples, samples, seed).items()}
+def bootstrap_intervals(metrics: ResampledMetrics, examples: int, samples: int, seed: int) -> dict[str, Interval]:
+    """Return the interval of each metric; none if ``samples`` is 0."""
+    resampled = _resample(metrics, examples, samples, seed)
+    return {name: Interval(*_interval_ends(values)) for name, values in resampled.items()}
 
 
-def differences(first: Weighted, second: Weighted, examples: int, samples: int, seed: int) -> dict[str, Difference]:
-    """Compare two models: the same resamples for both, so that what makes examples hard for both cancels out."""
-    once = np.ones((1, examples))
-    mine, theirs = first(once), second(once)
-    one, other = (_values(metric, examples, samples, seed) for metric in (first, second))
-    made = {}
-    for name in [name for name in one if name in other]:
-        drawn = one[name] - other[name]
-        above = float((drawn > 0).mean() + (drawn == 0).mean() / 2)
-        made[name] = Difference(float(mine[name][0] - theirs[name][0]), *_ends(drawn), above)
-    return made
+def paired_differences(
+    first: ResampledMetrics, second: ResampledMetrics, examples: int, samples: int, seed: int
+) -> dict[str, Difference]:
+    """Compare two models on the same resamples, so that what makes an example hard for both cancels out."""
+    all_once = np.ones((1, examples))
+    first_values, second_values = first(all_once), second(all_once)
+    first_resampled, second_resampled = (_resample(metrics, examples, samples, seed) for metrics in (first, second))
+    differences = {}
+    for name in [name for name in first_resampled if name in second_resampled]:
+        resampled = first_resampled[name] - second_resampled[name]
+        above = float((resampled > 0).mean() + (resampled == 0).mean() / 2)
+        value = float(first_values[name][0] - second_values[name][0])
+        differences[name] = Difference(value, *_interval_ends(resampled), above)
+    return differences
 
 
-def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
-    """Return the p-value of McNemar's exact test: could both models be right equally often?
+def mcnemar_p_value(first: np.ndarray, second: np.ndarray) -> float:
+    """Return the p-value of McNemar's exact test of whether both models are right equally often.
 
     Args:
-        first: (N,) bool, where the one is right.
-        second: (N,) bool, where the other is.
+        first: (N,) bool, whether the first model is right.
+        second: (N,) bool, whether the second model is right.
     """
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     if not only_first + only_second:
@@ -85,11 +97,11 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> float:
     return float(test.pvalue)
 
 
-def _values(metric: Weighted, examples: int, samples: int, seed: int) -> dict[str, np.ndarray]:
-    blocks = [metric(weights) for weights in resamples(examples, samples, seed)]
+def _resample(metrics: ResampledMetrics, examples: int, samples: int, seed: int) -> dict[str, np.ndarray]:
+    blocks = [metrics(counts) for counts in draw_resamples(examples, samples, seed)]
     return {name: np.concatenate([block[name] for block in blocks]) for name in (blocks[0] if blocks else ())}
 
 
-def _ends(values: np.ndarray) -> tuple[float, float]:
+def _interval_ends(values: np.ndarray) -> tuple[float, float]:
     low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)

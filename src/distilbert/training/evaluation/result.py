@@ -1,4 +1,4 @@
-"""What an evaluation found, as data and as files."""
+"""The result of an evaluation, as data and as files."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from typing import Any
 
 from ...core.files import output_folder, write_json, write_text
 from .bootstrap import Interval
-from .compare import Comparison
-from .rows import Row
+from .model_comparison import ModelComparison
 from .speed import Speed
+from .task_evaluation import ExampleResult
 
 FILES = ("evaluation.json", "predictions.jsonl", "report.html")
 
 
 @dataclass(frozen=True)
 class ModelResult:
-    """What was measured of one model.
+    """The figures of one model.
 
     Attributes:
-        name: what to call it: the last part of its folder.
+        name: its name in tables: the last part of its folder.
         model: the folder or name that it was loaded from.
         facts: parameters, bytes, layers and dim, as far as known.
-        metrics: by name; see :func:`~.metrics.figures`.
+        metrics: by name; see :func:`.task_metrics.compute_metrics`.
         intervals: of each metric, from resampling the examples.
-        details: by class and type, confusion, calibration; see :func:`~.details.details`.
+        details: per-class results, confusion, calibration; see :func:`.task_metrics.breakdown`.
         speed: latency and throughput; None if they were not measured.
     """
 
@@ -42,18 +42,18 @@ class ModelResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result of :func:`~.evaluate.evaluate`.
+    """The result of :func:`distilbert.evaluate`.
 
     Attributes:
         task: name of the task.
         main_metric: the metric by which models are compared.
         higher_is_better: whether more of it is better.
         data: sources, columns, how many examples were read and evaluated, labels.
-        models: the model, and the one it is compared with if there is one.
+        models: the model, and the one that it is compared with, if any.
         comparison: of the two.
-        worst: rows of the examples that the first model is most confidently wrong about.
-        about: when and on what machine, and all settings.
-        predictions: a row for each example, of the first model; not part of :meth:`to_dict`.
+        worst: the results of the first model with the most severe errors.
+        about: date, machine, and all settings.
+        predictions: the result of each example, of the first model; not part of :meth:`to_dict`.
     """
 
     task: str
@@ -61,33 +61,33 @@ class Evaluation:
     higher_is_better: bool
     data: dict[str, Any]
     models: list[ModelResult]
-    comparison: Comparison | None
-    worst: list[Row]
+    comparison: ModelComparison | None
+    worst: list[ExampleResult]
     about: dict[str, Any]
-    predictions: list[Row] = field(repr=False)
+    predictions: list[ExampleResult] = field(repr=False)
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Metrics of the model."""
+        """Metrics of the first model."""
         return self.models[0].metrics
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON: the content of ``evaluation.json``."""
-        shown = {item.name: getattr(self, item.name) for item in dataclasses.fields(self) if item.name != "predictions"}
-        return {name: _plain(value) for name, value in shown.items()}
+        names = [item.name for item in dataclasses.fields(self) if item.name != "predictions"]
+        return {name: _plain(getattr(self, name)) for name in names}
 
     def save(self, folder: str | Path) -> Path:
-        """Write ``evaluation.json``, ``predictions.jsonl`` and ``report.html``, each of them atomically.
+        """Write ``evaluation.json``, ``predictions.jsonl`` and ``report.html``, each atomically.
 
         Raises:
-            InputError: a file stands where the folder should.
-            MissingExtraError: matplotlib is not installed.
+            InputError: ``folder`` is a file.
+            MissingExtraError: matplotlib or jinja2 is not installed.
         """
         from ..reports.evaluation_report import evaluation_page
 
         values, path = self.to_dict(), output_folder(folder)
         text = evaluation_page(values)  # before anything is written
-        lines = (json.dumps(row, ensure_ascii=False) + "\n" for row in self.predictions)
+        lines = (json.dumps(result, ensure_ascii=False) + "\n" for result in self.predictions)
         write_text(path / "predictions.jsonl", "".join(lines).encode("utf-8", "replace").decode("utf-8"))
         write_text(path / "report.html", text)
         write_json(path / "evaluation.json", values)
@@ -95,7 +95,7 @@ class Evaluation:
 
 
 def _plain(value: Any) -> Any:
-    """Return dataclasses as dicts, wherever they are."""
+    """Return a value with all dataclasses in it as dicts."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {item.name: _plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
     if isinstance(value, dict):

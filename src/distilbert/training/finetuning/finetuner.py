@@ -20,15 +20,14 @@ from ...data.labels import class_counts
 from ...models.auto import AutoTokenizer
 from ...models.checkpoint import open_checkpoint
 from ...models.pytorch.runner import PytorchRunner
-from ...tasks.registry import task_class
+from ...tasks.registry import task_class, task_spec
 from ...text.tokenizer_base import TokenizerBase
 from .. import checkpoints
 from ..corpus.masking import token_weights
-from ..evaluation.config import EvaluateConfig
-from ..evaluation.evaluate import evaluate
-from ..evaluation.metrics import figures, main_metric
-from ..evaluation.predictions import predict
+from ..evaluation.evaluate_config import EvaluateConfig
+from ..evaluation.evaluator import evaluate
 from ..evaluation.result import Evaluation
+from ..evaluation.task_metrics import compute_metrics, predict
 from ..loop import MetricsRecord, TrainingSetup, TrainingState, train
 from ..processes import agree_on_precision, make_accelerator
 from ..reports.model_card import is_ours, write_card
@@ -211,7 +210,8 @@ class LabelledEvaluator:
         # If some question has no answer, "no answer" is allowed for all. Every share must contain such a question.
         questions = (example for example in examples if isinstance(example, QuestionExample))
         self._unanswerable: Sequence[Example] = [question for question in questions if not question.answers][:1]
-        self.deciding_metric, self.higher_is_better = main_metric(task, labels)
+        metric = task_spec(task).metric_for(labels.problem)
+        self.deciding_metric, self.higher_is_better = metric.name, metric.higher_is_better
 
     def evaluate_share(self, module: nn.Module, process: int, processes: int, device: torch.device) -> list[Any]:
         """Return (number, prediction) of every example in the share of a process."""
@@ -230,7 +230,7 @@ class LabelledEvaluator:
     def metrics(self, results: list[Any]) -> dict[str, float]:
         """Return the metrics over all predictions."""
         predictions = [prediction for _, prediction in sorted(results, key=lambda result: result[0])]
-        return figures(self._task, self._examples, predictions, self._labels)
+        return compute_metrics(self._task, self._examples, predictions, self._labels)
 
 
 def _keeps_best(config: FinetuneConfig) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.files import replacing, write_json
-from ..evaluation.metrics import is_better_high
+from ...tasks.registry import task_spec
 from ..run_folder import CONFIG
 from .finetune_config import FinetuneConfig
 
@@ -62,17 +62,18 @@ def finish_sweep(folder: Path, configs: Sequence[FinetuneConfig]) -> None:
 
     Of the seeds of a learning rate the run with the (lower) median is chosen, of the learning rates the best median.
     """
-    runs, main_metric = [], ""
+    runs, main_metric, higher_is_better = [], "", True
     for config in configs:
         summary = json.loads((Path(config.output) / "summary.json").read_text(encoding="utf-8"))
         main_metric = summary["main_metric"]
+        higher_is_better = task_spec(config.task).metric_for(summary["problem"]).higher_is_better
         model = summary["models"].get("student") or summary["models"]["model"]
         metrics = {name: value for name, value in model.items() if isinstance(value, (int, float))}
         name = f"{RUNS}/{Path(config.output).name}"
         runs.append(SweepRun(name, config.learning_rate, config.seed, metrics))
     rates = list(dict.fromkeys(run.learning_rate for run in runs))
     spreads = {rate: seed_spread([run for run in runs if run.learning_rate == rate], main_metric) for rate in rates}
-    choose = max if is_better_high(main_metric) else min
+    choose = max if higher_is_better else min
     best = choose(spreads, key=lambda rate: spreads[rate]["median"])
     chosen = spreads[best]["run"]
     write_json(

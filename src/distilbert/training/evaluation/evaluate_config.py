@@ -1,4 +1,4 @@
-"""Everything that decides an evaluation, as data."""
+"""The settings of an evaluation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..config_fields import REQUIRED, Settings, setting
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateConfig(Settings):
-    """Which model, on which examples, and what is measured and shown."""
+    """The model, the examples, and what is measured and shown."""
 
     model: str = setting(REQUIRED, "Model to evaluate: a folder, or a name on the hub.")
     data: list[str] = setting(REQUIRED, "Labelled examples: files, or names of `datasets`.")

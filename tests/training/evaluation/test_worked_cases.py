@@ -18,16 +18,27 @@ from distilbert.data.examples import (
     TaggedExample,
     TextExample,
 )
-from distilbert.training.evaluation.bootstrap import differences, intervals, mcnemar, resamples
-from distilbert.training.evaluation.calibration import calibration
-from distilbert.training.evaluation.compare import Side, agreement, compare
-from distilbert.training.evaluation.details import histogram
-from distilbert.training.evaluation.entities import Counts, count_types, entities_of, with_prefix
-from distilbert.training.evaluation.rows import rights, rows, worst
-from distilbert.training.evaluation.squad import match, normalize, word_f1
-from distilbert.training.evaluation.weighted import Weighted, weighted
+from distilbert.training.evaluation.answer_metrics import ANSWER_EVALUATION, match_answer, normalize_answer, word_f1
+from distilbert.training.evaluation.bootstrap import (
+    ResampledMetrics,
+    bootstrap_intervals,
+    draw_resamples,
+    mcnemar_p_value,
+    paired_differences,
+)
+from distilbert.training.evaluation.calibration import calibration, score_histogram
+from distilbert.training.evaluation.classification_metrics import REGRESSION_EVALUATION, SINGLE_LABEL_EVALUATION
+from distilbert.training.evaluation.model_comparison import ComparedModel, agreement, answered_rightly, compare_models
+from distilbert.training.evaluation.tagging_metrics import (
+    TAGGING_EVALUATION,
+    EntityCounts,
+    count_entities,
+    find_entities,
+    with_prefix,
+)
+from distilbert.training.evaluation.task_metrics import example_results, resampled_metrics, worst_results
 
-from .made import KINDS, case
+from .task_cases import KINDS, case
 
 
 @pytest.mark.parametrize(
@@ -45,14 +56,14 @@ from .made import KINDS, case
     ],
 )
 def test_entities_by_hand(tags: str, entities: set[tuple[str, int, int]]) -> None:
-    assert entities_of(tags.split()) == entities
+    assert find_entities(tags.split()) == entities
 
 
 def test_counts_by_type() -> None:
-    found = count_types(["B-PER", "I-PER", "O", "B-LOC"], ["B-PER", "O", "O", "B-LOC"])
-    assert found == {"LOC": Counts(1, 1, 1), "PER": Counts(0, 1, 1)}
-    assert sum(found.values(), Counts()).f1 == 0.5
-    assert (Counts().precision, Counts().recall, Counts().f1) == (0, 0, 0)
+    found = count_entities(["B-PER", "I-PER", "O", "B-LOC"], ["B-PER", "O", "O", "B-LOC"])
+    assert found == {"LOC": EntityCounts(1, 1, 1), "PER": EntityCounts(0, 1, 1)}
+    assert sum(found.values(), EntityCounts()).f1 == 0.5
+    assert (EntityCounts().precision, EntityCounts().recall, EntityCounts().f1) == (0, 0, 0)
     assert [with_prefix(tag) for tag in ("O", "B", "PER", "U-PER")] == ["O", "I-B", "I-PER", "S-PER"]
 
 
@@ -64,7 +75,7 @@ def test_counts_by_type() -> None:
     ],
 )  # fmt: skip
 def test_normalisation_of_squad(text: str, expected: str) -> None:
-    assert normalize(text) == expected
+    assert normalize_answer(text) == expected
 
 
 @pytest.mark.parametrize(
@@ -83,7 +94,7 @@ def test_normalisation_of_squad(text: str, expected: str) -> None:
     ],
 )
 def test_matches_of_squad(got: str, answers: list[str], exact: float, f1: float) -> None:
-    found = match(got, answers)
+    found = match_answer(got, answers)
     assert (found.exact, found.f1) == (exact, pytest.approx(f1))
 
 
@@ -92,7 +103,7 @@ def test_word_f1_is_symmetric_and_1_exactly_for_equal_bags(first: str, second: s
     value = word_f1(first, second)
     assert value == word_f1(second, first)
     assert 0 <= value <= 1
-    assert (value == 1) == (sorted(normalize(first).split()) == sorted(normalize(second).split()))
+    assert (value == 1) == (sorted(normalize_answer(first).split()) == sorted(normalize_answer(second).split()))
 
 
 def test_calibration_by_hand() -> None:
@@ -116,40 +127,40 @@ def test_calibration_counts_everything_once(pairs: list[tuple[float, bool]]) -> 
     assert sum(one.count for one in found.bins) == len(pairs)
     assert 0 <= found.error <= 1
     assert abs(right.mean() - sure.mean()) <= found.error + 1e-9
-    counted = histogram(sure, right)
+    counted = score_histogram(sure, right)
     assert (sum(counted["right"]), sum(counted["wrong"])) == (right.sum(), (~right).sum())
 
 
-def accuracy(right: list[float]) -> Weighted:
+def accuracy(right: list[float]) -> ResampledMetrics:
     return lambda weights: {"accuracy": weights @ np.array(right) / weights.sum(axis=1)}
 
 
 def test_resamples_depend_on_the_seed_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    first = np.concatenate(list(resamples(7, 30, 3)))
+    first = np.concatenate(list(draw_resamples(7, 30, 3)))
     assert first.shape == (30, 7)
     assert (first.sum(axis=1) == 7).all()
-    assert (np.concatenate(list(resamples(7, 30, 3))) == first).all()
-    assert (np.concatenate(list(resamples(7, 30, 4))) != first).any()
+    assert (np.concatenate(list(draw_resamples(7, 30, 3))) == first).all()
+    assert (np.concatenate(list(draw_resamples(7, 30, 4))) != first).any()
     monkeypatch.setattr("distilbert.training.evaluation.bootstrap.CHUNK", 14)
-    blocks = list(resamples(7, 30, 3))
+    blocks = list(draw_resamples(7, 30, 3))
     assert {len(block) for block in blocks} == {2}
     assert (np.concatenate(blocks) == first).all()
 
 
 def test_intervals_are_those_of_the_binomial_distribution() -> None:
-    found = intervals(accuracy([1.0] * 60 + [0.0] * 40), 100, 4000, 0)["accuracy"]
+    found = bootstrap_intervals(accuracy([1.0] * 60 + [0.0] * 40), 100, 4000, 0)["accuracy"]
     spread = 1.96 * math.sqrt(0.6 * 0.4 / 100)
     assert found.low == pytest.approx(0.6 - spread, abs=0.015)
     assert found.high == pytest.approx(0.6 + spread, abs=0.015)
-    assert intervals(accuracy([1.0]), 1, 0, 0) == {}
+    assert bootstrap_intervals(accuracy([1.0]), 1, 0, 0) == {}
 
 
 def test_differences_are_paired() -> None:
     right = [float(n % 2) for n in range(40)]
-    same = differences(accuracy(right), accuracy(right), 40, 200, 0)["accuracy"]
+    same = paired_differences(accuracy(right), accuracy(right), 40, 200, 0)["accuracy"]
     assert (same.value, same.low, same.high, same.above) == (0, 0, 0, 0.5)
     better = [1.0] * 10 + right[10:]
-    found = differences(accuracy(better), accuracy(right), 40, 500, 0)["accuracy"]
+    found = paired_differences(accuracy(better), accuracy(right), 40, 500, 0)["accuracy"]
     assert found.value == pytest.approx(5 / 40)
     assert 0 < found.low < 5 / 40 < found.high
     assert found.above > 0.98
@@ -158,54 +169,62 @@ def test_differences_are_paired() -> None:
 def test_mcnemar_by_hand() -> None:
     first = np.array([True] * 8 + [False] * 1 + [True] * 5)
     second = np.array([False] * 8 + [True] * 1 + [True] * 5)
-    assert mcnemar(first, second) == pytest.approx(2 * (1 + 9) / 2**9)
-    assert mcnemar(first, first) == 1.0
+    assert mcnemar_p_value(first, second) == pytest.approx(2 * (1 + 9) / 2**9)
+    assert mcnemar_p_value(first, first) == 1.0
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_rows_agree_with_the_figures(kind: str) -> None:
+def test_results_agree_with_the_metrics(kind: str) -> None:
     task, examples, predictions, labels = case(kind, 30, 1)
-    made, badness = rows(task, examples, predictions, labels)
-    right = rights(made)
+    results, severities = example_results(task, examples, predictions, labels)
+    right = answered_rightly(results)
     assert (right is None) == (kind in ("regression", "masks"))
     named = {"single": "accuracy", "binary": "accuracy", "multi": "subset_accuracy", "choices": "accuracy"}
-    found = weighted(task, examples, predictions, labels)(np.ones((1, 30)))
+    found = resampled_metrics(task, examples, predictions, labels)(np.ones((1, 30)))
     if kind in named:
         assert right is not None
         assert right.mean() == pytest.approx(found[named[kind]][0])
-    shown = worst(made, badness, 5)
-    assert len(shown) == 5
-    assert not any(row["right"] for row in shown)
-    order = [badness[made.index(row)] for row in shown]
+    worst = worst_results(results, severities, 5)
+    assert len(worst) == 5
+    assert not any(result["right"] for result in worst)
+    order = [severities[results.index(result)] for result in worst]
     assert order == sorted(order, reverse=True)
-    assert worst(made, badness, 0) == []
+    assert worst_results(results, severities, 0) == []
 
 
 def test_the_worst_are_the_surest_and_the_farthest() -> None:
     scores = [[0.6, 0.4], [0.1, 0.9], [0.95, 0.05], [0.3, 0.7]]
     texts = [TextExample(f"a:{n}", "x", label="p" if n != 2 else "q") for n in range(4)]
-    shown = rows("text-classification", texts, [np.array(s, np.float32) for s in scores], Labels(("p", "q"), SINGLE))
-    assert [row["place"] for row in worst(*shown, 9)] == ["a:2", "a:1", "a:3"]
+    results = example_results(
+        "text-classification", texts, [np.array(s, np.float32) for s in scores], Labels(("p", "q"), SINGLE)
+    )
+    assert [result["place"] for result in worst_results(*results, 9)] == ["a:2", "a:1", "a:3"]
     numbers = [TextExample(f"a:{n}", "x", label=3.0) for n in range(3)]
     got = [np.array([value], np.float32) for value in (4.0, 0.5, 3.5)]
-    shown = rows("text-classification", numbers, got, Labels(("score",), REGRESSION))
-    assert [row["place"] for row in worst(*shown, 9)] == ["a:1", "a:0", "a:2"]
+    results = example_results("text-classification", numbers, got, Labels(("score",), REGRESSION))
+    assert [result["place"] for result in worst_results(*results, 9)] == ["a:1", "a:0", "a:2"]
     asked = [QuestionExample(f"a:{n}", str(n), "?", "c", (Answer("big dog", 0),)) for n in range(4)]
     answers = [("dog", 0.9), ("cat", 0.1), ("cat", 0.8), ("big dog", 1.0)]
-    shown = rows("question-answering", asked, [{"text": t, "score": p} for t, p in answers], Labels())
-    assert [row["place"] for row in worst(*shown, 9)] == ["a:2", "a:1", "a:0"]
+    results = example_results("question-answering", asked, [{"text": t, "score": p} for t, p in answers], Labels())
+    assert [result["place"] for result in worst_results(*results, 9)] == ["a:2", "a:1", "a:0"]
     tagged = [TaggedExample(f"a:{n}", ("x", "y"), ("B-P", "O")) for n in range(3)]
-    shown = rows("token-classification", tagged, [("B-P", "O"), ("O", "O"), ("O", "B-P")], Labels(("O", "B-P")))
-    assert [row["place"] for row in worst(*shown, 9)] == ["a:2", "a:1"]
+    results = example_results(
+        "token-classification", tagged, [("B-P", "O"), ("O", "O"), ("O", "B-P")], Labels(("O", "B-P"))
+    )
+    assert [result["place"] for result in worst_results(*results, 9)] == ["a:2", "a:1"]
 
 
 def test_comparing_a_model_with_itself() -> None:
     task, examples, predictions, labels = case("single", 30, 1)
-    made, _ = rows(task, examples, predictions, labels)
-    metric = weighted(task, examples, predictions, labels)
-    fast = Side(metric, made, {"parameters": 50, "bytes": 200}, {"examples_per_second": 30.0, "p50_ms": 2.0})
-    slow = Side(metric, made, {"parameters": 100, "bytes": 400}, {"examples_per_second": 10.0, "p50_ms": 4.0})
-    found = compare(fast, slow, samples=50)
+    results, _ = example_results(task, examples, predictions, labels)
+    metrics = resampled_metrics(task, examples, predictions, labels)
+    fast = ComparedModel(
+        metrics, results, {"parameters": 50, "bytes": 200}, {"examples_per_second": 30.0, "p50_ms": 2.0}
+    )
+    slow = ComparedModel(
+        metrics, results, {"parameters": 100, "bytes": 400}, {"examples_per_second": 10.0, "p50_ms": 4.0}
+    )
+    found = compare_models(fast, slow, SINGLE_LABEL_EVALUATION.compared_answers, samples=50)
     assert found.ratios == {"parameters": 0.5, "bytes": 0.5, "speed": 3.0, "latency": 0.5}
     assert (found.agreement, found.p_value) == (1.0, 1.0)
     assert found.right["only_first"] == found.right["only_second"] == 0
@@ -215,7 +234,7 @@ def test_comparing_a_model_with_itself() -> None:
 
 def test_agreement_counts_words_of_sentences_and_words_of_answers() -> None:
     first, second = ({"words": ["x", "y"], "got": tags, "right": False} for tags in (["O", "O"], ["O", "B"]))
-    assert agreement([first], [second]) == 0.5
+    assert agreement([first], [second], TAGGING_EVALUATION.compared_answers) == 0.5
     one, other = ({"key": "1", "got": text, "right": True} for text in ("The cat", "cat."))
-    assert agreement([one], [other]) == 1
-    assert agreement([{"got": 1.0, "right": None}], [{"got": 1.0, "right": None}]) is None
+    assert agreement([one], [other], ANSWER_EVALUATION.compared_answers) == 1
+    assert agreement([{"got": 1.0}], [{"got": 1.0}], REGRESSION_EVALUATION.compared_answers) is None

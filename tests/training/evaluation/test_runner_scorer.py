@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from distilbert.data.examples import Example  # noqa
 from distilbert.data.labelled import read_examples
 from distilbert.data.labels import labels_of_config
 from distilbert.engine.engine_runner import EngineRunner
 from distilbert.tasks.loading import pipeline
-from distilbert.training.evaluation.metrics import figures
-from distilbert.training.evaluation.predictions import predict
-from distilbert.training.evaluation.scoring import Scorer, record
+from distilbert.training.evaluation.quantizer import RunnerScorer
+from distilbert.training.evaluation.recording_runner import record_batches
+from distilbert.training.evaluation.task_metrics import compute_metrics, predict
 
-from .made import KINDS, TAGS, case, write_data, write_model
+from .task_cases import KINDS, TAGS, case, write_data, write_model
 
 METRICS = {
     "single": "accuracy", "binary": "accuracy", "multi": "f1_micro", "regression": "spearman", "tags": "f1",
@@ -34,18 +35,18 @@ class Silent:
 @pytest.mark.parametrize("kind", KINDS)
 def test_points_of_every_metric(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     name, examples, predictions, labels = case(kind, 40, 0)
-    room = "distilbert.training.evaluation.scoring"
-    monkeypatch.setattr(f"{room}.with_runner", lambda task, runner: task)
-    monkeypatch.setattr(f"{room}.predict", lambda task, examples, on_progress: predictions)
+    module = "distilbert.training.evaluation.quantizer"
+    monkeypatch.setattr(f"{module}.with_runner", lambda task, runner: task)
+    monkeypatch.setattr(f"{module}.predict", lambda task, examples, on_progress: predictions)
     task: Any = Silent(name)
-    scorer = Scorer(task, examples, labels)
+    scorer = RunnerScorer(task, examples, labels)
     runner: Any = None
     found = scorer(runner)
     assert scorer.metric == METRICS[kind]
-    expected = figures(name, examples, predictions, labels)[METRICS[kind]]
+    expected = compute_metrics(name, examples, predictions, labels)[METRICS[kind]]
     assert found == pytest.approx(expected if kind == "questions" else 100 * expected)
     assert 1 < found < 100
-    changed = scorer.changed(0, 0)
+    changed = scorer.count_changes(0, 0)
     count = sum(map(len, predictions)) if kind == "tags" else 40
     assert changed == (None if kind in ("regression", "masks") else (0, count))
 
@@ -63,10 +64,10 @@ def test_points_of_every_metric(kind: str, monkeypatch: pytest.MonkeyPatch) -> N
 def test_answers_that_change(kind: str, first: list[Any], second: list[Any], changed: tuple[int, int]) -> None:
     name, examples, _, labels = case(kind, 2, 0)
     task: Any = Silent(name)
-    scorer = Scorer(task, examples, labels)
+    scorer = RunnerScorer(task, examples, labels)
     made = [[np.array(one) if isinstance(one, list) else one for one in part] for part in (first, second)]
     scorer.predictions = made
-    assert scorer.changed(0, 1) == changed
+    assert scorer.count_changes(0, 1) == changed
 
 
 @pytest.mark.parametrize("name", ["text-classification", "token-classification", "fill-mask"])
@@ -76,9 +77,11 @@ def test_any_runner_is_scored_as_evaluation_does(name: str, tmp_path: Path) -> N
     examples = read_examples(name, [write_data(tmp_path, name, count=30)]).examples
     labels = labels_of_config(task.config, name)
     done: list[tuple[int, int]] = []
-    scorer = Scorer(task, examples, labels, lambda *counts: done.append(counts))
+    scorer = RunnerScorer(task, examples, labels, lambda *counts: done.append(counts))
     points = scorer(EngineRunner(task.model, "fp32"))
-    assert points == pytest.approx(100 * figures(name, examples, predict(task, examples), labels)[scorer.metric])
+    assert points == pytest.approx(
+        100 * compute_metrics(name, examples, predict(task, examples), labels)[scorer.metric]
+    )
     assert done == [(30, 30)]
     assert len(scorer.predictions) == 1
 
@@ -86,7 +89,7 @@ def test_any_runner_is_scored_as_evaluation_does(name: str, tmp_path: Path) -> N
 def test_what_a_runner_is_asked(tmp_path: Path) -> None:
     task = pipeline("text-classification", write_model(tmp_path / "model", "text-classification"), precision="fp32")
     examples = read_examples("text-classification", [write_data(tmp_path, "text-classification")]).examples
-    batches = record(task, examples)
+    batches = record_batches(task, examples)
     assert sum(len(batch.lengths) for batch in batches) == 12 + 3  # the first text takes four windows
     longest = max(int(batch.lengths.max()) for batch in batches)
-    assert longest == task.limit
+    assert longest == task.max_tokens

@@ -1,0 +1,215 @@
+"""``evaluate``: from a model and labelled examples to metrics, intervals, calibration, speed and the worst errors."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...core.errors import DataError, InputError
+from ...data.examples import FINETUNE_TASKS, Example, Labels
+from ...data.labelled import read_examples
+from ...data.labels import check_labels, labels_of_config
+from ...tasks import Task
+from ...tasks.loading import pipeline
+from ...tasks.registry import task_spec
+from .bootstrap import Interval, ResampledMetrics, bootstrap_intervals
+from .evaluate_config import EvaluateConfig
+from .model_comparison import ComparedModel, compare_models
+from .result import FILES, Evaluation, ModelResult
+from .speed import Speed, measure_speeds
+from .task_evaluation import ExampleResult, Metrics, Severity
+from .task_metrics import (
+    breakdown,
+    compute_metrics,
+    example_results,
+    predict,
+    resampled_metrics,
+    task_evaluation,
+    worst_results,
+)
+
+__all__ = ["Evaluation", "ModelResult", "evaluate"]
+
+ProgressCallback = Callable[[str, int, int], None]  # what is being done, how much of it is done, and of how much
+
+
+def evaluate(
+    config: EvaluateConfig, *, labels: Labels | None = None, on_progress: ProgressCallback | None = None
+) -> Evaluation:
+    """Evaluate a model, and compare it with a second one if the settings name one; write files if they name a folder.
+
+    Args:
+        config: the settings.
+        labels: the names by which the files call the labels of the model; by default the model's names or numbers.
+        on_progress: called with what is being done, how much of it is done, and of how much.
+
+    Raises:
+        InputError: the model does not fit the task, or the folder holds an evaluation already.
+        DataError: the data cannot be read, lack labels, or have a label that the model does not have.
+        MissingExtraError: scikit-learn, or another package of the extra ``train``, is not installed.
+    """
+    _check_output(config)
+    names = _model_names(config)
+    tasks = {names[0]: _load_task(config, config.model, config.task or None)}
+    if config.compare:
+        tasks[names[1]] = _load_task(config, config.compare, tasks[names[0]].task)
+    task_name = tasks[names[0]].task
+    examples, sources = _read_examples(config, task_name)
+    report = on_progress or (lambda what, done, total: None)
+    evaluated = [_evaluate_model(name, task, examples, config, labels, report) for name, task in tasks.items()]
+    report("measuring speed", 0, 1)
+    speeds = measure_speeds(tasks, examples) if config.speed else {}
+    first = evaluated[0]
+    metric = task_spec(task_name).metric_for(first.labels.problem)
+    comparison = None
+    if len(evaluated) == 2:
+        second = evaluated[1]
+        comparison = compare_models(
+            first.compared(speeds.get(first.name)),
+            second.compared(speeds.get(second.name)),
+            task_evaluation(task_name, first.labels.problem).compared_answers,
+            samples=config.samples,
+            seed=config.seed,
+        )
+    result = Evaluation(
+        task=task_name,
+        main_metric=metric.name,
+        higher_is_better=metric.higher_is_better,
+        data={
+            **sources,
+            "examples": len(examples),
+            "labels": list(first.labels.names),
+            "problem": first.labels.problem,
+        },
+        models=[
+            model.result(path, speeds.get(model.name))
+            for model, path in zip(evaluated, (config.model, config.compare), strict=False)
+        ],
+        comparison=comparison,
+        worst=worst_results(first.results, first.severities, config.worst),
+        about=_about(config),
+        predictions=first.results,
+    )
+    if config.output:
+        result.save(config.output)
+    return result
+
+
+@dataclass(frozen=True)
+class _EvaluatedModel:
+    """A model with its answers and their metrics; see :class:`.result.ModelResult` for the fields of that name."""
+
+    name: str
+    labels: Labels
+    facts: dict[str, int]
+    metrics: Metrics
+    intervals: dict[str, Interval]
+    details: dict[str, Any]
+    resampled_metrics: ResampledMetrics
+    results: list[ExampleResult]
+    severities: list[Severity]
+
+    def result(self, path: str, speed: Speed | None) -> ModelResult:
+        """Return what is kept of the model, which was loaded from ``path``."""
+        return ModelResult(self.name, path, self.facts, self.metrics, self.intervals, self.details, speed)
+
+    def compared(self, speed: Speed | None) -> ComparedModel:
+        """Return what a comparison needs of the model."""
+        measured = {} if speed is None else dataclasses.asdict(speed)
+        return ComparedModel(self.resampled_metrics, self.results, self.facts, measured)
+
+
+def _evaluate_model(
+    name: str,
+    task: Task[Any],
+    examples: Sequence[Example],
+    config: EvaluateConfig,
+    given_labels: Labels | None,
+    report: ProgressCallback,
+) -> _EvaluatedModel:
+    labels = labels_of_config(task.config, task.task)
+    if given_labels is not None and set(given_labels.names) == set(labels.names):
+        labels = given_labels.ordered(labels.names)
+    check_labels(examples, labels, f"the evaluation data of {name}" if config.compare else "the evaluation data")
+    predictions = predict(task, examples, on_progress=lambda done, total: report(f"evaluating {name}", done, total))
+    arguments = (task.task, examples, predictions, labels)
+    resampled = resampled_metrics(*arguments)
+    results, severities = example_results(*arguments)
+    return _EvaluatedModel(
+        name,
+        labels,
+        _model_facts(task),
+        compute_metrics(*arguments),
+        bootstrap_intervals(resampled, len(examples), config.samples, config.seed),
+        breakdown(*arguments),
+        resampled,
+        results,
+        severities,
+    )
+
+
+def _check_output(config: EvaluateConfig) -> None:
+    existing = [name for name in FILES if config.output and (Path(config.output) / name).exists()]
+    if existing and not config.overwrite:
+        raise InputError(
+            f"{config.output} holds an evaluation already ({', '.join(existing)}): choose another folder, or overwrite "
+            "it."
+        )
+
+
+def _model_names(config: EvaluateConfig) -> tuple[str, str]:
+    """Return the names of the two models in tables: the last part of each path, or all of it if these are equal."""
+    first, second = (Path(path).name or path for path in (config.model, config.compare))
+    if first != second:
+        return first, second
+    return (config.model, config.compare) if config.model != config.compare else (first, f"{second} (again)")
+
+
+def _load_task(config: EvaluateConfig, model: str, task_name: str | None) -> Task[Any]:
+    task = pipeline(
+        task_name,
+        model,
+        device=config.device,
+        runner=config.runner or None,
+        precision=config.precision,
+        batch_tokens=config.batch_tokens,
+    )
+    if task.task not in FINETUNE_TASKS:
+        raise InputError(f"The task {task.task!r} cannot be evaluated. Tasks are: {', '.join(FINETUNE_TASKS)}.")
+    return task
+
+
+def _read_examples(config: EvaluateConfig, task_name: str) -> tuple[list[Example], dict[str, Any]]:
+    """Return the examples to evaluate on, and where they were read from."""
+    reading = read_examples(
+        task_name, config.data, columns=config.columns or None, delimiter=config.delimiter, split=config.split
+    )
+    examples = list(reading.examples)
+    if not examples:
+        raise DataError(f"There are no examples in {', '.join(config.data)}.")
+    if 0 < config.limit < len(examples):  # files are often sorted, so the first examples are not a fair sample
+        indices = np.random.default_rng(config.seed).choice(len(examples), config.limit, replace=False)
+        examples = [examples[index] for index in sorted(indices.tolist())]
+    return examples, {"sources": reading.sources, "columns": reading.columns, "read": len(reading.examples)}
+
+
+def _model_facts(task: Task[Any]) -> dict[str, int]:
+    facts = {"layers": task.config.n_layers, "dim": task.config.dim}
+    if hasattr(task.model, "parameters"):
+        tensors = list(task.model.parameters())
+        facts["parameters"] = sum(tensor.numel() for tensor in tensors)
+        facts["bytes"] = sum(tensor.numel() * tensor.element_size() for tensor in tensors)
+    return facts
+
+
+def _about(config: EvaluateConfig) -> dict[str, Any]:
+    from ..run_summary import machine
+
+    created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {"created": created, "machine": machine(), "settings": config.to_dict()}

@@ -1,0 +1,166 @@
+"""Predictions, metrics and results of any task: checks what is given and calls the functions of the task's file.
+
+Legend: L labels, C choices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from ...core.errors import DataError, InputError, suggest
+from ...data.examples import FINETUNE_TASKS, ChoiceExample, Example, Labels, QuestionExample, TaggedExample, TextExample
+from ...tasks import Task
+from .answer_metrics import ANSWER_EVALUATION
+from .bootstrap import ResampledMetrics
+from .choice_metrics import CHOICE_EVALUATION
+from .classification_metrics import classification_evaluation
+from .masking_metrics import MASKING_EVALUATION
+from .tagging_metrics import TAGGING_EVALUATION
+from .task_evaluation import ExampleResult, Metrics, Severity, TaskEvaluation
+
+EVALUATIONS: dict[str, Callable[[str], TaskEvaluation]] = {  # by the model's problem_type
+    "text-classification": classification_evaluation,
+    "token-classification": lambda problem: TAGGING_EVALUATION,
+    "question-answering": lambda problem: ANSWER_EVALUATION,
+    "multiple-choice": lambda problem: CHOICE_EVALUATION,
+    "fill-mask": lambda problem: MASKING_EVALUATION,
+}
+
+CountCallback = Callable[[int, int], None]  # examples done, and of how many
+
+
+def task_evaluation(task_name: str, problem: str = "") -> TaskEvaluation:
+    """Return how a task is evaluated.
+
+    Args:
+        task_name: one of ``FINETUNE_TASKS``.
+        problem: ``problem_type`` of the model; empty unless the task is text-classification.
+
+    Raises:
+        InputError: there is no such task; the message names the nearest one.
+    """
+    if task_name not in EVALUATIONS:
+        near = suggest(task_name, FINETUNE_TASKS)
+        raise InputError(f"The task {task_name!r} cannot be evaluated.{near} Tasks are: {', '.join(FINETUNE_TASKS)}.")
+    return EVALUATIONS[task_name](problem)
+
+
+def predict(task: Task[Any], examples: Sequence[Example], *, on_progress: CountCallback | None = None) -> list[Any]:
+    """Answer examples as the pipeline answers its users.
+
+    Args:
+        task: any task of ``FINETUNE_TASKS``, with any runner.
+        examples: the inputs; their labels are not used.
+        on_progress: called with the number of examples done, and of all.
+
+    Returns:
+        One prediction for each example:
+
+        - text-classification: (L,) float32 probabilities in the order of the labels; of a regression the number itself
+        - token-classification: a tuple of tags, that of each word's first token; "O" for a word without tokens
+        - question-answering: ``{"text": str, "score": float}``; "no answer" is possible if some example has none
+        - multiple-choice: (C,) float32 probabilities
+        - fill-mask: the sum of the log-probabilities of masked tokens, how many were guessed right, how many there are
+
+    Raises:
+        InputError: the task cannot be evaluated, or does not take one of the inputs.
+        DataError: an example is of another kind than the task needs.
+    """
+    if task.task not in EVALUATIONS:
+        raise InputError(f"The task {task.task!r} cannot be evaluated; {', '.join(EVALUATIONS)} can.")
+    answer = EVALUATIONS[task.task]("").predictor(task, examples)
+    predictions: list[Any] = []
+    for start in range(0, len(examples), task.chunk_size):
+        predictions += answer(examples[start : start + task.chunk_size], start)
+        if on_progress is not None:
+            on_progress(len(predictions), len(examples))
+    return predictions
+
+
+def compute_metrics(task_name: str, examples: Sequence[Example], predictions: Sequence[Any], labels: Labels) -> Metrics:
+    """Compare predictions with the labels of the examples; cheap enough to call during training.
+
+    Args:
+        task_name: one of ``FINETUNE_TASKS``.
+        examples: labelled examples.
+        predictions: one for each, as :func:`predict` returns them.
+        labels: those of the model that answered.
+
+    Returns:
+        Metrics by name: shares from 0 to 1, those of question-answering in per cent. A metric that is not defined (the
+        precision without predictions, the correlation with a constant) is 0.
+
+    Raises:
+        DataError: there are no examples, one has no label, or one has a label that the model does not have.
+        InputError: there is no such task, or a prediction is not a number.
+    """
+    if not examples:
+        raise DataError("There are no examples to evaluate.")
+    if len(examples) != len(predictions):
+        raise InputError(f"{len(examples)} examples need as many predictions, got {len(predictions)}.")
+    for example, prediction in zip(examples, predictions, strict=True):
+        if isinstance(prediction, np.ndarray) and not np.isfinite(prediction).all():
+            raise InputError(f"The model's scores for {example.place} are not finite: are its weights damaged?")
+    return task_evaluation(task_name, labels.problem).metrics(examples, predictions, labels)
+
+
+def resampled_metrics(
+    task_name: str, examples: Sequence[Example], predictions: Sequence[Any], labels: Labels
+) -> ResampledMetrics:
+    """Return the metrics as a function of how often each example counts; arguments as in :func:`compute_metrics`."""
+    return task_evaluation(task_name, labels.problem).resampled_metrics(examples, predictions, labels)
+
+
+def breakdown(
+    task_name: str, examples: Sequence[Example], predictions: Sequence[Any], labels: Labels
+) -> dict[str, Any]:
+    """Return what a single number hides, as plain values; arguments as in :func:`compute_metrics`.
+
+    Returns:
+        Some of ``classes`` and ``types`` (precision, recall, F1 and support of each), ``confusion`` (L rows of right
+        labels, L columns of predicted ones), ``calibration``, ``scores`` (a histogram of right and wrong predictions),
+        and ``points`` (pairs of expected and predicted value).
+    """
+    return task_evaluation(task_name, labels.problem).breakdown(examples, predictions, labels)
+
+
+def example_results(
+    task_name: str, examples: Sequence[Example], predictions: Sequence[Any], labels: Labels
+) -> tuple[list[ExampleResult], list[Severity]]:
+    """Return a result for each example, ready for JSON, and the severity of its error.
+
+    A result has ``place``, what was asked, ``expected``, ``got``, ``score`` and ``right`` (None for a regression and
+    for fill-mask). The score is the probability of the answer; of tagging it is the F1 of the sentence's entities, of
+    a regression the error, of fill-mask the perplexity. Arguments as in :func:`compute_metrics`.
+    """
+    answered = task_evaluation(task_name, labels.problem).example_results(examples, predictions, labels)
+    results = [_question(example) | result for example, (result, _) in zip(examples, answered, strict=True)]
+    return results, [severity for _, severity in answered]
+
+
+def worst_results(results: Sequence[ExampleResult], severities: Sequence[Severity], count: int) -> list[ExampleResult]:
+    """Return up to ``count`` results that are not right, the worst first."""
+    wrong = [index for index, result in enumerate(results) if not result["right"]]
+    by_severity = sorted(wrong, key=lambda index: (*(-value for value in severities[index]), index))
+    return [results[index] for index in by_severity[:count]]
+
+
+def _question(example: Example) -> ExampleResult:
+    """Return the place of an example, and what the model was asked."""
+    if isinstance(example, TextExample):
+        pair = {} if example.text_pair is None else {"text_pair": example.text_pair}
+        return {"place": example.place, "text": example.text} | pair
+    if isinstance(example, TaggedExample):
+        return {"place": example.place, "words": list(example.words)}
+    if isinstance(example, QuestionExample):
+        return {
+            "place": example.place, "key": example.key, "question": example.question, "context": example.context,
+        }  # fmt: skip
+    assert isinstance(example, ChoiceExample)
+    return {
+        "place": example.place, "context": example.context, "question": example.question,
+        "choices": list(example.choices),
+    }  # fmt: skip
