@@ -1,4 +1,4 @@
-"""The command itself: help, usage, exit codes, and nothing heavy loaded for nothing."""
+"""The command itself: help, usage, exit codes, and no heavy import without need."""
 
 from __future__ import annotations
 

@@ -115,24 +115,24 @@ def test_convert(real: Command, tmp_path: Path) -> None:
 
 
 def test_info_of_a_model(real: Command) -> None:
-    found = json.loads(real("info", "labels", "--json", "--tensors").out)
-    assert found["config"]["n_layers"] == 2
-    assert found["labels"]["2"] == "fear"
-    parts = found["parameters"]
-    assert parts["total"] == parts["embeddings"] + parts["layer 0"] + parts["layer 1"] + parts["head"]
-    assert found["tensors"]["classifier.weight"] == "float32 (5, 24)"
-    assert found["tokenizer"]["longest input"] == 64
+    summary = json.loads(real("info", "labels", "--json", "--tensors").out)
+    assert summary["config"]["n_layers"] == 2
+    assert summary["labels"]["2"] == "fear"
+    counts = summary["parameters"]
+    assert counts["total"] == counts["embeddings"] + counts["layer 0"] + counts["layer 1"] + counts["head"]
+    assert summary["tensors"]["classifier.weight"] == "float32 (5, 24)"
+    assert summary["tokenizer"]["longest input"] == 64
     text = real("info", "labels").out
-    assert f"total       {parts['total']:,}" in text
+    assert f"total       {counts['total']:,}" in text
     assert "\x1b" not in text
 
 
 def test_info_of_the_machine(real: Command) -> None:
-    found = json.loads(real("info", "--json").out)
-    assert found["packages"]["torch"] != "not installed"
-    assert found["extras"]["torch"] == "installed"
-    assert "dev" not in found["extras"]
-    assert "threads" in found["devices"]["cpu"]
+    summary = json.loads(real("info", "--json").out)
+    assert summary["packages"]["torch"] != "not installed"
+    assert summary["extras"]["torch"] == "installed"
+    assert "dev" not in summary["extras"]
+    assert "threads" in summary["devices"]["cpu"]
     assert "python" in real("info").out
 
 

@@ -1,4 +1,4 @@
-"""``distilbert evaluate``: options, the table, JSON, exit codes, and real data where it is."""
+"""``distilbert evaluate``: options, the table, JSON, exit codes, and real data where it is installed."""
 
 from __future__ import annotations
 

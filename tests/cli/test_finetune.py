@@ -1,4 +1,4 @@
-"""``distilbert finetune``: options, exit codes, and what a person sees."""
+"""``distilbert finetune``: options, exit codes, and what people see."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from distilbert.training.finetuning.finetune_config import FinetuneConfig
 from tests.training.tiny_run import write_model
 
 from .helpers import Command
-from .test_training import LEFT, Seen
+from .test_training import LEFT, FakeTraining
 
 NEEDED = "--task text-classification --model m --train-data a.tsv --output o"
 
 
 @pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
-    made = Seen()
-    monkeypatch.setattr("distilbert.training.finetuning.finetuner.finetune", made)
-    return made
+def training(monkeypatch: pytest.MonkeyPatch) -> FakeTraining:
+    training = FakeTraining()
+    monkeypatch.setattr("distilbert.training.finetuning.finetuner.finetune", training)
+    return training
 
 
-def test_options_become_settings(cli: Command, seen: Seen) -> None:
+def test_options_become_settings(cli: Command, training: FakeTraining) -> None:
     line = (
         f"{NEEDED} --train-data b,c.tsv --eval-data d.tsv --unlabelled-data e.tsv --teacher t --layers 0,2 "
         "--fresh-head --columns text=review,label=stars --label-names bad,good --learning-rates 1e-5,3e-5 "
@@ -31,24 +31,24 @@ def test_options_become_settings(cli: Command, seen: Seen) -> None:
     )
     done = cli("finetune", *line.split())
     assert (done.code, done.out) == (0, f"o: model and tokenizer, {LEFT}\n"), done.err
-    assert seen.config == FinetuneConfig(
+    assert training.config == FinetuneConfig(
         task="text-classification", model="m", train_data=["a.tsv", "b,c.tsv"], output="o", eval_data=["d.tsv"],
         unlabelled_data=["e.tsv"], teacher="t", layers="0,2", fresh_head=True, label_names=["bad", "good"],
         columns={"text": "review", "label": "stars"}, learning_rates=[1e-5, 3e-5], seeds=3, patience=2,
         class_weights="balanced", freeze="1", layer_decay=0.9, select="best", long_texts="cut",
     )  # fmt: skip
-    assert (seen.how["resume"], seen.how["overwrite"]) == (False, True)
+    assert (training.how["resume"], training.how["overwrite"]) == (False, True)
 
 
-def test_a_file_of_settings_and_a_run(cli: Command, seen: Seen) -> None:
+def test_a_file_of_settings_and_a_run(cli: Command, training: FakeTraining) -> None:
     values = {"task": "fill-mask", "model": "m", "train_data": ["a.txt"], "output": "run"}
     config = FinetuneConfig(**values, epochs=2)
     config.save(cli.folder / "c.toml")
     assert cli("finetune", "--config", "c.toml", "--epochs", "5").code == 0
-    assert seen.config == FinetuneConfig(**values, epochs=5)
+    assert training.config == FinetuneConfig(**values, epochs=5)
     config.save(cli.folder / "run" / "config.toml")
     assert cli("finetune", "--resume", "--output", "run").code == 0
-    assert (seen.config, seen.how["resume"]) == (config, True)
+    assert (training.config, training.how["resume"]) == (config, True)
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,12 @@ def test_a_file_of_settings_and_a_run(cli: Command, seen: Seen) -> None:
         ("--config gone.toml", "There is no configuration at gone.toml."),
     ],
 )
-def test_wrong_usage_is_one_message_and_exit_2(cli: Command, seen: Seen, line: str, message: str) -> None:
+def test_wrong_usage_is_one_message_and_exit_2(cli: Command, training: FakeTraining, line: str, message: str) -> None:
     done = cli("finetune", *line.format(NEEDED).split())
     assert (done.code, done.out) == (2, "")
     assert message in done.err
     assert done.err.startswith("distilbert: ")
-    assert seen.config is None
+    assert training.config is None
 
 
 @pytest.fixture

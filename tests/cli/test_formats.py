@@ -1,4 +1,4 @@
-"""Every format in, every format out."""
+"""Every format that is read, and every format that is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``distilbert package``, and what installed models are to the other commands: names, and defaults of tasks."""
+"""``distilbert package``, and how the other commands use installed models: by name, and as defaults of tasks."""
 
 from __future__ import annotations
 

@@ -40,9 +40,9 @@ def real(cli: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
 def label(path: Path, model: Path) -> None:
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     classify = pipeline(TEXT, model, precision="fp32")
-    found = classify([row["text"] for row in rows])
+    answers = classify([row["text"] for row in rows])
     path.write_text(
-        "".join(json.dumps(row | {"label": one["label"]}) + "\n" for row, one in zip(rows, found, strict=True))
+        "".join(json.dumps(row | {"label": answer["label"]}) + "\n" for row, answer in zip(rows, answers, strict=True))
     )
 
 

@@ -1,4 +1,4 @@
-"""Pipes and terminals: answers come promptly, and an end is an end."""
+"""Pipes and terminals: answers come promptly, and the command ends with its input or its reader."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``distilbert distill`` and ``pretrain``: options, files of settings, and what a person sees."""
+"""``distilbert distill`` and ``pretrain``: options, files of settings, and what people see."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .helpers import Command, Done
 LEFT = "report.html, README.md, metrics.jsonl, config.toml, checkpoints/"
 
 
-class Seen:
+class FakeTraining:
     """Takes the place of a training run and keeps what it was called with."""
 
     def __init__(self) -> None:
@@ -34,45 +34,45 @@ class Seen:
 
 
 @pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
-    made = Seen()
-    monkeypatch.setattr("distilbert.training.distillation.distill", made)
-    monkeypatch.setattr("distilbert.training.distillation.pretrain", made)
-    return made
+def training(monkeypatch: pytest.MonkeyPatch) -> FakeTraining:
+    training = FakeTraining()
+    monkeypatch.setattr("distilbert.training.distillation.distill", training)
+    monkeypatch.setattr("distilbert.training.distillation.pretrain", training)
+    return training
 
 
-def test_options_become_settings(cli: Command, seen: Seen) -> None:
+def test_options_become_settings(cli: Command, training: FakeTraining) -> None:
     line = (
         "--teacher t --output o --data a b c --data d --terms ce=5,mlm=0.5 --betas 0.8,0.9 --hidden-pairs 1:2,2:4 "
         "--layers 0,2 --streaming --max-steps 3 --no-tensorboard --learning-rate 1e-3 --mask-split 1,0,0"
     )
     done = cli("distill", *line.split())
     assert (done.code, done.out) == (0, f"o: model and tokenizer, {LEFT}\n"), done.err
-    assert seen.config == DistillConfig(
+    assert training.config == DistillConfig(
         teacher="t", output="o", data=["a", "d", "b", "c"], terms={"ce": 5, "mlm": 0.5}, betas=[0.8, 0.9],
         hidden_pairs=["1:2", "2:4"], layers="0,2", streaming=True, max_steps=3, learning_rate=1e-3,
         mask_split=[1, 0, 0],
     )  # fmt: skip
-    assert (seen.how["resume"], seen.how["overwrite"]) == (False, False)
+    assert (training.how["resume"], training.how["overwrite"]) == (False, False)
     line = "pretrain --model m --output o --data a --freeze layers --overwrite"
     done = cli(*line.split())
     assert done.code == 0
-    assert seen.config == PretrainConfig(model="m", output="o", data=["a"], freeze="layers")
-    assert seen.how["overwrite"]
+    assert training.config == PretrainConfig(model="m", output="o", data=["a"], freeze="layers")
+    assert training.how["overwrite"]
 
 
-def test_options_win_over_the_file_and_the_file_over_the_run(cli: Command, seen: Seen) -> None:
+def test_options_win_over_the_file_and_the_file_over_the_run(cli: Command, training: FakeTraining) -> None:
     DistillConfig(teacher="t", output="o", data=["a"], seed=1, clip=1).save(cli.folder / "c.toml")
     assert cli("distill", "--config", "c.toml", "--seed", "2").code == 0
-    assert seen.config == DistillConfig(teacher="t", output="o", data=["a"], seed=2, clip=1)
+    assert training.config == DistillConfig(teacher="t", output="o", data=["a"], seed=2, clip=1)
     DistillConfig(teacher="u", output="elsewhere", data=["b"], seed=3).save(cli.folder / "run" / "config.toml")
     assert cli("distill", "--resume", "--output", "run", "--keep", "5").code == 0
-    assert seen.config == DistillConfig(teacher="u", output="run", data=["b"], seed=3, keep=5)
+    assert training.config == DistillConfig(teacher="u", output="run", data=["b"], seed=3, keep=5)
     assert cli("distill", "--resume", "--output", "run", "--config", "c.toml").code == 0
-    assert seen.config == DistillConfig(teacher="t", output="run", data=["a"], seed=1, clip=1)
+    assert training.config == DistillConfig(teacher="t", output="run", data=["a"], seed=1, clip=1)
 
 
-def test_a_file_in_the_present_folder_is_not_taken_unasked(cli: Command, seen: Seen) -> None:
+def test_a_file_in_the_present_folder_is_not_taken_unasked(cli: Command, training: FakeTraining) -> None:
     DistillConfig(teacher="t", output="o", data=["a"]).save(cli.folder / "config.toml")
     done = cli("distill", "--resume")
     assert done.code == 2
@@ -98,13 +98,13 @@ def test_a_file_in_the_present_folder_is_not_taken_unasked(cli: Command, seen: S
         ("--config bad.toml", "bad.toml got an unknown argument 'tempreature'. Did you mean 'temperature'?"),
     ],
 )
-def test_wrong_usage_is_one_message_and_exit_2(cli: Command, seen: Seen, line: str, message: str) -> None:
+def test_wrong_usage_is_one_message_and_exit_2(cli: Command, training: FakeTraining, line: str, message: str) -> None:
     cli.write("bad.toml", 'data = ["a"]\noutput = "o"\nteacher = "t"\ntempreature = 1\n')
     done = cli("distill", *line.format("--teacher t --output o --data a").split())
     assert done.code == 2, done.err
     assert message in done.err
     assert done.err.startswith("distilbert: ")
-    assert seen.config is None
+    assert training.config is None
 
 
 def test_lines_of_progress() -> None:

@@ -1,4 +1,4 @@
-"""A vocabulary of a letter a token, corpora as files, and the tokens that they must become."""
+"""A vocabulary in which each letter is a token, corpora as files, and the tokens that they must become."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def tokenizer(kind: type = DistilBertTokenizerFast) -> DistilBertTokenizerFast:
 
 
 def ids(letters: str) -> list[int]:
-    """The ids of letters, of ``.`` for ``[SEP]``, of ``<`` for ``[CLS]``; spaces mean nothing."""
+    """The ids of letters, of ``.`` for ``[SEP]``, of ``<`` for ``[CLS]``; spaces are ignored."""
     marks = {".": SEP, "<": CLS}
     return [marks[letter] if letter in marks else A + LETTERS.index(letter) for letter in letters if letter != " "]
 
@@ -43,7 +43,7 @@ def stream(documents: Iterable[Iterable[str]]) -> list[int]:
 
 
 def contents(packed: PackedSequences | StreamedSequences, start: int, count: int) -> list[tuple[int, ...]]:
-    """Sequences without their frame, which is checked."""
+    """Sequences without ``[CLS]`` and ``[SEP]``, which are checked."""
     taken = packed.take(start, count)
     assert taken.dtype == np.int64
     assert taken.shape == (count, packed.length)
@@ -53,5 +53,5 @@ def contents(packed: PackedSequences | StreamedSequences, start: int, count: int
 
 
 def windows(tokens: list[int], inner: int) -> list[tuple[int, ...]]:
-    """Tokens cut every ``inner``, without what does not fill a cut."""
+    """Pieces of ``inner`` tokens; what is left at the end is dropped."""
     return [tuple(tokens[start : start + inner]) for start in range(0, len(tokens) - inner + 1, inner)]

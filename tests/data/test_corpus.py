@@ -1,4 +1,4 @@
-"""Reading documents: every format, and what each fault says."""
+"""Reading documents: every format, and the message for each fault."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from distilbert.core.errors import DataError
 from distilbert.data import corpus, data_sources
 from distilbert.data.corpus import describe, documents
 
-WANTED = [["a b", "c"], ["d"], ["e f"]]
+DOCUMENTS = [["a b", "c"], ["d"], ["e f"]]
 
 
-def rows_of(wanted: list[list[str]]) -> list[dict[str, Any]]:
-    return [{"id": number, "text": "\n".join(paragraphs)} for number, paragraphs in enumerate(wanted)]
+def rows_of(texts: list[list[str]]) -> list[dict[str, Any]]:
+    return [{"id": number, "text": "\n".join(paragraphs)} for number, paragraphs in enumerate(texts)]
 
 
 def write_jsonl(path: Path, rows: list[Any]) -> Path:
@@ -44,13 +44,13 @@ def fault(sources: Any, column: str = "text") -> str:
 def test_a_text_file_is_paragraphs_and_blank_lines(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(b"\xef\xbb\xbf\n  \na b \r\nc\n\n \t \n\nd\n\ne f")
-    assert list(documents([path])) == WANTED
+    assert list(documents([path])) == DOCUMENTS
 
 
 @pytest.mark.parametrize("name", ["a.txt.gz", "a.gz"])
 def test_a_compressed_text_file(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(gzip.compress(b"a b\nc\n\nd\n\ne f\n"))
-    assert list(documents([tmp_path / name])) == WANTED
+    assert list(documents([tmp_path / name])) == DOCUMENTS
 
 
 def test_only_line_feeds_end_paragraphs(tmp_path: Path) -> None:
@@ -61,14 +61,14 @@ def test_only_line_feeds_end_paragraphs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.ndjson", "a.jsonl.gz"])
 def test_a_line_of_json_is_a_document(tmp_path: Path, name: str) -> None:
-    write_jsonl(tmp_path / "plain", [*rows_of(WANTED), {"text": " \n "}])
+    write_jsonl(tmp_path / "plain", [*rows_of(DOCUMENTS), {"text": " \n "}])
     content = (tmp_path / "plain").read_bytes() + b"\n"
     (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
-    assert list(documents([tmp_path / name])) == WANTED
+    assert list(documents([tmp_path / name])) == DOCUMENTS
 
 
 def test_a_parquet_row_is_a_document(tmp_path: Path) -> None:
-    many = WANTED * 200  # more than a batch of rows
+    many = DOCUMENTS * 200  # more than a batch of rows
     path = write_parquet(tmp_path / "a.parquet", rows_of(many))
     assert list(documents([path])) == many
 
@@ -99,8 +99,8 @@ def test_one_path_is_a_list_of_one(tmp_path: Path) -> None:
 
 def test_documents_come_before_the_file_is_read_to_its_end(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"a\n\nb\n\n" + b"c\n\n" * 100_000 + b"\xff\n")
-    found = documents([tmp_path / "a.txt"])
-    assert [next(found), next(found)] == [["a"], ["b"]]
+    read = documents([tmp_path / "a.txt"])
+    assert [next(read), next(read)] == [["a"], ["b"]]
 
 
 def test_a_document_without_end_comes_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -214,11 +214,11 @@ def test_a_name_is_streamed_from_the_hub(monkeypatch: pytest.MonkeyPatch) -> Non
 
     def load_dataset(*names: Any, **options: Any) -> Any:
         asked.append((names, options))
-        return iter(rows_of(WANTED))
+        return iter(rows_of(DOCUMENTS))
 
     stand_in(monkeypatch, load_dataset=load_dataset)
-    assert list(documents(["wikitext:wikitext-103-raw-v1"])) == WANTED
-    assert list(documents(["owner/name"])) == WANTED
+    assert list(documents(["wikitext:wikitext-103-raw-v1"])) == DOCUMENTS
+    assert list(documents(["owner/name"])) == DOCUMENTS
     options = {"split": "train", "streaming": True}
     assert asked == [(("wikitext", "wikitext-103-raw-v1"), options), (("owner/name", None), options)]
     assert "name has no column 'body', but 'id', 'text'" in fault(["name"], "body")
@@ -243,9 +243,9 @@ def test_a_name_that_is_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 @pytest.mark.parametrize("mark", data_sources.SAVED_FILES)
 def test_a_saved_data_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mark: str) -> None:
     (tmp_path / mark).write_text("{}")
-    splits = {"train": rows_of(WANTED), "test": [{"text": "no"}]}
+    splits = {"train": rows_of(DOCUMENTS), "test": [{"text": "no"}]}
     stand_in(monkeypatch, load_from_disk=lambda folder: splits if "dict" in mark else splits["train"])
-    assert list(documents([tmp_path])) == WANTED
+    assert list(documents([tmp_path])) == DOCUMENTS
     assert [name for name, _, _ in describe([tmp_path])] == [(tmp_path / mark).resolve().as_posix()]
     stand_in(monkeypatch, load_from_disk=lambda folder: {"test": []})
     assert "has the splits 'test', but no 'train'" in fault([tmp_path])
@@ -253,5 +253,5 @@ def test_a_saved_data_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mark:
 
 def test_a_data_set_that_the_library_itself_saved(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
-    datasets.Dataset.from_list(rows_of(WANTED)).save_to_disk(str(tmp_path / "saved"))
-    assert list(documents([tmp_path / "saved"])) == WANTED
+    datasets.Dataset.from_list(rows_of(DOCUMENTS)).save_to_disk(str(tmp_path / "saved"))
+    assert list(documents([tmp_path / "saved"])) == DOCUMENTS

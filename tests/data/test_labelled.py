@@ -1,4 +1,4 @@
-"""Reading labelled data: every format, labels, texts without them, and what each fault of a file says."""
+"""Reading labelled data: every format, labels, texts without labels, and the message for each faulty file."""
 
 from __future__ import annotations
 
@@ -77,10 +77,10 @@ def test_places_are_files_and_lines(tmp_path: Path) -> None:
 
 def test_json_may_be_lines_a_list_or_one_object(tmp_path: Path) -> None:
     rows = [{"text": "a", "label": "x"}, {"text": "b", "label": "y"}]
-    wanted = [("a", "x"), ("b", "y")]
-    assert texts(read(TEXT, jsonl(tmp_path / "a.json", rows))) == wanted
-    assert texts(read(TEXT, write(tmp_path / "b.json", json.dumps(rows)))) == wanted
-    assert texts(read(TEXT, write(tmp_path / "c.json", json.dumps(rows[0], indent=2)))) == wanted[:1]
+    expected = [("a", "x"), ("b", "y")]
+    assert texts(read(TEXT, jsonl(tmp_path / "a.json", rows))) == expected
+    assert texts(read(TEXT, write(tmp_path / "b.json", json.dumps(rows)))) == expected
+    assert texts(read(TEXT, write(tmp_path / "c.json", json.dumps(rows[0], indent=2)))) == expected[:1]
 
 
 def test_several_sources_follow_each_other(tmp_path: Path) -> None:
@@ -110,8 +110,8 @@ def test_another_delimiter(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_labels_of_json(tmp_path: Path, written: Any, label: Any) -> None:
     for path in (jsonl(tmp_path / "a.jsonl", [{"text": "a", "label": written}]),):
-        found = read(TEXT, path)[0].label
-        assert (found, type(found)) == (label, type(label))
+        label_read = read(TEXT, path)[0].label
+        assert (label_read, type(label_read)) == (label, type(label))
 
 
 def test_labels_of_parquet(tmp_path: Path) -> None:
@@ -164,8 +164,8 @@ def test_a_label_is_needed_unless_said_otherwise(tmp_path: Path) -> None:
 
 
 def test_texts_without_labels(tmp_path: Path) -> None:
-    wanted = [TextExample(f"{tmp_path / 'a.txt'}:2", "a b"), TextExample(f"{tmp_path / 'a.txt'}:4", "c")]
-    assert read(MASK, write(tmp_path / "a.txt", "\n a b\r\n\nc\n")) == wanted
+    expected = [TextExample(f"{tmp_path / 'a.txt'}:2", "a b"), TextExample(f"{tmp_path / 'a.txt'}:4", "c")]
+    assert read(MASK, write(tmp_path / "a.txt", "\n a b\r\n\nc\n")) == expected
     assert texts(read(MASK, as_format(tmp_path / "a.csv", ROWS))) == [(text, None) for text, _ in ROWS]
     assert texts(read(MASK, write(tmp_path / "b.csv", "anything\na\n"))) == [("a", None)]
     assert "needs columns, which a .txt file does not have" in fault(TEXT, str(tmp_path / "a.txt"))
@@ -234,7 +234,7 @@ def test_sources_that_are_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 class Rows(list[dict[str, Any]]):
-    """What is asked of a ``datasets.Dataset``."""
+    """The part of a ``datasets.Dataset`` that is used."""
 
     features: dict[str, Any] | None = None
 
@@ -252,8 +252,8 @@ def test_a_name_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
         return rows
 
     monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
-    found = read(TEXT, "glue:sst2", split="validation", labelled=False)
-    assert [(e.text, e.label, e.place) for e in found] == [
+    examples = read(TEXT, "glue:sst2", split="validation", labelled=False)
+    assert [(e.text, e.label, e.place) for e in examples] == [
         ("a", "positive", "glue:sst2, row 1"),
         ("b", None, "glue:sst2, row 2"),
     ]
@@ -281,5 +281,5 @@ def test_data_sets_that_the_library_itself_saved(tmp_path: Path) -> None:
     rows = [{"id": "q", **QUESTION, "answers": {"text": ["Paris"], "answer_start": [14]}}]
     asked = datasets.Dataset.from_list(rows).with_format("numpy")
     asked.save_to_disk(str(tmp_path / "asked"))
-    found = read(QA, str(tmp_path / "asked"))
-    assert [(e.key, e.answers) for e in found] == [("q", (Answer("Paris", 14),))]
+    examples = read(QA, str(tmp_path / "asked"))
+    assert [(e.key, e.answers) for e in examples] == [("q", (Answer("Paris", 14),))]

@@ -12,19 +12,19 @@ from distilbert.data.column_roles import assign_roles
 TEXT, QA, CHOICE = "text-classification", "question-answering", "multiple-choice"
 
 
-def roles(task: str, found: str, **stated: str) -> dict[str, str]:
-    taken = assign_roles(task, found.split(), "a.tsv", stated, labelled=False)
+def roles(task: str, columns: str, **stated: str) -> dict[str, str]:
+    taken = assign_roles(task, columns.split(), "a.tsv", stated, labelled=False)
     return {role: "+".join(columns) for role, columns in taken.items()}
 
 
-def fault(task: str, found: str, labelled: bool = True, **stated: Any) -> str:
+def fault(task: str, columns: str, labelled: bool = True, **stated: Any) -> str:
     with pytest.raises(DataError) as caught:
-        assign_roles(task, found.split(), "a.tsv", stated, labelled=labelled)
+        assign_roles(task, columns.split(), "a.tsv", stated, labelled=labelled)
     return str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("found", "wanted"),
+    ("columns", "expected"),
     [
         ("sentence label", "sentence - label"),
         ("label TEXT", "TEXT - label"),
@@ -43,9 +43,9 @@ def fault(task: str, found: str, labelled: bool = True, **stated: Any) -> str:
         ("anything", "anything - -"),
     ],
 )
-def test_guesses_for_texts(found: str, wanted: str) -> None:
-    named = zip(("text", "text_pair", "label"), wanted.split(), strict=True)
-    assert roles(TEXT, found) == {role: column for role, column in named if column != "-"}
+def test_guesses_for_texts(columns: str, expected: str) -> None:
+    named = zip(("text", "text_pair", "label"), expected.split(), strict=True)
+    assert roles(TEXT, columns) == {role: column for role, column in named if column != "-"}
 
 
 def test_guesses_for_other_tasks() -> None:

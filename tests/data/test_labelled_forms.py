@@ -1,4 +1,4 @@
-"""Forms of labelled rows: words with tags, questions with answers, choices; and what each fault says."""
+"""Forms of labelled rows: words with tags, questions with answers, choices; and the message for each fault."""
 
 from __future__ import annotations
 
@@ -156,8 +156,8 @@ def test_squad_that_is_broken(tmp_path: Path, data: Any, said: str) -> None:
 def test_answers_in_rows(tmp_path: Path, form: dict[str, Any]) -> None:
     rows = [QUESTION | form | {"id": 7}]
     for path in (jsonl(tmp_path / "a.jsonl", rows), parquet(tmp_path / "a.parquet", rows)):
-        found = read(QA, path)
-        assert [(e.key, e.answers, e.labelled) for e in found] == [("7", (Answer("Paris", 14),), True)]
+        examples = read(QA, path)
+        assert [(e.key, e.answers, e.labelled) for e in examples] == [("7", (Answer("Paris", 14),), True)]
 
 
 def test_answers_in_a_table(tmp_path: Path) -> None:
@@ -170,8 +170,8 @@ def test_answers_in_a_table(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("form", [{"answers": []}, {"answers": {"text": [], "answer_start": []}}])
 def test_no_answer_in_the_context(tmp_path: Path, form: dict[str, Any]) -> None:
-    found = read(QA, jsonl(tmp_path / "a.jsonl", [QUESTION | form]))
-    assert [(e.answers, e.labelled) for e in found] == [((), True)]
+    examples = read(QA, jsonl(tmp_path / "a.jsonl", [QUESTION | form]))
+    assert [(e.answers, e.labelled) for e in examples] == [((), True)]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The real data sets: rows as their README counts them, columns guessed, labels found, answers at their tokens."""
+"""The real data sets: as many rows as their README counts, columns guessed, labels found, answers at their tokens."""
 
 from __future__ import annotations
 
@@ -101,18 +101,18 @@ def test_every_answer_is_at_its_tokens() -> None:
     examples: Any = read("squad", "dev.json").examples[:1500]
     units = encode_examples(QA, examples, Labels(), tokenizer, max_length=192, stride=64)
     assert len(units) > len(examples)
-    found = set()
+    with_tokens = set()
     for unit in units:
         example = examples[unit.example]
         assert isinstance(example, QuestionExample)
         assert unit.target is not None
         first, last = unit.target.tolist()
         if last:
-            found.add(unit.example)
+            with_tokens.add(unit.example)
             given = tokenizer.decode(unit.sequences[0][first : last + 1].tolist()).replace(" ", "")
             wanted = tokenizer.decode(tokenizer.encode_ids([example.answers[0].text], None, False)[0]).replace(" ", "")
             assert wanted in given  # an answer may be a part of its last word
-    assert found == set(range(len(examples)))
+    assert with_tokens == set(range(len(examples)))
 
 
 def test_every_word_of_a_tagged_set_is_labelled() -> None:

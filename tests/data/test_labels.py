@@ -171,7 +171,7 @@ def target(label: Any, labels: Labels) -> np.ndarray | None:
 
 def test_targets() -> None:
     several = Labels(("a", "b", "c"), MULTI)
-    for label, labels, wanted, kind in [
+    for label, labels, expected, kind in [
         ("1", Labels(("no", "yes"), SINGLE, ("0", "1")), 1, np.int64),
         (1.0, Labels(("no", "yes"), SINGLE, ("0", "1")), 1, np.int64),
         ("a;c", several, [1, 0, 1], np.float32),
@@ -180,22 +180,22 @@ def test_targets() -> None:
         (" 2.5 ", Labels(("score",), REGRESSION), 2.5, np.float32),
         (3.0, Labels(("score",), REGRESSION), 3, np.float32),
     ]:
-        found = target(label, labels)
-        assert found is not None
-        assert (found.tolist(), found.dtype) == (wanted, kind)
+        numbers = target(label, labels)
+        assert numbers is not None
+        assert (numbers.tolist(), numbers.dtype) == (expected, kind)
     assert target(None, several) is None
     tagged = TaggedExample("a:1", ("a", "b"), ("B-X", "O"))
-    found = tags_of(tagged, Labels(("O", "B-X")))
-    assert found is not None
-    assert (found.tolist(), found.dtype) == ([1, 0], np.int64)
+    numbers = tags_of(tagged, Labels(("O", "B-X")))
+    assert numbers is not None
+    assert (numbers.tolist(), numbers.dtype) == ([1, 0], np.int64)
     assert tags_of(TaggedExample("a:1", ("a",)), Labels(("O", "B-X"))) is None
 
 
 @given(st.lists(st.sampled_from(["a", "b", "7", "10", "9", "-3"]), min_size=2).filter(lambda row: len(set(row)) > 1))
 def test_the_order_of_rows_does_not_matter(labels: list[str]) -> None:
-    found = collect_labels(TEXT, rows(*labels))
+    collected = collect_labels(TEXT, rows(*labels))
     shuffled = random.Random(1).sample(labels, len(labels))
-    assert collect_labels(TEXT, rows(*shuffled)) == found
-    assert set(found.names) == set(labels)
-    assert class_counts(rows(*labels), found).tolist() == [labels.count(name) for name in found.names]
-    assert [int(target(label, found)) for label in labels] == [found.names.index(label) for label in labels]  # type: ignore[arg-type]
+    assert collect_labels(TEXT, rows(*shuffled)) == collected
+    assert set(collected.names) == set(labels)
+    assert class_counts(rows(*labels), collected).tolist() == [labels.count(name) for name in collected.names]
+    assert [int(target(label, collected)) for label in labels] == [collected.names.index(label) for label in labels]  # type: ignore[arg-type]
