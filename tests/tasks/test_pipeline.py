@@ -157,7 +157,7 @@ def test_messages_about_loaded_models(model_folder: Folder) -> None:
     tokenizer = AutoTokenizer.from_pretrained(model_folder("encoder"))
     with pytest.raises(InputError, match="pass tokenizer="):
         pipeline("feature-extraction", model)
-    with pytest.raises(InputError, match="dtype matter while a model is loaded"):
+    with pytest.raises(InputError, match="dtype: only for loading a model"):
         pipeline("feature-extraction", model, tokenizer=tokenizer, dtype="float16")
     with pytest.raises(InputError, match="the given DistilBertModel is a DistilBertModel"):
         pipeline("ner", model, tokenizer=tokenizer)

@@ -69,7 +69,7 @@ def test_the_two_answer_alike(model_folder: Folder) -> None:
         ({"runner": "tpu"}, "runner must be one of 'engine', 'pytorch', 'onnxruntime', 'openvino', got 'tpu'"),
         ({"precision": "fp8"}, "precision must be one of auto, fp32, bf16, fp16, int8, got 'fp8'"),
         ({"runner": "engine", "precision": "fp16"}, "fp16 is for runner='pytorch'"),
-        ({"runner": "pytorch", "precision": "int8"}, "int8 is what the engine"),
+        ({"runner": "pytorch", "precision": "int8"}, "Only the engine and exported folders run in int8"),
         ({"precision": "int8"}, "run `distilbert quantize`"),
         ({"threads": 0}, "threads must be a whole number of at least 1, got 0"),
         ({"framework": "flax", "runner": "engine"}, "runner= goes with framework='pt'"),
@@ -88,7 +88,7 @@ def test_messages_about_loaded_models_and_runners(model_folder: Folder) -> None:
     model = AutoModelForSequenceClassification.from_pretrained(folder)
     with pytest.raises(InputError, match="opens a folder that was exported"):
         pipeline("text-classification", model, tokenizer=folder, runner="onnxruntime")
-    with pytest.raises(InputError, match="A runner is what it is"):
+    with pytest.raises(InputError, match="The model is a runner already"):
         pipeline("text-classification", EngineRunner(model, "fp32"), tokenizer=folder, precision="fp32")
     with pytest.raises(InputError, match="The engine runs on CPUs and the model is on meta"):
         EngineRunner(AutoModelForSequenceClassification.from_pretrained(folder).to("meta"))

@@ -1,4 +1,4 @@
-"""From texts to answers: a file a task, batches under a token budget, and ``pipeline``. NumPy and nothing heavier.
+"""From texts to answers: one file per task, batches under a token budget, and ``pipeline``. Needs NumPy only.
 
 Begin with ``loading.py`` (``pipeline``: from a name to a task), ``base.py`` (what all tasks share) and
 ``text_classification.py`` (one task); ``task_spec.py`` says what is known of a task without running it.

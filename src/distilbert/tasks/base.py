@@ -31,8 +31,8 @@ class Task(ABC, Generic[ParamsT]):
         runner: computes the model's outputs.
         tokenizer: turns texts into ids and ids into texts.
         model: the loaded model behind ``runner``, for users who want to look at it.
-        batch_tokens: upper limit of sequences x longest sequence in a batch; None: what suits the runner's device.
-        batch_size: upper limit of sequences in a batch; None: only ``batch_tokens`` counts.
+        batch_tokens: most tokens of a batch, counted as sequences x longest sequence; None: what suits the device.
+        batch_size: most sequences in a batch; None: only ``batch_tokens`` counts.
         **params: default parameters of the task.
 
     Raises:
@@ -149,7 +149,7 @@ class Task(ABC, Generic[ParamsT]):
 
     @abstractmethod
     def decode(self, encoded: EncodedInput, outputs: list[Outputs], params: ParamsT) -> Any:
-        """Turn the outputs of one input, a dict a sequence, into its JSON-ready answer."""
+        """Turn the outputs of one input, one dict per sequence, into its JSON-ready answer."""
 
     @property
     def task(self) -> str:

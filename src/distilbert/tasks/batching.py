@@ -42,9 +42,9 @@ def cut_batches(lengths: Sequence[int], batch_tokens: int, batch_size: int | Non
 
     Args:
         lengths: tokens of each sequence.
-        batch_tokens: upper limit of sequences x longest sequence in a batch; a sequence that is longer is a batch of
-            its own.
-        batch_size: upper limit of sequences in a batch.
+        batch_tokens: most tokens of a batch, counted as sequences x longest sequence. A sequence that is longer is a
+            batch of its own.
+        batch_size: most sequences in a batch.
 
     Yields:
         The indices into ``lengths`` of a batch; the longest sequences come first, and every index comes once.
@@ -61,7 +61,7 @@ def cut_batches(lengths: Sequence[int], batch_tokens: int, batch_size: int | Non
 
 
 def default_batch_tokens(runner: Runner) -> int:
-    """Return the most tokens of a batch where the user does not say it."""
+    """Return the token budget of a batch that suits the runner, for users who name none."""
     return runner.batch_tokens if isinstance(runner, AsynchronousRunner) else BATCH_TOKENS
 
 
@@ -80,7 +80,7 @@ def run_encoded(
         batch_size: see :func:`cut_batches`.
 
     Returns:
-        Iterator over the index of a finished input and its outputs, one dict a sequence: (L,) of a sequence head,
+        Iterator over the index of a finished input and its outputs, one dict per sequence: (L,) of a sequence head,
         (R, ...) of a token head. An input comes as soon as its last sequence is done, so that the outputs of all
         inputs are never held at once.
     """

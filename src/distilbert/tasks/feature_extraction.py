@@ -1,4 +1,4 @@
-"""Feature extraction: hidden states of every token, or one vector a text. Legend: S tokens, D dim."""
+"""Feature extraction: hidden states of every token, or one vector per text. Legend: S tokens, D dim."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class FeatureExtractionParams:
     """Parameters.
 
     Attributes:
-        pooling: how the vectors of tokens become one of a text: ``"mean"`` or ``"cls"``; None: they do not.
+        pooling: makes one vector of a text: ``"mean"`` of its tokens, or ``"cls"``; None: a vector for every token.
         normalize: scale vectors to length 1.
         return_tensors: True or ``"np"``: NumPy arrays instead of lists.
         truncation: cut long texts as tokenizers do, instead of reading them whole, in windows.
@@ -84,7 +84,7 @@ class FeatureExtraction(Task[FeatureExtractionParams]):
         return check_text(item, where)
 
     def encode(self, items: list[str], params: FeatureExtractionParams) -> list[EncodedInput]:
-        """One sequence a text; several windows where it is longer than the model."""
+        """One sequence per text, or several windows where it is longer than the model."""
         options, stride = params.truncation_options, stride_or_default(params.stride, self.max_tokens)
         encoded = []
         for ids in self.tokenizer.encode_ids(items, None, False):

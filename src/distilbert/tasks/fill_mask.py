@@ -40,8 +40,8 @@ class FillMaskParams:
     """Parameters.
 
     Attributes:
-        top_k: proposals a mask.
-        targets: only these words are proposed; a word that is no vocabulary entry counts as its first piece.
+        top_k: proposals for each mask.
+        targets: propose only these words; the first piece of a word stands for it where the vocabulary lacks it.
         joint: fill several masks together, from left to right, each given those before it; a proposal then holds a
             token for every mask, and its score is the probability of all of them.
         tokenizer_kwargs: ``truncation`` and ``max_length``, to cut long texts as tokenizers do. By default, each mask
@@ -96,8 +96,8 @@ class Filling(NamedTuple):
 class FillMask(Task[FillMaskParams]):
     """A text with ``[MASK]`` -> a list of ``{"score", "token", "token_str", "sequence"}``, best first.
 
-    A text with several masks gives such a list a mask; with ``joint`` one list, in which ``token`` and ``token_str``
-    are lists. ``sequence`` is the text with the proposal in it.
+    A text with several masks gives such a list for each mask; with ``joint`` it gives one list, in which ``token`` and
+    ``token_str`` are lists. ``sequence`` is the text with the proposal in it.
     """
 
     spec = SPEC
@@ -120,7 +120,7 @@ class FillMask(Task[FillMaskParams]):
         return super().start(items, params, budget)
 
     def encode(self, items: list[tuple[str, str]], params: FillMaskParams) -> list[EncodedInput]:
-        """One sequence a text, or one a mask where the text is longer than the model; rows are the masks."""
+        """One sequence per text, or one per mask where the text is longer than the model; rows are the masks."""
         targets = self._target_ids(params)
         encoded = []
         for ids in self._ids_of(items, params):

@@ -74,11 +74,11 @@ def pipeline(
         local_files_only: never open a connection.
         device: where to run, such as ``"cuda"`` or 0; None: where the model is, which is the CPU once loaded.
         device_map: where to load the weights, such as ``"auto"``; give ``device`` or this.
-        dtype: floating type of the weights; another one than fp32 means ``runner="pytorch"``.
+        dtype: floating type of the weights; any but fp32 means ``runner="pytorch"``.
         torch_dtype: the older name of ``dtype``.
         attn_implementation: ``"eager"``, ``"sdpa"`` or ``"flash_attention_2"``, for ``runner="pytorch"``.
-        batch_size: upper limit of sequences in a batch; None: only ``batch_tokens`` counts.
-        batch_tokens: upper limit of sequences x longest sequence in a batch; None: 2048, or many more on a GPU.
+        batch_size: most sequences in a batch; None: only ``batch_tokens`` counts.
+        batch_tokens: most tokens of a batch, counted as sequences x longest sequence; None: 2048, many more on a GPU.
         use_fast: take the Rust-backed tokenizer instead of the pure-Python one.
         model_kwargs: further arguments of the model's ``from_pretrained``.
         **task_params: default parameters of the task; see its class.
@@ -122,7 +122,7 @@ def pipeline(
         ignored = [*(["config"] if config is not None else []), *model_options]
         if ignored:
             raise InputError(
-                f"{', '.join(ignored)} matter while a model is loaded; this one already is. Leave them out."
+                f"{', '.join(ignored)}: only for loading a model, and this one is loaded already. Leave it out."
             )
         loaded = _use_loaded(model, runner_options, spec, device)
     if tokenizer is None:
@@ -232,7 +232,7 @@ def _use_loaded(model: Any, runner_options: RunnerOptions, spec: TaskSpec | None
         if device is not None:
             raise InputError("A runner stays on its device; leave device= out.")
         if (runner_options.runner, runner_options.precision, runner_options.threads) != (None, None, None):
-            raise InputError("A runner is what it is; leave runner=, precision= and threads= out.")
+            raise InputError("The model is a runner already; leave runner=, precision= and threads= out.")
         _check_fit(model.head, spec, type(model).__name__)
         return LoadedModel(model, getattr(model, "model", None))
     runner_options = replace(runner_options, framework=framework_of(model))

@@ -84,7 +84,7 @@ class MultipleChoice(Task[MultipleChoiceParams]):
         return _Pairs(texts[0], [" ".join([*texts[1:], choice]) for choice in choices], choices)
 
     def encode(self, items: list[_Pairs], params: MultipleChoiceParams) -> list[EncodedInput]:
-        """One sequence a choice."""
+        """One sequence per choice."""
         firsts = self.tokenizer.encode_ids([item.first for item in items], None, False)
         seconds = iter(self.tokenizer.encode_ids([text for item in items for text in item.seconds], None, False))
         encoded = []

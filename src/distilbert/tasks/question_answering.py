@@ -125,7 +125,7 @@ class QuestionAnswering(Task[QuestionAnsweringParams]):
         return check_text(item["question"], f"{where}['question']"), check_text(item["context"], f"{where}['context']")
 
     def encode(self, items: list[tuple[str, str]], params: QuestionAnsweringParams) -> list[EncodedInput]:
-        """One sequence a window of the context; each starts with the question."""
+        """One sequence per window of the context; each starts with the question."""
         length = self.window_length(params)
         usual_stride = min(length // 2, DEFAULT_STRIDE) if params.doc_stride is None else params.doc_stride
         questions, counts = self._cut_questions(

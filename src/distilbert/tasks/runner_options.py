@@ -53,7 +53,7 @@ class RunnerOptions:
         if self.precision == "fp16" and self.runner == "engine":
             raise InputError("The engine runs in fp32, bf16 or int8; fp16 is for runner='pytorch'.")
         if self.precision == "int8" and (self.runner == "pytorch" or not self.is_pytorch):
-            raise InputError("int8 is what the engine and exported folders run in; leave runner= and framework= out.")
+            raise InputError("Only the engine and exported folders run in int8; leave runner= and framework= out.")
 
     def dtype_to_load(self, dtype: Any) -> Any:
         """Return the floating type to load the weights in.

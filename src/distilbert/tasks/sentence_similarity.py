@@ -23,7 +23,7 @@ class SentenceSimilarityParams:
     """Parameters.
 
     Attributes:
-        pooling: how the vectors of tokens become one of a text: ``"mean"`` or ``"cls"``.
+        pooling: makes one vector of a text: ``"mean"`` of its tokens, or ``"cls"``.
     """
 
     pooling: str = "mean"

@@ -155,7 +155,7 @@ class TextClassification(Task[TextClassificationParams]):
         return check_text(item["text"], f"{where}['text']"), pair and check_text(pair, f"{where}['text_pair']")
 
     def encode(self, items: list[tuple[str, str | None]], params: TextClassificationParams) -> list[EncodedInput]:
-        """One sequence a text; several windows where it is longer than the model."""
+        """One sequence per text, or several windows where it is longer than the model."""
         texts = [text for item in items for text in item if text is not None]
         ids = iter(self.tokenizer.encode_ids(texts, None, False))
         options, stride = params.truncation_options, stride_or_default(params.stride, self.max_tokens)

@@ -133,7 +133,7 @@ class TokenClassification(Task[TokenClassificationParams]):
         return check_texts(item, where) if params.is_split_into_words else check_text(item, where)
 
     def encode(self, items: list[Any], params: TokenClassificationParams) -> list[EncodedInput]:
-        """One sequence a window."""
+        """One sequence per window."""
         encodings = self.tokenizer.encode_batch(
             items,
             truncation="longest_first",

@@ -106,7 +106,7 @@ class ZeroShotClassification(Task[ZeroShotParams]):
         return check_text(item, where)
 
     def encode(self, items: list[str], params: ZeroShotParams) -> list[EncodedInput]:
-        """One sequence a label."""
+        """One sequence per label."""
         hypotheses = self.tokenizer.encode_ids(
             [params.hypothesis_template.format(label) for label in params.labels], None, False
         )
