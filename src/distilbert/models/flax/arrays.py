@@ -99,7 +99,7 @@ def _leaves(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, 
 
 
 def _register(output: type[ModelOutput]) -> None:
-    """Let ``jit``, ``grad`` and ``jax.tree`` look into an output class."""
+    """Let ``jit``, ``grad`` and ``jax.tree`` see the arrays in an output."""
 
     def flatten(value: ModelOutput) -> tuple[list[tuple[Any, Any]], tuple[str, ...]]:
         return [(jax.tree_util.GetAttrKey(name), entry) for name, entry in value.items()], tuple(value.keys())

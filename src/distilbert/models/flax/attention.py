@@ -16,18 +16,18 @@ from jax import Array
 def attend_eager(
     q: Array, k: Array, v: Array, mask: Array | None, dropout: Callable[[Array], Array], head_mask: Array | None
 ) -> tuple[Array, Array]:
-    """Attention written out, which alone can return its maps, scale heads or drop weights.
+    """Attention step by step: the only one that returns its maps, scales heads and drops weights.
 
     Args:
         q: queries (B, S, N, H).
         k: keys (B, S, N, H).
         v: values (B, S, N, H).
-        mask: (B, 1 or N, 1 or S, S) bool, True where a key may be seen; None for all.
+        mask: (B, 1 or N, 1 or S, S) bool, True where a query sees a key; None for all.
         dropout: drops attention weights.
         head_mask: factor for each head, broadcast to (B, N, S, S).
 
     Returns:
-        Contexts (B, S, N, H) and attention maps (B, N, S, S); a row with nothing to see attends to all evenly.
+        Contexts (B, S, N, H) and attention maps (B, N, S, S); a query that sees no key attends to all evenly.
     """
 
     def change(weights: Array) -> Array:
@@ -38,29 +38,29 @@ def attend_eager(
 
 
 def attend_sdpa(q: Array, k: Array, v: Array, mask: Array | None) -> Array:
-    """JAX's attention; arguments as in :func:`attend_eager`. A row with nothing to see attends to all evenly.
+    """Attention by JAX; arguments as in :func:`attend_eager`. A query that sees no key attends to all evenly.
 
-    On a CPU and in fp32 the products of :func:`attend_eager` run instead, which XLA makes faster there than JAX's own.
+    In fp32 on a CPU the products of :func:`attend_eager` run instead, because XLA compiles them to faster code there.
     """
     bias = None if mask is None else _bias(mask, q.dtype)
-    if q.dtype != jnp.float32:  # in half precision JAX's rounds less
+    if q.dtype != jnp.float32:  # in half precision JAX's own attention rounds less
         return fused(q, k, v, bias)
     return jax.lax.platform_dependent(q, k, v, bias, cpu=written_out, default=fused)
 
 
 def fused(q: Array, k: Array, v: Array, bias: Array | None) -> Array:
-    """JAX's own attention, with a bias (B, 1 or N, 1 or S, S) that is added to scores."""
-    # Not mask=, which gives a row with nothing to see other gradients than the eager implementation does.
+    """JAX's own attention, with a bias (B, 1 or N, 1 or S, S) that is added to the scores."""
+    # With mask= a query that sees no key would have other gradients than in the eager implementation.
     return jax.nn.dot_product_attention(q, k, v, bias=bias)
 
 
 def written_out(q: Array, k: Array, v: Array, bias: Array | None) -> Array:
-    """Its plain twin, which is faster on a CPU."""
+    """The plain twin of :func:`fused`, which is faster on a CPU."""
     return _attend(q, k, v, bias, lambda weights: weights)[0]
 
 
 def _attend(q: Array, k: Array, v: Array, bias: Array | None, change: Callable[[Array], Array]) -> tuple[Array, Array]:
-    """Return contexts (B, S, N, H) and the maps (B, N, S, S) as ``change`` left them."""
+    """Return contexts (B, S, N, H) and the attention maps (B, N, S, S) after ``change``."""
     q, k, v = (jnp.swapaxes(x, 1, 2) for x in (q, k, v))  # (B, N, S, H); an einsum over the other order is slower
     scores = (q * q.shape[-1] ** -0.5) @ jnp.swapaxes(k, -1, -2)  # (B, N, S, S)
     weights = change(jax.nn.softmax(scores if bias is None else scores + bias, axis=-1))
@@ -68,7 +68,7 @@ def _attend(q: Array, k: Array, v: Array, bias: Array | None, change: Callable[[
 
 
 def _bias(mask: Array, dtype: Any) -> Array:
-    """Return what to add to scores: 0 where a key may be seen, else half of the lowest number.
+    """Return what to add to the scores: 0 where a query sees a key, else half of the lowest number.
 
     A sum with the lowest itself may overflow to -inf in fp16, and a row of -inf becomes NaN.
     """
@@ -76,7 +76,7 @@ def _bias(mask: Array, dtype: Any) -> Array:
 
 
 def extend_mask(attention_mask: Any) -> Array | None:
-    """Turn an attention mask into a bool one that broadcasts to (B, N, S, S), True where a key may be seen.
+    """Turn an attention mask into a bool one that broadcasts to (B, N, S, S), True where a query sees a key.
 
     Args:
         attention_mask: (B, S) with 1 for tokens and 0 for padding, or (B, 1 or N, S, S) with 1 where the query of a row

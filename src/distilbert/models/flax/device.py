@@ -1,4 +1,4 @@
-"""Choosing a device and a floating type from what a caller writes."""
+"""From what a caller writes to a device and a floating type."""
 
 from __future__ import annotations
 
@@ -16,15 +16,14 @@ from ...weights.tensors import Tensors
 
 
 def pick_device(device: Any) -> jax.Device:
-    """Return the device meant by ``device``.
+    """Return the device that ``device`` means.
 
     Args:
         device: a device of JAX; None or ``"auto"`` for its default one; -1 for the CPU; a number for that GPU; the name
-            of a platform, alone or with a number: ``"cpu"``, ``"cuda:1"``; ``{"": device}``, as maps for larger models
-            are written.
+            of a platform, alone or with a number: ``"cpu"``, ``"cuda:1"``; or a map such as ``{"": device}``.
 
     Raises:
-        DeviceError: no such device on this machine.
+        DeviceError: this machine has no such device.
     """
     if isinstance(device, jax.Device):
         return device
@@ -45,15 +44,15 @@ def pick_device(device: Any) -> jax.Device:
 
 
 def pick_dtype(dtype: Any, config: DistilBertConfig, tensors: Tensors | None = None) -> np.dtype[Any]:
-    """Return the floating type meant by ``dtype``: fp32 unless something else is asked for.
+    """Return the floating type that ``dtype`` means; None is fp32.
 
     Args:
         dtype: a floating type of JAX, NumPy or PyTorch, its name (``"bfloat16"``), or ``"auto"``.
-        config: its ``dtype`` is what ``"auto"`` means.
-        tensors: where the configuration names none, the type of the first floating tensor is taken.
+        config: its ``dtype`` is used for ``"auto"``.
+        tensors: for ``"auto"`` without a ``dtype`` in the configuration, the type of the first floating tensor is used.
 
     Raises:
-        InputError: no floating type.
+        InputError: it is not a floating type.
     """
     if dtype is None:
         return jnp.dtype(jnp.float32)

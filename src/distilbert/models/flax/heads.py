@@ -1,7 +1,8 @@
 """The five heads of DistilBERT in JAX.
 
-Legend: B batch, C choices, S sequence, D dim, V vocabulary, L labels. Every ``__call__`` takes what
-:meth:`FlaxDistilBertModel.__call__` takes, and labels; ``head`` is the part behind the encoder, for any leading shape.
+Legend: B batch, C choices, S sequence, D dim, V vocabulary, L labels. Every ``__call__``
+has the arguments of :meth:`FlaxDistilBertModel.__call__` and labels. ``head`` is what follows the encoder, for any
+leading shape.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from .pretrained import FlaxDistilBertPreTrainedModel
 
 
 class TiedProjector(nnx.Module):
-    """The map to the vocabulary by the table of the word embeddings: one parameter, in one place."""
+    """The projection to the vocabulary, (..., D) -> (..., V), with the weight of the word embeddings."""
 
     def __init__(self, config: DistilBertConfig, layers: LayerFactory) -> None:
         self.bias = nnx.Param(jnp.zeros(config.vocab_size, layers.types["param_dtype"]))
@@ -139,7 +140,7 @@ class FlaxDistilBertForMaskedLM(_ModelWithHead):
         deterministic: bool | None = None,
         **unknown: Any,
     ) -> MaskedLMOutput:
-        """Score every word piece at every position; ``labels`` (B, S) are ids, or -100 where no loss is wanted."""
+        """Score every word piece at every position; ``labels`` (B, S) are ids, or -100 for tokens without a loss."""
         encoded = self._encode(
             input_ids, attention_mask, head_mask, inputs_embeds,
             output_attentions, output_hidden_states, position_ids, token_type_ids, deterministic, unknown,
@@ -298,7 +299,7 @@ class FlaxDistilBertForTokenClassification(_ModelWithHead):
         deterministic: bool | None = None,
         **unknown: Any,
     ) -> TokenClassifierOutput:
-        """Classify each token; ``labels`` (B, S), -100 where no loss is wanted."""
+        """Classify each token; ``labels`` (B, S) are classes, or -100 for tokens without a loss."""
         encoded = self._encode(
             input_ids, attention_mask, head_mask, inputs_embeds,
             output_attentions, output_hidden_states, position_ids, token_type_ids, deterministic, unknown,
@@ -310,7 +311,7 @@ class FlaxDistilBertForTokenClassification(_ModelWithHead):
 
 
 class FlaxDistilBertForQuestionAnswering(_ModelWithHead):
-    """Finds the span that answers a question."""
+    """Finds the span of a text that answers a question."""
 
     head_spec = HEADS["ForQuestionAnswering"]
 

@@ -1,7 +1,7 @@
 """The losses of the five heads.
 
-Legend: B batch, C choices, S sequence, V vocabulary, L labels. Each returns a scalar in fp32, a mean over what counts;
-a label that is no class gives NaN.
+Legend: B batch, C choices, S sequence, V vocabulary, L labels. Each loss is a float32 scalar, the mean over
+the labels that are not left out; a label that is not a class makes it NaN.
 """
 
 from __future__ import annotations
@@ -21,8 +21,7 @@ def sequence_classification_loss(logits: Array, labels: Array, problem_type: str
     Args:
         logits: (B, L).
         labels: (B,) integers for one label a sequence, (B, L) floats for several, (B,) or (B, L) numbers to regress on.
-        problem_type: which of the three; None decides by the labels: one label is regression, integers are one label a
-            sequence, anything else is several.
+        problem_type: which of the three; None for what :func:`distilbert.core.model_checks.pick_problem_type` picks.
     """
     integers = not jnp.issubdtype(labels.dtype, jnp.floating)
     problem_type = pick_problem_type(problem_type, logits.shape[-1], integers=integers)
@@ -37,7 +36,7 @@ def sequence_classification_loss(logits: Array, labels: Array, problem_type: str
 
 
 def token_loss(logits: Array, labels: Array) -> Array:
-    """Cross-entropy of (B, S, L) or (B, S, V) logits against (B, S) labels; -100 is passed over."""
+    """Cross-entropy of (B, S, L) or (B, S, V) logits against (B, S) labels; -100 is left out."""
     return _cross_entropy(logits.reshape(-1, logits.shape[-1]), labels)
 
 
@@ -49,7 +48,7 @@ def choice_loss(logits: Array, labels: Array) -> Array:
 def span_loss(start_logits: Array, end_logits: Array, start_positions: Array, end_positions: Array) -> Array:
     """Mean of the cross-entropies of start and end.
 
-    Positions outside the window are moved to S and passed over.
+    Positions outside the window are moved to S and left out.
 
     Args:
         start_logits: (B, S).

@@ -20,7 +20,7 @@ Model = TypeVar("Model", bound=nnx.Module)
 
 
 def model_without_weights(cls: type[Model], config: DistilBertConfig, rngs: nnx.Rngs, **types: Any) -> Model:
-    """Build a model that has the shapes of its weights only, and dropout that is ready to run."""
+    """Build a model with the shapes of its weights but no numbers, and with dropout that is ready to run."""
     build: Any = cls
     model: Model = nnx.eval_shape(lambda: build(config, rngs=nnx.Rngs(0), **types))
     for _, module in nnx.iter_modules(model):
@@ -30,7 +30,7 @@ def model_without_weights(cls: type[Model], config: DistilBertConfig, rngs: nnx.
 
 
 def fresh_weight(name: str, shape: tuple[int, ...], dtype: Any, config: DistilBertConfig, rngs: nnx.Rngs) -> Array:
-    """Return what the head weight that a checkpoint calls ``name`` starts from; ``shape`` is that of the variable."""
+    """Return fresh numbers of a variable's ``shape`` for the weight of a head that a checkpoint calls ``name``."""
     if name.endswith("bias"):
         return jnp.zeros(shape, dtype)
     if "layer_norm" in name:
@@ -45,15 +45,15 @@ def set_sinusoidal(embedding: nnx.Embed) -> None:
 
 
 def resize_token_embeddings(model: Any, new_num_tokens: int | None, pad_to_multiple_of: int | None) -> nnx.Embed:
-    """Change the number of word pieces of a model, and of its masked-LM head.
+    """Change the size of the vocabulary of a model, and of its masked-LM head.
 
     Args:
         model: any of the Flax models.
-        new_num_tokens: new size V; None keeps it, for use with the next.
+        new_num_tokens: new size V; None keeps the old one, for use with ``pad_to_multiple_of``.
         pad_to_multiple_of: round the size up to a multiple of this.
 
     Returns:
-        The word embeddings. The first rows are the old ones; rows beyond start from random numbers.
+        The word embeddings. The old rows are kept, new rows start from random numbers.
     """
     old = model.get_input_embeddings()
     size = old.num_embeddings if new_num_tokens is None else new_num_tokens
@@ -76,7 +76,7 @@ def resize_token_embeddings(model: Any, new_num_tokens: int | None, pad_to_multi
 
 
 def resize_position_embeddings(model: Any, positions: int) -> None:
-    """Change the number of positions of a model: learned ones are kept and extended at random, sinusoidal computed."""
+    """Change the number of positions of a model. Learned ones are kept and new ones random; sinusoidal are computed."""
     check_number_of_positions(positions)
     old = model.get_position_embeddings()
     new = _layer_factory(model, positions).embedding(positions, old.features)
@@ -93,10 +93,10 @@ def prune_heads(model: Any, heads_to_prune: Mapping[int, list[int]]) -> None:
 
     Args:
         model: any of the Flax models.
-        heads_to_prune: layer -> heads, numbered as in the unpruned model; heads already gone are passed over.
+        heads_to_prune: layer -> heads, numbered as in the unpruned model; heads that are pruned already are ignored.
 
     Raises:
-        ConfigError: no such layer or head, or no head would be left.
+        ConfigError: there is no such layer or head, or no head would be left.
     """
     for layer, columns in prune(model.config, heads_to_prune).items():
         attention = model.base_model.transformer.layer[layer].attention
@@ -116,7 +116,7 @@ def _layer_factory(model: Any, size: int) -> LayerFactory:
 
 
 def _join_rows(old: Array, new: Array) -> Array:
-    """Return ``new`` with the first rows taken from ``old``."""
+    """Return ``new`` with its first rows replaced by those of ``old``."""
     rows = min(len(old), len(new))
     return jnp.concatenate([old[:rows].astype(new.dtype), new[rows:]])
 

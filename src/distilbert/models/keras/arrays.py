@@ -38,8 +38,8 @@ def write_variable(model: Any, name: str, array: np.ndarray) -> None:
 
 
 def to_numpy(tensor: Any) -> np.ndarray:
-    """Return an array of a tensor of whichever backend runs."""
-    # TensorFlow's tensors answer NumPy's own conversion with a warning.
+    """Return an array of a tensor, whatever the backend."""
+    # NumPy's own conversion of a TensorFlow tensor gives a warning.
     return np.asarray(tensor.numpy() if hasattr(tensor, "numpy") else tensor)
 
 
@@ -63,7 +63,7 @@ def _flatten(output: ModelOutput) -> tuple[list[Any], tuple[str, ...]]:
 
 
 def _register(output: type[ModelOutput]) -> None:
-    """Let Keras, tf.function and jax.jit look into an output class."""
+    """Let Keras, tf.function and jax.jit see the tensors in an output."""
 
     def unflatten(names: tuple[str, ...], values: Iterable[Any]) -> ModelOutput:
         return output(**dict(zip(names, values, strict=True)))

@@ -15,18 +15,18 @@ from keras import ops
 def attend_eager(
     q: Any, k: Any, v: Any, mask: Any | None, dropout: Callable[[Any], Any], head_mask: Any | None
 ) -> tuple[Any, Any]:
-    """Attention written out, which alone can return its maps, scale heads or drop weights.
+    """Attention step by step: the only one that returns its maps, scales heads and drops weights.
 
     Args:
         q: queries (B, N, S, H).
         k: keys (B, N, S, H).
         v: values (B, N, S, H).
-        mask: (B, 1 or N, 1 or S, S) bool, True where a key may be seen; None for all.
-        dropout: drops weights.
+        mask: (B, 1 or N, 1 or S, S) bool, True where a query sees a key; None for all.
+        dropout: drops attention weights.
         head_mask: factor for each head, broadcast to (B, N, S, S).
 
     Returns:
-        Contexts (B, N, S, H) and attention maps (B, N, S, S); a row with nothing to see attends to all evenly.
+        Contexts (B, N, S, H) and attention maps (B, N, S, S); a query that sees no key attends to all evenly.
     """
     scores = ops.matmul(q * q.shape[-1] ** -0.5, ops.transpose(k, (0, 1, 3, 2)))  # (B, N, S, S)
     if mask is not None:
@@ -40,16 +40,16 @@ def attend_eager(
 
 
 def attend_sdpa(q: Any, k: Any, v: Any, mask: Any | None) -> Any:
-    """Keras's attention, fused where the backend can; arguments as in :func:`attend_eager`.
+    """Attention by Keras, which is fused where the backend can do so; arguments as in :func:`attend_eager`.
 
-    Unlike PyTorch's, it gives the eager numbers in a row with nothing to see: all keys evenly.
+    Unlike in PyTorch, a query that sees no key attends to all evenly, as in the eager implementation.
     """
     q, k, v = (ops.transpose(x, (0, 2, 1, 3)) for x in (q, k, v))  # (B, S, N, H)
     return ops.transpose(ops.dot_product_attention(q, k, v, mask=mask), (0, 2, 1, 3))
 
 
 def extend_mask(attention_mask: Any | None) -> Any | None:
-    """Turn an attention mask into a bool one that broadcasts to (B, N, S, S), True where a key may be seen.
+    """Turn an attention mask into a bool one that broadcasts to (B, N, S, S), True where a query sees a key.
 
     Args:
         attention_mask: (B, S) with 1 for tokens and 0 for padding, or (B, 1 or N, S, S) with 1 where the query of a row

@@ -1,4 +1,4 @@
-"""Choosing a device and a floating type from what a caller writes."""
+"""From what a caller writes to a device and a floating type."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ def list_devices() -> list[str]:
 
 
 def pick_device(device: Any) -> str:
-    """Return Keras's name of the device meant by ``device``, such as ``"cpu:0"``.
+    """Return Keras's name of the device that ``device`` means, such as ``"cpu:0"``.
 
     Args:
         device: None or -1 for the CPU; ``"auto"`` for a GPU or TPU if there is one; a number for that GPU; the name of
             a kind of device, alone or with a number: ``"cpu"``, ``"cuda:1"``, ``"gpu:1"``; TensorFlow's full name of a
-            device; ``{"": device}``, as maps for larger models are written.
+            device; or a map such as ``{"": device}``.
 
     Raises:
-        DeviceError: no such device on this machine.
+        DeviceError: this machine has no such device.
     """
     if isinstance(device, Mapping):
         return pick_device(only_device(device))
@@ -66,16 +66,16 @@ def pick_device(device: Any) -> str:
 
 
 def pick_dtype(dtype: Any, config: DistilBertConfig, tensors: Tensors | None = None) -> Any:
-    """Return the dtype policy meant by ``dtype``: Keras's current one unless something else is asked for.
+    """Return the dtype policy that ``dtype`` means; None is Keras's current one.
 
     Args:
         dtype: the name of a floating type (``"bfloat16"``) or of a policy (``"mixed_bfloat16"``), a policy, a NumPy or
             TensorFlow type, or ``"auto"``.
-        config: its ``dtype`` is what ``"auto"`` means.
-        tensors: where the configuration names none, the type of the first floating tensor is taken.
+        config: its ``dtype`` is used for ``"auto"``.
+        tensors: for ``"auto"`` without a ``dtype`` in the configuration, the type of the first floating tensor is used.
 
     Raises:
-        InputError: no floating type.
+        InputError: it is not a floating type.
     """
     if dtype is None:
         return keras.config.dtype_policy()

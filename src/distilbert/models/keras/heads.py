@@ -1,7 +1,7 @@
 """The five heads of DistilBERT in Keras.
 
-Legend: B batch, C choices, S sequence, D dim, V vocabulary, L labels. Every ``call`` takes what
-:meth:`TFDistilBertModel.call` takes, and labels; ``head`` is the part behind the encoder, for any leading shape.
+Legend: B batch, C choices, S sequence, D dim, V vocabulary, L labels. Every ``call`` has the
+arguments of :meth:`TFDistilBertModel.call` and labels. ``head`` is what follows the encoder, for any leading shape.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ serializable = keras.saving.register_keras_serializable(package="distilbert")
 
 
 class VocabProjector(layers.Layer):
-    """A linear map (..., D) -> (..., V) whose weight is the word embeddings where the configuration ties them."""
+    """The projection to the vocabulary, (..., D) -> (..., V); where tied, its weight is that of the word embeddings."""
 
     def __init__(self, config: DistilBertConfig, **options: Any) -> None:
         super().__init__(**options)
@@ -40,7 +40,7 @@ class VocabProjector(layers.Layer):
         self.tied = config.tie_word_embeddings
 
     def build(self, input_shape: Any = None) -> None:
-        """Make the bias and, where it is not tied, the kernel (D, V)."""
+        """Create the bias (V,) and, where it is not tied, the kernel (D, V)."""
         size = self.config.vocab_size
         if not self.tied:
             normal = keras.initializers.RandomNormal(stddev=self.config.initializer_range)
@@ -54,7 +54,7 @@ class VocabProjector(layers.Layer):
         return ops.matmul(hidden, self.kernel) + self.bias
 
     def resize(self, size: int) -> None:
-        """Give it ``size`` outputs, the first of them the old ones; ``config.vocab_size`` says so already."""
+        """Change the number of outputs to ``size``, as in ``config.vocab_size`` already; the first ones are kept."""
         kernel = None if self.tied else to_numpy(self.kernel.value)
         bias = to_numpy(self.bias.value)[:size]
         unlock(self, self.bias, *(() if self.tied else (self.kernel,)))
@@ -103,7 +103,7 @@ class TFDistilBertForMaskedLM(_ModelWithHead):
         return self.vocab_projector(hidden, ops.convert_to_tensor(self.get_input_embeddings().embeddings))
 
     def head_loss(self, output: Any, labels: Any) -> Any:
-        """Loss of an output; ``labels`` as in ``call``."""
+        """Return the loss of an output; ``labels`` as in ``call``."""
         return token_loss(output.logits, labels)
 
     def call(
@@ -119,7 +119,7 @@ class TFDistilBertForMaskedLM(_ModelWithHead):
         token_type_ids: Any = None,
         training: bool | None = None,
     ) -> MaskedLMOutput:
-        """Score every word piece at every position; ``labels`` (B, S) are ids, or -100 where no loss is wanted."""
+        """Score every word piece at every position; ``labels`` (B, S) are ids, or -100 for tokens without a loss."""
         encoded = self.distilbert(
             input_ids, attention_mask, head_mask, inputs_embeds,
             output_attentions, output_hidden_states, position_ids, token_type_ids, training,
@@ -150,7 +150,7 @@ class TFDistilBertForSequenceClassification(_ModelWithHead):
         return self.classifier(self.dropout(ops.relu(self.pre_classifier(hidden)), training=training))
 
     def head_loss(self, output: Any, labels: Any) -> Any:
-        """Loss of an output; ``labels`` as in ``call``."""
+        """Return the loss of an output; ``labels`` as in ``call``."""
         return sequence_classification_loss(output.logits, labels, self.config.problem_type)
 
     def call(
@@ -197,7 +197,7 @@ class TFDistilBertForMultipleChoice(_ModelWithHead):
         return self.classifier(self.dropout(ops.relu(self.pre_classifier(hidden)), training=training))
 
     def head_loss(self, output: Any, labels: Any) -> Any:
-        """Loss of an output; ``labels`` as in ``call``."""
+        """Return the loss of an output; ``labels`` as in ``call``."""
         return choice_loss(output.logits, labels)
 
     def call(
@@ -255,7 +255,7 @@ class TFDistilBertForTokenClassification(_ModelWithHead):
         return self.classifier(self.dropout(hidden, training=training))
 
     def head_loss(self, output: Any, labels: Any) -> Any:
-        """Loss of an output; ``labels`` as in ``call``."""
+        """Return the loss of an output; ``labels`` as in ``call``."""
         return token_loss(output.logits, labels)
 
     def call(
@@ -271,7 +271,7 @@ class TFDistilBertForTokenClassification(_ModelWithHead):
         token_type_ids: Any = None,
         training: bool | None = None,
     ) -> TokenClassifierOutput:
-        """Classify each token; ``labels`` (B, S), -100 where no loss is wanted."""
+        """Classify each token; ``labels`` (B, S) are classes, or -100 for tokens without a loss."""
         encoded = self.distilbert(
             input_ids, attention_mask, head_mask, inputs_embeds,
             output_attentions, output_hidden_states, position_ids, token_type_ids, training,
@@ -284,7 +284,7 @@ class TFDistilBertForTokenClassification(_ModelWithHead):
 
 @serializable
 class TFDistilBertForQuestionAnswering(_ModelWithHead):
-    """Finds the span that answers a question."""
+    """Finds the span of a text that answers a question."""
 
     head_spec = HEADS["ForQuestionAnswering"]
     label_names = ("start_positions", "end_positions")
@@ -302,7 +302,7 @@ class TFDistilBertForQuestionAnswering(_ModelWithHead):
         return self.qa_outputs(self.dropout(hidden, training=training))
 
     def head_loss(self, output: Any, start_positions: Any, end_positions: Any) -> Any:
-        """Loss of an output; positions as in ``call``."""
+        """Return the loss of an output; positions as in ``call``."""
         return span_loss(output.start_logits, output.end_logits, start_positions, end_positions)
 
     def call(

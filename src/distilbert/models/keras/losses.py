@@ -1,6 +1,7 @@
 """The losses of the five heads.
 
-Legend: B batch, C choices, S sequence, V vocabulary, L labels. Each returns a float32 scalar, a mean over what counts.
+Legend: B batch, C choices, S sequence, V vocabulary, L labels. Each loss is a float32 scalar, the mean over
+the labels that are not left out.
 """
 
 from __future__ import annotations
@@ -22,8 +23,7 @@ def sequence_classification_loss(logits: Any, labels: Any, problem_type: str | N
     Args:
         logits: (B, L).
         labels: (B,) integers for one label a sequence, (B, L) floats for several, (B,) or (B, L) numbers to regress on.
-        problem_type: which of the three; None decides by the labels: one label is regression, integers are one label a
-            sequence, anything else is several.
+        problem_type: which of the three; None for what :func:`distilbert.core.model_checks.pick_problem_type` picks.
     """
     integers = "float" not in keras.backend.standardize_dtype(labels.dtype)
     problem_type = pick_problem_type(problem_type, logits.shape[-1], integers=integers)
@@ -39,7 +39,7 @@ def sequence_classification_loss(logits: Any, labels: Any, problem_type: str | N
 
 
 def token_loss(logits: Any, labels: Any) -> Any:
-    """Cross-entropy of (B, S, L) or (B, S, V) logits against (B, S) labels; -100 is passed over."""
+    """Cross-entropy of (B, S, L) or (B, S, V) logits against (B, S) labels; -100 is left out."""
     return _cross_entropy(ops.reshape(logits, (-1, logits.shape[-1])), labels, IGNORED)
 
 
@@ -51,7 +51,7 @@ def choice_loss(logits: Any, labels: Any) -> Any:
 def span_loss(start_logits: Any, end_logits: Any, start_positions: Any, end_positions: Any) -> Any:
     """Mean of the cross-entropies of start and end.
 
-    Positions outside the window are moved to S and passed over.
+    Positions outside the window are moved to S and left out.
 
     Args:
         start_logits: (B, S).

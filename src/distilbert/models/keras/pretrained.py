@@ -106,7 +106,7 @@ class TFDistilBertPreTrainedModel(TrainableModel):
         subfolder: str = "",
         **overrides: Any,
     ) -> Self:
-        """Load a model. A BERT is turned into its DistilBERT twin on the way.
+        """Load a model. A BERT is loaded as its DistilBERT twin.
 
         Args:
             pretrained_model_name_or_path: a folder, or a name on the hub.
@@ -132,7 +132,7 @@ class TFDistilBertPreTrainedModel(TrainableModel):
             WeightsMismatchError: tensors are missing, left over or of another shape.
             UnsupportedArchitectureError: it is another kind of model.
             UnknownArgumentError: an argument that is neither listed here nor a field of the configuration.
-            DeviceError: the device or attention implementation is not there.
+            DeviceError: this machine does not have the device or the attention implementation.
         """
         given = locals()
         hub_arguments = {name: given[name] for name in HUB_ARGUMENTS}
@@ -161,7 +161,7 @@ class TFDistilBertPreTrainedModel(TrainableModel):
         """Load a model from a folder that is open already; see :meth:`from_pretrained` for the other arguments.
 
         Args:
-            checkpoint: what :func:`distilbert.models.checkpoint.open_checkpoint` returned; the model keeps its config.
+            checkpoint: the result of :func:`distilbert.models.checkpoint.open_checkpoint`; the model keeps its config.
         """
         config = checkpoint.config
         place = contextlib.nullcontext() if device_map is None else keras.device(pick_device(device_map))

@@ -23,15 +23,15 @@ def set_sinusoidal(embedding: Any) -> None:
 
 
 def resize_token_embeddings(model: Any, new_num_tokens: int | None, pad_to_multiple_of: int | None) -> Any:
-    """Change the number of word pieces of a model, and of its masked-LM head.
+    """Change the size of the vocabulary of a model, and of its masked-LM head.
 
     Args:
         model: any of the Keras models; one that was compiled must be compiled again.
-        new_num_tokens: new size V; None keeps it, for use with the next.
+        new_num_tokens: new size V; None keeps the old one, for use with ``pad_to_multiple_of``.
         pad_to_multiple_of: round the size up to a multiple of this.
 
     Returns:
-        The word embeddings. The first rows are the old ones; rows beyond start from random numbers.
+        The word embeddings. The old rows are kept, new rows start from random numbers.
     """
     embedding = model.get_input_embeddings()
     size = embedding.input_dim if new_num_tokens is None else new_num_tokens
@@ -45,7 +45,7 @@ def resize_token_embeddings(model: Any, new_num_tokens: int | None, pad_to_multi
 
 
 def resize_position_embeddings(model: Any, positions: int) -> None:
-    """Change the number of positions of a model: learned ones are kept and extended at random, sinusoidal computed."""
+    """Change the number of positions of a model. Learned ones are kept and new ones random; sinusoidal are computed."""
     check_number_of_positions(positions)
     embedding = model.get_position_embeddings()
     resize_embedding(embedding, positions)
@@ -55,7 +55,7 @@ def resize_position_embeddings(model: Any, positions: int) -> None:
 
 
 def resize_embedding(embedding: Any, size: int) -> None:
-    """Give an embedding layer ``size`` rows, the first of them the old ones."""
+    """Change the number of rows of an embedding layer; the first ones are kept."""
     old = embedding.embeddings
     rows = to_numpy(old.value)[:size]
     unlock(embedding, old)
@@ -70,10 +70,10 @@ def prune_heads(model: Any, heads_to_prune: Mapping[int, list[int]]) -> None:
 
     Args:
         model: any of the Keras models; one that was compiled must be compiled again.
-        heads_to_prune: layer -> heads, numbered as in the unpruned model; heads already gone are passed over.
+        heads_to_prune: layer -> heads, numbered as in the unpruned model; heads that are pruned already are ignored.
 
     Raises:
-        ConfigError: no such layer or head, or no head would be left.
+        ConfigError: there is no such layer or head, or no head would be left.
     """
     for layer, columns in prune(model.config, heads_to_prune).items():
         attention = model.base_model.transformer.layer[layer].attention
@@ -85,7 +85,7 @@ def prune_heads(model: Any, heads_to_prune: Mapping[int, list[int]]) -> None:
 
 
 def _replace_linear(lin: Any, kernel: np.ndarray, bias: np.ndarray) -> None:
-    """Give a linear map other weights: a kernel (in, out) and a bias (out,)."""
+    """Replace the weights of a linear map by a kernel (in, out) and a bias (out,)."""
     trained = lin.kernel.trainable, lin.bias.trainable
     unlock(lin, lin.kernel, lin.bias)
     lin.units = len(bias)
@@ -97,9 +97,9 @@ def _replace_linear(lin: Any, kernel: np.ndarray, bias: np.ndarray) -> None:
 
 
 def unlock(layer: Any, *variables: Any) -> None:
-    """Let go of variables of a layer that is built, so that others can take their place.
+    """Remove variables from a layer that is built, so that others can replace them.
 
-    Keras has no public way; its own layers do this where they add LoRA or quantize.
+    Keras has no public function for this; its own layers do it where they add LoRA or quantize.
     """
     for variable in variables:
         layer._untrack_variable(variable)

@@ -1,4 +1,4 @@
-"""TensorFlow Lite: conversion that ends in an error unless the written file answers as the model does.
+"""TensorFlow Lite: conversion to a file, which is checked against the model before it is written.
 
 Legend: B batch, S sequence.
 """
@@ -33,22 +33,22 @@ def to_tflite(
     tolerance: float | None = None,
     shapes: Sequence[tuple[int, int]] = ((1, 7), (3, 16)),
 ) -> float:
-    """Write a model as a TensorFlow Lite file that takes int32 ids and mask of any size, and check its answers.
+    """Convert a model to a TensorFlow Lite file, for int32 ids and mask of any size, and check its outputs.
 
     Args:
         model: any of the six classes; the backend of Keras must be TensorFlow.
-        path: the ``.tflite`` file, replaced only when the check has passed.
+        path: the ``.tflite`` file, which is replaced only after the check.
         quantize: None, ``"float16"`` weights, or ``"int8"`` weights.
-        tolerance: largest difference allowed, relative to the largest number of the answer; by default 1e-4, 1e-2 or
-            0.2 by kind of quantization.
-        shapes: (B, S) of the random inputs that the check runs; the second half of the last row is padding.
+        tolerance: largest difference allowed, relative to the largest number of the output; by default 1e-4 without
+            quantization, 1e-2 for float16 and 0.2 for int8.
+        shapes: (B, S) of the random inputs of the check; the second half of the last row is padding.
 
     Returns:
-        The largest relative difference that was found.
+        The largest relative difference.
 
     Raises:
-        InputError: another backend or quantization.
-        DistilBertError: the converted file answers differently.
+        InputError: the backend or the quantization is another one.
+        DistilBertError: the converted model differs by more than the tolerance.
     """
     if keras.backend.backend() != "tensorflow":
         raise InputError(f"to_tflite needs KERAS_BACKEND=tensorflow, this process runs {keras.backend.backend()!r}.")
@@ -66,11 +66,11 @@ def to_tflite(
         content = converter.convert()
     worst = 0.0
     for shape in shapes:
-        inputs = _sample(model, shape)
-        wanted, got = model(inputs, return_dict=True), _run(tf, content, inputs)
-        for name, tensor in wanted.items():
+        inputs = _random_inputs(model, shape)
+        converted = _run(tf, content, inputs)
+        for name, tensor in model(inputs, return_dict=True).items():
             exact = to_numpy(tensor).astype(np.float32)
-            worst = max(worst, float(np.abs(got[name] - exact).max() / np.abs(exact).max()))
+            worst = max(worst, float(np.abs(converted[name] - exact).max() / np.abs(exact).max()))
     if not worst <= limit:
         raise DistilBertError(
             f"The converted model differs from its source by {worst:.2g} of the largest number, allowed is "
@@ -90,14 +90,14 @@ def _run(tf: Any, content: bytes, inputs: dict[str, np.ndarray]) -> dict[str, np
     if importlib.util.find_spec("ai_edge_litert") is not None:
         interpreter = importlib.import_module("ai_edge_litert.interpreter").Interpreter(model_content=content)
     else:
-        with warnings.catch_warnings():  # it asks for that package, which not every machine has
+        with warnings.catch_warnings():  # it recommends that package, which is not available everywhere
             warnings.simplefilter("ignore", UserWarning)
             interpreter = tf.lite.Interpreter(model_content=content)
-    answers: dict[str, np.ndarray] = interpreter.get_signature_runner("serving_default")(**inputs)
-    return answers
+    outputs: dict[str, np.ndarray] = interpreter.get_signature_runner("serving_default")(**inputs)
+    return outputs
 
 
-def _sample(model: Any, shape: tuple[int, int]) -> dict[str, np.ndarray]:
+def _random_inputs(model: Any, shape: tuple[int, int]) -> dict[str, np.ndarray]:
     batch, length = shape[0], min(shape[1], model.config.max_position_embeddings)
     dims = (batch, 2, length) if model.head_spec.name == "ForMultipleChoice" else (batch, length)
     ids = np.random.default_rng(0).integers(0, model.config.vocab_size, dims, dtype=np.int32)

@@ -60,7 +60,7 @@ class CheckedModel(PreTrainedMixin, keras.Model):
         self.config = config
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Check the arguments and run ``call``; ``return_dict=False`` gives a tuple.
+        """Check the arguments and run ``call``; with ``return_dict=False`` the output is a tuple.
 
         Raises:
             InputError: the input cannot be used; the message says why.
@@ -90,7 +90,7 @@ class CheckedModel(PreTrainedMixin, keras.Model):
             )
 
     def _prepare(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Return the arguments by name, checked."""
+        """Return the arguments by name, after checking them."""
         arguments = self._bind(args, kwargs)
         if _outer_method.get() == "predict":
             arguments = {name: value for name, value in arguments.items() if name not in LABELS}
@@ -101,15 +101,15 @@ class CheckedModel(PreTrainedMixin, keras.Model):
         return arguments
 
     def _bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
-        """Name the arguments, unpack a dictionary, and turn lists into arrays; those that are None are left out."""
+        """Return the arguments by name: a dictionary unpacked, lists as arrays, and those that are None left out."""
         names = [name for name in inspect.signature(type(self).call).parameters if name != "self"]
         values: dict[str, Any] = {}
         if args and isinstance(args[0], Mapping):
             values, args = dict(args[0]), (None, *args[1:])
         if len(args) > len(names):
             raise InputError(f"{type(self).__name__} takes {len(names)} arguments, {len(args)} were given by position.")
-        for given in (dict(zip(names, args, strict=False)), kwargs):
-            for name, value in given.items():
+        for named in (dict(zip(names, args, strict=False)), kwargs):
+            for name, value in named.items():
                 if value is not None and values.get(name) is not None:
                     raise InputError(f"{name} was given twice.")
                 values[name] = value if value is not None else values.get(name)
@@ -130,46 +130,46 @@ class CheckedModel(PreTrainedMixin, keras.Model):
 
 
 class TrainableModel(CheckedModel):
-    """A model that brings its own loss.
+    """A model with a loss of its own.
 
-    Compiled without a loss, it computes the one of its head, from labels beside the inputs or given as ``y``. Compiled
-    with a Keras loss, that one sees the logits: of question answering a pair, of start and end.
+    Compiled without a loss, it computes that of its head; the labels are among the inputs or given as ``y``. A loss of
+    Keras gets the logits; for question answering these are a pair, start and end.
     """
 
     label_names: ClassVar[tuple[str, ...]] = ()
 
     def head_loss(self, output: Any, *labels: Any) -> Any:
-        """Loss of an output, given the labels in the order of ``label_names``."""
+        """Return the loss of an output; labels come in the order of ``label_names``."""
         raise InputError(f"{type(self).__name__} has no loss of its own: compile(loss=...) one.")
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Train as :meth:`keras.Model.fit` does; ``x`` may be what a tokenizer returned, with labels put into it."""
-        return super().fit(_columns(x), *args, **kwargs)
+        """Train as :meth:`keras.Model.fit` does; ``x`` may be the output of a tokenizer with labels added to it."""
+        return super().fit(_as_dictionary(x), *args, **kwargs)
 
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Measure the loss and the metrics, as :meth:`keras.Model.evaluate` does."""
-        return super().evaluate(_columns(x), *args, **kwargs)
+        return super().evaluate(_as_dictionary(x), *args, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        """Return an output of NumPy arrays for all of ``x``; labels in it are passed over."""
+        """Return the output for all of ``x`` as NumPy arrays; labels in ``x`` are ignored."""
         with inside("predict"):
-            return super().predict(_columns(x), *args, **kwargs)
+            return super().predict(_as_dictionary(x), *args, **kwargs)
 
     def predict_on_batch(self, x: Any) -> Any:
-        """Return an output of NumPy arrays for one batch; labels in it are passed over."""
+        """Return the output for one batch as NumPy arrays; labels in it are ignored."""
         with inside("predict"):
-            return super().predict_on_batch(_columns(x))
+            return super().predict_on_batch(_as_dictionary(x))
 
     def compute_loss(
         self, x: Any = None, y: Any = None, y_pred: Any = None, sample_weight: Any = None, training: bool = True
     ) -> Any:
-        """Return the loss that ``fit`` minimizes: the compiled one, else the head's.
+        """Return the loss that ``fit`` minimizes: the compiled one, else that of the head.
 
         Raises:
-            InputError: there are no labels, or weights of samples for a loss that knows none.
+            InputError: there are no labels, or sample weights for the loss of the head.
         """
         if self._compile_loss is not None:
-            labels = _join(self._labels(x, y))
+            labels = _one_or_list(self._labels(x, y))
             return super().compute_loss(x, labels, _predictions(y_pred), sample_weight, training)
         if sample_weight is not None:
             raise InputError("The built-in loss takes no sample_weight: compile(loss=...) one of Keras's, which do.")
@@ -181,24 +181,24 @@ class TrainableModel(CheckedModel):
         return loss
 
     def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> Any:
-        """Update the compiled metrics, which see the logits."""
+        """Update the compiled metrics, which get the logits."""
         if getattr(self, "_compile_metrics", None) is not None:
-            y, y_pred = _join(self._labels(x, y)), _predictions(y_pred)
+            y, y_pred = _one_or_list(self._labels(x, y)), _predictions(y_pred)
         return super().compute_metrics(x, y, y_pred, sample_weight)
 
     def _labels(self, x: Any, y: Any) -> tuple[Any, ...]:
-        """Find the labels, in the order of ``label_names``."""
+        """Return the labels, in the order of ``label_names``."""
         source = x if y is None else y
         if isinstance(source, Mapping):
-            found = tuple(source.get(name) for name in self.label_names or LABELS[:1])
+            labels = tuple(source.get(name) for name in self.label_names or LABELS[:1])
         elif y is not None:
-            found = tuple(y) if isinstance(y, (tuple, list)) else (y,)
+            labels = tuple(y) if isinstance(y, (tuple, list)) else (y,)
         else:
-            found = ()
-        if not found or len(found) != max(1, len(self.label_names)) or any(label is None for label in found):
+            labels = ()
+        if not labels or len(labels) != max(1, len(self.label_names)) or any(label is None for label in labels):
             names = ", ".join(self.label_names or LABELS[:1])
             raise InputError(f"There are no labels to compute a loss from: put {names} beside the inputs, or pass y.")
-        return found
+        return labels
 
     # Files ----------------------------------------------------------------------------------------------------------
 
@@ -216,8 +216,8 @@ class TrainableModel(CheckedModel):
             filepath: folder of the SavedModel.
             format: one of Keras's.
             verbose: print what was written.
-            input_signature: of the inputs; int32 ``input_ids`` and ``attention_mask``, of any size, if not given.
-            **options: Keras's own, by format.
+            input_signature: shapes and types of the inputs; int32 ids and mask of any size by default.
+            **options: further options of Keras, which depend on the format.
         """
         with inside("export"):
             super().export(
@@ -230,7 +230,7 @@ class TrainableModel(CheckedModel):
 
     @property
     def input_signature(self) -> dict[str, keras.InputSpec]:
-        """Ids and mask, (B, S) or (B, C, S), of any size."""
+        """Shapes and types of ids and mask, (B, S) or (B, C, S), of any size."""
         shape = (None, None, None) if self.head_spec.name == "ForMultipleChoice" else (None, None)
         return {
             name: keras.InputSpec(shape=shape, dtype="int32", name=name) for name in ("input_ids", "attention_mask")
@@ -238,10 +238,10 @@ class TrainableModel(CheckedModel):
 
 
 def check_shapes(config: DistilBertConfig, shapes: Mapping[str, Shape]) -> None:
-    """Check what can be known before there are numbers.
+    """Check the shapes, which are known before there are numbers.
 
     Raises:
-        InputError: a shape that cannot work, or a sequence that is too long.
+        InputError: a shape is wrong, or a sequence is too long.
     """
     batch, length = check_inputs(config, shapes.get("input_ids"), shapes.get("inputs_embeds"))
     if "attention_mask" in shapes:
@@ -251,10 +251,10 @@ def check_shapes(config: DistilBertConfig, shapes: Mapping[str, Shape]) -> None:
 
 
 def check_values(config: DistilBertConfig, arguments: Mapping[str, Any]) -> None:
-    """Check the numbers, where there are any: a graph that is being traced trusts its input.
+    """Check the numbers, if there are any yet; a graph that is being traced trusts its input.
 
     Raises:
-        InputError: ids that are no integers or outside the vocabulary, unknown positions, or nonzero token types.
+        InputError: ids are not integers or outside the vocabulary, positions too large, or token types not zero.
     """
     token_type_ids = concrete(arguments.get("token_type_ids"))
     if token_type_ids is not None and token_type_ids.any():
@@ -270,7 +270,7 @@ def _shape(value: Any) -> Shape:
 
 
 def _predictions(output: Any) -> Any:
-    """Return what a Keras loss or metric compares with the labels."""
+    """Return the logits, which a loss or metric of Keras compares with the labels."""
     if not isinstance(output, ModelOutput):
         return output
     if "start_logits" in output:
@@ -278,12 +278,12 @@ def _predictions(output: Any) -> Any:
     return output["logits"] if "logits" in output else output["last_hidden_state"]
 
 
-def _join(labels: tuple[Any, ...]) -> Any:
+def _one_or_list(labels: tuple[Any, ...]) -> Any:
     return labels[0] if len(labels) == 1 else list(labels)
 
 
-def _columns(x: Any) -> Any:
-    """Turn what a tokenizer returned into a dictionary of arrays, the only mapping that Keras feeds."""
+def _as_dictionary(x: Any) -> Any:
+    """Turn the output of a tokenizer into a dictionary of arrays, the only mapping that Keras accepts."""
     if not isinstance(x, Mapping):
         return x
     return {name: np.asarray(column) if isinstance(column, list) else column for name, column in x.items()}

@@ -1,4 +1,4 @@
-"""PyTorch's tensors and the rest of the package: NumPy arrays at the border, output classes inside PyTorch's tools."""
+"""PyTorch's tensors and the rest of the package: conversion to and from NumPy, output classes in PyTorch's tools."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def to_numpy(tensor: Tensor) -> np.ndarray:
 
 
 def _register(output: type[ModelOutput]) -> None:
-    """Let torch.export, torch.compile and data-parallel wrappers look into an output class."""
+    """Let torch.export, torch.compile and data-parallel wrappers see the tensors in an output."""
 
     def flatten(value: ModelOutput) -> tuple[list[Any], list[str]]:
         return value.values(), value.keys()

@@ -21,18 +21,18 @@ from .packing import Packing, attend_packed
 def attend_eager(
     q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float, head_mask: Tensor | None
 ) -> tuple[Tensor, Tensor]:
-    """Attention written out, which alone can return its maps or scale heads.
+    """Attention step by step: the only one that returns its maps and scales heads.
 
     Args:
         q: queries (B, N, S, H).
         k: keys (B, N, S, H).
         v: values (B, N, S, H).
-        mask: (B, 1 or N, 1 or S, S) bool, True where a key may be seen; None for all.
+        mask: (B, 1 or N, 1 or S, S) bool, True where a query sees a key; None for all.
         dropout: probability of dropping a weight.
         head_mask: factor for each head, broadcast to (B, N, S, S).
 
     Returns:
-        Contexts (B, N, S, H) and attention maps (B, N, S, S); a row with nothing to see attends to all evenly.
+        Contexts (B, N, S, H) and attention maps (B, N, S, S); a query that sees no key attends to all evenly.
     """
     scores = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5  # (B, N, S, S)
     if mask is not None:
@@ -45,7 +45,7 @@ def attend_eager(
 
 
 def attend_sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, dropout: float) -> Tensor:
-    """PyTorch's fused attention; arguments as in :func:`attend_eager`. A row with nothing to see gives zeros."""
+    """PyTorch's fused attention; arguments as in :func:`attend_eager`. A query that sees no key gives zeros."""
     return F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
 
 
@@ -109,7 +109,7 @@ def require_flash(device: torch.device | None = None) -> None:
 
 
 def extend_mask(attention_mask: Tensor | None) -> Tensor | None:
-    """Turn an attention mask into a bool one that broadcasts to (B, N, S, S), True where a key may be seen.
+    """Turn an attention mask into a bool one that broadcasts to (B, N, S, S), True where a query sees a key.
 
     Args:
         attention_mask: (B, S) with 1 for tokens and 0 for padding, or (B, 1 or N, S, S) with 1 where the query of a row

@@ -1,4 +1,4 @@
-"""Choosing a device and a floating type from what a caller writes."""
+"""From what a caller writes to a device and a floating type."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Device = str | int | torch.device | Mapping[str, Any] | None
 
 
 def pick_device(device: Device) -> torch.device:
-    """Return the device meant by ``device``.
+    """Return the device that ``device`` means.
 
     Args:
         device: None or -1 for the CPU; ``"auto"`` for a GPU if there is one; a number for that CUDA GPU; a device or
-            its name; ``{"": device}``, as maps for larger models are written.
+            its name; or a map such as ``{"": device}``.
 
     Raises:
-        DeviceError: no such device on this machine.
+        DeviceError: this machine has no such device.
     """
     if isinstance(device, Mapping):
         return pick_device(only_device(device))
@@ -52,15 +52,15 @@ def pick_device(device: Device) -> torch.device:
 def pick_dtype(
     dtype: torch.dtype | str | None, config: DistilBertConfig, tensors: Tensors | None = None
 ) -> torch.dtype:
-    """Return the floating type meant by ``dtype``: fp32 unless something else is asked for.
+    """Return the floating type that ``dtype`` means; None is fp32.
 
     Args:
         dtype: a floating type, its name (``"bfloat16"``, ``"torch.bfloat16"``), or ``"auto"``.
-        config: its ``dtype`` is what ``"auto"`` means.
-        tensors: where the configuration names none, the type of the first floating tensor is taken.
+        config: its ``dtype`` is used for ``"auto"``.
+        tensors: for ``"auto"`` without a ``dtype`` in the configuration, the type of the first floating tensor is used.
 
     Raises:
-        InputError: no floating type.
+        InputError: it is not a floating type.
     """
     if dtype is None:
         return torch.float32

@@ -1,7 +1,7 @@
 """The five heads of DistilBERT in PyTorch.
 
-Legend: B batch, C choices, S sequence, D dim, V vocabulary, L labels. Every ``forward`` takes what
-:meth:`DistilBertModel.forward` takes, and labels; ``head`` is the part behind the encoder, for any leading shape.
+Legend: B batch, C choices, S sequence, D dim, V vocabulary, L labels. Every ``forward`` has the
+arguments of :meth:`DistilBertModel.forward` and labels. ``head`` is what follows the encoder, for any leading shape.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ class DistilBertForMaskedLM(_ModelWithHead):
         token_type_ids: Tensor | None = None,
         **unknown: Any,
     ) -> MaskedLMOutput:
-        """Score every word piece at every position; ``labels`` (B, S) are ids, or -100 where no loss is wanted."""
+        """Score every word piece at every position; ``labels`` (B, S) are ids, or -100 for tokens without a loss."""
         encoded = self._encode(
             input_ids, attention_mask, head_mask, inputs_embeds,
             output_attentions, output_hidden_states, position_ids, token_type_ids, unknown,
@@ -235,7 +235,7 @@ class DistilBertForTokenClassification(_ModelWithHead):
         token_type_ids: Tensor | None = None,
         **unknown: Any,
     ) -> TokenClassifierOutput:
-        """Classify each token; ``labels`` (B, S), -100 where no loss is wanted."""
+        """Classify each token; ``labels`` (B, S) are classes, or -100 for tokens without a loss."""
         encoded = self._encode(
             input_ids, attention_mask, head_mask, inputs_embeds,
             output_attentions, output_hidden_states, position_ids, token_type_ids, unknown,
@@ -247,7 +247,7 @@ class DistilBertForTokenClassification(_ModelWithHead):
 
 
 class DistilBertForQuestionAnswering(_ModelWithHead):
-    """Finds the span that answers a question."""
+    """Finds the span of a text that answers a question."""
 
     head_spec = HEADS["ForQuestionAnswering"]
 

@@ -1,6 +1,7 @@
 """The losses of the five heads.
 
-Legend: B batch, C choices, S sequence, V vocabulary, L labels. Each returns a scalar, a mean over what counts.
+Legend: B batch, C choices, S sequence, V vocabulary, L labels. Each loss is a scalar, the mean over the labels
+that are not left out.
 """
 
 from __future__ import annotations
@@ -20,8 +21,7 @@ def sequence_classification_loss(logits: Tensor, labels: Tensor, problem_type: s
     Args:
         logits: (B, L).
         labels: (B,) integers for one label a sequence, (B, L) floats for several, (B,) or (B, L) numbers to regress on.
-        problem_type: which of the three; None decides by the labels: one label is regression, integers are one label a
-            sequence, anything else is several.
+        problem_type: which of the three; None for what :func:`distilbert.core.model_checks.pick_problem_type` picks.
     """
     problem_type = pick_problem_type(problem_type, logits.shape[-1], integers=not labels.is_floating_point())
     if problem_type == "single_label_classification":
@@ -35,7 +35,7 @@ def sequence_classification_loss(logits: Tensor, labels: Tensor, problem_type: s
 
 
 def token_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy of (B, S, L) or (B, S, V) logits against (B, S) labels; -100 is passed over."""
+    """Cross-entropy of (B, S, L) or (B, S, V) logits against (B, S) labels; -100 is left out."""
     return _cross_entropy(logits.flatten(0, 1), labels)
 
 
@@ -47,7 +47,7 @@ def choice_loss(logits: Tensor, labels: Tensor) -> Tensor:
 def span_loss(start_logits: Tensor, end_logits: Tensor, start_positions: Tensor, end_positions: Tensor) -> Tensor:
     """Mean of the cross-entropies of start and end.
 
-    Positions outside the window are moved to S and passed over.
+    Positions outside the window are moved to S and left out.
 
     Args:
         start_logits: (B, S).

@@ -92,9 +92,9 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
         subfolder: str = "",
         **overrides: Any,
     ) -> Self:
-        """Load a model, in evaluation mode. A BERT is turned into its DistilBERT twin on the way.
+        """Load a model, in evaluation mode. A BERT is loaded as its DistilBERT twin.
 
-        Weights are read one tensor at a time, so loading needs hardly more memory than the weights themselves.
+        Weights are read one tensor at a time, so loading needs hardly more memory than the weights.
 
         Args:
             pretrained_model_name_or_path: a folder, or a name on the hub.
@@ -119,7 +119,7 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
             WeightsMismatchError: tensors are missing, left over or of another shape.
             UnsupportedArchitectureError: it is another kind of model.
             UnknownArgumentError: an argument that is neither listed here nor a field of the configuration.
-            DeviceError: the device or attention implementation is not there.
+            DeviceError: this machine does not have the device or the attention implementation.
         """
         given = locals()
         hub_arguments = {name: given[name] for name in HUB_ARGUMENTS}
@@ -148,7 +148,7 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
         """Load a model from a folder that is open already; see :meth:`from_pretrained` for the other arguments.
 
         Args:
-            checkpoint: what :func:`distilbert.models.checkpoint.open_checkpoint` returned; the model keeps its config.
+            checkpoint: the result of :func:`distilbert.models.checkpoint.open_checkpoint`; the model keeps its config.
         """
         config = checkpoint.config
         device = pick_device(device_map)

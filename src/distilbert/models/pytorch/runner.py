@@ -1,6 +1,6 @@
 """PyTorch behind the runner protocol: packed ids in, NumPy arrays out.
 
-Legend: T packed tokens, R rows asked for, B sequences, L labels (or vocabulary, or dim) that a row is answered with.
+Legend: T packed tokens, R requested tokens, B sequences, L labels (or vocabulary, or dim).
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from .pretrained import DistilBertPreTrainedModel
 class PytorchRunner:
     """Runs a model on packed batches, without padding, in inference mode.
 
-    On a CPU the weights of the linear maps are laid out once for its matrix kernels, which costs their memory a second
-    time; a model that goes on training needs a new runner to be seen.
+    On a CPU the runner holds a copy of the weights of the linear maps, laid out for the matrix kernels. So it needs
+    their memory a second time, and after further training a new runner has to be made.
 
     Args:
         model: any of the six classes; it is switched to evaluation mode.
-        device: moves the model there first; None leaves it where it is.
+        device: where to move the model; None leaves it on its device.
     """
 
     def __init__(self, model: DistilBertPreTrainedModel, device: Device = None) -> None:
@@ -50,7 +50,7 @@ class PytorchRunner:
 
     @property
     def device(self) -> torch.device:
-        """Where it runs."""
+        """The device that it runs on."""
         return self.model.device
 
     def __call__(self, batch: Batch) -> dict[str, np.ndarray]:
@@ -60,9 +60,9 @@ class PytorchRunner:
             InputError: an id outside the vocabulary, a sequence that is too long, or an empty one to classify.
         """
         check_batch(batch, self.config, self.head)
-        wanted = batch.rows if self.head.per_token else batch.offsets[:-1]
+        requested = batch.rows if self.head.per_token else batch.offsets[:-1]
         with torch.inference_mode():
-            rows = None if wanted is None else torch.from_numpy(wanted).to(self.device)
+            rows = None if requested is None else torch.from_numpy(requested).to(self.device)
             packing = Packing.of_lengths(batch.lengths.tolist(), self.device)
             ids = torch.from_numpy(batch.input_ids).to(self.device)
             hidden = self._fast.base_model.forward_packed(ids, packing, rows)  # (R, D)
@@ -105,7 +105,7 @@ class CudaRunner(PytorchRunner):
         return lambda: name_outputs(self.head, fetched())
 
     def _send(self, columns: Sequence[np.ndarray]) -> Sequence[Tensor]:
-        """Copy columns of whole numbers to the device together, as int32."""
+        """Copy arrays of integers to the device together, as int32."""
         joined = torch.from_numpy(np.concatenate(columns).astype(np.int32))
         if self.device.type == "cuda":
             joined = joined.pin_memory()
@@ -135,10 +135,10 @@ def make_runner(model: DistilBertPreTrainedModel, device: Device = None) -> Pyto
 
 
 def prepack(model: nn.Module) -> nn.Module:
-    """Return a twin of ``model`` whose linear maps use weights laid out for the CPU's matrix kernels.
+    """Return a copy of ``model`` whose linear maps use weights laid out for the CPU's matrix kernels.
 
-    Everything else is shared with ``model``. Where that layout brings nothing (another device, a type without such
-    kernels, a PyTorch built without oneDNN), the model itself comes back.
+    Everything else is shared with ``model``. Where there is no such layout (another device, a type without these
+    kernels, a PyTorch built without oneDNN), the model itself is returned.
     """
     weight = next(model.parameters())
     bf16 = weight.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
@@ -153,7 +153,7 @@ def prepack(model: nn.Module) -> nn.Module:
     twin = copy.deepcopy(model, shared)
     for module in list(twin.modules()):
         for name, child in module.named_children():
-            # Short of a few hundred columns the plain kernel is as fast.
+            # For small matrices the plain kernel is as fast.
             if isinstance(child, nn.Linear) and min(child.weight.shape) >= 32:
                 setattr(module, name, PrepackedLinear(child))
     return twin

@@ -1,4 +1,4 @@
-"""The weights of a model in place: none yet, fresh ones, sinusoidal positions, resizing, pruning heads."""
+"""Changing the weights of a model in place: fresh ones, sinusoidal positions, resizing, pruning heads."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from ...core.sinusoidal import sinusoidal_positions
 
 @contextmanager
 def without_weights() -> Iterator[None]:
-    """Build modules whose parameters have a shape and no memory, to be replaced by loaded ones."""
+    """Build modules whose parameters have a shape but no memory; loaded parameters replace them."""
     with torch.device("meta"), _NoInit():
         yield
 
 
 class _NoInit(TorchFunctionMode):
-    """Passes over ``torch.nn.init``: drawing numbers without memory would import PyTorch's compiler, for a second."""
+    """Skips ``torch.nn.init``: drawing numbers without memory would take a second, to import PyTorch's compiler."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if getattr(func, "__module__", None) == "torch.nn.init":
@@ -48,14 +48,14 @@ def init_module(module: nn.Module, config: DistilBertConfig) -> None:
 
 
 def fresh_weight(name: str, empty: Tensor, config: DistilBertConfig) -> Tensor:
-    """Fill ``empty`` as :func:`init_module` would the head tensor called ``name``."""
+    """Fill ``empty`` with fresh numbers for the weight of a head that a checkpoint calls ``name``."""
     if name.endswith("bias"):
         return empty.zero_()
     return empty.fill_(1.0) if "layer_norm" in name else empty.normal_(0.0, config.initializer_range)
 
 
 def set_parameter(model: nn.Module, name: str, tensor: Tensor) -> None:
-    """Put ``tensor`` in place of the parameter called ``name``; a parameter given is shared."""
+    """Replace the parameter called ``name`` by ``tensor``; if that is a parameter, the two are shared."""
     module_name, _, leaf = name.rpartition(".")
     parameter = tensor if isinstance(tensor, nn.Parameter) else nn.Parameter(tensor)
     setattr(model.get_submodule(module_name), leaf, parameter)
@@ -70,15 +70,15 @@ def set_sinusoidal(embedding: nn.Embedding) -> None:
 
 
 def resize_token_embeddings(model: Any, new_num_tokens: int | None, pad_to_multiple_of: int | None) -> nn.Embedding:
-    """Change the number of word pieces of a model, and of its masked-LM head.
+    """Change the size of the vocabulary of a model, and of its masked-LM head.
 
     Args:
         model: any of the PyTorch models.
-        new_num_tokens: new size V; None keeps it, for use with the next.
+        new_num_tokens: new size V; None keeps the old one, for use with ``pad_to_multiple_of``.
         pad_to_multiple_of: round the size up to a multiple of this.
 
     Returns:
-        The word embeddings. The first rows are the old ones; rows beyond start from random numbers.
+        The word embeddings. The old rows are kept, new rows start from random numbers.
     """
     old = model.get_input_embeddings()
     size = old.num_embeddings if new_num_tokens is None else new_num_tokens
@@ -101,7 +101,7 @@ def resize_token_embeddings(model: Any, new_num_tokens: int | None, pad_to_multi
 
 
 def resize_position_embeddings(model: Any, positions: int) -> None:
-    """Change the number of positions of a model: learned ones are kept and extended at random, sinusoidal computed."""
+    """Change the number of positions of a model. Learned ones are kept and new ones random; sinusoidal are computed."""
     check_number_of_positions(positions)
     old = model.get_position_embeddings()
     new = nn.Embedding(positions, old.embedding_dim, device=old.weight.device, dtype=old.weight.dtype)
@@ -119,10 +119,10 @@ def prune_heads(model: Any, heads_to_prune: Mapping[int, list[int]]) -> None:
 
     Args:
         model: any of the PyTorch models.
-        heads_to_prune: layer -> heads, numbered as in the unpruned model; heads already gone are passed over.
+        heads_to_prune: layer -> heads, numbered as in the unpruned model; heads that are pruned already are ignored.
 
     Raises:
-        ConfigError: no such layer or head, or no head would be left.
+        ConfigError: there is no such layer or head, or no head would be left.
     """
     for layer, channels in prune(model.config, heads_to_prune).items():
         attention = model.base_model.transformer.layer[layer].attention
