@@ -16,23 +16,23 @@ class EvaluateConfig(Settings):
     task: str = setting("", "Task. Default: what the model was made for.")
     compare: str = setting("", "Another model to compare it with, on the same examples.")
     columns: dict[str, str] = setting(
-        None, "Columns of the file, where they have other names: text=sentence,label=class.", factory=dict
+        None, "Columns of the files, if they have other names: text=sentence,label=class.", factory=dict
     )
-    delimiter: str = setting("", "What separates columns. Default: what the file's name says.")
-    split: str = setting("test", "Split of a data set that has several.")
+    delimiter: str = setting("", "What separates columns. Default: by the ending of the file's name.")
+    split: str = setting("test", "Split to use of a data set that has several.")
     output: str = setting("", "Folder for evaluation.json, report.html and predictions.jsonl.", free=True)
-    limit: int = setting(0, "At most so many examples, drawn with the seed; 0 for all.")
-    batch_tokens: int = setting(2048, "Tokens of a batch; bounds the memory.", free=True)
+    limit: int = setting(0, "Largest number of examples, drawn at random with the seed; 0 for all.")
+    batch_tokens: int = setting(2048, "Tokens in a batch; bounds the memory.", free=True)
     device: str = setting("auto", "cpu, cuda, cuda:1, ..., or auto for a GPU if there is one.", free=True)
-    runner: str = setting("", "What computes; default: the engine on a CPU.", choices=("", "engine", "pytorch"))
+    runner: str = setting("", "What computes. Default: the engine on a CPU.", choices=("", "engine", "pytorch"))
     precision: str = setting(
         "auto",
-        "In what it computes: auto is the fastest that is as good.",
+        "Precision to compute in; auto is the fastest that is as good.",
         choices=("auto", "fp32", "bf16", "fp16", "int8"),
     )
-    seed: int = setting(0, "Seed of the resamples, and of the examples of a limit.")
+    seed: int = setting(0, "Seed of the resamples, and of the examples drawn with LIMIT.")
     samples: int = setting(1000, "Bootstrap resamples of the intervals; 0 for no intervals.")
-    worst: int = setting(20, "Errors to show.", free=True)
+    worst: int = setting(20, "Number of errors to list.", free=True)
     speed: bool = setting(True, "Measure latency and throughput on this machine.", free=True)
     overwrite: bool = setting(False, "Replace an evaluation in OUTPUT.", free=True)
 

@@ -6,10 +6,11 @@ It is made from the content of ``evaluation.json`` alone (``values``), and needs
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...tasks.registry import task_spec
 from . import charts
 from .evaluation_summary import comparison_sentences, evaluation_headline, evaluation_table
 from .finished_run import JsonObject, nested
@@ -138,7 +139,7 @@ def _charts(values: JsonObject) -> Iterator[Chart]:
     keys = [key for key in models[0]["metrics"] if key not in UNBOUNDED and models[0]["metrics"][key] >= 0]
     if keys:
         rows = [(metric_name(key, task), [_bar(model, key) for model in models]) for key in keys]
-        top = 100.0 if task == "question-answering" else 1.0
+        top = 100.0 if task_spec(task).metric_for(values["data"].get("problem", "")).in_percent else 1.0
         yield Chart("Metrics", charts.horizontal_bars("metrics", _bars_text("metrics", rows), rows, top=top), compared)
     if "confusion" in details and len(labels) <= charts.MOST_CLASSES:
         yield Chart("Confusion matrix", charts.confusion_matrix("confusion", details["confusion"], labels))
@@ -200,7 +201,7 @@ class ErrorEntry:
     place: str
     context: str = ""
     asked: Sequence[str] = ()
-    tagged: Sequence[tuple[str, str, list[tuple[str, str]]]] = field(default=())
+    tagged: Sequence[tuple[str, str, list[tuple[str, str]]]] = ()
     expected: str = ""
     got: str = ""
     score: str = ""

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ...tasks.registry import task_spec
 from .finished_run import JsonObject, nested
 from .models_summary import metric_name
 from .number_format import ABSENT, count, finite, listed, number, pace, ratio, signed, size, whole
@@ -60,7 +61,8 @@ def evaluation_headline(values: JsonObject) -> str:
     main, models = values["main_metric"], values["models"]
     name = metric_name(main, values["task"]).removesuffix(" (%)")
     name = name if name.startswith(("F1", "Matthews", "Pearson", "Spearman")) else name[0].lower() + name[1:]
-    value = number(models[0]["metrics"][main]) + (" %" if values["task"] == "question-answering" else "")
+    in_percent = task_spec(values["task"]).metric_for(values["data"].get("problem", "")).in_percent
+    value = number(models[0]["metrics"][main]) + (" %" if in_percent else "")
     first = f"{models[0]['name']} reaches {name} {value}{interval_text(models[0], main)}"
     if len(models) == 1:
         return f"{first}."

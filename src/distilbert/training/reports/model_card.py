@@ -15,6 +15,7 @@ from huggingface_hub import EvalResult, ModelCardData
 
 from ...core.errors import DataError, InputError
 from ...core.files import write_text
+from ...tasks.registry import task_spec
 from ...weights.folder import QUANTIZATION
 from .finished_run import FinishedRun, JsonObject, nested, read_config, read_summary
 from .models_summary import ModelsTable, headline, metric_name, models_table
@@ -22,13 +23,6 @@ from .number_format import count, duration, finite, listed, number, whole
 from .rendering import render_markdown
 
 MOST_LABELS = 20
-TITLES = {
-    "fill-mask": "Masked language model",
-    "text-classification": "Text classifier",
-    "token-classification": "Token classifier",
-    "question-answering": "Question answering",
-    "multiple-choice": "Multiple choice",
-}
 HUB_METRICS = {  # our name of a metric: the hub's
     "accuracy": "accuracy", "f1": "f1", "f1_macro": "f1", "f1_micro": "f1", "matthews": "matthews_correlation",
     "pearson": "pearsonr", "spearman": "spearmanr", "mse": "mse", "precision": "precision", "recall": "recall",
@@ -84,7 +78,7 @@ def model_card(
         "model_card.md.j2",
         mark=MARK,
         front_matter=front_matter(run, base=base, license=license, language=language),
-        title=summary.get("title") or TITLES[task],
+        title=summary.get("title") or task_spec(task).model_kind,
         task=run.task,
         code=task,
         base=hub_name(base) or Path(base).name,
@@ -124,7 +118,7 @@ def front_matter(
         datasets=[name for source in sources if (name := _hub_data_set(source))] if isinstance(sources, list) else None,
         metrics=list(dict.fromkeys(result.metric_type for result in results)),
         tags=["distilbert", tag, *(["knowledge-distillation"] if distilled else [])],
-        model_name=str(run.summary.get("title") or TITLES[task]) if results else None,
+        model_name=str(run.summary.get("title") or task_spec(task).model_kind) if results else None,
         eval_results=results or None,
         ignore_metadata_errors=True,
     )

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...tasks.registry import task_spec
 from .finished_run import FinishedRun, JsonObject, nested
 from .number_format import (
     ABSENT,
@@ -59,10 +60,9 @@ METRIC_NAMES = {
 
 
 def metric_name(key: str, task: str = "") -> str:
-    """Return a metric's name for people."""
-    if task == "question-answering" and key == "f1":
-        return "F1 (%)"
-    return "F1 of entities" if task == "token-classification" and key == "f1" else METRIC_NAMES.get(key, key)
+    """Return a metric's name for people; that of a task's main metric stands with the task."""
+    metric = task_spec(task).metric if task else None
+    return metric.title if metric is not None and metric.name == key else METRIC_NAMES.get(key, key)
 
 
 @dataclass(frozen=True)
