@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import signal
@@ -107,6 +108,15 @@ def test_a_ranking_goes_to_files_and_pipes(cli: Command) -> None:
     assert sorted(path.name for path in cli.folder.iterdir()) == [".stdin", "in.csv", "o.csv"]
     for wrong in (["--task", "ner"], ["--top-k", "0"], ["--source", " "], ["--resume", "--output", "x.csv"]):
         assert cli.run(*rank, *wrong).code == 2
+
+
+def test_a_ranking_that_a_file_cannot_hold_is_kept(cli: Command) -> None:
+    cli.write("in.jsonl", '{"text": "x", "a": 1}\n{"text": "yy", "a": "b"}\n')
+    done = cli.run("--source", "s", "--input", "in.jsonl", "--keep-input", "--output", "o.parquet")
+    assert done.code == 1
+    assert "All results are kept in o.parquet.part, as JSON lines." in done.err
+    assert "--resume" not in done.err, "a ranking cannot go on in the middle"
+    assert [json.loads(line)["sentence"] for line in cli.read("o.parquet.part").splitlines()] == ["x", "yy"]
 
 
 def test_the_bar_goes_to_standard_error_only(cli: Command) -> None:

@@ -42,14 +42,15 @@ def run(plan: RunPlan) -> int:
         skipped = SkippedRows(not plan.skip, warn)
         writer = PartialOutputWriter(output, plan.keep_input) if output else printer(plan, task.task)
         try:
-            with RowProgress(stream, shows_progress(plan)) as progress:
-                answer(plan, stream, inputs, skipped, task, writer, output, progress)
+            try:
+                with RowProgress(stream, shows_progress(plan)) as progress:
+                    answer(plan, stream, inputs, skipped, task, writer, output, progress)
+            except DataError as error:
+                raise DataError(_with_what_is_kept(str(error), output, plan)) from None
             if output is not None:
                 output.finish()
         except KeyboardInterrupt:
             raise Interrupted(_with_what_is_kept("interrupted", output, plan)) from None
-        except DataError as error:
-            raise DataError(_with_what_is_kept(str(error), output, plan)) from None
         finally:
             if output is not None:
                 output.close()
