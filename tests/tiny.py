@@ -1,4 +1,4 @@
-"""A DistilBERT so small that tests take milliseconds, with all dimensions different, so that a swapped axis shows."""
+"""A DistilBERT so small that tests take milliseconds. All its dimensions differ, so that swapped axes are an error."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ HEAD_NAMES = tuple(HEADS)
 BATCH, LENGTH, CHOICES, LABELS = 4, 11, 3, 5
 
 
-def quick(heads: tuple[str, ...] | list[str]) -> list[Any]:
-    """Parameters of a test that compiles for seconds a head: one head in the normal run, the others in the slow one."""
-    kept = "ForSequenceClassification"
-    return [head if head == kept else pytest.param(head, marks=pytest.mark.slow) for head in heads]
+def all_but_one_slow(heads: tuple[str, ...] | list[str]) -> list[Any]:
+    """Parameters of a test that compiles each head for seconds: one head normally, the others in the slow run."""
+    not_slow = "ForSequenceClassification"
+    assert not_slow in heads
+    return [head if head == not_slow else pytest.param(head, marks=pytest.mark.slow) for head in heads]
 
 
 def tiny_config(head: str = "", **changes: Any) -> DistilBertConfig:
@@ -34,13 +35,13 @@ def tiny_config(head: str = "", **changes: Any) -> DistilBertConfig:
 
 
 def model_class(head: str) -> Any:
-    import distilbert.models.pytorch as room
+    import distilbert.models.pytorch as models
 
-    return getattr(room, HEADS[head].architecture)
+    return getattr(models, HEADS[head].architecture)
 
 
 def tiny_model(head: str = "", seed: int = 0, **changes: Any) -> Any:
-    """A model in evaluation mode whose weights are large enough for every part to matter."""
+    """A model in evaluation mode whose weights are large enough for every tensor to influence the output."""
     torch.manual_seed(seed)
     model = model_class(head)(tiny_config(head, **changes)).eval()
     with torch.no_grad():
@@ -51,7 +52,7 @@ def tiny_model(head: str = "", seed: int = 0, **changes: Any) -> Any:
 
 
 def tiny_inputs(head: str = "", seed: int = 1) -> dict[str, torch.Tensor]:
-    """Ids and a mask with short rows, padding on either side, and one row of nothing but padding."""
+    """Ids and a mask: a row without padding, one padded on the right, one on the left, and one of padding alone."""
     generator = torch.Generator().manual_seed(seed)
     shape = (BATCH, CHOICES, LENGTH) if head == "ForMultipleChoice" else (BATCH, LENGTH)
     ids = torch.randint(1, SIZES["vocab_size"], shape, generator=generator)
@@ -65,18 +66,23 @@ def tiny_inputs(head: str = "", seed: int = 1) -> dict[str, torch.Tensor]:
 def tiny_labels(head: str, seed: int = 2) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed)
 
-    def draw(high: int, *shape: int) -> torch.Tensor:
+    def random_integers(high: int, *shape: int) -> torch.Tensor:
         return torch.randint(0, high, shape, generator=generator)
 
     if head == "ForMaskedLM":
-        labels = draw(SIZES["vocab_size"], BATCH, LENGTH)
-        return {"labels": labels.masked_fill(draw(2, BATCH, LENGTH) == 0, -100)}
+        labels = random_integers(SIZES["vocab_size"], BATCH, LENGTH)
+        return {"labels": labels.masked_fill(random_integers(2, BATCH, LENGTH) == 0, -100)}
     if head == "ForTokenClassification":
-        return {"labels": draw(LABELS, BATCH, LENGTH).masked_fill(draw(4, BATCH, LENGTH) == 0, -100)}
+        return {
+            "labels": random_integers(LABELS, BATCH, LENGTH).masked_fill(random_integers(4, BATCH, LENGTH) == 0, -100)
+        }
     if head == "ForSequenceClassification":
-        return {"labels": draw(LABELS, BATCH)}
+        return {"labels": random_integers(LABELS, BATCH)}
     if head == "ForMultipleChoice":
-        return {"labels": draw(CHOICES, BATCH)}
+        return {"labels": random_integers(CHOICES, BATCH)}
     if head == "ForQuestionAnswering":
-        return {"start_positions": draw(LENGTH + 4, BATCH) - 2, "end_positions": draw(LENGTH + 4, BATCH) - 2}
+        return {
+            "start_positions": random_integers(LENGTH + 4, BATCH) - 2,
+            "end_positions": random_integers(LENGTH + 4, BATCH) - 2,
+        }
     return {}

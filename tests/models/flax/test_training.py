@@ -16,11 +16,11 @@ from flax import nnx
 
 from distilbert.core.schema import HEADS
 from tests.models.flax.tiny import QUIET, close, flax_model, inputs, labels
-from tests.tiny import HEAD_NAMES, quick
+from tests.tiny import HEAD_NAMES, all_but_one_slow
 
 
 @pytest.mark.parametrize("mixed", [False, True])
-@pytest.mark.parametrize("head", quick(HEAD_NAMES[1:]))
+@pytest.mark.parametrize("head", all_but_one_slow(HEAD_NAMES[1:]))
 def test_steps_of_training_lower_the_loss(head: str, mixed: bool) -> None:
     model = flax_model(head)
     if mixed:
@@ -52,7 +52,7 @@ def test_fixed_positions_are_not_trained() -> None:
     assert "position_embeddings" in model.params["distilbert"]["embeddings"]
 
 
-@pytest.mark.parametrize("head", quick(HEAD_NAMES))
+@pytest.mark.parametrize("head", all_but_one_slow(HEAD_NAMES))
 def test_gradient_checkpointing_changes_nothing_but_memory(head: str) -> None:
     model = flax_model(head, **QUIET)
     model.train()

@@ -36,7 +36,7 @@ from tests.models.keras.twins import (
     tiny_keras,
     twin_of,
 )  # fmt: skip
-from tests.tiny import HEAD_NAMES, model_class, quick, tiny_config, tiny_inputs, tiny_model
+from tests.tiny import HEAD_NAMES, all_but_one_slow, model_class, tiny_config, tiny_inputs, tiny_model
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ def test_pieces() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's own, with NumPy 2.4
-@pytest.mark.parametrize("head", quick(HEAD_NAMES))
+@pytest.mark.parametrize("head", all_but_one_slow(HEAD_NAMES))
 def test_keras_files(head: str, tmp_path: Path) -> None:
     model = tiny_keras(head, id2label={0: "no", 1: "yes"})
     model.save(tmp_path / "x.keras")
@@ -201,7 +201,7 @@ def test_keras_files(head: str, tmp_path: Path) -> None:
     assert_same(other(inputs(head)), model(inputs(head)), 0)
 
 
-@pytest.mark.parametrize("head", quick(HEAD_NAMES))
+@pytest.mark.parametrize("head", all_but_one_slow(HEAD_NAMES))
 def test_saved_models_take_batches_of_any_size(head: str, tmp_path: Path) -> None:
     model = tiny_keras(head)
     model.export(tmp_path / "served")
@@ -215,7 +215,7 @@ def test_saved_models_take_batches_of_any_size(head: str, tmp_path: Path) -> Non
                 assert_close(tensor, wanted[name], name)
 
 
-@pytest.mark.parametrize("head", quick(HEAD_NAMES))
+@pytest.mark.parametrize("head", all_but_one_slow(HEAD_NAMES))
 def test_tflite(head: str, tmp_path: Path) -> None:
     model = tiny_keras(head)
     assert to_tflite(model, tmp_path / "x.tflite") < 1e-5

@@ -15,7 +15,7 @@ from distilbert.core.schema import HEADS
 from distilbert.models.keras.runner import KerasRunner
 from distilbert.models.pytorch.runner import PytorchRunner
 from tests.models.keras.twins import assert_close, assert_same, fresh_keras, inputs, labels, tiny_keras, twin_of
-from tests.tiny import HEAD_NAMES, quick, tiny_model
+from tests.tiny import HEAD_NAMES, all_but_one_slow, tiny_model
 
 NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0, "qa_dropout": 0.0, "seq_classif_dropout": 0.0}
 WITH_HEADS = [head for head in HEAD_NAMES if head]
@@ -26,7 +26,7 @@ def inside(head: str) -> dict[str, np.ndarray]:
     return {name: np.clip(array, 0, 10) for name, array in labels(head).items()}
 
 
-@pytest.mark.parametrize("head", quick(WITH_HEADS))
+@pytest.mark.parametrize("head", all_but_one_slow(WITH_HEADS))
 def test_the_built_in_loss_falls(head: str) -> None:
     model = tiny_keras(head, **NO_DROPOUT)
     given = inputs(head) | labels(head)
@@ -41,7 +41,7 @@ def test_the_built_in_loss_falls(head: str) -> None:
     assert history[-1] < history[0] < exact
 
 
-@pytest.mark.parametrize("head", quick(WITH_HEADS))
+@pytest.mark.parametrize("head", all_but_one_slow(WITH_HEADS))
 def test_a_loss_of_keras(head: str) -> None:
     model = tiny_keras(head, **NO_DROPOUT)
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)

@@ -23,7 +23,7 @@ from tests.models.keras.twins import (
     tiny_keras,
     twin_of,
 )  # fmt: skip
-from tests.tiny import HEAD_NAMES, model_class, quick, tiny_inputs
+from tests.tiny import HEAD_NAMES, all_but_one_slow, model_class, tiny_inputs
 
 DROPOUT = {"dropout": 0.3, "attention_dropout": 0.2}
 
@@ -93,7 +93,7 @@ def gradients(model: Any, given: dict[str, Any], how: str) -> tuple[Any, list[An
     return loss, [tf.convert_to_tensor(gradient) for gradient in found]
 
 
-@pytest.mark.parametrize("head", quick(HEAD_NAMES))
+@pytest.mark.parametrize("head", all_but_one_slow(HEAD_NAMES))
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
 def test_gradient_checkpointing_changes_nothing_but_memory(head: str, attention: str) -> None:
     model, given = tiny_keras(head, **DROPOUT), inputs(head) | labels(head)

@@ -32,7 +32,7 @@ from distilbert import (
     WeightsMismatchError,
     package,
 )
-from tests.packages import tiny_folder
+from tests.packages import folder_of_a_training_run
 
 MODEL_FILES = {
     "config.json", "model.safetensors", "vocab.txt", "tokenizer_config.json", "README.md", "LICENSE", "NOTICE.txt",
@@ -41,7 +41,7 @@ MODEL_FILES = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_folder(tmp_path_factory.mktemp("models"))
+    return folder_of_a_training_run(tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="module")
