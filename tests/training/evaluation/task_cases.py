@@ -1,4 +1,4 @@
-"""Examples and predictions by chance, of every task, and tiny models with what they are evaluated on."""
+"""Random examples and predictions of every task, and tiny models with files to evaluate them on."""
 
 from __future__ import annotations
 
@@ -45,43 +45,43 @@ def place(index: int) -> str:
 
 def case(kind: str, count: int, seed: int) -> Case:
     """Task, examples, predictions and labels; about half of the predictions are right."""
-    draw, numbers = random.Random(seed), np.random.default_rng(seed)
+    generator, numbers = random.Random(seed), np.random.default_rng(seed)
     if kind in ("single", "binary"):
         names = NAMES if kind == "single" else NAMES[:2]
         scores = numbers.dirichlet(np.ones(len(names)) / 2, count).astype(np.float32)
-        texts = [TextExample(place(n), f"text {n}", label=draw.choice(names)) for n in range(count)]
+        texts = [TextExample(place(n), f"text {n}", label=generator.choice(names)) for n in range(count)]
         return "text-classification", list(texts), list(scores), Labels(names, SINGLE)
     if kind == "multi":
-        sets = [tuple(name for name in NAMES if draw.random() < 0.5) for _ in range(count)]
+        sets = [tuple(name for name in NAMES if generator.random() < 0.5) for _ in range(count)]
         texts = [TextExample(place(n), f"text {n}", label=names) for n, names in enumerate(sets)]
         return "text-classification", list(texts), list(numbers.random((count, 3), np.float32)), Labels(NAMES, MULTI)
     if kind == "regression":
-        texts = [TextExample(place(n), f"text {n}", label=round(draw.random() * 5, 1)) for n in range(count)]
-        got = [np.array([float(e.label or 0) + draw.gauss(0, 1)], np.float32) for e in texts]
+        texts = [TextExample(place(n), f"text {n}", label=round(generator.random() * 5, 1)) for n in range(count)]
+        got = [np.array([float(e.label or 0) + generator.gauss(0, 1)], np.float32) for e in texts]
         return "text-classification", list(texts), got, Labels(("score",), REGRESSION)
     if kind == "tags":
         sentences, answers = [], []
         for n in range(count):
-            tags = tuple(draw.choice(TAGS) for _ in range(draw.randrange(1, 7)))
+            tags = tuple(generator.choice(TAGS) for _ in range(generator.randrange(1, 7)))
             sentences.append(TaggedExample(place(n), ("word",) * len(tags), tags))
-            answers.append(tuple(tag if draw.random() < 0.7 else draw.choice(TAGS) for tag in tags))
+            answers.append(tuple(tag if generator.random() < 0.7 else generator.choice(TAGS) for tag in tags))
         return "token-classification", list(sentences), answers, Labels(TAGS)
     if kind == "questions":
         words = ["the", "cat", "sat", "on", "a", "mat"]
         asked = []
         for n in range(count):
-            answers = tuple(Answer(" ".join(draw.sample(words, 3)), 0) for _ in range(draw.randrange(0, 3)))
+            answers = tuple(Answer(" ".join(generator.sample(words, 3)), 0) for _ in range(generator.randrange(0, 3)))
             asked.append(QuestionExample(place(n), str(n), "who?", "the cat sat on a mat", answers))
-        texts_got = [" ".join(draw.sample(words, draw.choice([0, 2, 3]))) for _ in range(count)]
+        texts_got = [" ".join(generator.sample(words, generator.choice([0, 2, 3]))) for _ in range(count)]
         return (
             "question-answering", list(asked),
-            [{"text": text, "score": draw.random()} for text in texts_got], Labels(),
+            [{"text": text, "score": generator.random()} for text in texts_got], Labels(),
         )  # fmt: skip
     if kind == "choices":
-        chosen = [ChoiceExample(place(n), "c", "q", ("x", "y", "z"), draw.randrange(3)) for n in range(count)]
+        chosen = [ChoiceExample(place(n), "c", "q", ("x", "y", "z"), generator.randrange(3)) for n in range(count)]
         return "multiple-choice", list(chosen), list(numbers.dirichlet(np.ones(3), count).astype(np.float32)), Labels()
     texts = [TextExample(place(n), f"text {n}") for n in range(count)]
-    got_masks = [(-5 * draw.random(), draw.randrange(3), draw.randrange(3, 5)) for _ in range(count)]
+    got_masks = [(-5 * generator.random(), generator.randrange(3), generator.randrange(3, 5)) for _ in range(count)]
     return "fill-mask", list(texts), got_masks, Labels()
 
 
@@ -98,30 +98,32 @@ def write_model(folder: Path, task: str, seed: int = 0, **changes: Any) -> str:
     return str(folder)
 
 
-def letters(draw: random.Random, count: int) -> str:
-    return " ".join("".join(draw.choice(LETTERS) for _ in range(draw.randrange(1, 4))) for _ in range(count))
+def letters(generator: random.Random, count: int) -> str:
+    return " ".join("".join(generator.choice(LETTERS) for _ in range(generator.randrange(1, 4))) for _ in range(count))
 
 
 def write_data(folder: Path, task: str, count: int = 12, seed: int = 0, tags: Sequence[str] = TAGS) -> str:
     """A file of labelled examples, some of them longer than a tiny model."""
-    draw = random.Random(seed)
+    generator = random.Random(seed)
     if task == "token-classification":
         blocks = []
         for n in range(count):
-            words = letters(draw, 30 if n == 0 else 5).split()
-            blocks.append("".join(f"{word}\t{draw.choice(tags)}\n" for word in words))
+            words = letters(generator, 30 if n == 0 else 5).split()
+            blocks.append("".join(f"{word}\t{generator.choice(tags)}\n" for word in words))
         path = folder / "data.conll"
         path.write_text("\n".join(blocks), encoding="utf-8")
         return str(path)
     rows: list[dict[str, Any]] = []
     for n in range(count):
-        text = letters(draw, 30 if n == 0 else 5)
+        text = letters(generator, 30 if n == 0 else 5)
         if task == "question-answering":
             word = text.split()[1]
-            found = {"text": [word], "answer_start": [text.index(word)]} if n % 4 else {"text": [], "answer_start": []}
-            rows.append({"id": str(n), "question": letters(draw, 3), "context": text, "answers": found})
+            answers = (
+                {"text": [word], "answer_start": [text.index(word)]} if n % 4 else {"text": [], "answer_start": []}
+            )
+            rows.append({"id": str(n), "question": letters(generator, 3), "context": text, "answers": answers})
         elif task == "multiple-choice":
-            choices = [letters(draw, 2) for _ in range(3)]
+            choices = [letters(generator, 2) for _ in range(3)]
             rows.append({"context": text, "question": "a b", "choices": choices, "label": n % 3})
         elif task == "fill-mask":
             rows.append({"text": text})

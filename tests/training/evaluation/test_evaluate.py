@@ -50,9 +50,9 @@ def test_every_task_from_file_to_files(tmp_path: Path, task: str) -> None:
     lines = (tmp_path / "out" / "predictions.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["place"] for line in lines] == [row["place"] for row in result.predictions]
     assert len(lines) == 12
-    shown = Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
-    assert "script" not in shown.tags
-    assert shown.labels
+    page = Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
+    assert "script" not in page.tags
+    assert page.labels
     assert all(re.fullmatch(r"[\w.:, ]+", row["place"].split("/")[-1]) for row in result.worst)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(FILES)
 
@@ -75,9 +75,9 @@ def test_two_models_side_by_side(tmp_path: Path, task: str) -> None:
     else:
         assert 0 <= (comparison.agreement or 0) <= 1
         assert sum(comparison.right.values()) == 12
-    shown = Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
-    assert ["Measured", "first", "second", "Difference"] in shown.cells
-    assert ["Layers", "2", "1", ""] in shown.cells
+    page = Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
+    assert ["Measured", "first", "second", "Difference"] in page.cells
+    assert ["Layers", "2", "1", ""] in page.cells
 
 
 def test_the_same_seed_gives_the_same_evaluation(tmp_path: Path) -> None:
@@ -99,12 +99,12 @@ def test_text_and_names_are_escaped_in_the_report(tmp_path: Path) -> None:
     data.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     result = evaluate(EvaluateConfig(model=model, data=[str(data)], device="cpu", samples=10, speed=False))
     html = evaluation_page(result.to_dict())
-    shown = Page(html)
-    assert "script" not in shown.tags
-    assert shown.tags.count("b") == 2 * len(result.worst) > 0
+    page = Page(html)
+    assert "script" not in page.tags
+    assert page.tags.count("b") == 2 * len(result.worst) > 0
     assert "<script" not in html
-    assert shown.text.count(BAD) >= 2 * len(result.worst)
-    assert len(shown.ids) == len(set(shown.ids))
+    assert page.text.count(BAD) >= 2 * len(result.worst)
+    assert len(page.ids) == len(set(page.ids))
     assert evaluation_page(result.to_dict()) == html
 
 
@@ -115,12 +115,12 @@ def test_many_labels_are_a_table_of_confusions_and_not_a_matrix(tmp_path: Path) 
     lines = [f"{'abcdefghijklmn'[n % 14]} {'zyxwv'[n % 5]},name{n % 14}\n" for n in range(42)]
     data.write_text("text,label\n" + "".join(lines))
     result = evaluate(EvaluateConfig(model=model, data=[str(data)], device="cpu", samples=10, speed=False))
-    shown = Page(evaluation_page(result.to_dict()))
-    assert not [label for label in shown.labels if label.startswith("Confusion")]
-    assert ["Right", "Predicted", "Times"] in shown.cells
+    page = Page(evaluation_page(result.to_dict()))
+    assert not [label for label in page.labels if label.startswith("Confusion")]
+    assert ["Right", "Predicted", "Times"] in page.cells
     matrix = result.models[0].details["confusion"]
     worst = max(n for r, row in enumerate(matrix) for c, n in enumerate(row) if r != c)
-    assert any(len(row) == 3 and row[2] == str(worst) for row in shown.cells)
+    assert any(len(row) == 3 and row[2] == str(worst) for row in page.cells)
 
 
 def test_an_evaluation_is_not_replaced_unasked(tmp_path: Path) -> None:

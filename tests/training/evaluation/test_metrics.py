@@ -41,69 +41,71 @@ def test_the_fast_twin_computes_the_same_of_any_resample(kind: str, count: int, 
     drawn = np.random.default_rng(seed).integers(0, count, (3, count))
     weights = np.stack([np.bincount(row, minlength=count) for row in drawn]).astype(np.float64)
     weights = np.concatenate([np.ones((1, count)), weights])
-    found = resampled_metrics(task, examples, predictions, labels)(weights)
+    metrics = resampled_metrics(task, examples, predictions, labels)(weights)
     for row, indices in enumerate([np.arange(count), *drawn]):
         plain = compute_metrics(task, [examples[i] for i in indices], [predictions[i] for i in indices], labels)
         for name, value in plain.items():
-            if name in found:  # the split by answerability is that of the whole data, not of the resample
-                assert found[name][row] == pytest.approx(value, abs=1e-6), name
-        assert row or found.keys() == plain.keys()
+            if name in metrics:  # the split by answerability is that of the whole data, not of the resample
+                assert metrics[name][row] == pytest.approx(value, abs=1e-6), name
+        assert row or metrics.keys() == plain.keys()
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(3, 40), seeds)
 def test_classification_equals_scikit_learn(count: int, seed: int) -> None:
     task, examples, predictions, labels = case("single", count, seed)
-    found = compute_metrics(task, examples, predictions, labels)
+    metrics = compute_metrics(task, examples, predictions, labels)
     true = [e.label for e in examples if isinstance(e, TextExample)]
-    got = [NAMES[int(scores.argmax())] for scores in predictions]
-    assert found["accuracy"] == sklearn.accuracy_score(true, got)
-    assert found["f1_macro"] == pytest.approx(sklearn.f1_score(true, got, average="macro", zero_division=0))
+    predicted = [NAMES[int(scores.argmax())] for scores in predictions]
+    assert metrics["accuracy"] == sklearn.accuracy_score(true, predicted)
+    assert metrics["f1_macro"] == pytest.approx(sklearn.f1_score(true, predicted, average="macro", zero_division=0))
     loss = -np.mean([math.log(max(s[NAMES.index(str(t))], 2.3e-16)) for t, s in zip(true, predictions, strict=True)])
-    assert found["log_loss"] == pytest.approx(loss, abs=1e-4)
-    table = {one["name"]: one for one in breakdown(task, examples, predictions, labels)["classes"]}
+    assert metrics["log_loss"] == pytest.approx(loss, abs=1e-4)
+    table = {entry["name"]: entry for entry in breakdown(task, examples, predictions, labels)["classes"]}
     for name in NAMES:
-        expected = sklearn.precision_score(true, got, labels=[name], average="macro", zero_division=0)
+        expected = sklearn.precision_score(true, predicted, labels=[name], average="macro", zero_division=0)
         assert table[name]["precision"] == pytest.approx(expected)
         assert table[name]["support"] == true.count(name)
     confusion = breakdown(task, examples, predictions, labels)["confusion"]
-    assert confusion == sklearn.confusion_matrix(true, got, labels=list(NAMES)).tolist()
+    assert confusion == sklearn.confusion_matrix(true, predicted, labels=list(NAMES)).tolist()
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 20), seeds)
 def test_tagging_equals_seqeval(count: int, seed: int) -> None:
     task, examples, predictions, labels = case("tags", count, seed)
-    found = compute_metrics(task, examples, predictions, labels)
+    metrics = compute_metrics(task, examples, predictions, labels)
     true = [list(e.tags or ()) for e in examples if isinstance(e, TaggedExample)]
-    got = [list(tags) for tags in predictions]
-    assert found["f1"] == pytest.approx(seqeval.f1_score(true, got, zero_division=0))
-    assert found["precision"] == pytest.approx(seqeval.precision_score(true, got, zero_division=0))
-    assert found["recall"] == pytest.approx(seqeval.recall_score(true, got, zero_division=0))
-    assert found["token_accuracy"] == pytest.approx(seqeval.accuracy_score(true, got))
+    predicted = [list(tags) for tags in predictions]
+    assert metrics["f1"] == pytest.approx(seqeval.f1_score(true, predicted, zero_division=0))
+    assert metrics["precision"] == pytest.approx(seqeval.precision_score(true, predicted, zero_division=0))
+    assert metrics["recall"] == pytest.approx(seqeval.recall_score(true, predicted, zero_division=0))
+    assert metrics["token_accuracy"] == pytest.approx(seqeval.accuracy_score(true, predicted))
     types = breakdown(task, examples, predictions, labels)["types"]
-    by_type = precision_recall_fscore_support(true, got, average=None, zero_division=0)
-    assert [one["f1"] for one in types] == pytest.approx(list(by_type[2]))
-    assert [one["support"] for one in types] == list(by_type[3])
+    by_type = precision_recall_fscore_support(true, predicted, average=None, zero_division=0)
+    assert [entry["f1"] for entry in types] == pytest.approx(list(by_type[2]))
+    assert [entry["support"] for entry in types] == list(by_type[3])
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(3, 40), seeds)
 def test_regression_and_sets_equal_scipy_and_scikit_learn(count: int, seed: int) -> None:
     task, examples, predictions, labels = case("regression", count, seed)
-    found = compute_metrics(task, examples, predictions, labels)
-    true, got = [float(e.label or 0) for e in examples], [float(p[0]) for p in predictions]  # type: ignore[union-attr,arg-type]
+    metrics = compute_metrics(task, examples, predictions, labels)
+    true, predicted = [float(e.label or 0) for e in examples], [float(p[0]) for p in predictions]  # type: ignore[union-attr,arg-type]
     if len(set(true)) > 1:
-        assert found["pearson"] == pytest.approx(stats.pearsonr(true, got).statistic, abs=1e-5)
-        assert found["spearman"] == pytest.approx(stats.spearmanr(true, got).statistic, abs=1e-5)
-    assert found["mse"] == pytest.approx(np.mean((np.array(true) - got) ** 2), abs=1e-4)
+        assert metrics["pearson"] == pytest.approx(stats.pearsonr(true, predicted).statistic, abs=1e-5)
+        assert metrics["spearman"] == pytest.approx(stats.spearmanr(true, predicted).statistic, abs=1e-5)
+    assert metrics["mse"] == pytest.approx(np.mean((np.array(true) - predicted) ** 2), abs=1e-4)
     task, examples, predictions, labels = case("multi", count, seed)
-    found = compute_metrics(task, examples, predictions, labels)
-    there = np.array([[name in (e.label or ()) for name in NAMES] for e in examples])  # type: ignore[union-attr,operator]
+    metrics = compute_metrics(task, examples, predictions, labels)
+    expected_sets = np.array([[name in (e.label or ()) for name in NAMES] for e in examples])  # type: ignore[union-attr,operator]
     chosen = np.stack(predictions) >= 0.5
-    right = (there & chosen).sum()
-    assert found["f1_micro"] == pytest.approx(2 * right / max((there.sum() + chosen.sum()), 1))
-    assert found["subset_accuracy"] == np.mean([list(a) == list(b) for a, b in zip(there, chosen, strict=True)])
+    right = (expected_sets & chosen).sum()
+    assert metrics["f1_micro"] == pytest.approx(2 * right / max((expected_sets.sum() + chosen.sum()), 1))
+    assert metrics["subset_accuracy"] == np.mean(
+        [list(a) == list(b) for a, b in zip(expected_sets, chosen, strict=True)]
+    )
 
 
 def test_binary_f1_is_that_of_the_second_label_and_files_may_use_numbers() -> None:
@@ -111,24 +113,24 @@ def test_binary_f1_is_that_of_the_second_label_and_files_may_use_numbers() -> No
     names = ["1", "positive", "0", "negative", "1"]
     examples = [TextExample(f"f:{n}", "x", label=name) for n, name in enumerate(names)]
     scores = [np.array(s, np.float32) for s in ([0.1, 0.9], [0.2, 0.8], [0.3, 0.7], [0.9, 0.1], [0.6, 0.4])]
-    found = compute_metrics("text-classification", examples, scores, labels)
-    assert found["f1"] == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
-    assert found["accuracy"] == 0.6
-    assert set(found) == {"accuracy", "f1_macro", "f1", "matthews", "log_loss"}
+    metrics = compute_metrics("text-classification", examples, scores, labels)
+    assert metrics["f1"] == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
+    assert metrics["accuracy"] == 0.6
+    assert set(metrics) == {"accuracy", "f1_macro", "f1", "matthews", "log_loss"}
 
 
 def test_constant_predictions_give_zero_and_no_warning() -> None:
     numbers = [TextExample("a:1", "x", label=1.0), TextExample("a:2", "y", label=2.0)]
     same = [np.array([1.5], np.float32)] * 2
-    found = compute_metrics("text-classification", numbers, same, Labels(("score",), REGRESSION))
-    assert (found["pearson"], found["spearman"]) == (0.0, 0.0)
-    one = [TextExample("a:1", "x", label="red")]
-    found = compute_metrics(
-        "text-classification", one, [np.array([0.2, 0.8], np.float32)], Labels(("red", "blue"), SINGLE)
+    metrics = compute_metrics("text-classification", numbers, same, Labels(("score",), REGRESSION))
+    assert (metrics["pearson"], metrics["spearman"]) == (0.0, 0.0)
+    red = [TextExample("a:1", "x", label="red")]
+    metrics = compute_metrics(
+        "text-classification", red, [np.array([0.2, 0.8], np.float32)], Labels(("red", "blue"), SINGLE)
     )
-    assert (found["accuracy"], found["matthews"], found["f1"]) == (0, 0, 0)
+    assert (metrics["accuracy"], metrics["matthews"], metrics["f1"]) == (0, 0, 0)
     right = compute_metrics(
-        "text-classification", one, [np.array([1.0, 0.0], np.float32)], Labels(("red", "blue"), SINGLE)
+        "text-classification", red, [np.array([1.0, 0.0], np.float32)], Labels(("red", "blue"), SINGLE)
     )
     assert right["accuracy"] == 1
     tags = [TaggedExample("a:1", ("x",), ("O",))]
@@ -147,24 +149,24 @@ def test_questions_are_split_where_some_have_no_answer() -> None:
         QuestionExample("q:3", "3", "?", "nothing", ()),
         QuestionExample("q:4", "4", "?", "nothing", ()),
     ]
-    got = [{"text": text, "score": 0.5} for text in ("The cat!", "dog", "", "nothing")]
-    found = compute_metrics("question-answering", asked, got, Labels())
-    assert found == pytest.approx(
+    predicted = [{"text": text, "score": 0.5} for text in ("The cat!", "dog", "", "nothing")]
+    metrics = compute_metrics("question-answering", asked, predicted, Labels())
+    assert metrics == pytest.approx(
         {
             "exact_match": 50, "f1": 100 * (1 + 2 / 3 + 1 + 0) / 4,
             "has_answer_exact_match": 50, "has_answer_f1": 100 * (1 + 2 / 3) / 2,
             "no_answer_exact_match": 50, "no_answer_f1": 50,
         }
     )  # fmt: skip
-    assert set(compute_metrics("question-answering", asked[:2], got[:2], Labels())) == {"exact_match", "f1"}
+    assert set(compute_metrics("question-answering", asked[:2], predicted[:2], Labels())) == {"exact_match", "f1"}
 
 
 def test_choices_and_masks() -> None:
     asked = [ChoiceExample(f"c:{n}", "c", "", ("x", "y"), n) for n in range(2)]
     assert compute_metrics("multiple-choice", asked, [np.array([0.9, 0.1])] * 2, Labels()) == {"accuracy": 0.5}
     texts = [TextExample("t:1", "x"), TextExample("t:2", "y")]
-    found = compute_metrics("fill-mask", texts, [(-3.0, 1, 2), (-1.0, 1, 2)], Labels())
-    assert found == pytest.approx({"perplexity": math.e, "accuracy": 0.5})
+    metrics = compute_metrics("fill-mask", texts, [(-3.0, 1, 2), (-1.0, 1, 2)], Labels())
+    assert metrics == pytest.approx({"perplexity": math.e, "accuracy": 0.5})
     assert math.isfinite(compute_metrics("fill-mask", texts[:1], [(-1e9, 0, 1)], Labels())["perplexity"])
 
 

@@ -41,11 +41,11 @@ def test_points_of_every_metric(kind: str, monkeypatch: pytest.MonkeyPatch) -> N
     task: Any = Silent(name)
     scorer = RunnerScorer(task, examples, labels)
     runner: Any = None
-    found = scorer(runner)
+    points = scorer(runner)
     assert scorer.metric == METRICS[kind]
     expected = compute_metrics(name, examples, predictions, labels)[METRICS[kind]]
-    assert found == pytest.approx(expected if kind == "questions" else 100 * expected)
-    assert 1 < found < 100
+    assert points == pytest.approx(expected if kind == "questions" else 100 * expected)
+    assert 1 < points < 100
     changed = scorer.count_changes(0, 0)
     count = sum(map(len, predictions)) if kind == "tags" else 40
     assert changed == (None if kind in ("regression", "masks") else (0, count))

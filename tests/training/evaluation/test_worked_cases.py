@@ -60,9 +60,9 @@ def test_entities_by_hand(tags: str, entities: set[tuple[str, int, int]]) -> Non
 
 
 def test_counts_by_type() -> None:
-    found = count_entities(["B-PER", "I-PER", "O", "B-LOC"], ["B-PER", "O", "O", "B-LOC"])
-    assert found == {"LOC": EntityCounts(1, 1, 1), "PER": EntityCounts(0, 1, 1)}
-    assert sum(found.values(), EntityCounts()).f1 == 0.5
+    result = count_entities(["B-PER", "I-PER", "O", "B-LOC"], ["B-PER", "O", "O", "B-LOC"])
+    assert result == {"LOC": EntityCounts(1, 1, 1), "PER": EntityCounts(0, 1, 1)}
+    assert sum(result.values(), EntityCounts()).f1 == 0.5
     assert (EntityCounts().precision, EntityCounts().recall, EntityCounts().f1) == (0, 0, 0)
     assert [with_prefix(tag) for tag in ("O", "B", "PER", "U-PER")] == ["O", "I-B", "I-PER", "S-PER"]
 
@@ -94,8 +94,8 @@ def test_normalisation_of_squad(text: str, expected: str) -> None:
     ],
 )
 def test_matches_of_squad(got: str, answers: list[str], exact: float, f1: float) -> None:
-    found = match_answer(got, answers)
-    assert (found.exact, found.f1) == (exact, pytest.approx(f1))
+    result = match_answer(got, answers)
+    assert (result.exact, result.f1) == (exact, pytest.approx(f1))
 
 
 @given(st.text("ab .,", max_size=12), st.text("ab .,", max_size=12))
@@ -107,26 +107,26 @@ def test_word_f1_is_symmetric_and_1_exactly_for_equal_bags(first: str, second: s
 
 
 def test_calibration_by_hand() -> None:
-    found = calibration(np.array([0.95, 0.95, 0.55, 0.55, 0.0, 1.0]), np.array([1, 0, 1, 1, 0, 1]), bins=10)
-    assert [one.count for one in found.bins] == [1, 0, 0, 0, 0, 2, 0, 0, 0, 3]
-    last = found.bins[-1]
+    result = calibration(np.array([0.95, 0.95, 0.55, 0.55, 0.0, 1.0]), np.array([1, 0, 1, 1, 0, 1]), bins=10)
+    assert [entry.count for entry in result.bins] == [1, 0, 0, 0, 0, 2, 0, 0, 0, 3]
+    last = result.bins[-1]
     assert (last.low, last.high, last.confidence, last.accuracy) == (
         0.9,
         1.0,
         pytest.approx(2.9 / 3),
         pytest.approx(2 / 3),
     )
-    assert found.bins[1].confidence is None
-    assert found.error == pytest.approx((3 * (2.9 / 3 - 2 / 3) + 2 * 0.45 + 0) / 6)
+    assert result.bins[1].confidence is None
+    assert result.error == pytest.approx((3 * (2.9 / 3 - 2 / 3) + 2 * 0.45 + 0) / 6)
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.booleans()), min_size=1, max_size=50))
 def test_calibration_counts_everything_once(pairs: list[tuple[float, bool]]) -> None:
     sure, right = np.array([p for p, _ in pairs]), np.array([r for _, r in pairs])
-    found = calibration(sure, right)
-    assert sum(one.count for one in found.bins) == len(pairs)
-    assert 0 <= found.error <= 1
-    assert abs(right.mean() - sure.mean()) <= found.error + 1e-9
+    result = calibration(sure, right)
+    assert sum(entry.count for entry in result.bins) == len(pairs)
+    assert 0 <= result.error <= 1
+    assert abs(right.mean() - sure.mean()) <= result.error + 1e-9
     counted = score_histogram(sure, right)
     assert (sum(counted["right"]), sum(counted["wrong"])) == (right.sum(), (~right).sum())
 
@@ -148,10 +148,10 @@ def test_resamples_depend_on_the_seed_alone(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_intervals_are_those_of_the_binomial_distribution() -> None:
-    found = bootstrap_intervals(accuracy([1.0] * 60 + [0.0] * 40), 100, 4000, 0)["accuracy"]
+    result = bootstrap_intervals(accuracy([1.0] * 60 + [0.0] * 40), 100, 4000, 0)["accuracy"]
     spread = 1.96 * math.sqrt(0.6 * 0.4 / 100)
-    assert found.low == pytest.approx(0.6 - spread, abs=0.015)
-    assert found.high == pytest.approx(0.6 + spread, abs=0.015)
+    assert result.low == pytest.approx(0.6 - spread, abs=0.015)
+    assert result.high == pytest.approx(0.6 + spread, abs=0.015)
     assert bootstrap_intervals(accuracy([1.0]), 1, 0, 0) == {}
 
 
@@ -160,10 +160,10 @@ def test_differences_are_paired() -> None:
     same = paired_differences(accuracy(right), accuracy(right), 40, 200, 0)["accuracy"]
     assert (same.value, same.low, same.high, same.above) == (0, 0, 0, 0.5)
     better = [1.0] * 10 + right[10:]
-    found = paired_differences(accuracy(better), accuracy(right), 40, 500, 0)["accuracy"]
-    assert found.value == pytest.approx(5 / 40)
-    assert 0 < found.low < 5 / 40 < found.high
-    assert found.above > 0.98
+    result = paired_differences(accuracy(better), accuracy(right), 40, 500, 0)["accuracy"]
+    assert result.value == pytest.approx(5 / 40)
+    assert 0 < result.low < 5 / 40 < result.high
+    assert result.above > 0.98
 
 
 def test_mcnemar_by_hand() -> None:
@@ -180,10 +180,10 @@ def test_results_agree_with_the_metrics(kind: str) -> None:
     right = answered_rightly(results)
     assert (right is None) == (kind in ("regression", "masks"))
     named = {"single": "accuracy", "binary": "accuracy", "multi": "subset_accuracy", "choices": "accuracy"}
-    found = resampled_metrics(task, examples, predictions, labels)(np.ones((1, 30)))
+    result = resampled_metrics(task, examples, predictions, labels)(np.ones((1, 30)))
     if kind in named:
         assert right is not None
-        assert right.mean() == pytest.approx(found[named[kind]][0])
+        assert right.mean() == pytest.approx(result[named[kind]][0])
     worst = worst_results(results, severities, 5)
     assert len(worst) == 5
     assert not any(result["right"] for result in worst)
@@ -224,17 +224,17 @@ def test_comparing_a_model_with_itself() -> None:
     slow = ComparedModel(
         metrics, results, {"parameters": 100, "bytes": 400}, {"examples_per_second": 10.0, "p50_ms": 4.0}
     )
-    found = compare_models(fast, slow, SINGLE_LABEL_EVALUATION.compared_answers, samples=50)
-    assert found.ratios == {"parameters": 0.5, "bytes": 0.5, "speed": 3.0, "latency": 0.5}
-    assert (found.agreement, found.p_value) == (1.0, 1.0)
-    assert found.right["only_first"] == found.right["only_second"] == 0
-    assert found.right["both"] + found.right["neither"] == 30
-    assert all(one.value == one.low == one.high == 0 for one in found.differences.values())
+    result = compare_models(fast, slow, SINGLE_LABEL_EVALUATION.compared_answers, samples=50)
+    assert result.ratios == {"parameters": 0.5, "bytes": 0.5, "speed": 3.0, "latency": 0.5}
+    assert (result.agreement, result.p_value) == (1.0, 1.0)
+    assert result.right["only_first"] == result.right["only_second"] == 0
+    assert result.right["both"] + result.right["neither"] == 30
+    assert all(entry.value == entry.low == entry.high == 0 for entry in result.differences.values())
 
 
 def test_agreement_counts_words_of_sentences_and_words_of_answers() -> None:
     first, second = ({"words": ["x", "y"], "got": tags, "right": False} for tags in (["O", "O"], ["O", "B"]))
     assert agreement([first], [second], TAGGING_EVALUATION.compared_answers) == 0.5
-    one, other = ({"key": "1", "got": text, "right": True} for text in ("The cat", "cat."))
-    assert agreement([one], [other], ANSWER_EVALUATION.compared_answers) == 1
+    entry, other = ({"key": "1", "got": text, "right": True} for text in ("The cat", "cat."))
+    assert agreement([entry], [other], ANSWER_EVALUATION.compared_answers) == 1
     assert agreement([{"got": 1.0}], [{"got": 1.0}], REGRESSION_EVALUATION.compared_answers) is None
