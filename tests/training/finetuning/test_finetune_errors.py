@@ -43,7 +43,7 @@ ROWS: list[tuple[str, str, str, Record, str]] = [  # kind, file, content, settin
      r"t\.tsv has no column 'lable' for the label\. Did you mean 'label'\? Columns found: 'text', 'label'"),
     ("single", "t.jsonl", '{"text": "a", "label": "x"}\n{"text": 7, "label": "y"}\n', {},
      r"t\.jsonl:2 must hold a text under 'text', got 7"),
-    ("single", "t.tsv", "text\tlabel\na\tx\nb\n", {}, r"t\.tsv:3: this row has 1 fields, but the header names 2"),
+    ("single", "t.tsv", "text\tlabel\na\tx\nb\n", {}, r"t\.tsv:3: this row has 1 field, but the header names 2"),
     ("single", "t.tsv", TRAIN, {"label_names": ["bad", "fair", "good"]},
      r"No row has the label 'fair', which was named\. The rows have 'bad', 'good'"),
     ("single", "t.tsv", TRAIN, {"problem": "regression"}, r"t\.tsv:2 has the label 'bad', where a regression"),
@@ -56,7 +56,7 @@ ROWS: list[tuple[str, str, str, Record, str]] = [  # kind, file, content, settin
     ("squad1", "t.json", json.dumps(SQUAD), {},
      r"t\.json, question q1: the answer 'c' is not at character 3 of the context; there is ' '\. It is at 4\."),
     ("choice", "t.jsonl", '{"question": "a", "choices": ["a", "b"], "label": 2}\n', {},
-     r"t\.jsonl:1: 2 under 'label' is no choice"),
+     r"t\.jsonl:1: 2 under 'label' is not a choice"),
 ]  # fmt: skip
 
 
