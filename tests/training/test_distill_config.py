@@ -199,8 +199,10 @@ from distilbert.training.finetuning.config import FinetuneConfig
 from distilbert.training.finetuning.run import finetune
 from distilbert.training.config import DistillConfig, PretrainConfig
 from distilbert.training.distill import distill, pretrain
+from distilbert.training.evaluation.config import EvaluateConfig
+from distilbert.training.evaluation.evaluate import evaluate
 import distilbert
-for name in ("FinetuneConfig", "finetune", "DistillConfig", "PretrainConfig", "distill", "pretrain"):
+for name in "DistillConfig PretrainConfig distill pretrain FinetuneConfig finetune EvaluateConfig evaluate".split():
     assert globals()[name] is getattr(distilbert, name), name
 try:
     from distilbert.training.distill import nothing

@@ -30,5 +30,12 @@ class _EarlierPath(ModuleType):
         return getattr(distilbert, name)
 
 
-for _path in ("config", "distill", "finetuning.config", "finetuning.run"):
+for _path in (
+    "config",
+    "distill",
+    "finetuning.config",
+    "finetuning.run",
+    "evaluation.config",
+    "evaluation.evaluate",
+):
     sys.modules[f"{__name__}.{_path}"] = _EarlierPath(f"{__name__}.{_path}")
