@@ -13,7 +13,8 @@ from distilbert.core.outputs import ModelOutput
 from distilbert.core.schema import HEADS
 from distilbert.models.keras.arrays import find_variable
 from distilbert.models.pytorch.attention import extend_mask
-from tests.models.keras.twins import assert_close, assert_same, eager, keras_class, labels, to_arrays, twin_of
+from tests.models.assertions import assert_close, assert_same
+from tests.models.keras.twins import eager, keras_class, labels, to_arrays, twin_of
 from tests.parity import record_tf
 from tests.tiny import HEAD_NAMES, LABELS, LENGTH, model_class, tiny_config, tiny_inputs, tiny_labels
 

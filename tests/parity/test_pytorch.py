@@ -11,6 +11,7 @@ import transformers
 
 from distilbert import DistilBertConfig
 from distilbert.core.schema import HEADS
+from tests.models.assertions import assert_same
 from tests.tiny import HEAD_NAMES, LABELS, LENGTH, model_class, tiny_inputs, tiny_labels, tiny_model
 
 ATTENTIONS = ("eager", "sdpa")
@@ -27,18 +28,6 @@ def reference(model: Any, attention: str = "sdpa") -> Any:
     return twin.eval()
 
 
-def assert_same(ours: Any, theirs: Any) -> None:
-    assert list(ours.keys()) == list(theirs.keys())
-    for name in theirs:
-        mine, other = ours[name], theirs[name]
-        if not isinstance(mine, tuple):
-            mine, other = (mine,), (other,)
-        assert len(mine) == len(other), name
-        for a, b in zip(mine, other, strict=True):
-            assert torch.isfinite(a).all(), name
-            torch.testing.assert_close(a, b, msg=lambda text, name=name: f"{name}: {text}", **TOLERANCE)
-
-
 @pytest.mark.parametrize("attention", ATTENTIONS)
 @pytest.mark.parametrize("head", HEAD_NAMES)
 def test_outputs_and_losses_are_equal(head: str, attention: str) -> None:
@@ -47,10 +36,10 @@ def test_outputs_and_losses_are_equal(head: str, attention: str) -> None:
     arguments = tiny_inputs(head) | tiny_labels(head) | {"output_hidden_states": True}
     if attention == "eager":  # transformers returns no maps under sdpa
         arguments["output_attentions"] = True
-    ours = model(**arguments)
+    actual = model(**arguments)
     if head == "ForMultipleChoice":
-        assert ours.logits.shape == (4, 3)
-    assert_same(ours, reference(model, attention)(**arguments))
+        assert actual.logits.shape == (4, 3)
+    assert_same(actual, reference(model, attention)(**arguments))
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
@@ -64,10 +53,12 @@ def test_gradients_are_equal(head: str, attention: str) -> None:
         output = each(**arguments)
         loss = output.loss if head else output.last_hidden_state.square().mean()
         loss.backward()
-    ours = dict(model.named_parameters())
+    parameters = dict(model.named_parameters())
     for name, parameter in twin.named_parameters():
         assert parameter.grad is not None, name
-        torch.testing.assert_close(ours[name].grad, parameter.grad, **TOLERANCE, msg=lambda t, n=name: f"{n}: {t}")
+        torch.testing.assert_close(
+            parameters[name].grad, parameter.grad, **TOLERANCE, msg=lambda t, n=name: f"{n}: {t}"
+        )
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
@@ -103,8 +94,8 @@ def test_embeddings_and_positions_given_by_the_caller(head: str, attention: str)
 def test_every_loss_of_sequence_classification(problem: str | None, num_labels: int, labels: torch.Tensor) -> None:
     model = tiny_model("ForSequenceClassification", num_labels=num_labels, problem_type=problem)
     arguments = tiny_inputs() | {"labels": labels}
-    ours = model(**arguments)
-    assert_same(ours, reference(model)(**arguments))
+    actual = model(**arguments)
+    assert_same(actual, reference(model)(**arguments))
     assert model.config.problem_type == problem, "a call must not change the configuration"
 
 
@@ -139,16 +130,16 @@ def test_base_size(attention: str) -> None:
 def test_folders_load_on_either_side(head: str, tmp_path: Path) -> None:
     model = tiny_model(head)
     inputs = tiny_inputs(head)
-    model.save_pretrained(tmp_path / "ours")
-    theirs, report = getattr(transformers, HEADS[head].architecture).from_pretrained(
-        tmp_path / "ours", output_loading_info=True
+    model.save_pretrained(tmp_path / "own")
+    reference_model, report = getattr(transformers, HEADS[head].architecture).from_pretrained(
+        tmp_path / "own", output_loading_info=True
     )
     assert not report["missing_keys"]
     assert not report["unexpected_keys"]
-    assert theirs.config.id2label == model.config.id2label
-    assert_same(model(**inputs), theirs(**inputs))
+    assert reference_model.config.id2label == model.config.id2label
+    assert_same(model(**inputs), reference_model(**inputs))
 
-    theirs.save_pretrained(tmp_path / "theirs")
-    back = model_class(head).from_pretrained(tmp_path / "theirs")
-    assert_same(back(**inputs), theirs(**inputs))
+    reference_model.save_pretrained(tmp_path / "transformers")
+    back = model_class(head).from_pretrained(tmp_path / "transformers")
+    assert_same(back(**inputs), reference_model(**inputs))
     assert {n: p.shape for n, p in back.state_dict().items()} == {n: p.shape for n, p in model.state_dict().items()}

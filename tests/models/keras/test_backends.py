@@ -14,7 +14,8 @@ import numpy as np
 from distilbert.core.runner_protocol import Batch
 from distilbert.models.keras.runner import KerasRunner
 from distilbert.models.pytorch.runner import PytorchRunner
-from tests.models.keras.twins import assert_close, assert_same, inputs, keras_class, labels, twin_of, eager
+from tests.models.assertions import assert_close, assert_same
+from tests.models.keras.twins import inputs, keras_class, labels, twin_of, eager
 from tests.tiny import HEAD_NAMES, tiny_inputs, tiny_labels
 assert keras.backend.backend() == "jax"
 assert not {"tensorflow", "flax"} & set(sys.modules)

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from distilbert import BatchEncoding, ConfigError, DeviceError, InputError, UnknownArgumentError
 from distilbert.models.keras.modeling import FFN
-from tests.models.keras.twins import assert_close, assert_same, inputs, keras_class, labels, tiny_keras
+from tests.models.assertions import assert_close, assert_same
+from tests.models.keras.twins import inputs, keras_class, labels, tiny_keras
 from tests.tiny import HEAD_NAMES, LENGTH, tiny_config
 
 

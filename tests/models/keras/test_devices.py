@@ -10,8 +10,9 @@ import pytest
 from distilbert import DeviceError, DistilBertTokenizer, pipeline
 from distilbert.models.keras.device import copy_to, device_of, list_devices, pick_device
 from distilbert.models.keras.runner import KerasRunner
+from tests.models.assertions import assert_same
 from tests.models.keras.test_backends import run
-from tests.models.keras.twins import assert_same, inputs, tiny_keras
+from tests.models.keras.twins import inputs, tiny_keras
 
 TWO = """
 import tensorflow as tf
@@ -21,7 +22,8 @@ import numpy as np
 from distilbert.core.runner_protocol import Batch
 from distilbert.models.keras.device import device_of, list_devices
 from distilbert.models.keras.runner import KerasRunner
-from tests.models.keras.twins import assert_close, keras_class, tiny_keras
+from tests.models.assertions import assert_close
+from tests.models.keras.twins import keras_class, tiny_keras
 assert list_devices() == ["cpu:0", "cpu:1"]
 model = tiny_keras("ForSequenceClassification")
 batch = Batch.of([[1, 2, 3], [4, 5]])

@@ -26,9 +26,8 @@ from distilbert import (
 )
 from distilbert.models.keras import TFDistilBertForSequenceClassification, TFDistilBertModel, to_tflite
 from distilbert.models.keras.tflite import run_tflite
+from tests.models.assertions import assert_close, assert_same
 from tests.models.keras.twins import (
-    assert_close,
-    assert_same,
     eager,
     fresh_keras,
     inputs,

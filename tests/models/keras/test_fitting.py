@@ -14,7 +14,8 @@ from distilbert.core.runner_protocol import Batch
 from distilbert.core.schema import HEADS
 from distilbert.models.keras.runner import KerasRunner
 from distilbert.models.pytorch.runner import PytorchRunner
-from tests.models.keras.twins import assert_close, assert_same, fresh_keras, inputs, labels, tiny_keras, twin_of
+from tests.models.assertions import assert_close, assert_same
+from tests.models.keras.twins import fresh_keras, inputs, labels, tiny_keras, twin_of
 from tests.tiny import HEAD_NAMES, all_but_one_slow, tiny_model
 
 NO_DROPOUT = {"dropout": 0.0, "attention_dropout": 0.0, "qa_dropout": 0.0, "seq_classif_dropout": 0.0}

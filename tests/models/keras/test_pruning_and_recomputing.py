@@ -13,9 +13,8 @@ import tensorflow as tf
 from distilbert import ConfigError, InputError
 from distilbert.core.runner_protocol import Batch
 from distilbert.models.keras.runner import KerasRunner
+from tests.models.assertions import assert_close, assert_same
 from tests.models.keras.twins import (
-    assert_close,
-    assert_same,
     eager,
     inputs,
     keras_class,

@@ -52,25 +52,3 @@ def inputs(head: str = "") -> dict[str, np.ndarray]:
 
 def labels(head: str) -> dict[str, np.ndarray]:
     return to_arrays(tiny_labels(head))
-
-
-def numbers(value: Any) -> np.ndarray:
-    if isinstance(value, torch.Tensor):
-        return value.detach().float().numpy()
-    return np.asarray(value.numpy() if hasattr(value, "numpy") else value).astype(np.float32)
-
-
-def assert_close(ours: Any, theirs: Any, what: str = "", tolerance: float = 1e-5) -> None:
-    a, b = numbers(ours), numbers(theirs)
-    assert a.shape == b.shape, what
-    assert np.isfinite(a).all(), what
-    assert np.abs(a - b).max(initial=0) <= tolerance, f"{what}: {np.abs(a - b).max()}"
-
-
-def assert_same(ours: Any, theirs: Any, tolerance: float = 1e-5) -> None:
-    """Two outputs are equal, names and all."""
-    assert list(ours.keys()) == list(theirs.keys())
-    for name in theirs.keys():  # noqa: SIM118  # an output is no dict
-        pairs = zip(ours[name], theirs[name], strict=True) if isinstance(theirs[name], tuple) else None
-        for a, b in pairs or [(ours[name], theirs[name])]:
-            assert_close(a, b, name, tolerance)
