@@ -17,11 +17,13 @@ class PytorchModel(Protocol):
 
     Attributes:
         config: its configuration.
-        base_model: the encoder, with ``embeddings``, ``transformer`` and ``forward_packed``.
     """
 
     config: DistilBertConfig
-    base_model: Any
+
+    @property
+    def base_model(self) -> Any:
+        """The encoder, with ``embeddings``, ``transformer`` and ``forward_packed``."""
 
     @property
     def head_spec(self) -> Head:
