@@ -3,7 +3,7 @@
 Tags are ``B-X`` (begins an X), ``I-X`` (continues one); a tag without prefix counts as ``I-``. Entities are found in
 three steps: the pieces of a word agree on a tag, neighbouring words join in groups, and the windows of a long text are
 merged.
-Example: the tags ``B-PER I-PER B-PER O`` make two groups of ``PER`` and one of ``O``.
+ExampleInput: the tags ``B-PER I-PER B-PER O`` make two groups of ``PER`` and one of ``O``.
 """
 
 from __future__ import annotations
