@@ -83,9 +83,16 @@ def test_labels_are_code_as_they_are(tmp_path: Path) -> None:
 
 
 def test_the_command_makes_the_model_from_nothing(tmp_path: Path) -> None:
-    command = "distilbert distill --resume --data 'my --resume text' --output student"
-    _, text = written(make_run(tmp_path, summary=SUMMARY | {"command": command}))
-    assert "```sh\ndistilbert distill --data 'my --resume text' --output student\n```" in text
+    for command, expected in (
+        (
+            "distilbert distill --data 'my --overwrite text' --overwrite",
+            "distilbert distill --data 'my --overwrite text'",
+        ),
+        ("distilbert distill --output student --resume", "distilbert distill --config config.toml"),
+        ("distilbert distill --data 'my --resume text'", "distilbert distill --data 'my --resume text'"),
+    ):
+        _, text = written(make_run(tmp_path, summary=SUMMARY | {"command": command}))
+        assert f"```sh\n{expected}\n```" in text
 
 
 def test_a_run_that_was_not_evaluated_tells_how_it_was_trained(tmp_path: Path) -> None:

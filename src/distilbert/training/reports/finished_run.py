@@ -12,7 +12,7 @@ from typing import Any
 from ...core.errors import DataError
 
 JsonObject = Mapping[str, Any]
-CONTINUING = ("--resume", "--overwrite")  # options for a folder that holds a run already
+CONFIG = "config.toml"
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,9 @@ class FinishedRun:
             words = shlex.split(text)
         except ValueError:  # not written by a shell
             return text
-        lasting = [word for word in words if word not in CONTINUING]
-        return shlex.join(lasting) if len(lasting) < len(words) else text
+        if "--resume" in words:  # takes all other options from the run, so they may be missing here
+            return shlex.join([*words[:2], "--config", CONFIG])
+        return shlex.join(word for word in words if word != "--overwrite") if "--overwrite" in words else text
 
 
 def nested(values: JsonObject, key: str) -> JsonObject:
@@ -111,7 +112,7 @@ def read_metrics(path: Path) -> list[JsonObject]:
 
 def read_config(folder: Path) -> str:
     """Return the text of ``config.toml``; empty if there is no such file."""
-    path = folder / "config.toml"
+    path = folder / CONFIG
     return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
 
 
