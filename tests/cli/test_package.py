@@ -133,7 +133,10 @@ def test_no_model_and_no_default_is_wrong_usage(cli: Command, monkeypatch: pytes
     monkeypatch.setitem(TASKS, "text-classification", spec)
     for arguments, message in (
         (("--task", "ner"), "The task 'token-classification' has no default model"),
-        (("--task", "text-classification"), "never-installed, is not installed: pip install never-installed"),
+        (
+            ("--task", "text-classification"),
+            "never-installed, is not installed. In a checkout of distilbert, `make run`",
+        ),
         (("--source", "x"), "Name a model: --model FOLDER"),
         ((), "Name a model: --model FOLDER"),
     ):

@@ -142,7 +142,7 @@ def test_a_task_without_a_model_takes_its_default(
 ) -> None:
     spec = replace(TASKS["text-classification"], default_model="tiny-default")
     monkeypatch.setitem(TASKS, "text-classification", spec)
-    with pytest.raises(InputError, match="tiny-default, is not installed: pip install tiny-default, or `make run`"):
+    with pytest.raises(InputError, match="tiny-default, is not installed.*`pip install packages/tiny-default`"):
         pipeline(task)
     monkeypatch.syspath_prepend(installed(tmp_path, "tiny-default"))
     (answer,), (expected,) = pipeline(task)(TEXT), pipeline(task, model_folder("labels"))(TEXT)

@@ -164,8 +164,8 @@ def default_model(task: str, option: str = "model=") -> tuple[str, Path]:
     folder = find_installed(name)
     if folder is None:
         raise InputError(
-            f"The default model of {spec.name}, {name}, is not installed: pip install {name}, or `make run` in the "
-            f"repository of distilbert. Or {advice}"
+            f"The default model of {spec.name}, {name}, is not installed. In a checkout of distilbert, `make run` or "
+            f"`pip install packages/{name}` installs it. Or {advice}"
         )
     return name, folder
 
