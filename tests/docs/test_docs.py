@@ -7,9 +7,7 @@ blocks do not run: ``py`` shows code of the package, ``console`` and ``text`` sh
 from __future__ import annotations
 
 import ast
-import contextlib
 import importlib.util
-import io
 import os
 import re
 import shlex
@@ -92,15 +90,18 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("page", PAGES_WITH_PYTHON, ids=lambda page: page.name)
-def test_python_blocks(page: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(workplace)
-    names: dict[str, object] = {}
-    for code, printed in blocks(page, "python"):
-        output = io.StringIO()
-        with contextlib.redirect_stdout(output):
-            exec(compile(code, page.name, "exec"), names)
+def test_python_blocks(page: Path, workplace: Path) -> None:
+    """The blocks of a page run one after the other in a process of their own, as a reader would run them."""
+    end = "\x1e"  # printed after each block
+    python_blocks = blocks(page, "python")
+    script = "".join(f"{code}\nprint({end!r}, end='')\n" for code, _ in python_blocks)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], cwd=workplace, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    for (code, printed), output in zip(python_blocks, done.stdout.split(end), strict=False):
         if printed is not None:
-            assert output.getvalue() == printed, code
+            assert output == printed, code
 
 
 @pytest.mark.parametrize(("page", "command", "printed"), COMMANDS, ids=[f"{p}: {c[:50]}" for p, c, _ in COMMANDS])
