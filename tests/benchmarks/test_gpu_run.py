@@ -59,6 +59,15 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def is_running(process: int) -> bool:
+    """Whether a process runs. One that has ended stays in the table until its parent has asked for its exit code."""
+    try:
+        state = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return False
+    return state not in ("Z", "X")
+
+
 def test_a_stage_that_fails_or_hangs_does_not_stop_the_next(data: Path, tmp_path: Path) -> None:
     child = tmp_path / "child"
     stages = [stage(crash), stage(hang, str(child), seconds=8.0), stage(find_fault), stage(measure)]
@@ -72,8 +81,7 @@ def test_a_stage_that_fails_or_hangs_does_not_stop_the_next(data: Path, tmp_path
         "device": "cpu", "tiny": True, "sentences": 8,
     }  # fmt: skip
     assert (result["status"], result["limits"]) == ("failed", [])
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(child.read_text(encoding="utf-8")), 0)
+    assert not is_running(int(child.read_text(encoding="utf-8")))
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"gpu.json", "gpu.log"}
     assert json.loads((tmp_path / "out" / "gpu.json").read_text(encoding="utf-8")) == result
     log = (tmp_path / "out" / "gpu.log").read_text(encoding="utf-8")

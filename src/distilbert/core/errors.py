@@ -16,6 +16,7 @@
     |-- DataError                     (ValueError)       a data file
     |-- TrainingError                 (ArithmeticError)  a loss that is not finite
     |-- ExportError                   (ArithmeticError)  an export that computes something else
+    |-- GateError                     (ArithmeticError)  a quantization that loses more than is allowed
     |-- UsageError                    (ValueError)       a command line
     |-- CheckpointError               (OSError)          a checkpoint that cannot be written
     `-- LostProcessError              (RuntimeError)     another process of the same run that ended
