@@ -34,7 +34,7 @@ tf.config.run_functions_eagerly(True)
 for name in ("cpu:0", "cpu:1"):
     runner = KerasRunner(model, name)
     assert_close(runner(batch)["logits"], KerasRunner(model)(batch)["logits"])
-    print(runner.device, device_of(runner._rows.model), where[-2][-5:], device_of(model))
+    print(runner.device, device_of(runner._selected_tokens.model), where[-2][-5:], device_of(model))
 tf.config.run_functions_eagerly(False)
 assert_close(KerasRunner(model, 'cpu:1')(batch)["logits"], KerasRunner(model)(batch)["logits"])
 """
@@ -95,7 +95,7 @@ def test_a_copy_and_the_runner_know_where_they_are() -> None:
     for device in (None, "auto", "cpu"):
         runner = KerasRunner(model, device)
         assert runner.device == "cpu:0"
-        assert runner._rows.model is model, "no copy where the weights are there already"
+        assert runner._selected_tokens.model is model, "no copy where the weights are there already"
 
 
 def test_on_a_second_device() -> None:
