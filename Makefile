@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --use-pep517 -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run minilm test test-slow check bench gpu-files gpu distil tasks clean
+.PHONY: help run minilm test test-pytorch test-flax test-keras test-slow check bench gpu-files gpu distil tasks clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F': *' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -18,13 +18,22 @@ run: $(VENV)/.run  ## Install, and label real sentences with a model that this p
 
 minilm: models/minilm/config.json  ## Convert a real pretrained encoder, all-MiniLM-L6-v2, into models/minilm
 
-# A process for each framework: one that has loaded all three holds several gigabytes.
-KERAS_TESTS := tests/models/keras tests/parity/test_keras.py tests/weights/test_h5.py
-FLAX_TESTS := tests/models/flax tests/parity/test_flax.py tests/weights/test_msgpack.py
+# One process that has loaded all three frameworks holds many gigabytes, so each has its own; two run at a time.
+KERAS_TESTS := tests/models/keras tests/parity/test_keras.py
+FLAX_TESTS := tests/models/flax tests/parity/test_flax.py
 test: $(VENV)/.dev  ## Run the tests, a quarter of an hour
+	@echo "Running the tests in several processes; each prints its results when it has ended."
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-pytorch test-flax test-keras
+
+test-pytorch:
 	$(BIN)/python -m pytest $(addprefix --ignore=,$(KERAS_TESTS) $(FLAX_TESTS))
+
+test-flax:
+	$(BIN)/python -m pytest tests/models/flax
+	$(BIN)/python -m pytest tests/parity/test_flax.py
+
+test-keras:
 	$(BIN)/python -m pytest $(KERAS_TESTS)
-	$(BIN)/python -m pytest $(FLAX_TESTS)
 
 test-slow: $(VENV)/.dev  ## Run the long tests: every sentence of the data sets, large files
 	$(BIN)/python -m pytest -m slow
