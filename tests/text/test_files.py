@@ -10,6 +10,7 @@ import pytest
 from tokenizers import AddedToken as RustToken
 from tokenizers import Tokenizer
 
+from distilbert.core import hub
 from distilbert.text import tokenizer_base
 from distilbert.text.added_tokens import AddedToken
 from distilbert.text.fast import DistilBertTokenizerFast
@@ -182,7 +183,7 @@ def test_the_hub_is_asked_for_names_that_are_not_folders(
         return "done"
 
     monkeypatch.setattr(tokenizer_base, "resolve", resolve)
-    monkeypatch.setattr(tokenizer_base, "push", push)
+    monkeypatch.setattr(hub, "push", push)
     write_vocab(tmp_path)
     tokenizer = cls.from_pretrained("someone/some-model", revision="v1", do_lower_case=False)
     assert tokenizer.name_or_path == "someone/some-model"

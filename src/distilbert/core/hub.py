@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -114,6 +116,14 @@ def push(
         create_pr=create_pr,
     )
     return str(commit.commit_url)
+
+
+def push_saved(save: Callable[[Path], object], repo_id: str, **options: Any) -> str:
+    """Upload what ``save`` writes into a folder; the other arguments and the result are those of :func:`push`."""
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        save(folder)
+        return push(folder, repo_id, **options)
 
 
 def _download(name: str, patterns: list[str], options: dict[str, Any]) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,7 +11,7 @@ import numpy as np
 
 from ..core.config import DistilBertConfig
 from ..core.errors import InputError
-from ..core.hub import push
+from ..core.hub import push, push_saved
 from ..core.model_checks import refuse_flash_attention
 from ..core.schema import HEADS, Head
 from ..weights.folder import save_tensors
@@ -34,9 +33,7 @@ class PreTrainedMixin:
 
     def push_to_hub(self, repo_id: str, **hub_arguments: Any) -> str:
         """Upload configuration and weights to the hub; arguments as :func:`distilbert.core.hub.push`."""
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder)
-            return push(folder, repo_id, **hub_arguments)
+        return push_saved(self.save_pretrained, repo_id, **hub_arguments)
 
     def _write_folder(
         self,

@@ -9,14 +9,13 @@ from __future__ import annotations
 import copy
 import logging
 import os
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, overload
 
 from ..core.errors import InputError, TokenizerError, reject_unknown, suggest
-from ..core.hub import push, resolve
+from ..core.hub import push_saved, resolve
 from .added_tokens import AddedToken
 from .batch_encoding import BatchEncoding, check_tensor_type
 from .padding import NO_LIMIT, as_columns, check_padding, pad_columns, padded_length
@@ -286,9 +285,7 @@ class TokenizerBase:
 
     def push_to_hub(self, repo_id: str, **options: Any) -> Any:
         """Upload the files of the tokenizer to the hub; ``options`` go to ``distilbert.core.hub.push``."""
-        with tempfile.TemporaryDirectory() as folder:
-            self.save_pretrained(folder)
-            return push(Path(folder), repo_id, **options)
+        return push_saved(self.save_pretrained, repo_id, **options)
 
     def __getstate__(self) -> dict[str, Any]:
         return {"spec": self.spec, "name_or_path": self.name_or_path, "model_input_names": self.model_input_names}
