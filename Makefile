@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --use-pep517 -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run minilm test test-pytorch test-flax test-keras test-slow check bench gpu-files gpu distil tasks clean
+.PHONY: help run minilm test test-pytorch test-flax test-keras test-slow test-interop check bench gpu-files gpu distil tasks clean
 
 help:  ## Show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F': *' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F': *' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 run: $(VENV)/.run  ## Install, and label real sentences with a model that this project trained
 	@$(BIN)/distilbert run --task text-classification --input examples/reviews.txt --keep-input
@@ -26,7 +26,7 @@ test: $(VENV)/.dev  ## Run the tests, a quarter of an hour
 	@$(MAKE) --no-print-directory -j2 --output-sync=target test-pytorch test-flax test-keras
 
 test-pytorch:
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(KERAS_TESTS) $(FLAX_TESTS))
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(KERAS_TESTS) $(FLAX_TESTS) tests/interop)
 
 test-flax:
 	$(BIN)/python -m pytest tests/models/flax
@@ -37,6 +37,9 @@ test-keras:
 
 test-slow: $(VENV)/.dev  ## Run the long tests: every sentence of the data sets, large files
 	$(BIN)/python -m pytest -m slow
+
+test-interop: $(VENV)/.interop  ## Run the tests with transformers' Trainer, accelerate, peft, sentence-transformers, captum and SHAP
+	$(BIN)/python -m pytest tests/interop
 
 check: $(VENV)/.dev  ## Lint, formatting and types
 	$(BIN)/ruff check .
@@ -89,4 +92,8 @@ models/minilm/config.json: $(VENV)/.minilm
 
 $(VENV)/.dev: $(VENV)/.minilm
 	@$(PIP) -e '.[dev]'
+	@touch $@
+
+$(VENV)/.interop: $(VENV)/.dev
+	@$(PIP) -e '.[interop]'
 	@touch $@
