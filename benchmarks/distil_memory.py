@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from distilbert.training.corpus.masking import IGNORED
-from distilbert.training.vocabulary_terms import VocabularyTerms, vocabulary_terms
+from distilbert.training.loss_terms import VocabularyTerms, vocabulary_terms
 
 from .common import best_and_median, in_turn, write_result
 

@@ -6,6 +6,8 @@ Every public name is loaded when it is first used, so that importing the package
 from __future__ import annotations
 
 import importlib
+import sys
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -50,6 +52,19 @@ _ROOMS = {
     for head in (*_HEADS, "PreTrainedModel")
 }
 
+_EARLIER_PATHS = {  # that documentation named before, and where their names are now
+    "core.runner": "core.runner_protocol",
+    "engine.export": "exporting",
+    "engine.export.export": "exporting.exporter",
+    "engine.export.runners": "exporting.exported_runner",
+    "training.config": "training.distill_config",
+    "training.distill": "training.distillation",
+    "training.evaluation.config": "training.evaluation.evaluate_config",
+    "training.evaluation.evaluate": "training.evaluation.evaluator",
+    "training.finetuning.config": "training.finetuning.finetune_config",
+    "training.finetuning.run": "training.finetuning.finetuner",
+}
+
 __all__ = ["__version__", *_HOMES, *_ROOMS]
 
 
@@ -67,6 +82,19 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+class _EarlierPath(ModuleType):
+    """A module under a path of before, which takes its names from where they are now."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # what the import system and inspection look for
+            raise AttributeError(name)
+        return getattr(importlib.import_module(f"distilbert.{_EARLIER_PATHS[self.__name__.split('.', 1)[1]]}"), name)
+
+
+for _path in _EARLIER_PATHS:
+    sys.modules[f"distilbert.{_path}"] = _EarlierPath(f"distilbert.{_path}")
 
 
 if TYPE_CHECKING:

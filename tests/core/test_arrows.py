@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -220,3 +221,13 @@ def test_every_public_name_is_there() -> None:
     assert set(distilbert.__all__) <= set(dir(distilbert))
     with pytest.raises(AttributeError, match="no attribute 'DistilBert'"):
         distilbert.DistilBert
+
+
+@pytest.mark.parametrize("path", distilbert._EARLIER_PATHS)
+def test_paths_of_earlier_documentation_give_what_stands_elsewhere_now(path: str) -> None:
+    earlier = importlib.import_module(f"distilbert.{path}")
+    now = importlib.import_module(f"distilbert.{distilbert._EARLIER_PATHS[path]}")
+    name = next(name for name, value in vars(now).items() if getattr(value, "__module__", "") == now.__name__)
+    assert getattr(earlier, name) is getattr(now, name)
+    with pytest.raises(AttributeError):
+        _ = earlier.no_such_name

@@ -10,8 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from distilbert.training.hidden_state_terms import cosine_term, hidden_term, relation_term
-from distilbert.training.vocabulary_terms import VocabularyTerms, held_out_terms, vocabulary_terms
+from distilbert.training.loss_terms import (
+    VocabularyTerms,
+    cosine_term,
+    held_out_terms,
+    hidden_term,
+    relation_term,
+    vocabulary_terms,
+)
 
 M, D, E, V, B, S, N = 13, 6, 10, 29, 3, 5, 2
 T = 2.0

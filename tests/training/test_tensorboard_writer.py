@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 
 from distilbert.core.errors import MissingExtraError
-from distilbert.training.reports.tensorboard_writer import TensorBoardWriter
+from distilbert.training.reports.metrics_log import TensorBoardWriter
 from tests.training.runs import evaluation_record, train_record
 
 WITHOUT_TENSORFLOW = """
 import sys
 from pathlib import Path
-from distilbert.training.reports.tensorboard_writer import TensorBoardWriter
+from distilbert.training.reports.metrics_log import TensorBoardWriter
 with TensorBoardWriter(Path(sys.argv[1])) as board:
     board.log({"kind": "train", "step": 1, "loss": 2.0})
 assert "tensorflow" not in sys.modules

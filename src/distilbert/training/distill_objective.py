@@ -20,8 +20,14 @@ from ..models.pytorch import DistilBertForMaskedLM
 from ..models.pytorch.runner import prepack
 from .corpus.masking import IGNORED
 from .distill_config import DistillConfig
-from .hidden_state_terms import cosine_term, hidden_term, relation_term
-from .vocabulary_terms import VocabularyTerms, held_out_terms, vocabulary_terms
+from .loss_terms import (
+    VocabularyTerms,
+    cosine_term,
+    held_out_terms,
+    hidden_term,
+    relation_term,
+    vocabulary_terms,
+)
 
 HiddenStates = list[Tensor]  # (B, S, D) each
 
@@ -98,7 +104,7 @@ class DistillObjective(nn.Module):
 
         Returns:
             The weighted sum of the terms, and each term without its weight: this micro-batch's contributions to the
-            means over the step. For an evaluation the (4,) sums of :func:`.vocabulary_terms.held_out_terms` and {}.
+            means over the step. For an evaluation the (4,) sums of :func:`.loss_terms.held_out_terms` and {}.
         """
         if counts is None:
             return self._evaluate(input_ids, labels), {}

@@ -143,7 +143,7 @@ class HeldOutEvaluator:
     def evaluate_share(self, module: nn.Module, process: int, processes: int, device: torch.device) -> list[Any]:
         """Return (number, values) of each micro-batch.
 
-        The values are the sums of :func:`.vocabulary_terms.held_out_terms` and the number of masked tokens.
+        The values are the sums of :func:`.loss_terms.held_out_terms` and the number of masked tokens.
         """
         self._micro_batches = self._micro_batches or self._text.held_out(process, processes)
         results = []

@@ -39,8 +39,7 @@ from .processes import (
     optimizer_tensors,
     unsharded,
 )
-from .reports.metrics_log import MetricsLog
-from .reports.tensorboard_writer import TensorBoardWriter
+from .reports.metrics_log import MetricsLog, TensorBoardWriter
 
 MetricsRecord = dict[str, Any]  # a line of metrics.jsonl
 

@@ -17,7 +17,7 @@ from ...data.examples import MULTI, REGRESSION
 from ...models.pytorch.packing import Packing
 from ..corpus.masking import IGNORED
 from ..distill_objective import vocabulary_features
-from ..vocabulary_terms import VocabularyTerms, vocabulary_terms
+from ..loss_terms import VocabularyTerms, vocabulary_terms
 from .finetune_config import FinetuneConfig
 
 PADDING_SCORE = -1e4  # softmax makes it 0; infinite scores would give NaN where student and teacher both have them
