@@ -223,7 +223,7 @@ def test_every_public_name_is_there() -> None:
         distilbert.DistilBert
 
 
-@pytest.mark.parametrize("path", distilbert._EARLIER_PATHS)
+@pytest.mark.parametrize("path", sorted(set(distilbert._EARLIER_PATHS) - {"engine.export"}))  # a folder without names
 def test_paths_of_earlier_documentation_give_what_stands_elsewhere_now(path: str) -> None:
     earlier = importlib.import_module(f"distilbert.{path}")
     now = importlib.import_module(f"distilbert.{distilbert._EARLIER_PATHS[path]}")
