@@ -51,11 +51,26 @@ def test_all_pairs_are_one_batch(task: Any, make_task: Any, monkeypatch: pytest.
         ({"candidate_labels": ["a", 3]}, r"candidate_labels\[1\] must be a str, got 3"),
         ({"candidate_labels": ["a"], "hypothesis_template": "no place"}, r"must hold \{\} once"),
         ({"candidate_labels": ["a"], "hypothesis_template": "{name}"}, r"must hold \{\} once"),
+        ({"candidate_labels": ["a"], "hypothesis_template": "about {{}}."}, "the same sentence for every label"),
+        ({"candidate_labels": ["a"], "hypothesis_template": "{{{{}}}}"}, "the same sentence for every label"),
+        ({"candidate_labels": ["a"], "hypothesis_template": "{{label}} {{0}}"}, "the same sentence for every label"),
+        ({"candidate_labels": ["a"], "hypothesis_template": "{:.0}"}, "the same sentence for every label"),
+        ({"candidate_labels": ["a"], "hypothesis_template": "{} or {}"}, "once, where the label goes"),
+        ({"candidate_labels": ["a"], "hypothesis_template": "{0.name}"}, "once, where the label goes"),
+        ({"candidate_labels": ["a"], "hypothesis_template": "{:d}"}, "once, where the label goes"),
+        ({"candidate_labels": ["a"], "hypothesis_template": "{"}, "once, where the label goes"),
     ],
 )
 def test_messages(task: Any, params: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         task("x", **params)
+
+
+def test_templates_that_hold_the_label(task: Any) -> None:
+    expected = task("the film", LABELS, hypothesis_template="It is {}.")
+    for template in ("It is {0}.", "It is {!s}.", "It is {:s}."):
+        assert task("the film", LABELS, hypothesis_template=template) == expected
+    assert task("the film", LABELS, hypothesis_template="{{}} {}")["labels"]
 
 
 def test_model_without_entailment(make_task: Any) -> None:

@@ -14,7 +14,9 @@ from ..core.errors import InputError, reject_unknown
 from ..core.runner_protocol import AsynchronousRunner, Runner
 from ..core.schema import HEADS
 from .batching import EncodedInput, Outputs, default_batch_tokens, run_encoded
-from .checks import check_count
+from .checks import check_choice, check_count
+from .columns import Column, to_inputs
+from .failed_inputs import ON_ERROR, FailedInputs
 from .task_spec import TaskSpec
 from .task_tokenizer import TaskTokenizer
 
@@ -33,6 +35,8 @@ class Task(ABC, Generic[ParamsT]):
         model: the loaded model behind ``runner``, for users who want to look at it.
         batch_tokens: most tokens of a batch, counted as sequences x longest sequence; None: what suits the device.
         batch_size: most sequences in a batch; None: only ``batch_tokens`` counts.
+        on_error: what an input that cannot be answered does, such as an empty text: ``"raise"`` stops with its error,
+            ``"null"`` gives None in its place; the number of these is logged at the end.
         **params: default parameters of the task.
 
     Raises:
@@ -52,6 +56,7 @@ class Task(ABC, Generic[ParamsT]):
         model: Any = None,
         batch_tokens: int | None = None,
         batch_size: int | None = None,
+        on_error: str = "raise",
         **params: Any,
     ) -> None:
         if runner.head.name != self.spec.head:
@@ -67,42 +72,71 @@ class Task(ABC, Generic[ParamsT]):
         check_count(batch_size, "batch_size", optional=True)
         self.batch_tokens = batch_tokens or default_batch_tokens(runner)
         self.batch_size = batch_size
+        check_choice(on_error, ON_ERROR, "on_error")
+        self.on_error = on_error
         self._reject_unknown(params)
         self.params: ParamsT = self.spec.parameters_class(**params)
         self.check(self.params)
 
     def __call__(
-        self, inputs: Any, *, batch_tokens: int | None = None, batch_size: int | None = None, **params: Any
+        self,
+        inputs: Any,
+        *,
+        column: Column | None = None,
+        batch_tokens: int | None = None,
+        batch_size: int | None = None,
+        on_error: str | None = None,
+        **params: Any,
     ) -> Any:
         """Answer.
 
         Args:
-            inputs: one input gives one answer, and a list gives a list. An iterator, or another iterable such as a
-                dataset, gives a lazy iterator; it reads 1, 2, 4, ... inputs at a time, up to ``chunk_size``.
+            inputs: one input gives one answer. A list gives a list, and so does a column: a Series, an array, a
+                ``Column`` of a dataset. An iterator, or another iterable such as a dataset, gives a lazy iterator; it
+                reads 1, 2, 4, ... inputs at a time, up to ``chunk_size``.
+            column: ``inputs`` is a table, and this is the name of the column to read, or a list of names for one dict a
+                row.
             batch_tokens: replaces the task's own for this call.
             batch_size: replaces the task's own for this call.
+            on_error: replaces the task's own for this call.
             **params: parameters of the task that replace the defaults for this call.
 
         Raises:
             InputError: an input or a parameter cannot be used; the message names it.
             UnknownArgumentError: a parameter that the task does not have.
         """
+        inputs = to_inputs(inputs, column)
         self._reject_unknown(params)
         check_count(batch_tokens, "batch_tokens", optional=True)
         check_count(batch_size, "batch_size", optional=True)
+        check_choice(on_error or "raise", ON_ERROR, "on_error")
         merged: ParamsT = replace(self.params, **params)  # type: ignore[type-var]
         self.check(merged)
         budget = (batch_tokens or self.batch_tokens, batch_size or self.batch_size)
+        failures = FailedInputs(self.task) if (on_error or self.on_error) == "null" else None
         if isinstance(inputs, list):
             if isinstance(self.runner, AsynchronousRunner):
-                return list(self._answers(inputs, merged, budget, self.first_chunk_size, ahead=1))
-            return list(self._answers(inputs, merged, budget, self.chunk_size))
+                return list(self._answers(inputs, merged, budget, failures, self.first_chunk_size, ahead=1))
+            return list(self._answers(inputs, merged, budget, failures, self.chunk_size))
         if inputs is None or isinstance(inputs, (str, bytes, tuple, Mapping)) or not _is_iterable(inputs):
-            return self.answer([self.parse(inputs, "The input", merged)], merged, budget)[0]
-        return self._answers(_iterate(inputs), merged, budget, 1)
+            answer = self._start_chunk([inputs], ["The input"], merged, budget, failures)()[0]
+            if failures is not None:
+                failures.report()
+            return None if failures is not None and failures.count else self.single_answer(inputs, answer, params)
+        return self._answers(_iterate(inputs), merged, budget, failures, 1)
+
+    def single_answer(self, inputs: Any, answer: Any, params: Mapping[str, Any]) -> Any:
+        """Return what a call with one input gives; ``params`` are those of the call."""
+        return answer
 
     def _answers(
-        self, inputs: Iterable[Any], params: ParamsT, budget: tuple[int, int | None], size: int, ahead: int = 0
+        self,
+        inputs: Iterable[Any],
+        params: ParamsT,
+        budget: tuple[int, int | None],
+        failures: FailedInputs | None,
+        size: int,
+        ahead: int = 0,
     ) -> Iterator[Any]:
         """Answer ``size`` inputs at a time, then twice as many, up to ``chunk_size``.
 
@@ -111,13 +145,57 @@ class Task(ABC, Generic[ParamsT]):
         numbered = enumerate(inputs)
         started: deque[Callable[[], list[Any]]] = deque()
         while chunk := list(islice(numbered, size)):
-            items = [self.parse(item, f"inputs[{index}]", params) for index, item in chunk]
-            started.append(self.start(items, params, budget))
+            places = [f"inputs[{index}]" for index, _ in chunk]
+            started.append(self._start_chunk([item for _, item in chunk], places, params, budget, failures))
             if len(started) > ahead:
                 yield from started.popleft()()
             size = min(2 * size, self.chunk_size)
         for finish in started:
             yield from finish()
+        if failures is not None:
+            failures.report()
+
+    def _start_chunk(
+        self,
+        inputs: list[Any],
+        places: list[str],
+        params: ParamsT,
+        budget: tuple[int, int | None],
+        failures: FailedInputs | None,
+    ) -> Callable[[], list[Any]]:
+        """Check inputs and start to answer them; the returned function gives the answers.
+
+        With ``failures``, an input that cannot be answered gives None. Whatever stops a whole chunk, such as a text
+        that the tokenizer or the model refuses, has the chunk answered again, one input at a time.
+        """
+        if failures is None:
+            items = [self.parse(item, place, params) for item, place in zip(inputs, places, strict=True)]
+            return self.start(items, params, budget)
+        parsed: dict[int, Any] = {}
+        for index, (item, place) in enumerate(zip(inputs, places, strict=True)):
+            with failures.counted(place):
+                parsed[index] = self.parse(item, place, params)
+        try:
+            finish = self.start(list(parsed.values()), params, budget) if parsed else list
+        except InputError:
+            finish = None
+
+        def answers() -> list[Any]:
+            found: list[Any] = [None] * len(inputs)
+            try:
+                results = finish() if finish is not None else None
+            except InputError:
+                results = None
+            if results is not None:
+                for index, result in zip(parsed, results, strict=True):
+                    found[index] = result
+                return found
+            for index, item in parsed.items():
+                with failures.counted(places[index]):
+                    found[index] = self.answer([item], params, budget)[0]
+            return found
+
+        return answers
 
     def answer(self, items: list[Any], params: ParamsT, budget: tuple[int, int | None]) -> list[Any]:
         """Answer checked inputs, in order; ``budget`` is batch_tokens and batch_size."""

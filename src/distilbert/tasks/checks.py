@@ -6,10 +6,11 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ..core.errors import InputError, suggest
+from .columns import to_inputs
 
 
 def check_text(value: Any, where: str) -> str:
-    """Return ``value`` if it is text with something in it.
+    """Return ``value`` as a plain str if it is text with something in it; ``numpy.str_`` is text, too.
 
     Raises:
         InputError: it is not a str, or it is empty.
@@ -17,8 +18,11 @@ def check_text(value: Any, where: str) -> str:
     if not isinstance(value, str):
         raise InputError(f"{where} must be a str, got {value!r:.80} of type {type(value).__name__}.")
     if not value:
-        raise InputError(f"{where} is an empty text; leave it out or give at least one character.")
-    return value
+        raise InputError(
+            f"{where} is an empty text; leave it out, give at least one character, or pass on_error='null' for None in "
+            "its place."
+        )
+    return value if type(value) is str else str.__str__(value)
 
 
 def check_fields(item: Any, required: Collection[str], optional: Collection[str], where: str) -> Mapping[str, Any]:
@@ -41,11 +45,12 @@ def check_fields(item: Any, required: Collection[str], optional: Collection[str]
 
 
 def check_texts(value: Any, where: str) -> list[str]:
-    """Return a list of texts, none of them empty, from a list or tuple.
+    """Return a list of texts, none of them empty, from a list, a tuple or a column such as an array.
 
     Raises:
         InputError: it is no list, it is empty, or an entry is no text.
     """
+    value = to_inputs(value)
     if not isinstance(value, (list, tuple)) or not value:
         raise InputError(f"{where} must be a list of one or more texts, got {value!r:.80}.")
     return [check_text(text, f"{where}[{index}]") for index, text in enumerate(value)]

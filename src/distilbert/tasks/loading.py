@@ -49,6 +49,7 @@ def pipeline(
     attn_implementation: str | None = None,
     batch_size: int | None = None,
     batch_tokens: int | None = None,
+    on_error: str = "raise",
     use_fast: bool = True,
     model_kwargs: Mapping[str, Any] | None = None,
     **task_params: Any,
@@ -79,6 +80,8 @@ def pipeline(
         attn_implementation: ``"eager"``, ``"sdpa"`` or ``"flash_attention_2"``, for ``runner="pytorch"``.
         batch_size: most sequences in a batch; None: only ``batch_tokens`` counts.
         batch_tokens: most tokens of a batch, counted as sequences x longest sequence; None: 2048, many more on a GPU.
+        on_error: what an input that cannot be answered does, such as an empty text: ``"raise"`` stops with its error,
+            ``"null"`` gives None in its place; the number of these is logged at the end.
         use_fast: take the Rust-backed tokenizer instead of the pure-Python one.
         model_kwargs: further arguments of the model's ``from_pretrained``.
         **task_params: default parameters of the task; see its class.
@@ -138,6 +141,7 @@ def pipeline(
         model=loaded.model,
         batch_tokens=batch_tokens,
         batch_size=batch_size,
+        on_error=on_error,
         **task_params,
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -131,9 +132,8 @@ class TextClassification(Task[TextClassificationParams]):
 
     spec = SPEC
 
-    def __call__(self, inputs: Any, **params: Any) -> Any:
-        """Answer; see :meth:`Task.__call__` and :class:`TextClassificationParams`."""
-        answer = super().__call__(inputs, **params)
+    def single_answer(self, inputs: Any, answer: Any, params: Mapping[str, Any]) -> Any:
+        """Return the answer to one plain text in a list, unless the call names ``top_k``."""
         return [answer] if isinstance(inputs, str) and "top_k" not in params else answer
 
     def check(self, params: TextClassificationParams) -> None:

@@ -18,6 +18,7 @@ from ..core.errors import InputError
 from .base import Task
 from .batching import EncodedInput, Outputs
 from .checks import check_choice, check_text, check_texts
+from .columns import to_inputs
 from .scores import softmax
 from .task_spec import TEXT, ExampleInput, InputForm, LabelledColumn, LabelledData, Metric, TaskSpec
 from .task_tokenizer import TextEncoding
@@ -114,6 +115,7 @@ class TokenClassification(Task[TokenClassificationParams]):
 
         A plain list of words counts as a list of one input, as in transformers.
         """
+        inputs = to_inputs(inputs, params.pop("column", None))
         split = params.get("is_split_into_words", self.params.is_split_into_words)
         if split and isinstance(inputs, (list, tuple)) and inputs and all(isinstance(word, str) for word in inputs):
             inputs = [list(inputs)]

@@ -15,6 +15,7 @@ from ..core.errors import InputError
 from .base import Task
 from .batching import EncodedInput, Outputs
 from .checks import check_text, check_texts
+from .columns import to_inputs
 from .scores import softmax
 from .task_spec import TEXT, ExampleInput, InputForm, TaskSpec
 from .windows import add_special, truncate_pair
@@ -37,21 +38,24 @@ class ZeroShotParams:
     def __post_init__(self) -> None:
         template = check_text(self.hypothesis_template, "hypothesis_template")
         try:
-            filled = template.format("label")
-        except (IndexError, KeyError, ValueError):
-            filled = template
-        if filled == template:
-            raise InputError(f"hypothesis_template must hold {{}} once, where the label goes; got {template!r}.")
+            differs = template.format("sports") != template.format("politics")
+        except (LookupError, ValueError, AttributeError, TypeError):
+            differs = False
+        if not differs:
+            raise InputError(
+                f"hypothesis_template must hold {{}} once, where the label goes; got {template!r}, which gives "
+                "the same sentence for every label, or none."
+            )
         if self.candidate_labels is not None:
             check_texts(self.labels, "candidate_labels")
 
     @property
     def labels(self) -> list[str]:
         """The labels as a list."""
-        labels = self.candidate_labels or []
+        labels = to_inputs(self.candidate_labels)
         if isinstance(labels, str):
             return [label.strip() for label in labels.split(",") if label.strip()]
-        return list(labels)
+        return list(labels or [])
 
 
 SPEC = TaskSpec(

@@ -1,0 +1,43 @@
+"""Inputs that cannot be answered: they stop a call, or give None in their place and are counted."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from ..core.errors import InputError
+
+ON_ERROR = ("raise", "null")
+logger = logging.getLogger(__name__)
+
+
+class FailedInputs:
+    """Counts the inputs of one call that have no answer.
+
+    Args:
+        task: name of the task, for the message.
+
+    Attributes:
+        count: how many there are so far.
+    """
+
+    def __init__(self, task: str) -> None:
+        self.count = 0
+        self._task, self._first = task, ""
+
+    @contextmanager
+    def counted(self, place: str) -> Iterator[None]:
+        """Count an :class:`InputError` that is raised inside, and go on; ``place`` names the input."""
+        try:
+            yield
+        except InputError as error:
+            self.count += 1
+            reason = str(error).replace(", or pass on_error='null' for None in its place", "")
+            self._first = self._first or (reason if place in reason else f"{place}: {reason}")
+
+    def report(self) -> None:
+        """Log how many inputs have no answer, and why the first has none."""
+        if self.count:
+            inputs = "1 input has" if self.count == 1 else f"{self.count:,} inputs have"
+            logger.warning("%s: %s no answer (None). The first: %s", self._task, inputs, self._first)
