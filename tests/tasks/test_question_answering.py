@@ -50,6 +50,24 @@ def test_ways_to_ask(task: Any) -> None:
     assert set(answer) == {"score", "start", "end", "answer"}
 
 
+def test_lists_of_questions_and_contexts(task: Any) -> None:
+    contexts = ["Mary and John", "Anna was here. " * 30, "Rome"]
+    expected = [task("Who?", context) for context in contexts]
+    assert task(question="Who?", context=contexts) == expected
+    assert task(question=["Who?"] * 3, context=tuple(contexts)) == expected
+    assert task(question="Who?", context=np.array(contexts)) == expected
+    assert task({"question": "Who?", "context": contexts}) == expected, "one input with lists gives a list"
+    assert task([{"question": "Who?", "context": contexts}, {"question": "Who?", "context": "Rome"}]) == [
+        expected,
+        expected[-1],
+    ]
+    assert task(question="Who?", context=["Rome"]) == expected[-1:]
+    assert task({"question": ["Who?", "Where?"], "context": "Rome"}, top_k=2) == [
+        task("Who?", "Rome", top_k=2),
+        task("Where?", "Rome", top_k=2),
+    ]
+
+
 def test_top_k_above_one_always_gives_a_list(task: Any) -> None:
     assert [answer["answer"] for answer in task("Who?", "Mary", top_k=3)] == ["Mary"]
 
@@ -73,7 +91,13 @@ def test_words_are_whole(task: Any) -> None:
         (((), {"question": "a"}), "needs both question= and context="),
         ((({"question": "a", "context": "b"},), {"context": "c"}), "not both"),
         ((("a", "b", "c"), {}), "more was given"),
-        (((), {"question": ["a", "b"], "context": ["c"]}), "2 questions need as many contexts"),
+        (
+            ((), {"question": ["a", "b"], "context": ["c"]}),
+            "has 2 questions and 1 contexts; give as many contexts as questions",
+        ),
+        (((), {"question": [], "context": "c"}), "has 0 questions and 0 contexts"),
+        ((({"question": ["a", "b"], "context": ["c"] * 3},), {}), "has 2 questions and 3 contexts"),
+        ((({"question": "a", "context": ["b", ""]},), {}), r"\['context'\] is an empty text"),
         ((({"question": "a"},), {}), "lacks the field 'context'"),
         (((), {"question": "", "context": "c"}), r"\['question'\] is an empty text"),
         ((("a", "b"), {"top_k": 0}), "top_k must be an integer of at least 1"),

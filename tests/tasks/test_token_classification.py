@@ -6,9 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from distilbert.core.errors import InputError
 from distilbert.tasks.token_classification import ScoredToken, find_entities, merge_windows
+from distilbert.training.evaluation.tagging_metrics import find_entities as entities_of_evaluation
 
 LABELS = {0: "O", 1: "B-PER", 2: "I-PER", 3: "LOC"}
 
@@ -55,6 +58,41 @@ def test_scores_and_places() -> None:
     assert find_entities([], "average", LABELS, text) == []
 
 
+def tagged(*tags: str, pieces: tuple[int, ...] = ()) -> list[tuple[str, str]]:
+    """The entities that the tags of words make, as (kind, words); tokens at ``pieces`` continue a word."""
+    labels = dict(enumerate(sorted(set(tags))))
+    ids = {label: index for index, label in labels.items()}
+    scored = [
+        ScoredToken(f"w{i}", np.eye(len(labels), dtype=np.float32)[ids[tag]], i, 3 * i, 3 * i + 2, i in pieces)
+        for i, tag in enumerate(tags)
+    ]
+    entities = find_entities(scored, "simple", labels, " ".join)
+    return [(e["entity_group"], e["word"]) for e in entities if e["entity_group"] != "O"]
+
+
+@pytest.mark.parametrize(("end", "single"), [("E", "S"), ("L", "U")])
+def test_bioes_and_bilou(end: str, single: str) -> None:
+    assert tagged(f"{single}-LOC", f"{single}-LOC") == [("LOC", "w0"), ("LOC", "w1")]
+    assert tagged("B-PER", f"{end}-PER") == [("PER", "w0 w1")]
+    assert tagged("B-PER", "I-PER", "I-PER", f"{end}-PER", "O") == [("PER", "w0 w1 w2 w3")]
+    assert tagged(f"{end}-PER", "I-PER") == [("PER", "w0"), ("PER", "w1")]
+    assert tagged("B-PER", f"{end}-PER", "B-PER", f"{end}-PER") == [("PER", "w0 w1"), ("PER", "w2 w3")]
+    assert tagged("I-PER", f"{single}-PER", f"{end}-PER") == [("PER", "w0"), ("PER", "w1"), ("PER", "w2")]
+    assert tagged("B-PER", f"{end}-LOC") == [("PER", "w0"), ("LOC", "w1")]
+
+
+def test_pieces_of_a_word_share_the_tag_of_the_word() -> None:
+    assert tagged("S-LOC", "S-LOC", "S-LOC", pieces=(1,)) == [("LOC", "w0 w1"), ("LOC", "w2")]
+    assert tagged("B-PER", "E-PER", "E-PER", "E-PER", pieces=(2,)) == [("PER", "w0 w1 w2"), ("PER", "w3")]
+    assert tagged("B-PER", "B-PER", pieces=(1,)) == [("PER", "w0"), ("PER", "w1")], "as in transformers"
+
+
+@given(st.lists(st.sampled_from([*(f"{p}-{k}" for p in "BIESLU" for k in ("PER", "LOC")), "O", "LOC"]), max_size=9))
+def test_entities_are_those_that_evaluation_counts(tags: list[str]) -> None:
+    words = {(kind, f"w{first}", f"w{last}") for kind, first, last in entities_of_evaluation(tags)}
+    assert {(kind, word.split()[0], word.split()[-1]) for kind, word in tagged(*tags)} == words
+
+
 def entity(start: int, end: int, score: float) -> dict[str, Any]:
     return {"start": start, "end": end, "score": score}
 
@@ -74,6 +112,19 @@ def test_accents_do_not_glue_words(make_task: Any) -> None:
     assert accented[-1]["end"] == plain[-1]["end"] + 1
 
 
+def test_words_instead_of_a_text(make_task: Any) -> None:
+    task = make_task("ner", "entities", aggregation_strategy="first", ignore_labels=[])
+    words = ["John", "Wolf", "in", "Paris"]
+    expected = task(words, is_split_into_words=True)[0]
+    assert task({"words": words}) == task({"tokens": tuple(words)}) == task({"words": np.array(words)}) == expected
+    text = " ".join(words)
+    mixed = [text, {"words": words}, {"text": text}, words * 30]
+    assert task(mixed[:3]) == [task(text), expected, task(text)]
+    assert list(task(iter(mixed[:3]))) == task(mixed[:3])
+    assert task([{"words": words * 30}]) == task([words * 30], is_split_into_words=True), "longer than the model"
+    assert task({"words": words}, delimiter="")[-1]["end"] == len("".join(words))
+
+
 def test_messages(make_task: Any) -> None:
     task = make_task("ner", "entities")
     with pytest.raises(InputError, match="Did you mean 'average'"):
@@ -82,3 +133,9 @@ def test_messages(make_task: Any) -> None:
         task("x", ignore_labels="O")
     with pytest.raises(InputError, match=r"inputs\[0\] must be a list of one or more texts"):
         task(["x", ["y"]], is_split_into_words=True)
+    with pytest.raises(InputError, match=r"\['words'\] must be a list of one or more texts"):
+        task({"words": "x"})
+    with pytest.raises(InputError, match="unknown field 'tags'; expected are words"):
+        task({"words": ["x"], "tags": ["O"]})
+    with pytest.raises(InputError, match="lacks the field 'words'"):
+        task({})

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from ..core.errors import InputError
 from .base import Task
 from .batching import EncodedInput, Outputs
 from .checks import check_count, check_fields, check_text
+from .columns import to_inputs
 from .scores import largest, softmax
 from .task_spec import ExampleInput, InputColumn, InputForm, LabelledColumn, LabelledData, Metric, TaskSpec
 from .task_tokenizer import TextEncoding
@@ -77,6 +79,14 @@ SPEC = TaskSpec(
 
 
 @dataclass(frozen=True)
+class _Questions:
+    """The questions of an input with their contexts, and whether the input had lists: then the answer is a list."""
+
+    pairs: list[tuple[str, str]]
+    is_list: bool
+
+
+@dataclass(frozen=True)
 class _ContextWindows:
     """A context, and the windows that it was cut into, each with the question before it."""
 
@@ -84,11 +94,20 @@ class _ContextWindows:
     windows: list[TextEncoding]
 
 
+@dataclass(frozen=True)
+class _Contexts:
+    """The contexts of an input, in order, and whether the answer is a list with an entry for each."""
+
+    contexts: list[_ContextWindows]
+    is_list: bool
+
+
 class QuestionAnswering(Task[QuestionAnsweringParams]):
     """``{"question": str, "context": str}`` -> ``{"score", "start", "end", "answer"}``, or a list of them.
 
-    Start and end count characters of the context. Question and context may also be given as keywords, each a text or
-    a list of texts (one context for all questions, too), or as two texts.
+    Start and end count characters of the context. Question and context may also be given as keywords, or as two texts.
+    Each may be a list of texts, too: as many contexts as questions, one context for all questions, or one question for
+    all contexts. Then the answer is a list.
     """
 
     spec = SPEC
@@ -107,7 +126,9 @@ class QuestionAnswering(Task[QuestionAnsweringParams]):
             return super().__call__(inputs, **params)
         if question is None or context is None:
             raise InputError("question-answering needs both question= and context=, or one dict with both.")
-        return super().__call__(_pair_up(question, context), **params)
+        pairs, is_list = pair_up(question, context, "The input")
+        inputs = [{"question": question, "context": context} for question, context in pairs]
+        return super().__call__(inputs if is_list else inputs[0], **params)
 
     def window_length(self, params: QuestionAnsweringParams) -> int:
         """Tokens of a window: what the parameters say, and never more than tokenizer and model allow."""
@@ -119,36 +140,48 @@ class QuestionAnswering(Task[QuestionAnsweringParams]):
         if params.doc_stride is not None and params.doc_stride > length:
             raise InputError(f"doc_stride={params.doc_stride} is longer than a window of {length} tokens.")
 
-    def parse(self, item: Any, where: str, params: QuestionAnsweringParams) -> tuple[str, str]:
-        """Return question and context."""
+    def parse(self, item: Any, where: str, params: QuestionAnsweringParams) -> _Questions:
+        """Return questions and contexts."""
         check_fields(item, ["question", "context"], [], where)
-        return check_text(item["question"], f"{where}['question']"), check_text(item["context"], f"{where}['context']")
+        pairs, is_list = pair_up(item["question"], item["context"], where)
+        for question, context in pairs:
+            check_text(question, f"{where}['question']")
+            check_text(context, f"{where}['context']")
+        return _Questions(pairs, is_list)
 
-    def encode(self, items: list[tuple[str, str]], params: QuestionAnsweringParams) -> list[EncodedInput]:
+    def encode(self, items: list[_Questions], params: QuestionAnsweringParams) -> list[EncodedInput]:
         """One sequence per window of the context; each starts with the question."""
+        windows = iter(self._windows_of([pair for item in items for pair in item.pairs], params))
+        encoded = []
+        for item in items:
+            contexts = [_ContextWindows(text, next(windows)) for _, text in item.pairs]
+            sequences = [list(window.ids) for context in contexts for window in context.windows]
+            encoded.append(EncodedInput(sequences, _Contexts(contexts, item.is_list)))
+        return encoded
+
+    def _windows_of(self, pairs: list[tuple[str, str]], params: QuestionAnsweringParams) -> list[list[TextEncoding]]:
+        """Return the windows of each context, with its question before it."""
         length = self.window_length(params)
         usual_stride = min(length // 2, DEFAULT_STRIDE) if params.doc_stride is None else params.doc_stride
         questions, counts = self._cut_questions(
-            [question for question, _ in items], min(params.max_question_len, length * 3 // 4, length - 4)
+            [question for question, _ in pairs], min(params.max_question_len, length * 3 // 4, length - 4)
         )
-        by_stride: dict[int, list[int]] = {}  # inputs whose question leaves little room get a smaller stride
+        by_stride: dict[int, list[int]] = {}  # pairs whose question leaves little room get a smaller stride
         for index, count in enumerate(counts):
             room = length - 3 - count  # for the context
             by_stride.setdefault(usual_stride if usual_stride < room else room // 2, []).append(index)
-        encoded = [EncodedInput([]) for _ in items]
+        windows: list[list[TextEncoding]] = [[] for _ in pairs]
         for stride, indices in by_stride.items():
             encodings = self.tokenizer.encode_batch(
                 [questions[index] for index in indices],
-                [items[index][1] for index in indices],
+                [pairs[index][1] for index in indices],
                 truncation="only_second",
                 max_length=length,
                 stride=stride,
             )
             for index, encoding in zip(indices, encodings, strict=True):
-                windows = [encoding, *encoding.overflowing]
-                sequences = [list(window.ids) for window in windows]
-                encoded[index] = EncodedInput(sequences, _ContextWindows(items[index][1], windows))
-        return encoded
+                windows[index] = [encoding, *encoding.overflowing]
+        return windows
 
     def _cut_questions(self, questions: list[str], longest: int) -> tuple[list[str], list[int]]:
         """Return the questions, cut after ``longest`` tokens, and the number of tokens of each."""
@@ -161,8 +194,17 @@ class QuestionAnswering(Task[QuestionAnsweringParams]):
         return questions, counts
 
     def decode(self, encoded: EncodedInput, outputs: list[Outputs], params: QuestionAnsweringParams) -> Any:
+        """Answer for each context."""
+        contexts: _Contexts = encoded.metadata
+        remaining = iter(outputs)
+        answers = [
+            self._answer(context, list(islice(remaining, len(context.windows))), params)
+            for context in contexts.contexts
+        ]
+        return answers if contexts.is_list else answers[0]
+
+    def _answer(self, context: _ContextWindows, outputs: list[Outputs], params: QuestionAnsweringParams) -> Any:
         """Rank the best spans of all windows; the scores of equal answers (whatever their case) add up."""
-        context: _ContextWindows = encoded.metadata
         spans_per_window = 2 * params.top_k + 10 if params.align_to_words else params.top_k
         answers: dict[str, dict[str, Any]] = {}
         no_answer = 1.0
@@ -189,14 +231,24 @@ class QuestionAnswering(Task[QuestionAnsweringParams]):
         return ranked[0] if params.top_k == 1 else ranked[: params.top_k]
 
 
-def _pair_up(question: Any, context: Any) -> Any:
-    """Return one dict of two texts, or a list of dicts where the questions are a list."""
-    if not isinstance(question, (list, tuple)):
-        return {"question": question, "context": context}
-    contexts = list(context) if isinstance(context, (list, tuple)) else [context] * len(question)
-    if len(contexts) != len(question):
-        raise InputError(f"{len(question)} questions need as many contexts, or one for all; got {len(contexts)}.")
-    return [{"question": q, "context": c} for q, c in zip(question, contexts, strict=True)]
+def pair_up(question: Any, context: Any, where: str) -> tuple[list[tuple[Any, Any]], bool]:
+    """Return (question, context) pairs, and whether question or context is a list.
+
+    Raises:
+        InputError: the lists have different lengths, or are empty; ``where`` names the input.
+    """
+    question, context = to_inputs(question), to_inputs(context)
+    lists = [value for value in (question, context) if isinstance(value, (list, tuple))]
+    count = max(map(len, lists), default=1)
+    questions, contexts = (
+        list(value) if isinstance(value, (list, tuple)) else [value] * count for value in (question, context)
+    )
+    if len(questions) != len(contexts) or not questions:
+        raise InputError(
+            f"{where} has {len(questions)} questions and {len(contexts)} contexts; give as many contexts as questions, "
+            "one context for all questions, or one question for all contexts."
+        )
+    return list(zip(questions, contexts, strict=True)), bool(lists)
 
 
 def best_spans(

@@ -1,9 +1,8 @@
 """Token classification: entities with their place in the text. Legend: S tokens of a window, L labels.
 
-Tags are ``B-X`` (begins an X), ``I-X`` (continues one); a tag without prefix counts as ``I-``. Entities are found in
-three steps: the pieces of a word agree on a tag, neighbouring words join in groups, and the windows of a long text are
-merged.
-ExampleInput: the tags ``B-PER I-PER B-PER O`` make two groups of ``PER`` and one of ``O``.
+``tagging_schemes.py`` says what tags mean. Entities are found in three steps: the pieces of a word agree on a tag,
+neighbouring words join in groups, and the windows of a long text are merged. For example, the tags ``B-PER I-PER
+B-PER O`` make two groups of ``PER`` and one of ``O``.
 """
 
 from __future__ import annotations
@@ -17,10 +16,11 @@ import numpy as np
 from ..core.errors import InputError
 from .base import Task
 from .batching import EncodedInput, Outputs
-from .checks import check_choice, check_text, check_texts
+from .checks import check_choice, check_fields, check_text, check_texts
 from .columns import to_inputs
 from .scores import softmax
-from .task_spec import TEXT, ExampleInput, InputForm, LabelledColumn, LabelledData, Metric, TaskSpec
+from .tagging_schemes import OUTSIDE, Tag
+from .task_spec import TEXT, ExampleInput, InputColumn, InputForm, LabelledColumn, LabelledData, Metric, TaskSpec
 from .task_tokenizer import TextEncoding
 from .windows import check_stride, stride_or_default
 
@@ -70,7 +70,7 @@ SPEC = TaskSpec(
     aliases=("ner",),
     question="which names of people, places, things are in it?",
     head="ForTokenClassification",
-    inputs=(InputForm((TEXT,)),),
+    inputs=(InputForm((TEXT,)), InputForm((InputColumn("words", is_list=True),))),
     parameters_class=TokenClassificationParams,
     options={"aggregation_strategy": "--aggregation-strategy", "stride": "--stride"},
     example=ExampleInput("Ada Lovelace was born in London.", {"aggregation_strategy": "first"}),
@@ -102,7 +102,7 @@ class _TextWindows:
 
 
 class TokenClassification(Task[TokenClassificationParams]):
-    """A text, or with ``is_split_into_words`` a list of words -> a list of entities in their order.
+    """A text, or ``{"words": [...]}``, or with ``is_split_into_words`` a list of words -> its entities, in their order.
 
     With ``"none"`` an entity is ``{"entity", "score", "index", "word", "start", "end"}``, else ``{"entity_group",
     "score", "word", "start", "end"}``. Start and end count characters of the text; index counts tokens, [CLS] being 0.
@@ -132,23 +132,31 @@ class TokenClassification(Task[TokenClassificationParams]):
 
     def parse(self, item: Any, where: str, params: TokenClassificationParams) -> Any:
         """Return the text, or the list of words."""
+        if isinstance(item, Mapping):
+            name = next((name for name in ("words", "tokens", "text") if name in item), "words")
+            check_fields(item, [name], [], where)
+            where, item = f"{where}[{name!r}]", item[name]
+            return check_text(item, where) if name == "text" else check_texts(item, where)
         return check_texts(item, where) if params.is_split_into_words else check_text(item, where)
 
     def encode(self, items: list[Any], params: TokenClassificationParams) -> list[EncodedInput]:
         """One sequence per window."""
-        encodings = self.tokenizer.encode_batch(
-            items,
-            truncation="longest_first",
-            max_length=self.window_length,
-            stride=stride_or_default(params.stride, self.window_length),
-            is_split_into_words=params.is_split_into_words,
-        )
-        encoded = []
-        for item, encoding in zip(items, encodings, strict=True):
-            windows = [encoding, *encoding.overflowing]
-            text, word_starts = _join_words(item, params.delimiter) if params.is_split_into_words else (item, None)
-            sequences = [list(window.ids) for window in windows]
-            encoded.append(EncodedInput(sequences, _TextWindows(text, word_starts, windows)))
+        encoded = [EncodedInput([]) for _ in items]
+        for is_split in (False, True):
+            indices = [index for index, item in enumerate(items) if isinstance(item, list) == is_split]
+            encodings = self.tokenizer.encode_batch(
+                [items[index] for index in indices],
+                truncation="longest_first",
+                max_length=self.window_length,
+                stride=stride_or_default(params.stride, self.window_length),
+                is_split_into_words=is_split,
+            )
+            for index, encoding in zip(indices, encodings, strict=True):
+                windows = [encoding, *encoding.overflowing]
+                item = items[index]
+                text, word_starts = _join_words(item, params.delimiter) if is_split else (item, None)
+                sequences = [list(window.ids) for window in windows]
+                encoded[index] = EncodedInput(sequences, _TextWindows(text, word_starts, windows))
         return encoded
 
     def decode(
@@ -245,7 +253,8 @@ def find_entities(
         return [_entity(token, id2label) for token in tokens]
     if strategy != "simple":
         tokens = [_join_pieces(pieces, strategy, to_text) for pieces in _group_by_word(tokens)]
-    return _group_by_tag([_entity(token, id2label) for token in tokens], to_text)
+    entities = [_entity(token, id2label) for token in tokens]
+    return _group_by_tag(entities, [token.continues for token in tokens], to_text)
 
 
 def merge_windows(entities: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -297,15 +306,24 @@ def _join_pieces(pieces: list[ScoredToken], strategy: str, to_text: Callable[[li
     return ScoredToken(text, scores, pieces[0].index, pieces[0].start, pieces[-1].end, continues=False)
 
 
-def _group_by_tag(entities: list[dict[str, Any]], to_text: Callable[[list[str]], str]) -> list[dict[str, Any]]:
-    """Join neighbours of one kind, unless the tag of the second begins a new entity."""
+def _group_by_tag(
+    entities: list[dict[str, Any]], continues: list[bool], to_text: Callable[[list[str]], str]
+) -> list[dict[str, Any]]:
+    """Join neighbours of one kind, unless an entity begins or has ended between them.
+
+    ``continues`` says of each entity whether it is a further piece of the word before. ``S-`` and ``E-`` speak of whole
+    words, so the pieces of a word that share such a tag stay together.
+    """
     groups: list[list[dict[str, Any]]] = []
-    for entity in entities:
-        begins, kind = _split_tag(entity["entity"])
-        if groups and not begins and kind == _split_tag(groups[-1][-1]["entity"])[1]:
+    previous = Tag.parse(OUTSIDE)
+    for entity, is_further_piece in zip(entities, continues, strict=True):
+        tag = Tag.parse(entity["entity"])
+        same_word = is_further_piece and tag == previous and tag.prefix in ("S", "E")
+        if groups and (same_word or not tag.begins_after(previous)):
             groups[-1].append(entity)
         else:
             groups.append([entity])
+        previous = tag
     return [
         {
             "entity_group": group[0]["entity"].split("-", 1)[-1],
@@ -316,8 +334,3 @@ def _group_by_tag(entities: list[dict[str, Any]], to_text: Callable[[list[str]],
         }
         for group in groups
     ]
-
-
-def _split_tag(tag: str) -> tuple[bool, str]:
-    """Return whether the tag begins an entity, and the kind of entity."""
-    return tag.startswith("B-"), tag[2:] if tag.startswith(("B-", "I-")) else tag

@@ -20,6 +20,7 @@ import numpy as np
 from ...core.extras import require
 from ...data.examples import Example, Labels, TaggedExample
 from ...tasks import Task
+from ...tasks.tagging_schemes import OUTSIDE, Tag
 from .bootstrap import ResampledMetrics
 from .task_evaluation import (
     ExampleResult,
@@ -35,8 +36,6 @@ from .task_evaluation import (
     unlabelled,
 )
 
-OUTSIDE = "O"  # the tag of a word that has no token
-BILOU_PREFIXES = {"L-": "E-", "U-": "S-"}  # other names of the same two prefixes
 Entity = tuple[str, int, int]  # type, first and last word
 
 
@@ -102,9 +101,7 @@ class EntityCounts:
 
 def with_prefix(tag: str) -> str:
     """Return a tag as seqeval reads it."""
-    if tag == OUTSIDE or tag[:2] in ("B-", "I-", "E-", "S-"):
-        return tag
-    return BILOU_PREFIXES[tag[:2]] + tag[2:] if tag[:2] in BILOU_PREFIXES else f"I-{tag}"
+    return str(Tag.parse(tag))
 
 
 def find_entities(tags: Sequence[str]) -> set[Entity]:
