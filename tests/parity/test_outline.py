@@ -82,7 +82,6 @@ PARAMETERS = [
     ("flax", "layers", "the factory of layers"),
     ("flax", "rngs seed", "JAX takes random numbers as arguments"),
     ("flax", "dtype param_dtype", "Flax computes in a type of its own, and constructors take it"),
-    ("pytorch", "state_dict", "PyTorch's form of the weights"),
     ("flax", "params", "Flax's form of the weights"),
 ]
 # Frameworks, attributes that a constructor sets, and why the others have none.

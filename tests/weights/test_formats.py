@@ -12,7 +12,8 @@ import torch
 
 from distilbert import InputError, convert
 from distilbert.core.schema import HEADS
-from distilbert.weights.folder import FORMATS, open_tensors, save_as
+from distilbert.weights.folder import FORMATS, save_as
+from distilbert.weights.source import WeightSource
 from tests.tiny import HEAD_NAMES, model_class, tiny_model
 from tests.weights.formats import arrays_of, read
 
@@ -41,7 +42,7 @@ def test_the_first_of_several_is_read(tmp_path: Path) -> None:
         save_as(tmp_path, arrays_of("ForMaskedLM", seed=number), name, HEADS["ForMaskedLM"])
         bias = read(tmp_path)["vocab_projector.bias"]
         np.testing.assert_array_equal(bias, arrays_of("ForMaskedLM", seed=number)["vocab_projector.bias"])
-    tensors = open_tensors(tmp_path, use_safetensors=False)
+    tensors = WeightSource(use_safetensors=False).open(tmp_path)
     np.testing.assert_array_equal(
         tensors["vocab_projector.bias"].read(), arrays_of("ForMaskedLM", seed=2)["vocab_projector.bias"]
     )

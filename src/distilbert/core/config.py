@@ -6,12 +6,14 @@ import copy
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from .errors import ConfigError, UnsupportedArchitectureError, reject_unknown
 from .files import output_folder, read_config_file, write_json
-from .hub import resolve
+from .hub import push, push_saved, resolve
+from .loading_arguments import CONFIG_LOADING, CONFIG_SAVING, HUB_ARGUMENTS, hub_arguments, upload_arguments
 
 ACTIVATIONS = ("gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "relu", "silu", "swish", "tanh")
 ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
@@ -240,7 +242,7 @@ class DistilBertConfig:
         return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any], **overrides: Any) -> DistilBertConfig:
+    def from_dict(cls, values: Mapping[str, Any], **overrides: Any) -> Self:
         """Build a configuration from the content of a ``config.json``; keys it does not know are kept in ``extra``.
 
         Args:
@@ -267,8 +269,15 @@ class DistilBertConfig:
         config._assign(merged)
         return config
 
+    def replaced(self, fields: Mapping[str, Any]) -> Self:
+        """Return a copy in which some fields have other values, given as to the constructor."""
+        copied = self.from_dict(self.to_dict(), **fields)
+        if not {"attn_implementation", "_attn_implementation"} & fields.keys():
+            copied.attn_implementation = self.attn_implementation
+        return copied
+
     @classmethod
-    def from_json_file(cls, path: str | os.PathLike[str], **overrides: Any) -> DistilBertConfig:
+    def from_json_file(cls, path: str | os.PathLike[str], **overrides: Any) -> Self:
         """Read a ``config.json``."""
         return cls.from_dict(read_config_file(Path(path)), **overrides)
 
@@ -283,8 +292,9 @@ class DistilBertConfig:
         local_files_only: bool = False,
         force_download: bool = False,
         subfolder: str = "",
-        **overrides: Any,
-    ) -> DistilBertConfig:
+        return_unused_kwargs: bool = False,
+        **options: Any,
+    ) -> Any:
         """Read the configuration of a model folder, or of a model on the hub.
 
         Args:
@@ -295,28 +305,77 @@ class DistilBertConfig:
             local_files_only: never open a connection.
             force_download: fetch again what is in the cache.
             subfolder: folder inside the model's folder.
-            **overrides: arguments of the constructor that replace values of the file.
+            return_unused_kwargs: return a pair: the configuration, and the arguments that it has no use for.
+            **options: fields that replace those of the file; and other arguments that are known from transformers, see
+                :data:`distilbert.core.loading_arguments.CONFIG_LOADING`.
 
         Raises:
             ModelNotFoundError: there is no such model.
             ConfigError: the file is not valid JSON or holds an impossible value.
         """
-        folder = resolve(
-            pretrained_model_name_or_path,
-            kind="config",
-            cache_dir=cache_dir,
-            revision=revision,
-            token=token,
-            local_files_only=local_files_only,
-            force_download=force_download,
-            subfolder=subfolder,
-        )
-        return cls.from_json_file(folder / "config.json", **overrides)
+        given = locals()
+        place = {name: given[name] for name in HUB_ARGUMENTS} | options
+        chosen = split_options(place, f"{cls.__name__}.from_pretrained", return_unused=return_unused_kwargs)
+        folder = resolve(pretrained_model_name_or_path, kind="config", **chosen.hub)
+        config = cls.from_json_file(folder / "config.json", **chosen.fields)
+        return (config, chosen.unused) if return_unused_kwargs else config
 
-    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> None:
-        """Write ``config.json`` into a folder, which is created if needed."""
+    def save_pretrained(
+        self, save_directory: str | os.PathLike[str], *, push_to_hub: bool = False, **options: Any
+    ) -> None:
+        """Write ``config.json`` into a folder, which is created if needed.
+
+        Args:
+            save_directory: the folder.
+            push_to_hub: upload it afterwards.
+            **options: those of :func:`distilbert.core.hub.push`, for the upload; and other arguments that are known
+                from transformers, see :data:`distilbert.core.loading_arguments.CONFIG_SAVING`.
+        """
+        upload = upload_arguments(CONFIG_SAVING.check(options, f"{type(self).__name__}.save_pretrained"))
         self.validate()
         write_json(output_folder(save_directory) / "config.json", self.to_dict())
+        if push_to_hub:
+            push(save_directory, upload.pop("repo_id", Path(save_directory).name), **upload)
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Upload ``config.json`` to the hub; arguments as :func:`distilbert.core.hub.push`."""
+        upload = upload_arguments(CONFIG_SAVING.check(options, f"{type(self).__name__}.push_to_hub"))
+        return push_saved(self.save_pretrained, repo_id, **upload)
+
+
+@dataclass(frozen=True)
+class ConfigOptions:
+    """The arguments of a configuration's ``from_pretrained``, sorted.
+
+    Attributes:
+        hub: those of :func:`distilbert.core.hub.resolve`.
+        fields: fields of the configuration.
+        unused: anything else, where it is not an error.
+    """
+
+    hub: dict[str, Any]
+    fields: dict[str, Any]
+    unused: dict[str, Any]
+
+
+def split_options(options: Mapping[str, Any], where: str, *, return_unused: bool) -> ConfigOptions:
+    """Sort the arguments of ``from_pretrained``.
+
+    Args:
+        options: name -> value.
+        where: the function that was called, for messages.
+        return_unused: whether names that are not known are returned, rather than an error.
+
+    Raises:
+        UnknownArgumentError: a name is not known.
+        InputError: an argument asks for something that does not exist here.
+    """
+    known = {*CONFIG_LOADING.rows, *ARGUMENTS}
+    unused = {name: value for name, value in options.items() if return_unused and name not in known}
+    kept = {name: value for name, value in options.items() if name not in unused}
+    kept = CONFIG_LOADING.check(kept, where, ARGUMENTS)
+    fields = {name: value for name, value in kept.items() if name not in CONFIG_LOADING.rows}
+    return ConfigOptions(hub_arguments(kept), fields, unused)
 
 
 # The three groups of fields, in the order of the class above.

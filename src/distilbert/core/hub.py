@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,18 +15,17 @@ Kind = Literal["model", "config", "tokenizer", "model and tokenizer"]
 TOKENIZER_FILES = (
     "vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
 )  # fmt: skip
-MODEL_FILES = ("config.json", "model*.safetensors", "model.safetensors.index.json", "quantization.safetensors")
+MODEL_FILES = ("config.json", "quantization.safetensors")
+SENTENCE_FILES = (  # of sentence-transformers: what comes after the encoder
+    "modules.json", "config_sentence_transformers.json", "sentence_bert_config.json", "[0-9]*_*/*",
+)  # fmt: skip
 PATTERNS: dict[Kind, list[str]] = {
     "config": ["config.json"],
     "tokenizer": ["config.json", *TOKENIZER_FILES],
     "model": [*MODEL_FILES],
-    "model and tokenizer": [*MODEL_FILES, *TOKENIZER_FILES],
+    "model and tokenizer": [*MODEL_FILES, *TOKENIZER_FILES, *SENTENCE_FILES],
 }
-OLDER_WEIGHTS = (  # tried in this order until one exists
-    ["pytorch_model*.bin", "pytorch_model.bin.index.json"],
-    ["tf_model*.h5", "tf_model.h5.index.json"],
-    ["flax_model*.msgpack", "flax_model.msgpack.index.json"],
-)
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "tf_model.h5", "flax_model.msgpack")  # the preferred first
 ONLINE_OFF = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 
@@ -40,6 +39,8 @@ def resolve(
     local_files_only: bool = False,
     force_download: bool = False,
     subfolder: str = "",
+    weight_files: Sequence[str] = WEIGHT_FILES,
+    variant: str | None = None,
 ) -> Path:
     """Return the folder that holds a model, after downloading what is not in the cache.
 
@@ -54,6 +55,8 @@ def resolve(
         local_files_only: use the cache only; so does ``HF_HUB_OFFLINE=1`` or ``TRANSFORMERS_OFFLINE=1``.
         force_download: download again what is in the cache.
         subfolder: folder inside the model's.
+        weight_files: formats of the weights, by the names of their files. The first that the hub has is downloaded.
+        variant: download the weights of a variant, such as ``"fp16"``; see :func:`variant_name`.
 
     Raises:
         ModelNotFoundError: there is no such folder or installed model, and the hub has none or cannot be reached. The
@@ -78,15 +81,31 @@ def resolve(
         "local_files_only": offline,
         "force_download": force_download,
     }
-    root = _download(name, _inside(subfolder, PATTERNS[kind]), options)
-    if kind in ("model", "model and tokenizer") and not any((root / subfolder).glob("model*.safetensors")):
-        for patterns in OLDER_WEIGHTS:
-            root = _download(name, _inside(subfolder, ["config.json", *patterns]), options)
-            if any((root / subfolder).glob(patterns[0])):
+    patterns = PATTERNS[kind]
+    if kind not in ("model", "model and tokenizer"):
+        root = _download(name, _inside(subfolder, patterns), options)
+    else:
+        for file in weight_files:
+            shards, index = weight_patterns(file, variant)
+            root = _download(name, _inside(subfolder, [patterns[0], shards, index, *patterns[1:]]), options)
+            if any((root / subfolder).glob(shards)):
                 break
+            patterns = ["config.json"]
     if not (root / subfolder).is_dir():
         raise ModelNotFoundError(f"{name} on the hub has no folder {subfolder!r} in it, or it is not in the cache.")
     return root / subfolder
+
+
+def variant_name(file: str, variant: str | None) -> str:
+    """Return the name of a variant's file: ``model.safetensors`` is ``model.fp16.safetensors`` for ``"fp16"``."""
+    stem, suffix = file.rsplit(".", 1)
+    return f"{stem}.{variant}.{suffix}" if variant else file
+
+
+def weight_patterns(file: str, variant: str | None = None) -> tuple[str, str]:
+    """Return a pattern for a weights file and its shards, and the name of the index of the shards."""
+    stem, suffix = variant_name(file, variant).rsplit(".", 1)
+    return f"{stem}*.{suffix}", variant_name(f"{file}.index.json", variant)
 
 
 def push(
@@ -97,6 +116,7 @@ def push(
     token: str | bool | None = None,
     revision: str | None = None,
     commit_message: str | None = None,
+    commit_description: str | None = None,
     create_pr: bool = False,
 ) -> str:
     """Upload the files of ``folder`` to a repository on the hub, which is created if needed.
@@ -113,6 +133,7 @@ def push(
         folder_path=Path(folder),
         revision=revision,
         commit_message=commit_message or "Upload with distilbert",
+        commit_description=commit_description,
         create_pr=create_pr,
     )
     return str(commit.commit_url)

@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from ..core.config import DistilBertConfig
-from .checkpoint import HUB_ARGUMENTS, config_from_dict, open_checkpoint
+from .checkpoint import config_from_dict, open_config
 from .frameworks import FRAMEWORKS
 
 
@@ -17,10 +17,9 @@ class AutoConfig:
         raise TypeError("AutoConfig is used through AutoConfig.from_pretrained(folder).")
 
     @staticmethod
-    def from_pretrained(pretrained_model_name_or_path: str | os.PathLike[str], **options: Any) -> DistilBertConfig:
-        """Read ``config.json``; options are those of the hub, and fields of ``DistilBertConfig`` to replace."""
-        hub = {name: options.pop(name) for name in HUB_ARGUMENTS if name in options}
-        return open_checkpoint(pretrained_model_name_or_path, overrides=options, kind="config", **hub).config
+    def from_pretrained(pretrained_model_name_or_path: str | os.PathLike[str], **options: Any) -> Any:
+        """Read ``config.json``; options as in ``DistilBertConfig.from_pretrained``."""
+        return open_config(pretrained_model_name_or_path, options, "AutoConfig.from_pretrained")
 
     @staticmethod
     def for_model(model_type: str, **fields: Any) -> DistilBertConfig:
@@ -58,9 +57,12 @@ class _AutoModel:
         raise TypeError(f"{type(self).__name__} is used through {type(self).__name__}.from_pretrained(folder).")
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: str | os.PathLike[str], **options: Any) -> Any:
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str] | None, *model_args: Any, **options: Any
+    ) -> Any:
         """Load a model; options as in the ``from_pretrained`` of its class."""
-        return FRAMEWORKS[cls.framework].model_class(cls.head).from_pretrained(pretrained_model_name_or_path, **options)
+        model_class = FRAMEWORKS[cls.framework].model_class(cls.head)
+        return model_class.from_pretrained(pretrained_model_name_or_path, *model_args, **options)
 
     @classmethod
     def from_config(cls, config: DistilBertConfig, **options: Any) -> Any:

@@ -9,23 +9,25 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..core import hub
-from ..core.config import DistilBertConfig
-from ..core.errors import UnsupportedArchitectureError
+from ..core.config import ARGUMENTS, DistilBertConfig, split_options
+from ..core.errors import InputError, UnsupportedArchitectureError
 from ..core.files import read_config_file
+from ..core.loading_arguments import HUB_ARGUMENTS, LOADING, WEIGHT_ARGUMENTS, hub_arguments
 from ..core.schema import Head
 from ..weights import bert
-from ..weights.folder import open_tensors
 from ..weights.match import Matched, match, normalize
+from ..weights.source import WeightSource
 from ..weights.tensors import Tensors
 
 logger = logging.getLogger("distilbert")
 
-HUB_ARGUMENTS = ("cache_dir", "revision", "token", "local_files_only", "force_download", "subfolder")
+# The arguments of ``from_pretrained`` that :func:`open_checkpoint` takes.
+OPENING_ARGUMENTS = (*HUB_ARGUMENTS, "use_auth_token", *WEIGHT_ARGUMENTS)
 
 
 @dataclass(frozen=True)
@@ -33,38 +35,49 @@ class Checkpoint:
     """A model folder whose configuration has been read.
 
     Attributes:
-        folder: its path.
+        path: of the folder; None where the weights come from a ``state_dict``.
         config: DistilBERT's configuration; for a folder with a BERT, that of its DistilBERT twin.
         bert: name of the BERT class that was saved, or None for a DistilBERT.
+        source: which weights are read.
     """
 
-    folder: Path
+    path: Path | None
     config: DistilBertConfig
     bert: str | None
+    source: WeightSource = field(default_factory=WeightSource)
 
-    def tensors(self, head: Head | None = None, *, use_safetensors: bool | None = None) -> Tensors:
+    @property
+    def folder(self) -> Path:
+        """The folder.
+
+        Raises:
+            InputError: there is none.
+        """
+        if self.path is None:
+            raise InputError("This model comes from a state_dict and has no folder.")
+        return self.path
+
+    def tensors(self, head: Head | None = None) -> Tensors:
         """Return all tensors by DistilBERT's names, without the ``distilbert.`` prefix."""
-        tensors = open_tensors(self.folder, use_safetensors=use_safetensors)
+        tensors = self.source.open(self.path)
         if self.bert is not None:
             return bert.tensors_from_bert(tensors, self.bert, head)
         return normalize(tensors)
 
-    def match(
-        self, head: Head, *, ignore_mismatched_sizes: bool = False, use_safetensors: bool | None = None
-    ) -> Matched:
+    def match(self, head: Head, *, ignore_mismatched_sizes: bool = False) -> Matched:
         """Return exactly the tensors of a model with ``head``; a warning names those that start from random numbers."""
         matched = match(
-            self.tensors(head, use_safetensors=use_safetensors),
+            self.tensors(head),
             self.config,
             head,
-            where=self.folder,
+            where=self.path or "state_dict",
             ignore_mismatched_sizes=ignore_mismatched_sizes,
             name_in_file=None if self.bert is None else bert.bert_name,
         )
         if matched.fresh:
             logger.warning(
                 "%s has no weights for %s of %s: they start from random numbers, train before use.",
-                self.folder,
+                self.path or "state_dict",
                 ", ".join(dict.fromkeys(name.rpartition(".")[0] for name in matched.fresh)),
                 head.architecture,
             )
@@ -72,35 +85,71 @@ class Checkpoint:
 
 
 def open_checkpoint(
-    name_or_path: str | os.PathLike[str],
+    name_or_path: str | os.PathLike[str] | None,
     *,
     config: DistilBertConfig | str | os.PathLike[str] | None = None,
     overrides: Mapping[str, Any] | None = None,
     kind: hub.Kind = "model",
-    **hub_arguments: Any,
+    where: str = "from_pretrained",
+    **arguments: Any,
 ) -> Checkpoint:
     """Find a model and read its configuration.
 
     Args:
-        name_or_path: a folder, or a name on the hub.
+        name_or_path: a folder, or a name on the hub; None if ``config`` and ``state_dict`` are given.
         config: a configuration, or where to read one, to use instead of that of the folder.
-        overrides: fields that replace those of ``config.json``.
+        overrides: fields that replace those of the configuration; and other arguments of ``from_pretrained`` that are
+            known from transformers, see :data:`distilbert.core.loading_arguments.LOADING`.
         kind: which files are needed.
-        **hub_arguments: those of :func:`distilbert.core.hub.resolve`.
+        where: the function that a user called, for messages.
+        **arguments: those of :data:`OPENING_ARGUMENTS`.
 
     Raises:
         ModelNotFoundError: there is no such model or no ``config.json`` in it.
         UnsupportedArchitectureError: the model is neither a DistilBERT nor a BERT.
+        UnknownArgumentError: an override is neither a field nor an argument that is known from transformers.
     """
-    folder = hub.resolve(name_or_path, kind=kind, **hub_arguments)
-    values = read_config_file(folder / "config.json") if not config or (folder / "config.json").is_file() else {}
+    overrides = LOADING.check(overrides or {}, where, ARGUMENTS)
+    place = hub_arguments(arguments)
+    source = WeightSource(**{name: arguments[name] for name in WEIGHT_ARGUMENTS if name in arguments})
+    folder = None
+    if name_or_path is not None:
+        folder = hub.resolve(name_or_path, kind=kind, weight_files=source.formats(), variant=source.variant, **place)
+    elif config is None or source.state_dict is None:
+        raise InputError(f"{where} needs a folder or a name; None needs both config= and state_dict=.")
+    file = None if folder is None else folder / "config.json"
+    values = read_config_file(file) if file is not None and (not config or file.is_file()) else {}
     is_bert = values.get("model_type") == "bert"
     if config is not None and not isinstance(config, DistilBertConfig):
-        config = open_checkpoint(config, overrides=overrides, kind="config").config
+        config = open_checkpoint(config, overrides=overrides, kind="config", where=where).config
+    elif config is not None and overrides:
+        config = config.replaced(overrides)
     if config is None:
-        config = config_from_dict(values, overrides or {}, folder)
+        config = config_from_dict(values, overrides, folder)
     architectures = values.get("architectures") or ["BertModel"]
-    return Checkpoint(folder, config, architectures[0] if is_bert else None)
+    return Checkpoint(folder, config, architectures[0] if is_bert else None, source)
+
+
+def open_config(
+    name_or_path: str | os.PathLike[str], options: Mapping[str, Any], where: str
+) -> DistilBertConfig | tuple[DistilBertConfig, dict[str, Any]]:
+    """Read a configuration, of a DistilBERT or of a BERT as its twin.
+
+    Args:
+        name_or_path: a folder, or a name on the hub.
+        options: fields of the configuration to replace, and arguments of
+            :data:`distilbert.core.loading_arguments.CONFIG_LOADING`.
+        where: the function that a user called, for messages.
+
+    Returns:
+        The configuration; with ``return_unused_kwargs`` also the arguments that are not its fields.
+    """
+    options = dict(options)
+    return_unused = bool(options.pop("return_unused_kwargs", False))
+    chosen = split_options(options, where, return_unused=return_unused)
+    folder = hub.resolve(name_or_path, kind="config", **chosen.hub)
+    config = config_from_dict(read_config_file(folder / "config.json"), chosen.fields, folder)
+    return (config, chosen.unused) if return_unused else config
 
 
 def config_from_dict(values: Mapping[str, Any], overrides: Mapping[str, Any], where: object) -> DistilBertConfig:

@@ -12,9 +12,14 @@ import numpy as np
 from ..core.config import DistilBertConfig
 from ..core.errors import InputError
 from ..core.hub import push, push_saved
+from ..core.loading_arguments import SAVING, upload_arguments
 from ..core.model_checks import refuse_flash_attention
-from ..core.schema import HEADS, Head
+from ..core.schema import HEADS, Head, tied
 from ..weights.folder import save_tensors
+from ..weights.tensors import as_array
+
+# The arguments of push_to_hub that are those of save_pretrained.
+SAVING_ONLY = ("state_dict", "max_shard_size", "safe_serialization", "variant")
 
 
 class PreTrainedMixin:
@@ -31,9 +36,17 @@ class PreTrainedMixin:
         """Write the model into a folder; each framework says how."""
         raise NotImplementedError
 
-    def push_to_hub(self, repo_id: str, **hub_arguments: Any) -> str:
-        """Upload configuration and weights to the hub; arguments as :func:`distilbert.core.hub.push`."""
-        return push_saved(self.save_pretrained, repo_id, **hub_arguments)
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Upload configuration and weights to the hub.
+
+        Args:
+            repo_id: name on the hub.
+            **options: those of :func:`distilbert.core.hub.push` and of :meth:`save_pretrained`.
+        """
+        options = SAVING.check(options, f"{type(self).__name__}.push_to_hub")
+        upload = upload_arguments(options)
+        how_to_save = {name: value for name, value in options.items() if name in SAVING_ONLY}
+        return push_saved(lambda folder: self.save_pretrained(folder, **how_to_save), repo_id, **upload)
 
     def _write_folder(
         self,
@@ -41,20 +54,46 @@ class PreTrainedMixin:
         arrays: Mapping[str, np.ndarray],
         dtype: str,
         *,
+        state_dict: Mapping[str, Any] | None,
+        is_main_process: bool,
         max_shard_size: int | str,
         safe_serialization: bool,
+        variant: str | None,
         push_to_hub: bool,
-        hub_arguments: dict[str, Any],
+        options: dict[str, Any],
     ) -> None:
-        """Write weights, by their names in a checkpoint, and ``config.json``; upload the folder if asked to."""
-        if hub_arguments and not push_to_hub:
-            raise InputError(f"{', '.join(hub_arguments)} only make sense together with push_to_hub=True.")
+        """Write weights, by their names in a checkpoint, and ``config.json``; upload the folder if asked to.
+
+        Args:
+            save_directory: the folder.
+            arrays: the weights; a tensor that is tied to another may be among them.
+            dtype: name of their type.
+            state_dict: tensors to write instead of ``arrays``.
+            is_main_process: as the other arguments, of ``save_pretrained``.
+            options: the arguments that ``save_pretrained`` does not name.
+        """
+        options = SAVING.check(options, f"{type(self).__name__}.save_pretrained")
+        upload = upload_arguments(options)
+        if upload.keys() - {"token"} and not push_to_hub:
+            raise InputError(f"{', '.join(upload)} only make sense together with push_to_hub=True.")
+        if not is_main_process or not options.get("save_config", True):
+            return
+        if state_dict is not None:
+            arrays = {str(name): as_array(tensor) for name, tensor in state_dict.items()}
+            dtype = next((array.dtype.name for array in arrays.values()), dtype)
+        arrays = dict(arrays)
+        for alias, original in tied(self.config, self.head_spec).items():
+            copy = arrays.pop(alias, None)
+            if copy is not None:
+                arrays.setdefault(original, copy)
         self.config.architectures = [self.head_spec.architecture]
         self.config.dtype = dtype
-        save_tensors(Path(save_directory), arrays, max_shard_size=max_shard_size, safe=safe_serialization)
+        save_tensors(
+            Path(save_directory), arrays, max_shard_size=max_shard_size, safe=safe_serialization, variant=variant
+        )
         self.config.save_pretrained(save_directory)
         if push_to_hub:
-            push(save_directory, hub_arguments.pop("repo_id", Path(save_directory).name), **hub_arguments)
+            push(save_directory, upload.pop("repo_id", Path(save_directory).name), **upload)
 
     # Parts ----------------------------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from ..core.installed import find_installed
 from ..core.runner_protocol import Runner
 from ..core.schema import Head, head_of
 from ..models.auto import AutoConfig, AutoTokenizer
-from ..models.checkpoint import HUB_ARGUMENTS, open_checkpoint
+from ..models.checkpoint import OPENING_ARGUMENTS, open_checkpoint
 from ..models.frameworks import FRAMEWORKS, framework_of
 from .base import Task
 from .registry import TASKS, task_class, task_spec, tasks_for
@@ -207,9 +207,11 @@ def _load(
         return LoadedModel(runner, None, folder)
     if config is not None and not isinstance(config, DistilBertConfig):
         config = AutoConfig.from_pretrained(config, **hub)
-    hub = hub | {option: model_options.pop(option) for option in HUB_ARGUMENTS if option in model_options}
+    opening = hub | {option: model_options.pop(option) for option in OPENING_ARGUMENTS if option in model_options}
     overrides = _pop_config_fields(model_options, runner_options)
-    checkpoint = open_checkpoint(name, config=config, overrides=overrides, kind=kind, **hub)
+    checkpoint = open_checkpoint(
+        name, config=config, overrides=overrides, kind=kind, where="pipeline(model_kwargs=...)", **opening
+    )
     model_class = runner_options.framework.model_class(_head_to_load(checkpoint.config, name, spec))
     model = model_class.from_checkpoint(checkpoint, **model_options)
     # Other floating types and implementations of attention are the framework's own.

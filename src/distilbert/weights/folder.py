@@ -4,34 +4,33 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ..core.errors import InputError, ModelNotFoundError, WeightsError
 from ..core.files import output_folder, write_json
+from ..core.hub import WEIGHT_FILES, variant_name
 from ..core.schema import Head
 from .h5 import open_h5, save_h5
 from .msgpack import open_msgpack, save_msgpack
 from .tensors import Tensors, open_safetensors, open_torch_files, save_safetensors, save_torch_file
 
-SAFETENSORS = "model.safetensors"
+SAFETENSORS, TORCH, H5, MSGPACK = WEIGHT_FILES
 QUANTIZATION = "quantization.safetensors"  # scales of int8 products, beside the weights
-TORCH = "pytorch_model.bin"
-H5 = "tf_model.h5"
-MSGPACK = "flax_model.msgpack"
-FORMATS = (SAFETENSORS, TORCH, H5, MSGPACK)  # in the order of preference
+FORMATS = WEIGHT_FILES  # in the order of preference
 UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
-def open_tensors(folder: Path, *, use_safetensors: bool | None = None) -> Tensors:
+def open_tensors(folder: Path, formats: Sequence[str] = FORMATS, *, variant: str | None = None) -> Tensors:
     """Return the tensors of a model folder, by their names in a checkpoint.
 
     Args:
         folder: holds ``model.safetensors``, ``pytorch_model.bin``, ``tf_model.h5`` or ``flax_model.msgpack``, or the
-            shards that an index names. The first format that exists, in this order, is read.
-        use_safetensors: True allows safetensors only, False the other formats only, None all of them.
+            shards that an index names.
+        formats: those that may be read, by the names of their files. The first that exists is read.
+        variant: read the files of a variant: ``model.fp16.safetensors`` for ``"fp16"``.
 
     Raises:
         ModelNotFoundError: there are no weights; the message lists the files that exist.
@@ -39,15 +38,14 @@ def open_tensors(folder: Path, *, use_safetensors: bool | None = None) -> Tensor
         UnsupportedArchitectureError: a file of TensorFlow or Flax holds neither a DistilBERT nor a BERT.
         MissingExtraError: the library that reads the format is not installed.
     """
-    for name in FORMATS:
-        if use_safetensors is not None and use_safetensors != (name == SAFETENSORS):
-            continue
-        paths = _files(folder, name)
+    for name in formats:
+        paths = _files(folder, name, variant)
         if paths:
             return _OPEN[name](paths)
     files = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
     raise ModelNotFoundError(
-        f"There are no weights in {folder}: looked for {', '.join(FORMATS)}, alone or as shards with an index; "
+        f"There are no weights in {folder}: looked for {', '.join(variant_name(name, variant) for name in formats)}, "
+        "alone or as shards with an index; "
         f"found {', '.join(files) or 'nothing'}."
     )
 
@@ -64,9 +62,9 @@ _OPEN: dict[str, Callable[[list[Path]], Tensors]] = {
 }
 
 
-def _files(folder: Path, name: str) -> list[Path]:
+def _files(folder: Path, name: str, variant: str | None) -> list[Path]:
     """Return the files that hold the weights in the format of ``name``: one file, its shards, or none."""
-    single, index = folder / name, folder / f"{name}.index.json"
+    single, index = folder / variant_name(name, variant), folder / variant_name(f"{name}.index.json", variant)
     if single.is_file():
         return [single]
     if not index.is_file():
@@ -82,7 +80,12 @@ def _files(folder: Path, name: str) -> list[Path]:
 
 
 def save_tensors(
-    folder: Path, arrays: Mapping[str, np.ndarray], *, max_shard_size: int | str = "5GB", safe: bool = True
+    folder: Path,
+    arrays: Mapping[str, np.ndarray],
+    *,
+    max_shard_size: int | str = "5GB",
+    safe: bool = True,
+    variant: str | None = None,
 ) -> list[Path]:
     """Write the weights of a model folder.
 
@@ -91,12 +94,14 @@ def save_tensors(
         arrays: name -> array.
         max_shard_size: bytes, or text such as ``"200MB"``. Larger weights are split into shards with an index.
         safe: write safetensors; False writes ``pytorch_model.bin``.
+        variant: goes into the names of the files: ``model.fp16.safetensors`` for ``"fp16"``.
 
     Returns:
         The files written.
     """
     folder = output_folder(folder)
-    name, save = (SAFETENSORS, save_safetensors) if safe else (TORCH, save_torch_file)
+    format_name, save = (SAFETENSORS, save_safetensors) if safe else (TORCH, save_torch_file)
+    name = variant_name(format_name, variant)
     stem, suffix = name.rsplit(".", 1)
     shards = _split(arrays, _bytes(max_shard_size))
     if len(shards) == 1:
@@ -105,13 +110,13 @@ def save_tensors(
         names = [f"{stem}-{number:05d}-of-{len(shards):05d}.{suffix}" for number in range(1, len(shards) + 1)]
     for shard_name, shard in zip(names, shards, strict=True):
         save(folder / shard_name, shard)
-    index = folder / f"{name}.index.json"
+    index = folder / variant_name(f"{format_name}.index.json", variant)
     if len(shards) > 1:
         where = {tensor: shard_name for shard_name, shard in zip(names, shards, strict=True) for tensor in shard}
         total = sum(array.nbytes for array in arrays.values())
         write_json(index, {"metadata": {"total_size": total}, "weight_map": where})
         names.append(index.name)
-    remove_weights(folder, name, keep=names)
+    remove_weights(folder, format_name, keep=names, variant=variant)
     return [folder / name for name in names]
 
 
@@ -144,12 +149,13 @@ def save_as(folder: Path, arrays: Mapping[str, np.ndarray], to: str, head: Head)
     return [path]
 
 
-def remove_weights(folder: Path, name: str, keep: Collection[str] = ()) -> None:
+def remove_weights(folder: Path, name: str, keep: Collection[str] = (), variant: str | None = None) -> None:
     """Remove the files of an earlier save in the format of ``name``, so that they are not read with the new ones."""
-    stem, suffix = name.rsplit(".", 1)
-    own = re.compile(rf"{re.escape(stem)}(-\d{{5}}-of-\d{{5}})?\.{suffix}(\.index\.json)?")
+    stem, suffix = variant_name(name, variant).rsplit(".", 1)
+    shards = re.compile(rf"{re.escape(stem)}(-\d{{5}}-of-\d{{5}})?\.{suffix}")
+    index = variant_name(f"{name}.index.json", variant)
     for path in folder.iterdir():
-        if own.fullmatch(path.name) and path.name not in keep:
+        if (shards.fullmatch(path.name) or path.name == index) and path.name not in keep:
             path.unlink()
 
 

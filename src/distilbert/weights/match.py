@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ..core.config import DistilBertConfig
 from ..core.errors import ConfigError, WeightsMismatchError
@@ -20,13 +21,25 @@ class Matched:
 
     Attributes:
         tensors: name -> tensor of the model, without those that are tied to another.
-        fresh: names of head tensors that the file lacks; they start from random numbers.
+        fresh: names of tensors that start from random numbers: the file lacks them, or has them in another shape.
         dropped: names in the file that belong to another head.
+        mismatched: of tensors in ``fresh`` that the file has in another shape: name, that shape, the model's shape.
     """
 
     tensors: Tensors
     fresh: list[str]
     dropped: list[str]
+    mismatched: list[tuple[str, tuple[int, ...], tuple[int, ...]]]
+
+    def loading_info(self) -> dict[str, Any]:
+        """Return what ``output_loading_info=True`` gives, under the names that transformers uses for it."""
+        mismatched = {name for name, *_ in self.mismatched}
+        return {
+            "missing_keys": set(self.fresh) - mismatched,
+            "unexpected_keys": set(self.dropped),
+            "mismatched_keys": set(self.mismatched),
+            "error_msgs": [],
+        }
 
 
 def normalize(tensors: Tensors) -> Tensors:
@@ -80,7 +93,8 @@ def match(
         config: of the model.
         head: of the model.
         where: the folder or file, for messages.
-        ignore_mismatched_sizes: list head tensors of another shape in ``fresh`` instead of raising an error.
+        ignore_mismatched_sizes: list tensors of a head, and embeddings, of another shape in ``fresh`` instead of
+            raising an error. A block never starts afresh among trained ones.
         name_in_file: returns what the file calls a tensor, where the file has names of its own.
 
     Raises:
@@ -98,18 +112,21 @@ def match(
     present = {_module(name) for name in available}
     fresh = [name for name in expected if name in own and _module(name) not in present]
     misshapen = [name for name in expected if name in available and available[name].shape != expected[name]]
+    replaceable = {name for name in expected if name in own or name.endswith("_embeddings.weight")}
+    mismatched = []
     if ignore_mismatched_sizes:
-        fresh += [name for name in misshapen if name in own]
-        misshapen = [name for name in misshapen if name not in own]
+        mismatched = [(name, available[name].shape, expected[name]) for name in misshapen if name in replaceable]
+        fresh += [name for name, *_ in mismatched]
+        misshapen = [name for name in misshapen if name not in replaceable]
     missing = [name for name in expected if name not in available and name not in fresh]
     surplus = [name for name in available if name not in expected]
     dropped = [name for name in surplus if _module(name) in HEAD_MODULES]
     left_over = [name for name in surplus if name not in dropped]
     if missing or left_over or misshapen:
         raise WeightsMismatchError(
-            _report(available, expected, missing, left_over, misshapen, head, own, where, name_in_file)
+            _report(available, expected, missing, left_over, misshapen, head, replaceable, where, name_in_file)
         )
-    return Matched({name: available[name] for name in expected if name not in fresh}, fresh, dropped)
+    return Matched({name: available[name] for name in expected if name not in fresh}, fresh, dropped, mismatched)
 
 
 def _module(name: str) -> str:
@@ -123,7 +140,7 @@ def _report(
     left_over: list[str],
     misshapen: list[str],
     head: Head,
-    own: set[str],
+    replaceable: set[str],
     where: object,
     name_in_file: Callable[[str], str | None] | None,
 ) -> str:
@@ -140,6 +157,6 @@ def _report(
         lines.append(f"wrong shape ({len(misshapen)}):")
         for name in misshapen:
             lines.append(line(name, f": the file has {available[name].shape}, needed is {expected[name]}"))
-    if misshapen and set(misshapen) <= own and not missing and not left_over:
-        lines.append("ignore_mismatched_sizes=True starts these tensors of the head afresh.")
+    if misshapen and set(misshapen) <= replaceable and not missing and not left_over:
+        lines.append("ignore_mismatched_sizes=True starts these tensors afresh.")
     return "\n".join(lines)

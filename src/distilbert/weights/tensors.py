@@ -114,12 +114,18 @@ def open_torch_files(paths: Iterable[Path]) -> Tensors:
             raise WeightsError(f"{path} is truncated, corrupt, or holds more than tensors: {reason}") from None
         if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
             raise WeightsError(f"{path} does not hold a dictionary of tensors.")
-        for name, tensor in state.items():
-            tensor = tensor.detach().contiguous()
-            bf16 = tensor.dtype == torch.bfloat16
-            array = tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16) if bf16 else tensor.numpy()
-            tensors[name] = in_memory(array)
+        tensors |= {name: in_memory(as_array(tensor)) for name, tensor in state.items()}
     return tensors
+
+
+def as_array(tensor: Any) -> np.ndarray:
+    """Return a tensor of PyTorch, TensorFlow or JAX, or an array, as a NumPy array."""
+    if hasattr(tensor, "detach"):
+        tensor = tensor.detach().cpu().contiguous()
+        if str(tensor.dtype) == "torch.bfloat16":  # NumPy has no such type, and PyTorch does not convert to ours
+            torch = require("torch", "torch")
+            return np.asarray(tensor.view(torch.int16).numpy().view(ml_dtypes.bfloat16))
+    return np.asarray(tensor)
 
 
 def save_safetensors(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

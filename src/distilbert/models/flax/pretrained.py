@@ -11,9 +11,10 @@ import numpy as np
 from flax import nnx
 
 from ...core.config import DistilBertConfig
-from ...core.errors import ConfigError, reject_unknown
+from ...core.errors import ConfigError
+from ...core.loading_arguments import BUILDING
 from ...core.schema import tensor_shapes, tied
-from ..checkpoint import HUB_ARGUMENTS, Checkpoint, open_checkpoint
+from ..checkpoint import OPENING_ARGUMENTS, Checkpoint, open_checkpoint
 from ..pretrained_mixin import PreTrainedMixin
 from . import surgery
 from .arrays import Tree, find_variable, get_tree, read_variable, set_tree, write_variable
@@ -58,7 +59,7 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
         rngs: nnx.Rngs | None = None,
         seed: int = 0,
         attn_implementation: str | None = None,
-        **unknown: Any,
+        **others: Any,
     ) -> Self:
         """Build a model with fresh weights.
 
@@ -70,10 +71,10 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
             rngs: random numbers for the weights and for dropout.
             seed: seed of the random numbers where ``rngs`` is not given.
             attn_implementation: ``"eager"`` or ``"sdpa"``.
-            **unknown: anything else is an error that names the nearest argument.
+            **others: other arguments that are known from transformers, see
+                :data:`distilbert.core.loading_arguments.BUILDING`.
         """
-        known = ("dtype", "torch_dtype", "param_dtype", "rngs", "seed", "attn_implementation")
-        reject_unknown(unknown, known, f"{cls.__name__}.from_config")
+        BUILDING.check(others, f"{cls.__name__}.from_config", ("param_dtype", "rngs", "seed"))
         types = {"dtype": dtype if dtype is not None else torch_dtype, "param_dtype": param_dtype}
         model = cls(config, rngs=rngs, seed=seed, **types)  # type: ignore[call-arg]
         if attn_implementation is not None:
@@ -85,7 +86,7 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
     @classmethod
     def from_pretrained(
         cls,
-        pretrained_model_name_or_path: str | os.PathLike[str],
+        pretrained_model_name_or_path: str | os.PathLike[str] | None,
         *,
         config: DistilBertConfig | str | os.PathLike[str] | None = None,
         dtype: Any = None,
@@ -96,10 +97,18 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
         device_map: Any = None,
         attn_implementation: str | None = None,
         ignore_mismatched_sizes: bool = False,
+        output_loading_info: bool = False,
+        state_dict: Mapping[str, Any] | None = None,
         use_safetensors: bool | None = None,
+        from_pt: bool = False,
+        from_tf: bool = False,
+        from_flax: bool = False,
+        variant: str | None = None,
+        key_mapping: Mapping[str, str] | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         revision: str | None = None,
         token: str | bool | None = None,
+        use_auth_token: str | bool | None = None,
         local_files_only: bool = False,
         force_download: bool = False,
         subfolder: str = "",
@@ -110,7 +119,7 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
         Weights are read one tensor at a time, so loading needs hardly more memory than the weights.
 
         Args:
-            pretrained_model_name_or_path: a folder, or a name on the hub.
+            pretrained_model_name_or_path: a folder, or a name on the hub; None with ``config`` and ``state_dict``.
             config: use this configuration instead of the folder's.
             dtype: ``jnp.float32`` (the default), another floating type, its name, or ``"auto"`` for that of the file.
             torch_dtype: the older name of ``dtype``.
@@ -119,15 +128,25 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
             seed: makes them where ``rngs`` is not given.
             device_map: where the weights are kept, as :func:`.device.pick_device` takes it; JAX's default if None.
             attn_implementation: ``"eager"`` or ``"sdpa"`` (the default).
-            ignore_mismatched_sizes: start head tensors of another shape afresh instead of raising.
-            use_safetensors: True or False to allow only safetensors or only ``.bin``.
+            ignore_mismatched_sizes: start heads and embeddings of another shape afresh instead of raising.
+            output_loading_info: return a pair: the model, and a dictionary with ``missing_keys``, ``unexpected_keys``
+                and ``mismatched_keys``.
+            state_dict: tensors or arrays by name to load instead of those of a file.
+            use_safetensors: True allows only safetensors, False only the other formats.
+            from_pt: read safetensors and ``.bin`` before the other formats, which is the default.
+            from_tf: read ``tf_model.h5`` before the other formats.
+            from_flax: read ``flax_model.msgpack`` before the other formats.
+            variant: read files such as ``model.fp16.safetensors`` for ``"fp16"``.
+            key_mapping: regular expressions and their replacements for the names in the file.
             cache_dir: where downloads are kept.
             revision: branch, tag or commit on the hub.
             token: access token for the hub.
+            use_auth_token: the older name of ``token``.
             local_files_only: never open a connection.
             force_download: fetch again what is in the cache.
             subfolder: folder inside the model's folder.
-            **overrides: fields of the configuration, such as ``num_labels=3``.
+            **overrides: fields of the configuration, such as ``num_labels=3``; and other arguments that are known from
+                transformers, see :data:`distilbert.core.loading_arguments.LOADING`.
 
         Raises:
             ModelNotFoundError: there is no such model, or no weights in it.
@@ -138,9 +157,10 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
             DeviceError: this machine does not have the device or the attention implementation.
         """
         given = locals()
-        hub_arguments = {name: given[name] for name in HUB_ARGUMENTS}
+        opening = {name: given[name] for name in OPENING_ARGUMENTS}
+        where = f"{cls.__name__}.from_pretrained"
         return cls.from_checkpoint(
-            open_checkpoint(pretrained_model_name_or_path, config=config, overrides=overrides, **hub_arguments),
+            open_checkpoint(pretrained_model_name_or_path, config=config, overrides=overrides, where=where, **opening),
             dtype=dtype,
             torch_dtype=torch_dtype,
             param_dtype=param_dtype,
@@ -149,7 +169,7 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
             device_map=device_map,
             attn_implementation=attn_implementation,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
-            use_safetensors=use_safetensors,
+            output_loading_info=output_loading_info,
         )
 
     @classmethod
@@ -165,7 +185,7 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
         device_map: Any = None,
         attn_implementation: str | None = None,
         ignore_mismatched_sizes: bool = False,
-        use_safetensors: bool | None = None,
+        output_loading_info: bool = False,
     ) -> Self:
         """Load a model from a folder that is open already; see :meth:`from_pretrained` for the other arguments.
 
@@ -174,9 +194,7 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
         """
         config = checkpoint.config
         device = None if device_map is None else pick_device(device_map)
-        matched = checkpoint.match(
-            cls.head_spec, ignore_mismatched_sizes=ignore_mismatched_sizes, use_safetensors=use_safetensors
-        )
+        matched = checkpoint.match(cls.head_spec, ignore_mismatched_sizes=ignore_mismatched_sizes)
         computed = pick_dtype(dtype if dtype is not None else torch_dtype, config, matched.tensors)
         stored = pick_dtype(param_dtype, config, matched.tensors) if param_dtype is not None else computed
         rngs = nnx.Rngs(seed) if rngs is None else rngs
@@ -191,27 +209,34 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
         if device is not None:
             nnx.update(model, jax.device_put(nnx.state(model), device))
         model.eval()
-        return model
+        return (model, matched.loading_info()) if output_loading_info else model  # type: ignore[return-value]
 
     def save_pretrained(
         self,
         save_directory: str | os.PathLike[str],
         *,
+        is_main_process: bool = True,
+        state_dict: Mapping[str, Any] | None = None,
         params: Mapping[str, Any] | None = None,
         max_shard_size: int | str = "5GB",
         safe_serialization: bool = True,
+        variant: str | None = None,
         push_to_hub: bool = False,
-        **hub_arguments: Any,
+        **options: Any,
     ) -> None:
         """Write ``config.json`` and the weights into a folder that PyTorch's classes and transformers load, too.
 
         Args:
             save_directory: created if needed.
+            is_main_process: False writes nothing; for the other processes of a run.
+            state_dict: tensors or arrays by their names in a checkpoint, to write instead of the model's own.
             params: weights to write instead of the model's own, as :attr:`params`.
             max_shard_size: bytes, or text such as ``"200MB"``; more than that is split into shards.
             safe_serialization: safetensors; False writes ``pytorch_model.bin``, for which PyTorch has to be there.
+            variant: goes into the names of the files: ``model.fp16.safetensors`` for ``"fp16"``.
             push_to_hub: upload the folder afterwards.
-            **hub_arguments: those of :func:`distilbert.core.hub.push`, for the upload.
+            **options: those of :func:`distilbert.core.hub.push`, for the upload; and other arguments that are known
+                from transformers, see :data:`distilbert.core.loading_arguments.SAVING`.
         """
         model = self
         if params is not None:
@@ -224,10 +249,13 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
             save_directory,
             arrays,
             str(self.param_dtype),
+            state_dict=state_dict,
+            is_main_process=is_main_process,
             max_shard_size=max_shard_size,
             safe_serialization=safe_serialization,
+            variant=variant,
             push_to_hub=push_to_hub,
-            hub_arguments=hub_arguments,
+            options=options,
         )
 
     # Parts ----------------------------------------------------------------------------------------------------------

@@ -30,12 +30,25 @@ def model_without_weights(cls: type[Model], config: DistilBertConfig, rngs: nnx.
 
 
 def fresh_weight(name: str, shape: tuple[int, ...], dtype: Any, config: DistilBertConfig, rngs: nnx.Rngs) -> Array:
-    """Return fresh numbers of a variable's ``shape`` for the weight of a head that a checkpoint calls ``name``."""
+    """Return fresh numbers of a variable's ``shape`` for the weight of a head or an embedding.
+
+    Args:
+        name: of the weight in a checkpoint.
+        shape: of the weight as a checkpoint or as Flax has it.
+        dtype: of the result.
+        config: gives the size of random numbers, and the padding.
+        rngs: random numbers.
+    """
     if name.endswith("bias"):
         return jnp.zeros(shape, dtype)
     if "layer_norm" in name:
         return jnp.ones(shape, dtype)
-    return jax.nn.initializers.normal(config.initializer_range)(rngs.params(), shape, dtype)
+    if name.endswith("position_embeddings.weight") and config.sinusoidal_pos_embds:
+        return jnp.asarray(sinusoidal_positions(*shape), dtype)
+    numbers = jax.nn.initializers.normal(config.initializer_range)(rngs.params(), shape, dtype)
+    if name.endswith("word_embeddings.weight") and config.pad_token_id is not None:
+        numbers = numbers.at[config.pad_token_id].set(0)
+    return numbers
 
 
 def set_sinusoidal(embedding: nnx.Embed) -> None:

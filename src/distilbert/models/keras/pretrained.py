@@ -11,12 +11,12 @@ import keras
 import numpy as np
 
 from ...core.config import DistilBertConfig
-from ...core.errors import reject_unknown
+from ...core.loading_arguments import BUILDING
 from ...core.model_checks import refuse_flash_attention
 from ...core.schema import tensor_shapes, tied
 from ...weights.match import match, normalize
 from ...weights.tensors import in_memory
-from ..checkpoint import HUB_ARGUMENTS, Checkpoint, open_checkpoint
+from ..checkpoint import OPENING_ARGUMENTS, Checkpoint, open_checkpoint
 from . import surgery
 from .arrays import read_variable, to_numpy, write_variable
 from .device import pick_device, pick_dtype
@@ -66,7 +66,7 @@ class TFDistilBertPreTrainedModel(TrainableModel):
         dtype: Any = None,
         torch_dtype: Any = None,
         attn_implementation: str | None = None,
-        **unknown: Any,
+        **others: Any,
     ) -> Self:
         """Build a model with fresh weights.
 
@@ -76,11 +76,12 @@ class TFDistilBertPreTrainedModel(TrainableModel):
             dtype: a floating type or a policy, as in :meth:`from_pretrained`.
             torch_dtype: the older name of ``dtype``.
             attn_implementation: ``"eager"`` or ``"sdpa"``.
-            **unknown: anything else is an error that names the nearest argument.
+            **others: other arguments that are known from transformers, see
+                :data:`distilbert.core.loading_arguments.BUILDING`.
         """
         if isinstance(config, Mapping):
             return cls(**dict(config) | {"config": DistilBertConfig.from_dict(config["config"])})
-        reject_unknown(unknown, ("dtype", "torch_dtype", "attn_implementation"), f"{cls.__name__}.from_config")
+        BUILDING.check(others, f"{cls.__name__}.from_config")
         model = cls(config, dtype=pick_dtype(dtype if dtype is not None else torch_dtype, config))
         if attn_implementation is not None:
             model.set_attn_implementation(attn_implementation)
@@ -89,7 +90,7 @@ class TFDistilBertPreTrainedModel(TrainableModel):
     @classmethod
     def from_pretrained(
         cls,
-        pretrained_model_name_or_path: str | os.PathLike[str],
+        pretrained_model_name_or_path: str | os.PathLike[str] | None,
         *,
         config: DistilBertConfig | str | os.PathLike[str] | None = None,
         dtype: Any = None,
@@ -97,10 +98,18 @@ class TFDistilBertPreTrainedModel(TrainableModel):
         device_map: Any = None,
         attn_implementation: str | None = None,
         ignore_mismatched_sizes: bool = False,
+        output_loading_info: bool = False,
+        state_dict: Mapping[str, Any] | None = None,
         use_safetensors: bool | None = None,
+        from_pt: bool = False,
+        from_tf: bool = False,
+        from_flax: bool = False,
+        variant: str | None = None,
+        key_mapping: Mapping[str, str] | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         revision: str | None = None,
         token: str | bool | None = None,
+        use_auth_token: str | bool | None = None,
         local_files_only: bool = False,
         force_download: bool = False,
         subfolder: str = "",
@@ -109,22 +118,32 @@ class TFDistilBertPreTrainedModel(TrainableModel):
         """Load a model. A BERT is loaded as its DistilBERT twin.
 
         Args:
-            pretrained_model_name_or_path: a folder, or a name on the hub.
+            pretrained_model_name_or_path: a folder, or a name on the hub; None with ``config`` and ``state_dict``.
             config: use this configuration instead of the folder's.
             dtype: a floating type such as ``"bfloat16"``, a policy such as ``"mixed_bfloat16"``, or ``"auto"`` for the
                 type of the file; Keras's current policy (float32) if None.
             torch_dtype: the older name of ``dtype``.
             device_map: where the weights are kept, as :func:`.device.pick_device` takes it; Keras's default if None.
             attn_implementation: ``"eager"`` or ``"sdpa"`` (the default).
-            ignore_mismatched_sizes: start head tensors of another shape afresh instead of raising.
-            use_safetensors: True or False to allow only safetensors or only ``.bin``.
+            ignore_mismatched_sizes: start heads and embeddings of another shape afresh instead of raising.
+            output_loading_info: return a pair: the model, and a dictionary with ``missing_keys``, ``unexpected_keys``
+                and ``mismatched_keys``.
+            state_dict: tensors or arrays by name to load instead of those of a file.
+            use_safetensors: True allows only safetensors, False only the other formats.
+            from_pt: read safetensors and ``.bin`` before the other formats, which is the default.
+            from_tf: read ``tf_model.h5`` before the other formats.
+            from_flax: read ``flax_model.msgpack`` before the other formats.
+            variant: read files such as ``model.fp16.safetensors`` for ``"fp16"``.
+            key_mapping: regular expressions and their replacements for the names in the file.
             cache_dir: where downloads are kept.
             revision: branch, tag or commit on the hub.
             token: access token for the hub.
+            use_auth_token: the older name of ``token``.
             local_files_only: never open a connection.
             force_download: fetch again what is in the cache.
             subfolder: folder inside the model's folder.
-            **overrides: fields of the configuration, such as ``num_labels=3``.
+            **overrides: fields of the configuration, such as ``num_labels=3``; and other arguments that are known from
+                transformers, see :data:`distilbert.core.loading_arguments.LOADING`.
 
         Raises:
             ModelNotFoundError: there is no such model, or no weights in it.
@@ -135,15 +154,16 @@ class TFDistilBertPreTrainedModel(TrainableModel):
             DeviceError: this machine does not have the device or the attention implementation.
         """
         given = locals()
-        hub_arguments = {name: given[name] for name in HUB_ARGUMENTS}
+        opening = {name: given[name] for name in OPENING_ARGUMENTS}
+        where = f"{cls.__name__}.from_pretrained"
         return cls.from_checkpoint(
-            open_checkpoint(pretrained_model_name_or_path, config=config, overrides=overrides, **hub_arguments),
+            open_checkpoint(pretrained_model_name_or_path, config=config, overrides=overrides, where=where, **opening),
             dtype=dtype,
             torch_dtype=torch_dtype,
             device_map=device_map,
             attn_implementation=attn_implementation,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
-            use_safetensors=use_safetensors,
+            output_loading_info=output_loading_info,
         )
 
     @classmethod
@@ -156,7 +176,7 @@ class TFDistilBertPreTrainedModel(TrainableModel):
         device_map: Any = None,
         attn_implementation: str | None = None,
         ignore_mismatched_sizes: bool = False,
-        use_safetensors: bool | None = None,
+        output_loading_info: bool = False,
     ) -> Self:
         """Load a model from a folder that is open already; see :meth:`from_pretrained` for the other arguments.
 
@@ -165,9 +185,7 @@ class TFDistilBertPreTrainedModel(TrainableModel):
         """
         config = checkpoint.config
         place = contextlib.nullcontext() if device_map is None else keras.device(pick_device(device_map))
-        matched = checkpoint.match(
-            cls.head_spec, ignore_mismatched_sizes=ignore_mismatched_sizes, use_safetensors=use_safetensors
-        )
+        matched = checkpoint.match(cls.head_spec, ignore_mismatched_sizes=ignore_mismatched_sizes)
         policy = pick_dtype(dtype if dtype is not None else torch_dtype, config, matched.tensors)
         with place:
             model = cls(config, dtype=policy)
@@ -175,7 +193,7 @@ class TFDistilBertPreTrainedModel(TrainableModel):
                 write_variable(model, name, tensor.read())
         if attn_implementation is not None:
             model.set_attn_implementation(attn_implementation)
-        return model
+        return (model, matched.loading_info()) if output_loading_info else model  # type: ignore[return-value]
 
     def get_arrays(self) -> dict[str, np.ndarray]:
         """Return the weights by their names in a checkpoint, without those that are tied to another."""
@@ -197,28 +215,38 @@ class TFDistilBertPreTrainedModel(TrainableModel):
         self,
         save_directory: str | os.PathLike[str],
         *,
+        is_main_process: bool = True,
+        state_dict: Mapping[str, Any] | None = None,
         max_shard_size: int | str = "5GB",
         safe_serialization: bool = True,
+        variant: str | None = None,
         push_to_hub: bool = False,
-        **hub_arguments: Any,
+        **options: Any,
     ) -> None:
         """Write ``config.json`` and the weights into a folder that every framework of this package loads.
 
         Args:
             save_directory: created if needed.
+            is_main_process: False writes nothing; for the other processes of a run.
+            state_dict: tensors or arrays by their names in a checkpoint, to write instead of the model's own.
             max_shard_size: bytes, or text such as ``"200MB"``; more than that is split into shards.
             safe_serialization: safetensors; False writes ``pytorch_model.bin``, which needs PyTorch.
+            variant: goes into the names of the files: ``model.fp16.safetensors`` for ``"fp16"``.
             push_to_hub: upload the folder afterwards.
-            **hub_arguments: those of :func:`distilbert.core.hub.push`, for the upload.
+            **options: those of :func:`distilbert.core.hub.push`, for the upload; and other arguments that are known
+                from transformers, see :data:`distilbert.core.loading_arguments.SAVING`.
         """
         self._write_folder(
             save_directory,
-            self.get_arrays(),
+            self.get_arrays() if state_dict is None else {},
             self.dtype,
+            state_dict=state_dict,
+            is_main_process=is_main_process,
             max_shard_size=max_shard_size,
             safe_serialization=safe_serialization,
+            variant=variant,
             push_to_hub=push_to_hub,
-            hub_arguments=hub_arguments,
+            options=options,
         )
 
     # Parts ----------------------------------------------------------------------------------------------------------

@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ...core.config import DistilBertConfig
-from ...core.errors import ConfigError, reject_unknown
+from ...core.errors import ConfigError
+from ...core.loading_arguments import BUILDING
 from ...core.schema import tied
-from ..checkpoint import HUB_ARGUMENTS, Checkpoint, open_checkpoint
+from ..checkpoint import OPENING_ARGUMENTS, Checkpoint, open_checkpoint
 from ..pretrained_mixin import PreTrainedMixin
 from . import surgery
 from .arrays import to_numpy, to_torch
@@ -53,7 +54,7 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
         dtype: torch.dtype | str | None = None,
         torch_dtype: torch.dtype | str | None = None,
         attn_implementation: str | None = None,
-        **unknown: Any,
+        **others: Any,
     ) -> Self:
         """Build a model with fresh weights.
 
@@ -62,9 +63,10 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
             dtype: floating type of the weights, fp32 by default.
             torch_dtype: the older name of ``dtype``.
             attn_implementation: ``"eager"``, ``"sdpa"`` or ``"flash_attention_2"``.
-            **unknown: anything else is an error that names the nearest argument.
+            **others: other arguments that are known from transformers, see
+                :data:`distilbert.core.loading_arguments.BUILDING`.
         """
-        reject_unknown(unknown, ("dtype", "torch_dtype", "attn_implementation"), f"{cls.__name__}.from_config")
+        BUILDING.check(others, f"{cls.__name__}.from_config")
         model = cls(config).to(pick_dtype(dtype if dtype is not None else torch_dtype, config))
         if attn_implementation is not None:
             model.set_attn_implementation(attn_implementation)
@@ -75,7 +77,7 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
     @classmethod
     def from_pretrained(
         cls,
-        pretrained_model_name_or_path: str | os.PathLike[str],
+        pretrained_model_name_or_path: str | os.PathLike[str] | None,
         *,
         config: DistilBertConfig | str | os.PathLike[str] | None = None,
         dtype: torch.dtype | str | None = None,
@@ -83,10 +85,18 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
         device_map: str | int | torch.device | Mapping[str, Any] | None = None,
         attn_implementation: str | None = None,
         ignore_mismatched_sizes: bool = False,
+        output_loading_info: bool = False,
+        state_dict: Mapping[str, Any] | None = None,
         use_safetensors: bool | None = None,
+        from_pt: bool = False,
+        from_tf: bool = False,
+        from_flax: bool = False,
+        variant: str | None = None,
+        key_mapping: Mapping[str, str] | None = None,
         cache_dir: str | os.PathLike[str] | None = None,
         revision: str | None = None,
         token: str | bool | None = None,
+        use_auth_token: str | bool | None = None,
         local_files_only: bool = False,
         force_download: bool = False,
         subfolder: str = "",
@@ -97,21 +107,31 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
         Weights are read one tensor at a time, so loading needs hardly more memory than the weights.
 
         Args:
-            pretrained_model_name_or_path: a folder, or a name on the hub.
+            pretrained_model_name_or_path: a folder, or a name on the hub; None with ``config`` and ``state_dict``.
             config: use this configuration instead of the folder's.
             dtype: ``torch.float32`` (the default), another floating type, its name, or ``"auto"`` for that of the file.
             torch_dtype: the older name of ``dtype``.
             device_map: ``"auto"`` for the GPU if there is one; a device, its name or number; None for the CPU.
             attn_implementation: ``"eager"``, ``"sdpa"`` (the default) or ``"flash_attention_2"``.
-            ignore_mismatched_sizes: start head tensors of another shape afresh instead of raising.
-            use_safetensors: True or False to allow only safetensors or only ``.bin``.
+            ignore_mismatched_sizes: start heads and embeddings of another shape afresh instead of raising.
+            output_loading_info: return a pair: the model, and a dictionary with ``missing_keys``, ``unexpected_keys``
+                and ``mismatched_keys``.
+            state_dict: tensors or arrays by name to load instead of those of a file.
+            use_safetensors: True allows only safetensors, False only the other formats.
+            from_pt: read safetensors and ``.bin`` before the other formats, which is the default.
+            from_tf: read ``tf_model.h5`` before the other formats.
+            from_flax: read ``flax_model.msgpack`` before the other formats.
+            variant: read files such as ``model.fp16.safetensors`` for ``"fp16"``.
+            key_mapping: regular expressions and their replacements for the names in the file.
             cache_dir: where downloads are kept.
             revision: branch, tag or commit on the hub.
             token: access token for the hub.
+            use_auth_token: the older name of ``token``.
             local_files_only: never open a connection.
             force_download: fetch again what is in the cache.
             subfolder: folder inside the model's folder.
-            **overrides: fields of the configuration, such as ``num_labels=3``.
+            **overrides: fields of the configuration, such as ``num_labels=3``; and other arguments that are known from
+                transformers, see :data:`distilbert.core.loading_arguments.LOADING`.
 
         Raises:
             ModelNotFoundError: there is no such model, or no weights in it.
@@ -122,15 +142,16 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
             DeviceError: this machine does not have the device or the attention implementation.
         """
         given = locals()
-        hub_arguments = {name: given[name] for name in HUB_ARGUMENTS}
+        opening = {name: given[name] for name in OPENING_ARGUMENTS}
+        where = f"{cls.__name__}.from_pretrained"
         return cls.from_checkpoint(
-            open_checkpoint(pretrained_model_name_or_path, config=config, overrides=overrides, **hub_arguments),
+            open_checkpoint(pretrained_model_name_or_path, config=config, overrides=overrides, where=where, **opening),
             dtype=dtype,
             torch_dtype=torch_dtype,
             device_map=device_map,
             attn_implementation=attn_implementation,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
-            use_safetensors=use_safetensors,
+            output_loading_info=output_loading_info,
         )
 
     @classmethod
@@ -143,7 +164,7 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
         device_map: str | int | torch.device | Mapping[str, Any] | None = None,
         attn_implementation: str | None = None,
         ignore_mismatched_sizes: bool = False,
-        use_safetensors: bool | None = None,
+        output_loading_info: bool = False,
     ) -> Self:
         """Load a model from a folder that is open already; see :meth:`from_pretrained` for the other arguments.
 
@@ -152,9 +173,7 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
         """
         config = checkpoint.config
         device = pick_device(device_map)
-        matched = checkpoint.match(
-            cls.head_spec, ignore_mismatched_sizes=ignore_mismatched_sizes, use_safetensors=use_safetensors
-        )
+        matched = checkpoint.match(cls.head_spec, ignore_mismatched_sizes=ignore_mismatched_sizes)
         target = pick_dtype(dtype if dtype is not None else torch_dtype, config, matched.tensors)
         with surgery.without_weights():
             model = cls(config)
@@ -168,40 +187,46 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
         model.tie_weights()
         if attn_implementation is not None:
             model.set_attn_implementation(attn_implementation)
-        return model.eval()
+        model.eval()
+        return (model, matched.loading_info()) if output_loading_info else model  # type: ignore[return-value]
 
     def save_pretrained(
         self,
         save_directory: str | os.PathLike[str],
         *,
-        state_dict: Mapping[str, Tensor] | None = None,
+        is_main_process: bool = True,
+        state_dict: Mapping[str, Any] | None = None,
         max_shard_size: int | str = "5GB",
         safe_serialization: bool = True,
+        variant: str | None = None,
         push_to_hub: bool = False,
-        **hub_arguments: Any,
+        **options: Any,
     ) -> None:
         """Write ``config.json`` and the weights into a folder that this package and transformers load.
 
         Args:
             save_directory: created if needed.
+            is_main_process: False writes nothing; for the other processes of a run.
             state_dict: tensors to write instead of the model's own.
             max_shard_size: bytes, or text such as ``"200MB"``; more than that is split into shards.
             safe_serialization: safetensors; False writes ``pytorch_model.bin``.
+            variant: goes into the names of the files: ``model.fp16.safetensors`` for ``"fp16"``.
             push_to_hub: upload the folder afterwards.
-            **hub_arguments: those of :func:`distilbert.core.hub.push`, for the upload.
+            **options: those of :func:`distilbert.core.hub.push`, for the upload; and other arguments that are known
+                from transformers, see :data:`distilbert.core.loading_arguments.SAVING`.
         """
-        state = dict(self.state_dict() if state_dict is None else state_dict)
-        for alias in tied(self.config, self.head_spec):
-            state.pop(alias, None)
-        arrays = {name: to_numpy(tensor) for name, tensor in state.items()}
+        arrays = {} if state_dict is not None else {n: to_numpy(tensor) for n, tensor in self.state_dict().items()}
         self._write_folder(
             save_directory,
             arrays,
             str(self.dtype).removeprefix("torch."),
+            state_dict=state_dict,
+            is_main_process=is_main_process,
             max_shard_size=max_shard_size,
             safe_serialization=safe_serialization,
+            variant=variant,
             push_to_hub=push_to_hub,
-            hub_arguments=hub_arguments,
+            options=options,
         )
 
     # Parts ----------------------------------------------------------------------------------------------------------

@@ -48,10 +48,17 @@ def init_module(module: nn.Module, config: DistilBertConfig) -> None:
 
 
 def fresh_weight(name: str, empty: Tensor, config: DistilBertConfig) -> Tensor:
-    """Fill ``empty`` with fresh numbers for the weight of a head that a checkpoint calls ``name``."""
+    """Fill ``empty`` with fresh numbers for the weight of a head or an embedding that a checkpoint calls ``name``."""
     if name.endswith("bias"):
         return empty.zero_()
-    return empty.fill_(1.0) if "layer_norm" in name else empty.normal_(0.0, config.initializer_range)
+    if "layer_norm" in name:
+        return empty.fill_(1.0)
+    if name.endswith("position_embeddings.weight") and config.sinusoidal_pos_embds:
+        return empty.copy_(torch.from_numpy(sinusoidal_positions(*empty.shape)))
+    empty.normal_(0.0, config.initializer_range)
+    if name.endswith("word_embeddings.weight") and config.pad_token_id is not None:
+        empty[config.pad_token_id].zero_()
+    return empty
 
 
 def set_parameter(model: nn.Module, name: str, tensor: Tensor) -> None:
