@@ -31,6 +31,7 @@ FILES = [
 ]
 # Frameworks, classes or functions, and why the others have none; a class stands for its methods as well.
 NAMES = [
+    ("pytorch", "arrays.known_shape arrays.is_tracing", "torch.jit.trace records sizes as tensors"),
     ("pytorch", "arrays.to_torch", "the others write an array into a variable by its name"),
     ("keras flax", "arrays.find_variable arrays.read_variable arrays.write_variable", "kernels are stored transposed"),
     ("keras flax", "arrays.concrete", "PyTorch knows by itself whether it is compiling"),

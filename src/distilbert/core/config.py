@@ -201,8 +201,8 @@ class DistilBertConfig:
 
     @property
     def use_return_dict(self) -> bool:
-        """The same as ``return_dict``, under the name that older code reads."""
-        return self.return_dict
+        """Whether the models return output objects: ``return_dict``, unless ``torchscript`` asks for tuples."""
+        return self.return_dict and not self.extra.get("torchscript", False)
 
     def __getattr__(self, name: str) -> Any:
         if name in ALIASES:

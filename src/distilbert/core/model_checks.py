@@ -39,7 +39,7 @@ def check_inputs(
         raise InputError("Give either input_ids or inputs_embeds, and not both.")
     if input_ids is not None and len(input_ids) != 2:
         raise InputError(f"input_ids must be (batch, sequence), got shape {input_ids}.")
-    if inputs_embeds is not None and (len(inputs_embeds) != 3 or inputs_embeds[-1] != config.dim):
+    if inputs_embeds is not None and (len(inputs_embeds) != 3 or inputs_embeds[-1] not in (None, config.dim)):
         raise InputError(f"inputs_embeds must be (batch, sequence, {config.dim}), got shape {inputs_embeds}.")
     shape = input_ids if input_ids is not None else inputs_embeds
     assert shape is not None

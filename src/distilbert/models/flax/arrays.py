@@ -105,7 +105,7 @@ def _register(output: type[ModelOutput]) -> None:
         return [(jax.tree_util.GetAttrKey(name), entry) for name, entry in value.items()], tuple(value.keys())
 
     def unflatten(names: tuple[str, ...], values: Any) -> ModelOutput:
-        return output(**dict(zip(names, values, strict=True)))
+        return output(dict(zip(names, values, strict=True)))
 
     with contextlib.suppress(ValueError):  # Keras on JAX has registered it already
         jax.tree_util.register_pytree_with_keys(output, flatten, unflatten)

@@ -66,7 +66,7 @@ def _register(output: type[ModelOutput]) -> None:
     """Let Keras, tf.function and jax.jit see the tensors in an output."""
 
     def unflatten(names: tuple[str, ...], values: Iterable[Any]) -> ModelOutput:
-        return output(**dict(zip(names, values, strict=True)))
+        return output(dict(zip(names, values, strict=True)))
 
     def tf_flatten(value: ModelOutput) -> tuple[tuple[str, ...], tuple[Any, ...]]:
         values, names = _flatten(value)

@@ -29,14 +29,26 @@ def to_numpy(tensor: Tensor) -> np.ndarray:
     return tensor.numpy()
 
 
+def known_shape(tensor: Tensor | None) -> tuple[int | None, ...] | None:
+    """Return the shape of a tensor; all sizes are None while ``torch.jit.trace`` records, which holds for any size."""
+    if tensor is None:
+        return None
+    return (None,) * tensor.dim() if is_tracing() else tuple(tensor.shape)
+
+
+def is_tracing() -> bool:
+    """Whether ``torch.jit.trace`` or ``torch.onnx.export(dynamo=False)`` records this call."""
+    return bool(torch.jit.is_tracing())  # type: ignore[attr-defined]
+
+
 def _register(output: type[ModelOutput]) -> None:
     """Let torch.export, torch.compile and data-parallel wrappers see the tensors in an output."""
 
     def flatten(value: ModelOutput) -> tuple[list[Any], list[str]]:
-        return value.values(), value.keys()
+        return list(value.values()), list(value)
 
     def unflatten(values: Any, names: list[str]) -> ModelOutput:
-        return output(**dict(zip(names, values, strict=True)))
+        return output(dict(zip(names, values, strict=True)))
 
     pytree.register_pytree_node(output, flatten, unflatten, serialized_type_name=f"distilbert.{output.__name__}")
     for derived in output.__subclasses__():

@@ -64,7 +64,7 @@ class _ModelWithHead(DistilBertPreTrainedModel):
         return encoded
 
     def _return(self, output: ModelOutput, return_dict: bool | None) -> Any:
-        return output if (self.config.return_dict if return_dict is None else return_dict) else output.to_tuple()
+        return output if self._returns_dict(return_dict) else output.to_tuple()
 
 
 class DistilBertForMaskedLM(_ModelWithHead):
@@ -187,8 +187,7 @@ class DistilBertForMultipleChoice(_ModelWithHead):
         **unknown: Any,
     ) -> MultipleChoiceModelOutput:
         """Score each choice: inputs (B, C, S), embeddings (B, C, S, D), ``labels`` (B,) index of the right one."""
-        shapes = (None if x is None else tuple(x.shape) for x in (input_ids, inputs_embeds))
-        choices = check_choices(*shapes)
+        choices = check_choices(*(None if x is None else tuple(x.shape) for x in (input_ids, inputs_embeds)))
         input_ids, attention_mask, inputs_embeds = map(_flatten, (input_ids, attention_mask, inputs_embeds))
         if position_ids is not None and position_ids.dim() == 3:
             position_ids = _flatten(position_ids)

@@ -28,7 +28,7 @@ from ...core.model_checks import (
 )
 from ...core.outputs import BaseModelOutput
 from ...core.schema import HEADS, LAYER_NORM_EPS, attention_width
-from .arrays import to_numpy
+from .arrays import is_tracing, known_shape, to_numpy
 from .attention import attend_eager, attend_flash, attend_sdpa, extend_mask, require_flash
 from .packing import Packing
 from .pretrained import DistilBertPreTrainedModel
@@ -252,12 +252,14 @@ class DistilBertModel(DistilBertPreTrainedModel):
         output_attentions = config.output_attentions if output_attentions is None else output_attentions
         if output_hidden_states is None:
             output_hidden_states = config.output_hidden_states
-        batch, length = self._check(input_ids, attention_mask, inputs_embeds, position_ids, token_type_ids)
+        self._check(input_ids, attention_mask, inputs_embeds, position_ids, token_type_ids)
+        source = input_ids if input_ids is not None else inputs_embeds
+        assert source is not None
+        batch, length = source.shape[:2]
         if position_ids is None:
-            source = input_ids if input_ids is not None else inputs_embeds
-            assert source is not None
             position_ids = torch.arange(length, device=source.device)
-        first_token = first_token and not (output_attentions or output_hidden_states)
+        # torch.onnx turns the default False into a tensor.
+        first_token = first_token is True and not (output_attentions or output_hidden_states)
         hidden = self._embed(input_ids, inputs_embeds, position_ids)  # (B, S, D)
 
         implementation = "eager" if output_attentions or head_mask is not None else self.attn_implementation
@@ -280,8 +282,7 @@ class DistilBertModel(DistilBertPreTrainedModel):
             hidden_states=tuple(states) if output_hidden_states else None,
             attentions=tuple(maps) if output_attentions else None,
         )
-        return_dict = config.return_dict if return_dict is None else return_dict
-        return output if return_dict else output.to_tuple()
+        return output if self._returns_dict(return_dict) else output.to_tuple()
 
     def forward_packed(self, input_ids: Tensor, packing: Packing | Sequence[int], rows: Tensor | None = None) -> Tensor:
         """Compute last hidden states without padding.
@@ -308,21 +309,19 @@ class DistilBertModel(DistilBertPreTrainedModel):
         inputs_embeds: Tensor | None,
         position_ids: Tensor | None,
         token_type_ids: Tensor | None,
-    ) -> tuple[int, int]:
-        """Check what can be checked before the layers see it, and return B and S."""
-        shapes = (None if x is None else tuple(x.shape) for x in (input_ids, inputs_embeds))
-        batch, length = check_inputs(self.config, *shapes)
-        assert batch is not None
-        assert length is not None
-        if attention_mask is not None:
-            check_attention_mask(tuple(attention_mask.shape), batch, length)
+    ) -> None:
+        """Check what can be checked before the layers see it."""
+        batch, length = check_inputs(self.config, known_shape(input_ids), known_shape(inputs_embeds))
+        mask_shape = known_shape(attention_mask)
+        if mask_shape is not None:
+            check_attention_mask(mask_shape, batch, length)
         for name, ids in (("input_ids", input_ids), ("position_ids", position_ids)):
             if ids is not None:
                 check_id_type(name, not ids.is_floating_point(), str(ids.dtype).removeprefix("torch."))
-        # Looking at values stops the GPU and cannot be traced, so a compiled model trusts its input.
-        if token_type_ids is not None and not torch.compiler.is_compiling() and bool(token_type_ids.any()):
+        # Values cannot be looked at while a graph is recorded, so a compiled or traced model trusts its input.
+        recording = torch.compiler.is_compiling() or is_tracing()
+        if token_type_ids is not None and not recording and bool(token_type_ids.any()):
             refuse_token_types()
-        return batch, length
 
     def _embed(self, input_ids: Tensor | None, inputs_embeds: Tensor | None, position_ids: Tensor) -> Tensor:
         if torch.compiler.is_compiling():

@@ -246,6 +246,10 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
         if name == "flash_attention_2":
             require_flash()
 
+    def _returns_dict(self, return_dict: bool | None) -> bool:
+        """Whether a call returns an output object rather than a tuple: its argument, else the configuration."""
+        return self.config.use_return_dict if return_dict is None else return_dict
+
     def set_input_embeddings(self, embeddings: nn.Embedding) -> None:
         """Replace the word embeddings."""
         self.base_model.embeddings.word_embeddings = embeddings
