@@ -11,7 +11,7 @@ import pytest
 from distilbert.core.errors import DataError
 from distilbert.data.examples import FINETUNE_TASKS
 from distilbert.data.file_formats import ENDINGS, endings_of, format_of
-from distilbert.data.row_stream import BLANK, ReadingRules, Row, open_rows, without_problems
+from distilbert.data.row_stream import BLANK, NOT_UTF8, ReadingRules, Row, open_rows, without_problems
 from distilbert.tasks import TASKS
 
 LOOSE = ReadingRules(named_columns=False, json_array=True, class_names=False, keep_invalid=True)
@@ -79,7 +79,7 @@ def test_a_line_of_text_is_fields_or_one_column(tmp_path: Path, name: str) -> No
 def test_invalid_bytes_spoil_their_row_or_the_file(tmp_path: Path) -> None:
     content = b"x\na\xff\nb\n"
     assert rows(tmp_path / "a.csv", content, LOOSE) == [
-        Row("a.csv:2", None, "not valid UTF-8"),
+        Row("a.csv:2", None, NOT_UTF8),
         Row("a.csv:3", {"x": "b"}),
     ]
     with pytest.raises(DataError, match=r"a\.csv:2: byte 0xff at byte 3 of the file is not UTF-8"):

@@ -6,7 +6,7 @@ The roles and the usual names stand with the task: ``TaskSpec.labelled``.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ..core.errors import DataError, suggest
 from ..tasks.registry import task_spec
@@ -14,7 +14,7 @@ from ..tasks.task_spec import LabelledData
 from .messages import listed
 
 JOINT = "+"  # between columns that play one role together: choices=ending0+ending1, answers=answer_text+answer_start
-Roles = dict[str, tuple[str, ...]]  # the columns of each role: one, or several for choices and answers
+Roles = dict[str, tuple[str, ...]]  # the columns of each role: one, or several for choices, answers and labels
 Guesses = dict[str, list[tuple[str, ...]]]  # what each role could be: columns, or columns that play it together
 
 # Columns that play a role together; here names are compared in lower case, too.
@@ -23,7 +23,14 @@ _ANSWER_TEXTS, _ANSWER_STARTS = ("answer_text", "answer"), ("answer_start", "sta
 
 
 def assign_roles(
-    task: str, columns: Sequence[str], name: str, stated: Mapping[str, str] | None = None, *, labelled: bool = True
+    task: str,
+    columns: Sequence[str],
+    name: str,
+    stated: Mapping[str, str] | None = None,
+    *,
+    labelled: bool = True,
+    unnamed: Collection[str] = (),
+    repeated: Collection[str] = (),
 ) -> Roles:
     """Return the columns of each role; a role that no column plays is left out.
 
@@ -35,6 +42,8 @@ def assign_roles(
             only if ``text_pair`` is stated, too.
         labelled: a column must play the role of the label, tags or answers; otherwise it may be missing, even where
             it is stated.
+        unnamed: columns without a name in the header; they are never guessed.
+        repeated: names that several columns have; none of these can play a role.
 
     Raises:
         DataError: a role or a column does not exist, or the column of a required role cannot be told; the message
@@ -43,20 +52,20 @@ def assign_roles(
     data = task_spec(task).labelled
     if data is None:
         raise DataError(f"There is no labelled data for {task}.")
-    listing = f"Columns found: {listed(columns)}."
+    listing = f"Columns found: {listed(column for column in columns if column not in unnamed)}."
     roles: Roles = {}
     for role, column in (stated or {}).items():
         if role not in data.roles:
             raise DataError(
                 f"{task} has no role {role!r} for a column; it has {', '.join(data.roles)}.{suggest(role, data.roles)}"
             )
-        of_role = _split(role, column, columns)
+        of_role = _split(task, role, column, columns)
         absent = [column for column in of_role if column not in columns]
         if absent and (labelled or role != data.target):
             near = suggest(absent[0], columns)
             raise DataError(f"{name} has no column {absent[0]!r} for the {role}.{near} {listing}")
         roles[role] = () if absent else of_role
-    for role, guesses in _guess(data, columns, roles).items():
+    for role, guesses in _guess(data, [column for column in columns if column not in unnamed], roles).items():
         if len(guesses) > 1:
             options = " or ".join(_option(role, guess) for guess in guesses)
             raise DataError(f"{name}: which column is the {role}? State it: --columns {options}. {listing}")
@@ -70,9 +79,17 @@ def assign_roles(
         missing.append(data.at_least_one_of[-1])
     if missing:
         example = ",".join(f"{role}=COLUMN" for role in missing)
+        if "label" in missing and task == "text-classification":
+            example += ", or label=A+B+C where each label has a column of 0 and 1"
         raise DataError(
             f"{name}: no column is known as the {' or as the '.join(missing)}. State it: --columns {example}. {listing}"
         )
+    for role, of_role in roles.items():
+        if ambiguous := [column for column in of_role if column in repeated]:
+            raise DataError(
+                f"{name}: the header has {ambiguous[0]!r} more than once, so the {role} could be any of them. "
+                "Rename all but one."
+            )
     return {role: roles[role] for role in data.roles if roles.get(role)}
 
 
@@ -83,9 +100,10 @@ def _option(role: str, columns: tuple[str, ...]) -> str:
     return f"{role}={JOINT.join(columns)}"
 
 
-def _split(role: str, column: str, columns: Sequence[str]) -> tuple[str, ...]:
+def _split(task: str, role: str, column: str, columns: Sequence[str]) -> tuple[str, ...]:
     """Return the columns that were stated for a role: one, or several with ``JOINT`` between them."""
-    return (column,) if column in columns or role not in ("choices", "answers") else tuple(column.split(JOINT))
+    may_join = role in ("choices", "answers") or (role == "label" and task == "text-classification")
+    return tuple(column.split(JOINT)) if may_join and column not in columns else (column,)
 
 
 def _guess(data: LabelledData, columns: Sequence[str], roles: Roles) -> Guesses:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..core.errors import DataError, suggest
+from .character_spans import parse_spans, span_columns, tag_words
 from .column_roles import JOINT, Roles, assign_roles
 from .examples import (
     FINETUNE_TASKS,
@@ -18,10 +20,12 @@ from .examples import (
     TaggedExample,
     TextExample,
 )
-from .messages import type_name
+from .list_literals import parse_list
+from .messages import listed, type_name
 from .row_stream import Row
-from .row_values import choice_of, is_missing, label_of, text_of, texts_of, value_of, words_of
+from .row_values import choice_of, is_marked, is_missing, label_of, text_of, texts_of, value_of, words_of
 from .table import Table, read_table
+from .word_rows import join_words
 
 
 @dataclass(frozen=True)
@@ -33,11 +37,14 @@ class ExampleSet:
         columns: the column of each role, whether it was stated or guessed, with ``+`` between several columns of one
             role. If the columns of sources differ, this is the first source that has the role.
         sources: files, folders and names, as they were passed.
+        label_names: the labels that the form of the data states, in their order, whether a row has them or not: the
+            columns of 0 and 1, or the numbers of the places in lists of 0 and 1. Empty for any other form.
     """
 
     examples: list[Example]
     columns: dict[str, str]
     sources: list[str]
+    label_names: tuple[str, ...] = ()
 
 
 def read_examples(
@@ -46,6 +53,7 @@ def read_examples(
     *,
     columns: Mapping[str, str] | None = None,
     delimiter: str = "",
+    encoding: str = "",
     split: str = "train",
     labelled: bool = True,
 ) -> ExampleSet:
@@ -55,11 +63,11 @@ def read_examples(
         task: one of ``FINETUNE_TASKS``; it decides what a row must have.
         sources: any of
 
-            - a ``.csv`` or ``.tsv`` file with a header; in a .tsv file nothing is quoted
+            - a ``.csv`` or ``.tsv`` file with a header; in a .tsv file a field is quoted only where it has to be
             - a ``.jsonl`` file: an object a line
             - a ``.json`` file: objects in an array or on lines, or SQuAD's form
-            - a ``.conll`` file, for token-classification: a word a line with its tag in the last column, a blank line
-              between sentences
+              or, for token-classification, a text with spans of characters (doccano, Label Studio)
+            - a ``.conll`` file, for token-classification: a word a line with its tag, a blank line between sentences
             - a ``.txt`` file: the same for token-classification; a text a line for fill-mask
             - any of these compressed (``.gz``)
             - a ``.parquet`` file
@@ -67,10 +75,15 @@ def read_examples(
             - the name of a data set on the hub, ``NAME`` or ``NAME:CONFIG``
         columns: the column of each role (``text``, ``text_pair``, ``label``; ``words``, ``tags``; ``question``,
             ``context``, ``answers``, ``key``, ``choices``); roles that are not stated are guessed by usual names.
-        delimiter: between columns; empty for the usual one of the format.
+            ``label=a+b+c`` for text-classification: each label has a column of 0 and 1.
+        delimiter: between columns; empty for the usual one of the format, or the one that is detected.
+        encoding: of files of text; empty for UTF-8.
         split: the split of a data set that has several.
         labelled: every row must have a label. Otherwise a source may lack the label's column, even if it is stated,
             and a row whose label is empty or missing has none; a question may have no answers.
+
+    Rows with an empty text or label are left out, with a warning that counts them, if most rows of the source are
+    complete.
 
     Raises:
         DataError: a source, column or row cannot be used; the message names file and line.
@@ -86,33 +99,138 @@ def read_examples(
         raise DataError("Labelled data needs at least one source: a file, a folder, or the name of a data set.")
     examples: list[Example] = []
     columns_used: dict[str, str] = {}
+    label_names: tuple[str, ...] = ()
     for name in names:
-        table = read_table(name, task, delimiter=delimiter, split=split)
-        roles = assign_roles(task, table.columns, name, columns, labelled=labelled)
+        table = read_table(name, task, delimiter=delimiter, encoding=encoding, split=split)
+        stated = dict(columns or {})
+        if task == "token-classification":
+            table = join_words(table)
+            stated = span_columns(table.rows, table.columns) | stated
+        roles = assign_roles(
+            task, table.columns, name, stated, labelled=labelled, unnamed=table.unnamed, repeated=table.repeated
+        )
         columns_used = {role: JOINT.join(names) for role, names in roles.items()} | columns_used
-        examples += _EXAMPLES[task](table, roles, labelled, len(examples))
-    return ExampleSet(examples, columns_used, names)
+        table = _complete_rows(table, roles, labelled)
+        read = _EXAMPLES[task](table, roles, labelled, len(examples))
+        if task == "text-classification":
+            read, of_form = _labels_of_form(read, roles)
+            label_names = label_names or of_form
+        examples += read
+    return ExampleSet(examples, columns_used, names, label_names)
+
+
+# The roles that must hold something in every row, where a column plays them.
+_NEVER_EMPTY = ("text", "text_pair", "label", "words", "tags", "question", "context")
+
+
+def _complete_rows(table: Table, roles: Roles, labelled: bool) -> Table:
+    """Return a table without its rows that lack a text or a label, if most rows have them.
+
+    A row that lacks something is left in where it is the reader's to judge: where most rows are like it, and where
+    an object has no such key.
+    """
+    if "choices" in roles:  # there a context or a question may be empty
+        checked = [*roles.get("label", ())] if labelled else []
+    else:
+        targets = () if labelled else ("label", "tags")
+        checked = [name for role in _NEVER_EMPTY if role in roles and role not in targets for name in roles[role]]
+    kept: list[Row] = []
+    missing: dict[str, int] = {}
+    first = ""
+    for row in table.rows:
+        column = next((name for name in checked if name in row.value and is_missing(row.value[name])), None)
+        if column is None:
+            kept.append(row)
+        else:
+            missing[column] = missing.get(column, 0) + 1
+            first = first or row.place
+    left_out = sum(missing.values())
+    if not left_out or 2 * left_out >= len(table.rows):
+        return table
+    rows = "1 row was" if left_out == 1 else f"{left_out:,} rows were"
+    warnings.warn(
+        f"{table.name}: {rows} left out of {len(table.rows):,}, with nothing under {listed(missing)} (the first is "
+        f"{first}).",
+        stacklevel=3,
+    )
+    return replace(table, rows=kept)
 
 
 def _texts(table: Table, roles: Roles, labelled: bool, before: int) -> list[Example]:
-    text, text_pair, label = roles["text"][0], _column(roles, "text_pair"), _column(roles, "label")
+    text, text_pair = roles["text"][0], _column(roles, "text_pair")
     return [
         TextExample(
             row.place,
             text_of(row, text),
             None if text_pair is None else text_of(row, text_pair),
-            None if label is None else label_of(row, label, labelled),
+            _label(row, roles.get("label", ()), labelled),
         )
         for row in table.rows
     ]
+
+
+def _label(row: Row, columns: tuple[str, ...], labelled: bool) -> str | tuple[str, ...] | float | None:
+    if len(columns) > 1:  # a column of 0 and 1 for each label
+        if not labelled and all(is_missing(row.value.get(column)) for column in columns):
+            return None
+        return tuple(column for column in columns if is_marked(row, column))
+    return label_of(row, columns[0], labelled) if columns else None
+
+
+def _labels_of_form(examples: list[Example], roles: Roles) -> tuple[list[Example], tuple[str, ...]]:
+    """Return examples with the names of their labels, and all labels where the form of the data states them.
+
+    In lists of 0 and 1, all of one length, the number of each place that has 1 is a label.
+    """
+    if len(roles.get("label", ())) > 1:
+        return examples, roles["label"]
+    labels = [example.label for example in examples if isinstance(example, TextExample) and example.label is not None]
+    lists = [label for label in labels if isinstance(label, tuple)]
+    if not lists:
+        return examples, ()
+    # A list of one word without quotation marks looks like a text, unless it stands among lists.
+    one_word = {label: (label[1:-1],) for label in labels if isinstance(label, str) and label[:1] + label[-1:] == "[]"}
+    changed: dict[Any, tuple[str, ...]] = dict(one_word)
+    names: tuple[str, ...] = ()
+    if not one_word and len(lists) == len(labels) and is_multi_hot(lists):
+        names = tuple(map(str, range(len(lists[0]))))
+        changed = {label: tuple(names[place] for place, mark in enumerate(label) if mark in MARKS) for label in lists}
+    if not changed:
+        return examples, ()
+    return [
+        replace(example, label=changed.get(example.label, example.label))
+        if isinstance(example, TextExample)
+        else example
+        for example in examples
+    ], names
+
+
+MARKS = ("1", "true")
+
+
+def is_multi_hot(lists: Sequence[tuple[str, ...]]) -> bool:
+    """Tell whether lists hold 0 or 1 for each label, and not the labels themselves.
+
+    All have one length, more than 1, and nothing but 0 and 1. Of two labels, ``[0, 1]`` in every row could be both.
+    """
+    length = len(lists[0])
+    if length < 2 or any(len(label) != length or not set(label) <= {"0", "1", "false", "true"} for label in lists):
+        return False
+    return length > 2 or set(lists) != {("0", "1")}
 
 
 def _sentences(table: Table, roles: Roles, labelled: bool, before: int) -> list[Example]:
     examples: list[Example] = []
     column = _column(roles, "tags")
     for row in table.rows:
-        words = words_of(row, roles["words"][0])
+        text, spans = row.value.get(roles["words"][0]), None
         is_tagged = column is not None and (labelled or not is_missing(row.value.get(column)))
+        if column is not None and isinstance(text, str):
+            spans = parse_spans(row.value.get(column))
+        if spans is not None and isinstance(text, str):
+            examples.append(TaggedExample(row.place, *tag_words(text, spans, row.place)))
+            continue
+        words = words_of(row, roles["words"][0])
         tags = words_of(row, column) if column is not None and is_tagged else None
         if tags is not None and len(tags) != len(words):
             raise DataError(f"{row.place} has {len(words)} words, but {len(tags)} tags; each word needs one.")
@@ -139,6 +257,9 @@ def _answers(row: Row, columns: tuple[str, ...]) -> list[Answer] | None:
     if not columns or row.value.get(columns[0]) is None:
         return None
     value = row.value[columns[0]]
+    if isinstance(value, str) and len(columns) == 1:
+        parsed = parse_list(value)
+        value = value if parsed is None else parsed
     if len(columns) == 2:  # text and start in columns of their own; an empty text says that there is no answer
         if value == "":
             return []

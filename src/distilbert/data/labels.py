@@ -11,6 +11,7 @@ from ..core.config import DistilBertConfig
 from ..core.errors import DataError, suggest
 from .examples import MULTI, REGRESSION, SINGLE, Example, Labels, TaggedExample, TextExample
 from .messages import listed
+from .row_values import whole_number
 
 OUTSIDE = "O"  # the tag of words that are in no entity
 _TASKS = ("text-classification", "token-classification")  # those whose labels have names
@@ -22,9 +23,17 @@ _LISTED = 20  # labels that a message lists
 
 
 def collect_labels(
-    task: str, examples: Sequence[Example], *, problem: str = "", names: Sequence[str] = (), minimum: int = 1
+    task: str,
+    examples: Sequence[Example],
+    *,
+    problem: str = "",
+    names: Sequence[str] = (),
+    minimum: int = 1,
+    known: Sequence[str] = (),
 ) -> Labels:
     """Return the labels that examples have, sorted: as numbers if all are integers, else as text.
+
+    Numbers such as ``1.0`` are the integers that they stand for, if all are whole.
 
     Of tags, ``O`` comes first; the others are sorted by the kind of entity, with ``B-`` before ``I-``.
 
@@ -32,10 +41,11 @@ def collect_labels(
         task: one of ``FINETUNE_TASKS``; only text-classification and token-classification have labels.
         examples: the training data.
         problem: ``SINGLE``, ``MULTI`` or ``REGRESSION``. If empty, it is guessed: lists of labels mean ``MULTI``,
-            numbers that are not all integers ``REGRESSION``.
+            numbers that are not all whole ``REGRESSION``.
         names: how the model will show the labels: the labels of the data in another order, or new names for the
             sorted labels.
         minimum: how many rows, or words for tags, each label must have.
+        known: labels of a ``MULTI`` problem that exist even if no row has them, in their order.
 
     Raises:
         DataError: there are no labels, or only one; a label does not fit the problem or has too few rows; there are
@@ -59,9 +69,13 @@ def collect_labels(
     counts = _counts(examples, Labels(problem=problem))
     if not counts:
         raise DataError("No row has a label.")
+    if all(map(_whole, counts)):
+        counts = {whole: sum(counts[text] for text in counts if _whole(text) == whole) for whole in map(_whole, counts)}
     values = _sorted(counts, is_tags=task == "token-classification")
+    if problem == MULTI and set(values) <= set(known):
+        values = list(known)
     if names and set(values) <= set(names):
-        if empty := [name for name in names if name not in counts]:
+        if not known and (empty := [name for name in names if name not in counts]):
             raise DataError(f"No row has the label {listed(empty)}, which was named. The rows have {_known(values)}.")
         labels = Labels(tuple(names), problem)
     elif names:
@@ -74,7 +88,7 @@ def collect_labels(
         raise DataError(f"Each label needs a name of its own, got {listed(labels.names)}.")
     if len(values) == 1:
         raise DataError(f"All rows have the same label, {values[0]!r}: there is nothing to learn from them.")
-    if few := [value for value in values if counts[value] < minimum]:
+    if few := [value for value in counts if counts[value] < minimum]:
         raise DataError(f"The label {few[0]!r} has {counts[few[0]]} rows, and at least {minimum} are needed.")
     return labels
 
@@ -156,6 +170,8 @@ def _values(example: Example, labels: Labels) -> tuple[str, ...]:
         return ()
     label, problem = example.label, labels.problem
     if isinstance(label, tuple):
+        if problem == SINGLE and len(label) == 1:
+            return label
         if problem != MULTI:
             raise DataError(f"{example.place} has a list of labels, {list(label)!r:.60}, where one is expected.")
         return label
@@ -164,7 +180,19 @@ def _values(example: Example, labels: Labels) -> tuple[str, ...]:
         return tuple(part.strip() for part in _SEPARATORS.split(text) if part.strip())
     if problem == REGRESSION and (not _NUMBER.fullmatch(text.strip()) or abs(float(text)) > _LARGEST):
         raise DataError(f"{example.place} has the label {text!r}, where a regression expects a number.")
+    if (
+        problem == SINGLE
+        and labels.names
+        and text not in labels.index
+        and (whole := whole_number(text)) in labels.index
+    ):
+        return (whole,)
     return (text,)
+
+
+def _whole(label: str) -> str:
+    """Return a label that is a whole number without its decimal point; empty for any other."""
+    return label if _INTEGER.fullmatch(label) else whole_number(label)
 
 
 def _counts(examples: Iterable[Example], labels: Labels) -> dict[str, int]:
@@ -180,7 +208,7 @@ def _guess_problem(examples: Iterable[Example]) -> str:
     for label in _text_labels(examples):
         if isinstance(label, tuple):
             return MULTI
-        are_integers = are_integers and isinstance(label, str) and _INTEGER.fullmatch(label) is not None
+        are_integers = are_integers and bool(label.is_integer() if isinstance(label, float) else _whole(label))
         are_numbers = are_numbers and (isinstance(label, float) or _NUMBER.fullmatch(label) is not None)
     return REGRESSION if are_numbers and not are_integers else SINGLE
 

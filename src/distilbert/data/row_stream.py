@@ -6,9 +6,7 @@ reading: it says what is wrong with it, and the caller decides.
 
 from __future__ import annotations
 
-import csv
 import json
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -18,12 +16,15 @@ from typing import Any, NamedTuple
 from ..core.errors import DataError
 from .arrow import classes_of_parquet, open_parquet, with_class_names
 from .conll_format import read_sentences
-from .messages import listed, type_name
+from .delimited_table import LINES_TO_DETECT, read_delimited, written_delimiter
+from .messages import type_name
 from .squad_format import read_questions
-from .text_lines import FileLines
+from .text_lines import LONGEST_LINE, OTHER_ENCODING, FileLines, check_encoding, check_regular_file
 
 BLANK = "blank"  # the problem of an empty line: it is no row, and no error either
 PARQUET_BATCH = 256  # rows of a parquet file that are in memory at once
+NOT_UTF8 = f"not valid UTF-8. {OTHER_ENCODING}."  # the problem of a row with other bytes
+LONGEST_JSON = 1 << 30  # bytes of a line of a .json file, which may hold all of it
 SQUAD = "squad"  # the format of a .json file in the form of SQuAD
 
 
@@ -47,7 +48,9 @@ class ReadingRules:
     """What the users of the reader want to be different.
 
     Attributes:
-        delimiter: between the columns of ``.csv``, ``.tsv`` and ``.conll``; empty for the usual one.
+        delimiter: between the columns of ``.csv``, ``.tsv``, ``.conll`` and ``.txt``; empty for the usual one, and in
+            tables with a header for the one that is detected.
+        encoding: of files of text; empty for UTF-8.
         named_columns: every row must have columns with names: a line of a ``.txt`` file is a column ``text``, and JSON
             must hold objects. Otherwise a row may also be a text or a list of fields.
         json_array: a ``.json`` file must hold an array. Otherwise it may also hold one object, an object a line, or
@@ -57,6 +60,7 @@ class ReadingRules:
     """
 
     delimiter: str = ""
+    encoding: str = ""
     named_columns: bool = True
     json_array: bool = False
     class_names: bool = True
@@ -77,6 +81,8 @@ class RowStream:
         ready: tells whether a row can be had without waiting.
         total: number of rows, where the format states it.
         columns_to_read: those that will be used; None for all. A parquet file is read without the others.
+        unnamed: columns to which the header gives no name; they are used only where they are asked for.
+        repeated: names that the header gives to several columns, so that it is unknown which one is meant.
     """
 
     name: str
@@ -88,6 +94,8 @@ class RowStream:
     ready: Callable[[], bool] = lambda: True
     total: int | None = None
     columns_to_read: list[str] | None = None
+    unnamed: frozenset[str] = frozenset()
+    repeated: frozenset[str] = frozenset()
 
 
 @contextmanager
@@ -105,6 +113,7 @@ def open_rows(path: Path, format: str, compressed: bool, rules: ReadingRules, na
         DataError: the file or its header cannot be used; while iterating, the same for what can only be seen then.
         MissingExtraError: pyarrow is needed and not installed.
     """
+    check_regular_file(path)
     stream = RowStream(name or str(path), format)
     if format == "parquet":
         with open_parquet(path) as table:
@@ -112,7 +121,14 @@ def open_rows(path: Path, format: str, compressed: bool, rules: ReadingRules, na
             stream.rows = _parquet_rows(table, stream, rules)
             yield stream
         return
-    lines = FileLines(path, compressed=compressed, keep_invalid=rules.keep_invalid)
+    longest = LONGEST_JSON if format == "json" else LONGEST_LINE
+    lines = FileLines(
+        path,
+        compressed=compressed,
+        keep_invalid=rules.keep_invalid,
+        encoding=check_encoding(rules.encoding),
+        longest=longest,
+    )
     stream.size, stream.position = path.stat().st_size, lines.position
     try:
         read_lines(stream, lines, rules)
@@ -128,7 +144,7 @@ def read_lines(stream: RowStream, lines: Iterable[str], rules: ReadingRules) -> 
         DataError: the header cannot be used, or the content of a JSON file.
     """
     if stream.format in ("csv", "tsv"):
-        _read_table(stream, lines, rules.delimiter)
+        _read_table(stream, lines, rules)
     elif stream.format == "json":
         _read_json(stream, lines, rules)
     elif stream.format == "jsonl":
@@ -137,7 +153,7 @@ def read_lines(stream: RowStream, lines: Iterable[str], rules: ReadingRules) -> 
         stream.rows = (Row(*sentence) for sentence in read_sentences(enumerate(lines, 1), stream.name, rules.delimiter))
     else:
         stream.columns = ["text"] if rules.named_columns else None
-        stream.rows = _text_rows(lines, stream.name, rules.named_columns)
+        stream.rows = _text_rows(lines, stream.name, rules)
     if stream.format != "conll":
         stream.rows = map(_checked, stream.rows)
 
@@ -162,82 +178,37 @@ def _checked(row: Row) -> Row:
         if isinstance(text, str) and not text.isascii():
             try:
                 text.encode("utf-8")
-            except UnicodeEncodeError:
-                return Row(row.place, None, "not valid UTF-8")
+            except UnicodeEncodeError as error:
+                is_byte = "\udc80" <= text[error.start] <= "\udcff"  # and not half a surrogate pair in JSON
+                return Row(row.place, None, NOT_UTF8 if is_byte else "not valid UTF-8")
     return row
 
 
 # Text: a row a line.
 
 
-def _text_rows(lines: Iterable[str], name: str, named: bool) -> Iterator[Row]:
+def _text_rows(lines: Iterable[str], name: str, rules: ReadingRules) -> Iterator[Row]:
+    delimiter = written_delimiter(rules.delimiter) or "\t"
     for number, line in enumerate(lines, 1):
         place = f"{name}:{number}"
         if not line.strip():
             yield Row(place, None, BLANK)
-        elif named:
+        elif rules.named_columns:
             yield Row(place, {"text": line.strip()})
         else:
-            yield Row(place, line.rstrip("\r\n").split("\t"))
+            yield Row(place, line.rstrip("\r\n").split(delimiter))
 
 
 # Tables with a header.
 
-Fields = tuple[int, list[str], str]  # the number of its line, the fields of a row, and what is wrong with it
 
-
-def _read_table(stream: RowStream, lines: Iterable[str], delimiter: str) -> None:
-    name, advice = stream.name, ""
-    if stream.format == "tsv":
-        records, advice = _split_fields(lines, delimiter or "\t"), " In a .tsv file nothing is quoted."
-    else:
-        if len(delimiter or ",") != 1:
-            raise DataError(f"{name}: the delimiter of a .csv file is one character, got {delimiter!r}.")
-        records = _quoted_fields(lines, delimiter or ",")
-    number, header, problem = next((record for record in records if record[1] or record[2]), (1, [], ""))
-    if problem:
-        raise DataError(f"{name}:{number}: {problem}")
-    if not header:
-        raise DataError(f"{name} is empty: a header with the names of the columns and rows below it are expected.")
-    if repeated := sorted({column for column in header if header.count(column) > 1}):
-        raise DataError(f"{name}:{number}: the header has {listed(repeated)} more than once.")
-    stream.columns = header
-    stream.rows = _rows_under(header, records, name, advice)
-
-
-def _split_fields(lines: Iterable[str], delimiter: str) -> Iterator[Fields]:
-    """Yield the fields of lines in which nothing is quoted."""
-    for number, line in enumerate(lines, 1):
-        content = line.rstrip("\r\n")
-        yield number, content.split(delimiter) if content else [], ""
-
-
-def _quoted_fields(lines: Iterable[str], delimiter: str) -> Iterator[Fields]:
-    """Yield the fields of CSV rows, each with the number of its first line."""
-    csv.field_size_limit(sys.maxsize)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    while True:
-        number = reader.line_num + 1
-        try:
-            yield number, next(reader), ""
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield number, [], f"this row is broken as CSV: {error}."
-
-
-def _rows_under(header: list[str], records: Iterable[Fields], name: str, advice: str) -> Iterator[Row]:
-    width = len(header)
-    for number, fields, problem in records:
-        place = f"{name}:{number}"
-        if len(fields) == width:
-            yield Row(place, dict(zip(header, fields, strict=True)))
-        elif problem or not fields:
-            yield Row(place, None, problem or BLANK)
-        else:
-            count = "1 field" if len(fields) == 1 else f"{len(fields)} fields"
-            names = f"the header names {width}: {listed(header)}"
-            yield Row(place, None, f"this row has {count}, but {names}.{advice}")
+def _read_table(stream: RowStream, lines: Iterable[str], rules: ReadingRules) -> None:
+    ahead = LINES_TO_DETECT if stream.size is not None else 0  # a pipe is not read before somebody needs its rows
+    table = read_delimited(lines, stream.format, stream.name, rules.delimiter, ahead)
+    stream.columns, stream.unnamed, stream.repeated = table.columns, table.unnamed, table.repeated
+    stream.rows = (
+        Row(f"{stream.name}:{row.number}", row.value, row.problem or ("" if row.value else BLANK)) for row in table.rows
+    )
 
 
 # JSON.
@@ -284,6 +255,8 @@ def _read_json(stream: RowStream, lines: Iterable[str], rules: ReadingRules) -> 
 
 
 def _json_row(place: str, value: Any, rules: ReadingRules) -> Row:
+    if rules.named_columns and isinstance(value, list) and len(value) == 2 and isinstance(value[1], dict):
+        value = {"text": value[0], **value[1]}  # a text and its annotations, the form of spaCy
     if isinstance(value, dict) or (isinstance(value, (str, list)) and not rules.named_columns):
         return Row(place, value)
     expected = "a JSON object" if rules.named_columns else "an object or a text"

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
+import re
 from typing import Any
 
 from ..core.errors import DataError
+from .list_literals import parse_list
 from .messages import listed, type_name
 from .row_stream import Row
 
@@ -24,8 +25,34 @@ def value_of(row: Row, column: str) -> Any:
 
 
 def is_missing(value: Any) -> bool:
-    """Tell whether a value holds nothing: null, or text without a visible character."""
-    return value is None or (isinstance(value, str) and (not value or value.isspace()))
+    """Tell whether a value holds nothing: null, NaN, or text without a visible character."""
+    return value is None or value != value or (isinstance(value, str) and (not value or value.isspace()))
+
+
+_WHOLE_NUMBER = re.compile(r"\s*([+-]?\d+)\.0?\s*", re.ASCII)
+
+
+def whole_number(text: str) -> str:
+    """Return a number such as ``1.0`` as ``1``; empty for any other text.
+
+    Tables have such numbers because pandas writes a column of integers as floats where one of them is missing.
+    """
+    match = _WHOLE_NUMBER.fullmatch(text)
+    return str(int(match[1])) if match else ""
+
+
+def is_marked(row: Row, column: str) -> bool:
+    """Tell whether a column of 0 and 1 has 1.
+
+    Raises:
+        DataError: it has something else.
+    """
+    value = value_of(row, column)
+    text = "" if is_missing(value) else str(value).strip().lower()
+    text = whole_number(text) or text
+    if text not in ("0", "1", "false", "true"):
+        raise DataError(f"{row.place}: a column of a label holds 0 or 1, got {_described(value)} under {column!r}.")
+    return text in ("1", "true")
 
 
 def text_of(row: Row, column: str, *, may_be_empty: bool = False) -> str:
@@ -40,13 +67,15 @@ def text_of(row: Row, column: str, *, may_be_empty: bool = False) -> str:
 
 
 def words_of(row: Row, column: str) -> tuple[str, ...]:
-    """Return words or tags: a list of texts or integers, or one text with spaces between them.
+    """Return words or tags: a list of texts or integers, which may have become text, or a text with spaces between.
 
     Raises:
         DataError: it is nothing of this kind, or one of them is empty.
     """
     value = value_of(row, column)
-    words = value.split() if isinstance(value, str) else value
+    words = value
+    if isinstance(value, str):
+        words = parsed if isinstance(parsed := parse_list(value), list) else value.split()
     if not isinstance(words, list) or not words:
         raise DataError(f"{row.place} must hold a list of texts under {column!r}, got {_described(value)}.")
     return tuple(
@@ -56,18 +85,13 @@ def words_of(row: Row, column: str) -> tuple[str, ...]:
 
 
 def texts_of(row: Row, column: str) -> tuple[str, ...]:
-    """Return texts: a list of them, which a text format holds as JSON.
+    """Return texts: a list of them, which a text format holds as text.
 
     Raises:
         DataError: it is not a list of texts, or one of them is empty.
     """
     value = value_of(row, column)
-    texts = value
-    if isinstance(value, str):
-        try:
-            texts = json.loads(value)
-        except ValueError:
-            texts = None
+    texts = parse_list(value) if isinstance(value, str) else value
     if not isinstance(texts, list) or not texts:
         raise DataError(f"{row.place} must hold a list of texts under {column!r}, got {_described(value)}.")
     return tuple(_check_text(text, f"{column}[{number}]", row.place) for number, text in enumerate(texts))
@@ -75,6 +99,8 @@ def texts_of(row: Row, column: str) -> tuple[str, ...]:
 
 def label_of(row: Row, column: str, labelled: bool) -> str | tuple[str, ...] | float | None:
     """Return a label: texts, integers and booleans as text, lists as tuples of text, floats as they are.
+
+    A list may have become text, as it does in tables.
 
     Args:
         row: the row.
@@ -89,7 +115,9 @@ def label_of(row: Row, column: str, labelled: bool) -> str | tuple[str, ...] | f
         return None
     if isinstance(value, float) and math.isfinite(value):
         return value
-    if isinstance(value, list):
+    if isinstance(value, str) and isinstance(parsed := parse_list(value), list):
+        value = parsed
+    if isinstance(value, (list, tuple)):
         return tuple(_label_text(item, f"{column}[{number}]", row.place) for number, item in enumerate(value))
     return _label_text(value, column, row.place)
 
@@ -104,12 +132,16 @@ def choice_of(row: Row, column: str, choices: tuple[str, ...], labelled: bool) -
     if not labelled and is_missing(value):
         return None
     known = f"There are {len(choices)} choices: 0 to {len(choices) - 1}, or A to {chr(ord('A') + len(choices) - 1)}."
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
         if not 0 <= value < len(choices):
             raise DataError(f"{row.place}: {value} under {column!r} is not a choice. {known}")
         return value
     name = _label_text(value, column, row.place)
     meant = {number for number, choice in enumerate(choices) if choice == name}
+    if not meant:
+        name = whole_number(name) or name
     if name.isascii() and name.isdigit():
         meant.add(int(name))
     elif len(name) == 1 and "A" <= name.upper() <= "Z":
@@ -133,8 +165,8 @@ def _label_text(value: Any, column: str, place: str) -> str:
     """Return a label, word or tag as text."""
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, int):
-        return str(value)
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
+        return str(int(value))
     if is_missing(value):
         raise DataError(f"{place} has nothing under {column!r}; fill it in or leave the row out.")
     if isinstance(value, str):

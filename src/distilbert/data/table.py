@@ -6,16 +6,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import DataError
 from ..tasks.registry import task_spec
 from .arrow import classes_of_dataset, with_class_names
+from .character_spans import from_label_studio
 from .data_sources import check_hub_name, is_saved_dataset, load_from_hub, load_saved
 from .file_formats import COMPRESSED_PARQUET, FORMATS, endings_of, format_of
 from .row_stream import SQUAD, ReadingRules, Row, open_rows, without_problems
+from .text_lines import check_regular_file
 
 
 @dataclass(frozen=True)
@@ -26,14 +28,18 @@ class Table:
         name: the source, as messages call it.
         columns: names of the columns; of JSON objects, those that any of them has.
         rows: in order; each value is a dict by column.
+        unnamed: columns to which the header of the file gives no name.
+        repeated: names that the header gives to several columns.
     """
 
     name: str
     columns: tuple[str, ...]
     rows: list[Row]
+    unnamed: frozenset[str] = frozenset()
+    repeated: frozenset[str] = frozenset()
 
 
-def read_table(source: str, task: str, *, delimiter: str = "", split: str = "train") -> Table:
+def read_table(source: str, task: str, *, delimiter: str = "", encoding: str = "", split: str = "train") -> Table:
     """Read all rows of a source.
 
     Args:
@@ -41,7 +47,9 @@ def read_table(source: str, task: str, *, delimiter: str = "", split: str = "tra
             data set on the hub, ``NAME`` or ``NAME:CONFIG``.
         task: what the rows are for. It decides what a ``.txt`` file is: lines for fill-mask, words and tags for
             token-classification.
-        delimiter: between the columns of a ``.csv``, ``.tsv``, ``.conll`` or ``.txt`` file; empty for the usual one.
+        delimiter: between the columns of a ``.csv``, ``.tsv``, ``.conll`` or ``.txt`` file; empty for the usual one,
+            and for the one that is detected in .csv and .tsv files.
+        encoding: of files of text; empty for UTF-8.
         split: the split of a data set that has several.
 
     Raises:
@@ -50,12 +58,13 @@ def read_table(source: str, task: str, *, delimiter: str = "", split: str = "tra
     """
     path = Path(source)
     if path.is_file():
-        table = _read_file(path, source, task, delimiter)
+        table = _read_file(path, source, task, ReadingRules(delimiter=delimiter, encoding=encoding))
     elif path.is_dir():
         if not is_saved_dataset(path):
             raise DataError(f"The folder {source!r} is not a data set that 'datasets' saved. Name the files in it.")
         table = _table_of_dataset(load_saved(path, split), source)
     else:
+        check_regular_file(path)
         check_hub_name(source, FORMATS)
         table = _table_of_dataset(load_from_hub(source, split, streaming=False), source)
     if not table.rows:
@@ -63,7 +72,7 @@ def read_table(source: str, task: str, *, delimiter: str = "", split: str = "tra
     return table
 
 
-def _read_file(path: Path, name: str, task: str, delimiter: str) -> Table:
+def _read_file(path: Path, name: str, task: str, rules: ReadingRules) -> Table:
     format, compressed = format_of(path)
     if not format:
         raise DataError(f"The name {name!r} does not tell its format: known are {endings_of(FORMATS)}, also with .gz.")
@@ -74,10 +83,14 @@ def _read_file(path: Path, name: str, task: str, delimiter: str) -> Table:
         format = "conll"
     if format == "txt" and roles != ("text",):
         raise DataError(f"{name}: {task} needs columns, which a .txt file does not have; use .tsv, .csv or .jsonl.")
-    with open_rows(path, format, compressed, ReadingRules(delimiter=delimiter), name) as stream:
+    with open_rows(path, format, compressed, rules, name) as stream:
         if stream.format == SQUAD and "answers" not in roles:
             raise DataError(f"{name} has the form of SQuAD, which is for question-answering, not for {task}.")
-        return _table_of(name, without_problems(stream.rows), stream.columns)
+        rows = without_problems(stream.rows)
+        if "words" in roles and stream.format in ("json", "jsonl"):
+            rows = map(from_label_studio, rows)
+        table = _table_of(name, rows, stream.columns)
+        return replace(table, unnamed=stream.unnamed, repeated=stream.repeated)
 
 
 def _table_of_dataset(data: Any, name: str) -> Table:

@@ -54,7 +54,9 @@ def read_data(config: FinetuneConfig, on_data: Callable[[str], None]) -> Finetun
     training = read(config.train_data, config.split, is_labelled)
     if len(training.examples) < 2:
         raise DataError(f"{', '.join(config.train_data)}: one example is not enough to train on.")
-    labels = collect_labels(config.task, training.examples, problem=config.problem, names=config.label_names)
+    labels = collect_labels(
+        config.task, training.examples, problem=config.problem, names=config.label_names, known=training.label_names
+    )
     columns = ", ".join(f"{role} = {column}" for role, column in training.columns.items())
     on_data(f"{len(training.examples):,} examples to train on{f' ({columns})' if columns else ''}")
     if config.class_weights != "none" and labels.problem == REGRESSION:
