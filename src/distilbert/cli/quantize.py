@@ -44,7 +44,10 @@ def command(
         str, typer.Option(help="Columns of both files, where they have other names: text=sentence,label=class.")
     ] = "",
     delimiter: Annotated[
-        str, typer.Option(help="What separates columns. Default: the usual one of the file's format.")
+        str, typer.Option(help="Separator of columns. Default: the one that the file's format or its header shows.")
+    ] = "",
+    encoding: Annotated[
+        str, typer.Option(help="Encoding of files of text, such as windows-1252 or utf-16. Default: utf-8.")
     ] = "",
     threads: Annotated[int | None, typer.Option(help="Threads.", show_default=False)] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a quantized model in FOLDER.")] = False,
@@ -76,6 +79,7 @@ def command(
                 task=task,
                 columns=columns_by_role,
                 delimiter=delimiter,
+                encoding=encoding,
                 threads=threads,
                 overwrite=overwrite,
                 on_progress=bar.update,

@@ -75,7 +75,8 @@ def read_examples(
             - the name of a data set on the hub, ``NAME`` or ``NAME:CONFIG``
         columns: the column of each role (``text``, ``text_pair``, ``label``; ``words``, ``tags``; ``question``,
             ``context``, ``answers``, ``key``, ``choices``); roles that are not stated are guessed by usual names.
-            ``label=a+b+c`` for text-classification: each label has a column of 0 and 1.
+            ``label=a+b+c`` for text-classification: each label has a column of 0 and 1. In a ``.conll`` file
+            ``words`` and ``tags`` may be numbers of columns, counted from 1.
         delimiter: between columns; empty for the usual one of the format, or the one that is detected.
         encoding: of files of text; empty for UTF-8.
         split: the split of a data set that has several.
@@ -101,8 +102,19 @@ def read_examples(
     columns_used: dict[str, str] = {}
     label_names: tuple[str, ...] = ()
     for name in names:
-        table = read_table(name, task, delimiter=delimiter, encoding=encoding, split=split)
         stated = dict(columns or {})
+        numbers = {role: int(stated[role]) for role in ("words", "tags") if stated.get(role, "").isdecimal()}
+        table = read_table(
+            name,
+            task,
+            delimiter=delimiter,
+            encoding=encoding,
+            split=split,
+            word_column=numbers.get("words", 0),
+            tag_column=numbers.get("tags", 0),
+        )
+        if table.columns == ("words", "tags"):
+            stated = {role: column for role, column in stated.items() if role not in numbers}
         if task == "token-classification":
             table = join_words(table)
             stated = span_columns(table.rows, table.columns) | stated

@@ -56,6 +56,8 @@ class ReadingRules:
         json_array: a ``.json`` file must hold an array. Otherwise it may also hold one object, an object a line, or
             questions in the form of SQuAD.
         class_names: where a parquet file has names for its class numbers, use them.
+        word_column: the column of the word in a ``.conll`` file, counted from 1; 0 for the one that it shows.
+        tag_column: the same for the tag.
         keep_invalid: bytes that are not UTF-8 are a problem of their own row only; otherwise they end the reading.
     """
 
@@ -64,6 +66,8 @@ class ReadingRules:
     named_columns: bool = True
     json_array: bool = False
     class_names: bool = True
+    word_column: int = 0
+    tag_column: int = 0
     keep_invalid: bool = False
 
 
@@ -150,7 +154,10 @@ def read_lines(stream: RowStream, lines: Iterable[str], rules: ReadingRules) -> 
     elif stream.format == "jsonl":
         stream.rows = _json_lines(lines, stream.name, rules)
     elif stream.format == "conll":
-        stream.rows = (Row(*sentence) for sentence in read_sentences(enumerate(lines, 1), stream.name, rules.delimiter))
+        sentences = read_sentences(
+            enumerate(lines, 1), stream.name, written_delimiter(rules.delimiter), rules.word_column, rules.tag_column
+        )
+        stream.rows = (Row(*sentence) for sentence in sentences)
     else:
         stream.columns = ["text"] if rules.named_columns else None
         stream.rows = _text_rows(lines, stream.name, rules)

@@ -39,7 +39,16 @@ class Table:
     repeated: frozenset[str] = frozenset()
 
 
-def read_table(source: str, task: str, *, delimiter: str = "", encoding: str = "", split: str = "train") -> Table:
+def read_table(
+    source: str,
+    task: str,
+    *,
+    delimiter: str = "",
+    encoding: str = "",
+    split: str = "train",
+    word_column: int = 0,
+    tag_column: int = 0,
+) -> Table:
     """Read all rows of a source.
 
     Args:
@@ -51,6 +60,8 @@ def read_table(source: str, task: str, *, delimiter: str = "", encoding: str = "
             and for the one that is detected in .csv and .tsv files.
         encoding: of files of text; empty for UTF-8.
         split: the split of a data set that has several.
+        word_column: the column of the word in a ``.conll`` file, counted from 1; 0 for the one that the file shows.
+        tag_column: the same for the tag.
 
     Raises:
         DataError: there is no such source, it cannot be read, or it has no rows.
@@ -58,7 +69,8 @@ def read_table(source: str, task: str, *, delimiter: str = "", encoding: str = "
     """
     path = Path(source)
     if path.is_file():
-        table = _read_file(path, source, task, ReadingRules(delimiter=delimiter, encoding=encoding))
+        rules = ReadingRules(delimiter=delimiter, encoding=encoding, word_column=word_column, tag_column=tag_column)
+        table = _read_file(path, source, task, rules)
     elif path.is_dir():
         if not is_saved_dataset(path):
             raise DataError(f"The folder {source!r} is not a data set that 'datasets' saved. Name the files in it.")

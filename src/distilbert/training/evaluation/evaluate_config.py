@@ -18,7 +18,8 @@ class EvaluateConfig(Settings):
     columns: dict[str, str] = setting(
         None, "Columns of the files, if they have other names: text=sentence,label=class.", factory=dict
     )
-    delimiter: str = setting("", "What separates columns. Default: by the ending of the file's name.")
+    delimiter: str = setting("", "Separator of columns. Default: the one that the file's format or its header shows.")
+    encoding: str = setting("", "Encoding of files of text, such as windows-1252 or utf-16. Default: utf-8.")
     split: str = setting("test", "Split to use of a data set that has several.")
     output: str = setting("", "Folder for evaluation.json, report.html and predictions.jsonl.", free=True)
     limit: int = setting(0, "Largest number of examples, drawn at random with the seed; 0 for all.")

@@ -188,7 +188,12 @@ def _load_task(config: EvaluateConfig, model: str, task_name: str | None) -> Tas
 def _read_examples(config: EvaluateConfig, task_name: str) -> tuple[list[Example], dict[str, Any]]:
     """Return the examples to evaluate on, and where they were read from."""
     reading = read_examples(
-        task_name, config.data, columns=config.columns or None, delimiter=config.delimiter, split=config.split
+        task_name,
+        config.data,
+        columns=config.columns or None,
+        delimiter=config.delimiter,
+        encoding=config.encoding,
+        split=config.split,
     )
     examples = list(reading.examples)
     if not examples:

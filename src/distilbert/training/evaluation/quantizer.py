@@ -72,6 +72,7 @@ def quantize(
     task: str | None = None,
     columns: Mapping[str, str] | None = None,
     delimiter: str = "",
+    encoding: str = "",
     threads: int | None = None,
     overwrite: bool = False,
     on_progress: ProgressCallback | None = None,
@@ -92,7 +93,8 @@ def quantize(
         max_drop: points of the metric that may be lost against fp32.
         task: the task; None for the one that the model was made for.
         columns: the column of each role, for both files.
-        delimiter: what separates columns, for both files.
+        delimiter: what separates columns, for both files; empty: what their formats or headers show.
+        encoding: of both files, if they are text; empty for UTF-8.
         threads: number of threads; None leaves PyTorch's number.
         overwrite: replace a folder that an earlier call wrote.
         on_progress: called with what is being done, how much of it is done, and of how much.
@@ -110,8 +112,8 @@ def quantize(
     if (folder / QUANTIZATION).exists():
         raise InputError(f"{model} is quantized already; name the model that it was made of.")
     loaded = _load_task(model, task, threads)
-    texts = _read_texts(loaded.task, os.fspath(calibration), columns, delimiter)
-    examples = _read_examples(loaded.task, os.fspath(metric_data), columns, delimiter)
+    texts = _read_texts(loaded.task, os.fspath(calibration), columns, delimiter, encoding)
+    examples = _read_examples(loaded.task, os.fspath(metric_data), columns, delimiter, encoding)
     labels = labels_of_config(loaded.config, loaded.task)
     check_labels(examples, labels, "the metric data")
     report = on_progress or (lambda what, done, total: None)
@@ -195,12 +197,14 @@ def _load_task(model: str | os.PathLike[str], name: str | None, threads: int | N
     return loaded
 
 
-def _read_texts(task: str, name: str, columns: Mapping[str, str] | None, delimiter: str) -> list[Example]:
+def _read_texts(
+    task: str, name: str, columns: Mapping[str, str] | None, delimiter: str, encoding: str
+) -> list[Example]:
     """Return the first texts of a calibration file."""
     if task == "text-classification" and name.lower().endswith(TEXT_ENDINGS):
-        lines = read_examples("fill-mask", [name]).examples[:CALIBRATION_TEXTS]
+        lines = read_examples("fill-mask", [name], encoding=encoding).examples[:CALIBRATION_TEXTS]
         return [_text_or_pair(line) for line in lines if isinstance(line, TextExample)]
-    reading = read_examples(task, [name], columns=columns, delimiter=delimiter, labelled=False)
+    reading = read_examples(task, [name], columns=columns, delimiter=delimiter, encoding=encoding, labelled=False)
     return reading.examples[:CALIBRATION_TEXTS]
 
 
@@ -209,8 +213,10 @@ def _text_or_pair(line: TextExample) -> TextExample:
     return TextExample(line.place, text, pair or None)
 
 
-def _read_examples(task: str, name: str, columns: Mapping[str, str] | None, delimiter: str) -> list[Example]:
-    reading = read_examples(task, [name], columns=columns, delimiter=delimiter, split="test")
+def _read_examples(
+    task: str, name: str, columns: Mapping[str, str] | None, delimiter: str, encoding: str
+) -> list[Example]:
+    reading = read_examples(task, [name], columns=columns, delimiter=delimiter, encoding=encoding, split="test")
     if len(reading.examples) < LEAST_EXAMPLES:
         raise DataError(
             f"{name} has {len(reading.examples)} examples; a drop of tenths of a point is measured on hundreds, and "

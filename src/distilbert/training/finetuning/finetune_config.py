@@ -42,7 +42,8 @@ class FinetuneConfig(TrainingConfig):
     columns: dict[str, str] = setting(
         None, "Columns by their role, such as text=review,label=stars. Default: guessed from their names.", factory=dict
     )
-    delimiter: str = setting("", "Separator of columns. Default: the one that the ending of the file's name implies.")
+    delimiter: str = setting("", "Separator of columns. Default: the one that the file's format or its header shows.")
+    encoding: str = setting("", "Encoding of files of text, such as windows-1252 or utf-16. Default: utf-8.")
     split: str = setting("train", "Split of a `datasets` name to train on.")
     eval_split: str = setting("validation", "Split of a `datasets` name to evaluate on.")
     problem: str = setting(

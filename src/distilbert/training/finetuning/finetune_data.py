@@ -48,7 +48,13 @@ def read_data(config: FinetuneConfig, on_data: Callable[[str], None]) -> Finetun
 
     def read(sources: Sequence[str], split: str, labelled: bool) -> ExampleSet:
         return read_examples(
-            config.task, sources, columns=config.columns, delimiter=config.delimiter, split=split, labelled=labelled
+            config.task,
+            sources,
+            columns=config.columns,
+            delimiter=config.delimiter,
+            encoding=config.encoding,
+            split=split,
+            labelled=labelled,
         )
 
     training = read(config.train_data, config.split, is_labelled)

@@ -266,6 +266,7 @@ def write_results(
                 data=config.eval_data,
                 columns=config.columns,
                 delimiter=config.delimiter,
+                encoding=config.encoding,
                 split=config.eval_split,
                 output=str(folder / EVALUATION),
                 device=config.device,
