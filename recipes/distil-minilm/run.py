@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 from distilbert import DistillConfig, FinetuneConfig, PretrainConfig, distill, finetune, pretrain
-from distilbert.cli.training_progress import TrainingProgress
 
 HERE = Path(__file__).parent
 TRIPLE = {"ce": 5.0, "mlm": 2.0, "cos": 1.0}
@@ -51,11 +50,7 @@ def run(function: Any, config: Any) -> dict[str, Any]:
     """Start or resume a run, unless it is finished, and return its summary."""
     summary = Path(config.output) / "summary.json"
     if not summary.is_file():
-        with TrainingProgress() as progress:
-            listeners = (
-                {"on_data": progress.show_data} if function is finetune else {"on_tokenized": progress.show_tokenized}
-            )
-            function(config, resume=True, on_record=progress.show_record, **listeners)
+        function(config, resume=True)
     return dict(json.loads(summary.read_text(encoding="utf-8")))
 
 

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 from distilbert import FinetuneConfig, finetune
-from distilbert.cli.training_progress import TrainingProgress
 
 HERE = Path(__file__).parent
 MODELS = Path("models/tasks")
@@ -64,8 +63,7 @@ def run(config: FinetuneConfig) -> Record:
     """Start or resume a run, unless it is finished, and return its figures; of several seeds those of the median."""
     folder = Path(config.output)
     if not (folder / "summary.json").is_file():
-        with TrainingProgress() as progress:
-            finetune(config, resume=True, on_record=progress.show_record, on_data=progress.show_data)
+        finetune(config, resume=True)
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     models = summary["models"]
     figures = dict(models.get("student") or models["model"])

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from distilbert.cli import training_progress
-from distilbert.cli.training_progress import clock, describe_evaluation, describe_step
+from distilbert.training import training_progress
 from distilbert.training.distill_config import DistillConfig, PretrainConfig
+from distilbert.training.training_progress import clock, describe_evaluation, describe_step
 from tests.training.runs import evaluation_record, train_record
 from tests.training.tiny_run import options, settings, start, write_corpus, write_model
 
@@ -124,7 +124,7 @@ def test_lines_of_progress() -> None:
 
 
 def test_a_pipe_sees_a_line_a_record(capfd: pytest.CaptureFixture[str]) -> None:
-    with training_progress.TrainingProgress() as progress:
+    with training_progress.TrainingProgress(verbose=True) as progress:
         progress.show_tokenized(1200, 34_000)
         progress.show_record(train_record(10) | {"steps": 2000})
         progress.show_record(evaluation_record(10) | {"teacher_perplexity": 11.0})
@@ -154,7 +154,8 @@ def test_ctrl_c_says_how_to_go_on(cli: Command, prepared: Path, monkeypatch: pyt
     done: Done = cli("distill", *options(values))
     assert done.code == 130
     assert done.err.splitlines()[-1] == (
-        "distilbert: stopped after step 3; the same command with --resume goes on from the newest checkpoint"
+        "distilbert: stopped after step 3; with resume=True, on the command line --resume, the run goes on from its "
+        "newest checkpoint"
     )
     monkeypatch.undo()
     done = cli("distill", *options(values), "--resume")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -198,10 +198,57 @@ def test_files_that_are_damaged_are_named_with_a_way_out(tmp_path: Path) -> None
     tensors.unlink()
     with pytest.raises(WeightsError, match=advice):
         checkpoint.tensors()
-    for text in ("{", "\x00" * 9):
+    for text in ("{", "\x00" * 9, "[" * 100_000):
         (checkpoint.folder / "state.json").write_text(text)
         with pytest.raises(WeightsError, match=r"state\.json cannot be read: .*Remove .*step-2 to go on before it"):
             newest(tmp_path)
+
+
+def test_every_changed_byte_is_seen(tmp_path: Path) -> None:
+    write(tmp_path, 1, 2)
+    checkpoint = newest(tmp_path)
+    assert checkpoint is not None
+    checkpoint.check_files()
+    for name in ("model/model.safetensors", "training.safetensors"):
+        path = checkpoint.folder / name
+        whole = path.read_bytes()
+        for place in range(len(whole)):
+            path.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+            with pytest.raises(WeightsError, match=r"not as it was written.*Remove .*step-2 to go on before it\."):
+                checkpoint.check_files()
+        path.unlink()
+        with pytest.raises(WeightsError, match=r"is missing\. Remove .*step-2"):
+            checkpoint.check_files()
+        path.write_bytes(whole)
+    checkpoint.check_files()
+
+
+@pytest.mark.parametrize("change", ['"tokens": 21', '"tokens": null', '"step": 1', '"best": 3, "tokens": 20'])
+def test_a_changed_state_is_seen(tmp_path: Path, change: str) -> None:
+    write(tmp_path, 2)
+    path = tmp_path / "step-2" / "state.json"
+    key = change.split(":")[0]
+    text = re.sub(rf"{key}: \w+" if "best" not in change else '"tokens": 20', change, path.read_text())
+    assert text != path.read_text()
+    path.write_text(text)
+    with pytest.raises(WeightsError, match=r"state\.json is not as it was written.*Remove .*step-2 to go on before it"):
+        newest(tmp_path)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", "3", '{"step": 2, "tokens": 20}'])
+def test_a_state_without_checksum_is_refused(tmp_path: Path, content: str) -> None:
+    write(tmp_path, 2)
+    (tmp_path / "step-2" / "state.json").write_text(content)
+    with pytest.raises(WeightsError, match=r"has no checksum: an earlier version wrote it, or it is damaged\."):
+        newest(tmp_path)
+
+
+def test_leftovers_of_a_kill_go_with_the_next_checkpoint(tmp_path: Path) -> None:
+    write(tmp_path, 1, 2)
+    (tmp_path / "step-1").rename(tmp_path / ".step-1.old")
+    (tmp_path / ".step-7.tmp").mkdir()
+    tidy(tmp_path, 1, best=None)
+    assert names(tmp_path) == ["step-2"]
 
 
 def test_tensors_of_any_kind(tmp_path: Path) -> None:
@@ -209,4 +256,5 @@ def test_tensors_of_any_kind(tmp_path: Path) -> None:
     written = save(tmp_path, 1, {"best": None}, {"one": scalar, "none": torch.zeros(0, 2)}, save_model)
     assert written.tensors()["one"].dtype == torch.bfloat16
     assert written.tensors()["none"].shape == (0, 2)
-    assert json.loads((written.folder / "state.json").read_text()) == {"step": 1, "best": None}
+    (read,) = load_all(tmp_path)
+    assert read.state == written.state == {"step": 1, "best": None}

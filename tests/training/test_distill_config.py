@@ -177,7 +177,16 @@ def test_differences_are_those_that_decide_the_result(kind: type[TextConfig]) ->
             assert lines == [f"{field.name}: {before!r} -> {after!r}"]
         else:
             free.add(field.name)
-    assert free == {"output", "cache", "log_every", "checkpoint_every", "keep", "tensorboard"}
+    assert free == {
+        "output",
+        "cache",
+        "log_every",
+        "checkpoint_every",
+        "checkpoint_minutes",
+        "keep",
+        "tensorboard",
+        "threads",
+    }
 
 
 @pytest.mark.parametrize("kind", CLASSES)

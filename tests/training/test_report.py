@@ -208,7 +208,7 @@ def test_values_that_are_none_or_not_finite_are_not_drawn(tmp_path: Path) -> Non
     for record in trained:
         record["gradient_norm"] = None
     page = report(make_run(tmp_path, metrics=metrics))
-    assert page.text.count("1 value not finite, not drawn") == 2
+    assert page.text.count("1 value not finite or too large, not drawn") == 2
     assert not [label for label in page.labels if "gradient" in label]
     assert "nan" not in (tmp_path / "report.html").read_text(encoding="utf-8").lower()
 

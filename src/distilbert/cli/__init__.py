@@ -2,7 +2,7 @@
 
 Whatever is heavy is imported inside the command that needs it, so that help is quick. Beside the commands stand what
 several of them share: ``failures`` (exit codes and messages), ``config_options`` (options made from settings),
-``progress_bar`` and ``training_progress``, ``text_output``; and what one of them prints: ``environment`` and
+``training_command``, ``text_output``; and what one of them prints: ``environment`` and
 ``model_summary`` (``info``), ``evaluation_table`` (``evaluate``).
 """
 
@@ -20,7 +20,7 @@ import typer
 from .. import __version__
 from ..core.errors import DistilBertError, UsageError
 from . import convert, distill, evaluate, export, finetune, info, package, pretrain, quantize, run, tokenize
-from .failures import BROKEN_PIPE, FAILED, INTERRUPTED, OK, USAGE, explain, silence, warn
+from .failures import BROKEN_PIPE, FAILED, OK, USAGE, explain, interrupted, silence, warn
 
 DEBUG = "DISTILBERT_DEBUG"
 
@@ -72,7 +72,10 @@ def root(
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run the command line and exit with its code: 0 done, 1 failed, 2 wrong usage, 130 Ctrl-C, 141 closed pipe.
+    """Run the command line and exit with its code.
+
+    It is 0 after success, 1 after a failure, 2 after wrong usage, 130 after Ctrl-C, 141 where the reader of a pipe has
+    gone, and 143 after SIGTERM.
 
     Args:
         arguments: those after the program's name; None takes them from ``sys.argv``.
@@ -100,7 +103,7 @@ def invoke(arguments: Sequence[str]) -> int:
         return BROKEN_PIPE
     except KeyboardInterrupt as error:
         warn(str(error) or "interrupted")
-        return INTERRUPTED
+        return interrupted(error)
     except (DistilBertError, OSError, ImportError) as error:
         if os.environ.get(DEBUG):
             traceback.print_exc()

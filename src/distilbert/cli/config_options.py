@@ -11,7 +11,7 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 import typer
 
 from ..core.errors import ConfigError, UnknownArgumentError, UsageError
-from ..training.config_fields import REQUIRED, Settings, read_toml
+from ..training.config_fields import REQUIRED, Settings, names_files, read_toml
 from ..training.distill_config import TrainingConfig
 
 C = TypeVar("C", bound=Settings)
@@ -81,7 +81,7 @@ def _collect(settings: type[C], stated: dict[str, Any], config: str, resume: boo
 
 
 def _option(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
-    kind = list[str] if _names_files(field.name) else hint if hint in PLAIN else str
+    kind = list[str] if names_files(field.name) else hint if hint in PLAIN else str
     text = field.metadata["help"] + _default(field)
     choices = field.metadata["choices"]
     flag = f"--{field.name.replace('_', '-')}"
@@ -118,7 +118,7 @@ def _default(field: dataclasses.Field[Any]) -> str:
 
 def _parse(name: str, value: Any, hint: Any) -> Any:
     """Turn the text of an option into the type of its field: ``a=1,b=2`` for a table, ``1,2`` for a list."""
-    if hint in PLAIN or _names_files(name):
+    if hint in PLAIN or names_files(name):
         return value
     items = [item.strip() for item in value.split(",") if item.strip()]
     if hint.__origin__ is list:
@@ -143,11 +143,6 @@ def parse_pairs(name: str, text: str, example: str = "text=review,label=stars") 
     if not all(sign for _, sign, _ in pairs):
         raise UsageError(f"--{name.replace('_', '-')} {text!r}: pairs such as {example} are expected.")
     return {key.strip(): value.strip() for key, _, value in pairs}
-
-
-def _names_files(name: str) -> bool:
-    """Tell whether an option names files: it may be repeated, and a comma is part of a name."""
-    return name == "data" or name.endswith("_data")
 
 
 def _number(name: str, text: str) -> float:

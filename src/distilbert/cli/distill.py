@@ -19,6 +19,6 @@ def command(config: DistillConfig, resume: bool, overwrite: bool) -> int:
     require("torch", "torch")
     require("accelerate", "train")
     from ..training.distillation import distill
-    from .training_progress import run_training
+    from .training_command import run_training
 
     return run_training(distill, config, resume, overwrite)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from ..core.progress_bar import ProgressBar
 from ..training.evaluation.evaluate_config import EvaluateConfig
 from .config_options import CONFIG_FILE, with_config_options
 from .failures import OK
-from .progress_bar import ProgressBar
 
 EXAMPLE = "distilbert evaluate --model models/sentiment --data reviews.csv --output reports/sentiment"
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 
-OK, FAILED, USAGE, INTERRUPTED, BROKEN_PIPE = 0, 1, 2, 130, 141
+from ..core.errors import Interrupted
+
+OK, FAILED, USAGE, BROKEN_PIPE = 0, 1, 2, 141
 
 
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C, with a message that says what is kept and how to go on."""
+def interrupted(error: KeyboardInterrupt) -> int:
+    """Return the exit code of a command that a signal ended: 128 and its number, as shells have it."""
+    return 128 + (error.signal if isinstance(error, Interrupted) else signal.SIGINT)
 
 
 def warn(message: str) -> None:

@@ -19,6 +19,6 @@ def command(config: FinetuneConfig, resume: bool, overwrite: bool) -> int:
     require("torch", "torch")
     require("accelerate", "train")
     from ..training.finetuning.finetuner import finetune
-    from .training_progress import run_training
+    from .training_command import run_training
 
-    return run_training(finetune, config, resume, overwrite, labelled=True)
+    return run_training(finetune, config, resume, overwrite)

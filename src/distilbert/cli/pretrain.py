@@ -16,6 +16,6 @@ def command(config: PretrainConfig, resume: bool, overwrite: bool) -> int:
     require("torch", "torch")
     require("accelerate", "train")
     from ..training.distillation import pretrain
-    from .training_progress import run_training
+    from .training_command import run_training
 
     return run_training(pretrain, config, resume, overwrite)

@@ -65,8 +65,8 @@ def command(
 
     for module, extra in (("torch", "torch"), ("sklearn", "train"), ("seqeval", "train")):
         require(module, extra)
+    from ..core.progress_bar import ProgressBar
     from ..training.evaluation.quantizer import quantize
-    from .progress_bar import ProgressBar
 
     try:
         with ProgressBar("loading ...") as bar:

@@ -23,11 +23,14 @@
 
 Each class also derives from the built-in exception in parentheses, so code that catches the built-in goes on working.
 A message says what was given, what was expected, and what to do.
+
+``Interrupted`` (KeyboardInterrupt) stands outside the tree, because Ctrl-C and SIGTERM are no errors.
 """
 
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -111,6 +114,18 @@ class LostProcessError(DistilBertError, RuntimeError):
 
 class CheckpointError(DistilBertError, OSError):
     """A checkpoint could not be written; those before it are untouched."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C or SIGTERM, with a message that says what is kept and how to go on.
+
+    Attributes:
+        signal: which of them it was.
+    """
+
+    def __init__(self, message: str, received: signal.Signals = signal.SIGINT) -> None:
+        super().__init__(message)
+        self.signal = received
 
 
 def suggest(name: str, known: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,14 +18,11 @@ from .errors import ConfigError, InputError, ModelNotFoundError
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside ``path``. It is renamed to ``path`` on success and removed on an error."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    # Not by mkstemp, whose files only their owner may read: the system applies the umask to this one.
+    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
         yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o666 & ~umask)  # mkstemp makes files that only their owner may read
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -82,10 +80,20 @@ def output_folder(path: str | os.PathLike[str]) -> Path:
     Raises:
         InputError: there is a file at that path.
     """
+    folder = check_output_folder(path)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def check_output_folder(path: str | os.PathLike[str]) -> Path:
+    """Return ``path``, which may become a folder later, when there is something to write.
+
+    Raises:
+        InputError: there is a file at that path.
+    """
     folder = Path(path)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; a model is saved into a folder.")
-    folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 

@@ -16,6 +16,7 @@ from .arrow import classes_of_dataset, with_class_names
 from .character_spans import from_label_studio
 from .data_sources import check_hub_name, is_saved_dataset, load_from_hub, load_saved
 from .file_formats import COMPRESSED_PARQUET, FORMATS, endings_of, format_of
+from .memory_source import MemorySource, check_is_in_memory
 from .row_stream import SQUAD, ReadingRules, Row, open_rows, without_problems
 from .text_lines import check_regular_file
 
@@ -53,7 +54,7 @@ def read_table(
 
     Args:
         source: a file, whose ending tells the format; a folder that ``datasets.save_to_disk`` wrote; or the name of a
-            data set on the hub, ``NAME`` or ``NAME:CONFIG``.
+            data set on the hub, ``NAME`` or ``NAME:CONFIG``; or data in memory, wrapped as a :class:`.MemorySource`.
         task: what the rows are for. It decides what a ``.txt`` file is: lines for fill-mask, words and tags for
             token-classification.
         delimiter: between the columns of a ``.csv``, ``.tsv``, ``.conll`` or ``.txt`` file; empty for the usual one,
@@ -67,8 +68,11 @@ def read_table(
         DataError: there is no such source, it cannot be read, or it has no rows.
         MissingExtraError: pyarrow or datasets is needed and not installed.
     """
+    check_is_in_memory(source)
     path = Path(source)
-    if path.is_file():
+    if isinstance(source, MemorySource):
+        table = _table_in_memory(source)
+    elif path.is_file():
         rules = ReadingRules(delimiter=delimiter, encoding=encoding, word_column=word_column, tag_column=tag_column)
         table = _read_file(path, source, task, rules)
     elif path.is_dir():
@@ -103,6 +107,13 @@ def _read_file(path: Path, name: str, task: str, rules: ReadingRules) -> Table:
             rows = map(from_label_studio, rows)
         table = _table_of(name, rows, stream.columns)
         return replace(table, unnamed=stream.unnamed, repeated=stream.repeated)
+
+
+def _table_in_memory(source: MemorySource) -> Table:
+    if hasattr(source.content, "features"):
+        return _table_of_dataset(source.content, source)
+    rows = (Row(f"{source}, row {number}", row) for number, row in enumerate(source.content, 1))
+    return _table_of(source, rows, None)
 
 
 def _table_of_dataset(data: Any, name: str) -> Table:

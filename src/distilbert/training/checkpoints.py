@@ -1,13 +1,15 @@
 """Checkpoints of a run: folders ``step-N`` that get their name only when everything in them is on the disk.
 
 ``model/`` is an ordinary model folder. ``training.safetensors`` holds the state of the optimizer and the trained
-weights that are not part of the model. ``state.json`` holds the step, the position in the data and the metrics so far.
+weights that are not part of the model. ``state.json`` holds the step, the position in the data, the metrics so far, and
+a hash of every file and of itself, so that a damaged checkpoint is an error and not another model.
 Random numbers are functions of the seed and the step, so there is no random state to save.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import re
 import shutil
@@ -26,6 +28,7 @@ from ..core.files import sync_to_disk, write_json
 NAME = re.compile(r"step-(\d+)")
 UNFINISHED = re.compile(r"\.step-\d+\..+")  # what a crash leaves behind
 MODEL, TENSORS, STATE = "model", "training.safetensors", "state.json"
+FILES, CHECKSUM = "files", "checksum"  # keys of state.json
 
 
 @dataclass(frozen=True)
@@ -35,12 +38,27 @@ class TrainingCheckpoint:
     Attributes:
         folder: its folder.
         step: steps done.
-        state: content of ``state.json``.
+        state: content of ``state.json``, without the hashes.
+        hashes: of each other file, by its path in the folder.
     """
 
     folder: Path
     step: int
     state: dict[str, Any]
+    hashes: dict[str, str]
+
+    def check_files(self) -> None:
+        """Compare every file with its hash.
+
+        Raises:
+            WeightsError: a file is missing, or has changed since it was written.
+        """
+        for name, expected in self.hashes.items():
+            path = self.folder / name
+            if not path.is_file():
+                raise WeightsError(f"{path} is missing. {_way_out(self.folder)}")
+            if _file_hash(path) != expected:
+                raise WeightsError(f"{path} is not as it was written: it is damaged. {_way_out(self.folder)}")
 
     def tensors(self) -> dict[str, Tensor]:
         """Read the state of the optimizer and the weights outside the model, by name.
@@ -52,7 +70,7 @@ class TrainingCheckpoint:
         try:
             return load_file(path)
         except (SafetensorError, OSError) as error:
-            raise WeightsError(f"{path} cannot be read: {error}. Remove {self.folder} to go on before it.") from None
+            raise WeightsError(f"{path} cannot be read: {error}. {_way_out(self.folder)}") from None
 
 
 def save(
@@ -80,7 +98,10 @@ def save(
         temporary.mkdir(parents=True)
         save_model(temporary / MODEL)
         save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, temporary / TENSORS)
-        write_json(temporary / STATE, {"step": step, **state})
+        files = sorted(path for path in temporary.rglob("*") if path.is_file())
+        hashes = {path.relative_to(temporary).as_posix(): _file_hash(path) for path in files}
+        content = {"step": step, **state, FILES: hashes}
+        write_json(temporary / STATE, content | {CHECKSUM: _checksum(content)})
         for path in [*temporary.rglob("*"), temporary]:
             sync_to_disk(path)
         _remove(target)
@@ -97,7 +118,7 @@ def save(
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return TrainingCheckpoint(target, step, dict(state))
+    return TrainingCheckpoint(target, step, {"step": step, **state}, hashes)
 
 
 def load_all(folder: Path) -> list[TrainingCheckpoint]:
@@ -110,7 +131,7 @@ def load_all(folder: Path) -> list[TrainingCheckpoint]:
     for path in folder.iterdir() if folder.is_dir() else ():
         match = NAME.fullmatch(path.name)
         if match and (path / STATE).is_file():
-            complete.append(TrainingCheckpoint(path, int(match[1]), _read_state(path)))
+            complete.append(_read(path, int(match[1])))
     return sorted(complete, key=lambda checkpoint: checkpoint.step)
 
 
@@ -121,7 +142,10 @@ def newest(folder: Path) -> TrainingCheckpoint | None:
 
 
 def tidy(folder: Path, keep: int, best: int | None) -> None:
-    """Remove all but the newest ``keep`` checkpoints and the one of step ``best``."""
+    """Remove all but the newest ``keep`` checkpoints and the one of step ``best``, and what a crash left half done."""
+    for path in folder.iterdir():
+        if UNFINISHED.fullmatch(path.name):
+            shutil.rmtree(path, ignore_errors=True)
     for checkpoint in load_all(folder)[:-keep]:
         if checkpoint.step != best:
             _remove(checkpoint.folder)
@@ -134,13 +158,31 @@ def clear(folder: Path) -> None:
             _remove(path)
 
 
-def _read_state(folder: Path) -> dict[str, Any]:
+def _read(folder: Path, step: int) -> TrainingCheckpoint:
     path = folder / STATE
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise WeightsError(f"{path} cannot be read: {error}. Remove {folder} to go on before it.") from None
-    return dict(state)
+    except (ValueError, RecursionError, OSError) as error:
+        raise WeightsError(f"{path} cannot be read: {error}. {_way_out(folder)}") from None
+    if not isinstance(state, dict) or CHECKSUM not in state:
+        raise WeightsError(f"{path} has no checksum: an earlier version wrote it, or it is damaged. {_way_out(folder)}")
+    if state.pop(CHECKSUM) != _checksum(state) or state["step"] != step:
+        raise WeightsError(f"{path} is not as it was written: it is damaged. {_way_out(folder)}")
+    hashes = state.pop(FILES)
+    return TrainingCheckpoint(folder, step, state, hashes)
+
+
+def _way_out(folder: Path) -> str:
+    return f"Remove {folder} to go on before it."
+
+
+def _file_hash(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _checksum(state: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest()
 
 
 def _remove(folder: Path) -> None:

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, get_args, get_origin, get_type_hints
 
-from ..core.errors import ConfigError, reject_unknown
+from ..core.errors import ConfigError, DataError, reject_unknown
 from ..core.extras import require
 from ..core.files import write_text
+from ..data.memory_source import MemorySource, as_sources
 
 
-def setting(default: Any, help: str, *, choices: tuple[str, ...] = (), free: bool = False, factory: Any = None) -> Any:
+def setting(
+    default: Any,
+    help: str,
+    *,
+    choices: tuple[str, ...] = (),
+    free: bool = False,
+    factory: Any = None,
+    in_memory: bool = False,
+) -> Any:
     """Describe a field of :class:`Settings`.
 
     Args:
@@ -24,8 +34,10 @@ def setting(default: Any, help: str, *, choices: tuple[str, ...] = (), free: boo
         choices: the allowed values; empty for any.
         free: it does not influence the result of a run, so a resumed run may change it.
         factory: returns the default, where that is a list or a dict.
+        in_memory: it names labelled data, which in Python may also be in memory; see
+            :mod:`distilbert.data.memory_source`.
     """
-    metadata = {"help": help, "choices": choices, "free": free}
+    metadata = {"help": help, "choices": choices, "free": free, "in_memory": in_memory}
     if factory is not None:
         return field(default_factory=factory, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -38,10 +50,20 @@ REQUIRED = dataclasses.MISSING
 class Settings:
     """Base of all settings: types are checked and converted, then :meth:`validate` checks the values."""
 
+    def __new__(cls, *arguments: Any, **values: Any) -> Self:
+        """Refuse unknown fields with the name of the nearest one, which a dataclass alone does not know."""
+        reject_unknown(values, [item.name for item in dataclasses.fields(cls)], cls.__name__)
+        return super().__new__(cls)
+
     def __post_init__(self) -> None:
         hints = get_type_hints(type(self))
         for item in dataclasses.fields(self):
-            value = _converted(item.name, getattr(self, item.name), hints[item.name])
+            value = getattr(self, item.name)
+            if item.metadata["in_memory"]:
+                value = _sources(item.name, value)
+            elif names_files(item.name) and isinstance(value, str | os.PathLike):
+                value = [os.fspath(value)]
+            value = _converted(item.name, value, hints[item.name])
             numbers = value.values() if isinstance(value, dict) else value if isinstance(value, list) else [value]
             if not all(math.isfinite(number) for number in numbers if isinstance(number, float)):
                 raise ConfigError(f"{item.name} must be finite; got {value!r}.")
@@ -101,6 +123,18 @@ class Settings:
         return lines
 
 
+def _sources(name: str, value: Any) -> list[str]:
+    try:
+        return as_sources(value)
+    except DataError as error:
+        raise ConfigError(f"{name}: {error}") from None
+
+
+def names_files(name: str) -> bool:
+    """Say whether a setting names files: one path is as good as a list of them."""
+    return name == "data" or name.endswith("_data")
+
+
 def read_toml(path: str | Path) -> dict[str, Any]:
     """Return the content of a TOML file.
 
@@ -136,6 +170,6 @@ def _as_type(value: Any, kind: Any) -> Any:
         return {str(key): _as_type(entry, get_args(kind)[1]) for key, entry in value.items()}
     if kind is float and type(value) is int:
         return float(value)
-    if type(value) is not kind:
+    if type(value) is not kind and not isinstance(value, MemorySource):
         raise TypeError
     return value

@@ -36,11 +36,17 @@ class TrainingConfig(Settings):
         choices=("auto", "fp32", "bf16"),
     )
     device: str = setting("auto", "cpu, or auto for a GPU if there is one.", choices=("auto", "cpu"))
+    threads: int = setting(
+        0, "CPU threads; 0 for one per core. With another number, sums may differ in their last bit.", free=True
+    )
     gradient_checkpointing: bool = setting(False, "Recompute blocks in the backward pass: less memory, more time.")
     fsdp: bool = setting(False, "Shard weights, gradients and optimizer over the processes.")
     log_every: int = setting(10, "Steps between training records; their losses are means over these steps.", free=True)
     evaluate_every: int = setting(500, "Steps between evaluations; there is always one at the end.")
     checkpoint_every: int = setting(500, "Steps between checkpoints; there is always one at the end.", free=True)
+    checkpoint_minutes: float = setting(
+        30.0, "Minutes after which a checkpoint is written in any case; 0 for never.", free=True
+    )
     keep: int = setting(2, "Number of newest checkpoints to keep, besides the best.", free=True)
     tensorboard: bool = setting(False, "Write events for TensorBoard into OUTPUT/tensorboard.", free=True)
 
@@ -50,8 +56,9 @@ class TrainingConfig(Settings):
         for name in ("micro_tokens", "keep", "log_every"):
             self._demand(getattr(self, name) >= 1, name, "at least 1")
         self._demand(self.seed < 2**63, "seed", "below 2 ** 63")
-        for name in ("max_steps", "weight_decay", "clip", "seed", "evaluate_every", "checkpoint_every"):
+        for name in ("max_steps", "weight_decay", "clip", "seed", "evaluate_every", "checkpoint_every", "threads"):
             self._demand(getattr(self, name) >= 0, name, "0 or more")
+        self._demand(self.checkpoint_minutes >= 0, "checkpoint_minutes", "0 or more")
         for name in ("learning_rate", "epsilon", "epochs"):
             self._demand(getattr(self, name) > 0, name, "more than 0")
         self._demand(0 < self.layer_decay <= 1, "layer_decay", "more than 0 and at most 1")

@@ -24,12 +24,13 @@ from .corpus.text_batches import MaskedText, MicroBatch, count_masked, open_text
 from .distill_config import DistillConfig, PretrainConfig, TextConfig
 from .distill_models import build_pretrained, build_student, load_teacher
 from .distill_objective import DistillObjective, LossPlan, loss_plan
-from .loop import MetricsRecord, TrainingSetup, TrainingState, on_device, train
-from .processes import agree_on_precision, make_accelerator
+from .loop import TrainingSetup, TrainingState, on_device, train
+from .processes import agree_on_precision, cpu_threads, make_accelerator
 from .reports.model_card import is_ours, write_card
 from .reports.training_report import write_report
 from .run_folder import ModelFiles, open_run, start_run
 from .run_summary import about_run
+from .training_progress import MetricsRecord, TrainingProgress
 
 
 def distill(
@@ -37,6 +38,7 @@ def distill(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    verbose: bool = True,
     on_record: Callable[[MetricsRecord], None] | None = None,
     on_tokenized: Callable[[int, int], None] | None = None,
 ) -> Path:
@@ -46,6 +48,7 @@ def distill(
         config: all settings.
         resume: continue from the newest checkpoint in ``config.output``; without one, start at step 0.
         overwrite: start over in a folder that holds a run.
+        verbose: show the progress and the evaluations on standard error, or in a notebook below the cell.
         on_record: called with every record of ``metrics.jsonl`` as it is written.
         on_tokenized: called with the documents and tokens of the corpus so far, while it is tokenized.
 
@@ -57,13 +60,19 @@ def distill(
         DataError: text cannot be read, or there is too little of it.
         TrainingError: the loss became infinite or NaN.
         CheckpointError: a checkpoint could not be written, for example because the disk is full.
+        WeightsError: the checkpoint to resume from is damaged.
+        Interrupted: Ctrl-C or SIGTERM, a KeyboardInterrupt; a checkpoint of the last step is written before.
     """
-    folder, checkpoint = open_run(config, config.teacher, resume, overwrite)
-    teacher = load_teacher(config.teacher)
-    student = build_student(config, teacher)
-    plan = loss_plan(config, student.config, teacher.config)
-    objective = DistillObjective(student, plan, teacher)
-    return _train_on_text(config, folder, checkpoint, objective, config.teacher, on_record, on_tokenized)
+    with (
+        TrainingProgress(verbose, on_record=on_record, on_tokenized=on_tokenized) as progress,
+        cpu_threads(config.threads),
+    ):
+        folder, checkpoint = open_run(config, config.teacher, resume, overwrite, progress.notice)
+        teacher = load_teacher(config.teacher)
+        student = build_student(config, teacher)
+        plan = loss_plan(config, student.config, teacher.config)
+        objective = DistillObjective(student, plan, teacher)
+        return _train_on_text(config, folder, checkpoint, objective, config.teacher, progress)
 
 
 def pretrain(
@@ -71,6 +80,7 @@ def pretrain(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    verbose: bool = True,
     on_record: Callable[[MetricsRecord], None] | None = None,
     on_tokenized: Callable[[int, int], None] | None = None,
 ) -> Path:
@@ -78,9 +88,13 @@ def pretrain(
 
     Arguments, result and errors are those of :func:`distill`.
     """
-    folder, checkpoint = open_run(config, config.model, resume, overwrite)
-    objective = DistillObjective(build_pretrained(config), LossPlan(chunk=config.chunk))
-    return _train_on_text(config, folder, checkpoint, objective, config.model, on_record, on_tokenized)
+    with (
+        TrainingProgress(verbose, on_record=on_record, on_tokenized=on_tokenized) as progress,
+        cpu_threads(config.threads),
+    ):
+        folder, checkpoint = open_run(config, config.model, resume, overwrite, progress.notice)
+        objective = DistillObjective(build_pretrained(config), LossPlan(chunk=config.chunk))
+        return _train_on_text(config, folder, checkpoint, objective, config.model, progress)
 
 
 def _train_on_text(
@@ -89,8 +103,7 @@ def _train_on_text(
     checkpoint: checkpoints.TrainingCheckpoint | None,
     objective: DistillObjective,
     base: str,
-    on_record: Callable[[MetricsRecord], None] | None,
-    on_tokenized: Callable[[int, int], None] | None,
+    progress: TrainingProgress,
 ) -> Path:
     """Run the training; ``base`` names the model that the tokenizer comes from."""
     student = objective.student
@@ -105,7 +118,7 @@ def _train_on_text(
             "not belong together."
         )
     with accelerator.main_process_first():
-        text = open_text(config, tokenizer, on_tokenized)
+        text = open_text(config, tokenizer, progress.show_tokenized)
     text.check(accelerator.num_processes)
     start_run(config, folder, checkpoint, accelerator)
     if config.gradient_checkpointing:
@@ -122,7 +135,8 @@ def _train_on_text(
         evaluator=HeldOutEvaluator(text, has_teacher=objective.teacher is not None),
         save_model=files.save,
         load_model=files.load,
-        on_record=on_record or (lambda record: None),
+        on_record=progress.show_record,
+        notice=progress.notice,
     )
     state = train(setup, accelerator, checkpoint)
     if accelerator.is_main_process:

@@ -7,6 +7,7 @@ another number of processes, therefore computes what an uninterrupted run on one
 from __future__ import annotations
 
 import math
+import signal
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,7 +24,7 @@ from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from ..core.allocator import reusing_memory
-from ..core.errors import TrainingError
+from ..core.errors import Interrupted, TrainingError
 from . import checkpoints
 from .corpus.text_batches import Batches, MicroBatch, Step
 from .distill_config import TrainingConfig
@@ -40,8 +41,10 @@ from .processes import (
     unsharded,
 )
 from .reports.metrics_log import MetricsLog, TensorBoardWriter
+from .stop_signals import StopSignals
+from .training_progress import RESUME, MetricsRecord
 
-MetricsRecord = dict[str, Any]  # a line of metrics.jsonl
+EXPLODED = 3.0  # a mean loss of so many times that of the first record is said
 
 
 @dataclass
@@ -84,6 +87,7 @@ class TrainingState:
         data: position in the data; see :meth:`.text_batches.Batches.restore`.
         precision: ``"fp32"`` or ``"bf16"``; a resumed run keeps it, whichever is faster by then.
         unrecorded: means over the steps that no training record contains yet.
+        first_loss: mean loss of the first training record.
     """
 
     step: int = 0
@@ -96,6 +100,7 @@ class TrainingState:
     data: dict[str, Any] = field(default_factory=dict)
     precision: str = ""
     unrecorded: RunningMeans = field(default_factory=RunningMeans)
+    first_loss: float | None = None
 
     @classmethod
     def of_checkpoint(cls, values: Mapping[str, Any]) -> Self:
@@ -142,6 +147,7 @@ class TrainingSetup:
         save_model: writes a model folder, given the state of ``objective``.
         load_model: loads the weights of a folder that ``save_model`` wrote.
         on_record: receives every record of the metrics.
+        notice: receives a line about what people need to know.
         patience: stop after so many evaluations without a better one; 0 for never.
     """
 
@@ -154,6 +160,7 @@ class TrainingSetup:
     save_model: Callable[[Path, Tensors], None]
     load_model: Callable[[Path], None]
     on_record: Callable[[MetricsRecord], None]
+    notice: Callable[[str], None]
     patience: int = 0
 
 
@@ -170,6 +177,8 @@ def train(
     Raises:
         TrainingError: the loss or the gradient is not finite; earlier checkpoints are untouched.
         CheckpointError: a checkpoint could not be written; earlier ones are untouched.
+        DataError: the data is not that of the run to resume.
+        Interrupted: Ctrl-C or SIGTERM; a checkpoint of the last step is written.
     """
     state, saved = TrainingState(precision=setup.precision), {}
     if checkpoint is not None:
@@ -187,8 +196,9 @@ def train(
     )
     memory = reusing_memory(accelerator.device.type == "cpu")
     listeners = [tensorboard.log, setup.on_record]
-    with memory, MetricsLog(folder if is_main else None, state.step, listeners, tensorboard.close) as metrics:
-        _Loop(setup, accelerator, state, module, optimizer, metrics).run()
+    signals = StopSignals(lambda: setup.notice("stopping after this step; once more stops at once, without saving it"))
+    with memory, signals, MetricsLog(folder if is_main else None, state.step, listeners, tensorboard.close) as metrics:
+        _Loop(setup, accelerator, state, module, optimizer, metrics, signals).run()
     return state
 
 
@@ -202,11 +212,14 @@ class _Loop:
     module: nn.Module
     optimizer: Optimizer
     metrics: MetricsLog
+    signals: StopSignals
 
     def __post_init__(self) -> None:
         device = self.accelerator.device
         self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=self.state.precision == "bf16")
         self.rank = self.accelerator.process_index, self.accelerator.num_processes
+        self.saved_at = time.monotonic()
+        self.has_exploded = False  # and people were told
 
     @property
     def out_of_patience(self) -> bool:
@@ -245,14 +258,43 @@ class _Loop:
                 saves = state.step % config.checkpoint_every == 0 or is_last
                 if state.step % config.evaluate_every == 0 or saves:
                     self.evaluate()
-                if saves or self.out_of_patience:
+                stops, is_due = self.agree_on_saving()
+                if saves or is_due or stops or self.out_of_patience:
                     self.save()
+                if stops and not is_last:
+                    raise self.interruption()
+
+    def agree_on_saving(self) -> tuple[bool, bool]:
+        """Say whether any process was told to stop, and whether it is time for a checkpoint, on all processes alike."""
+        minutes = self.setup.config.checkpoint_minutes
+        is_due = 0 < 60 * minutes <= time.monotonic() - self.saved_at and self.accelerator.is_main_process
+        wishes = self.signals.received is not None, is_due
+        if self.accelerator.num_processes == 1:
+            return wishes
+        votes = self.accelerator.reduce(torch.tensor(wishes, dtype=torch.int32, device=self.accelerator.device))
+        return bool(votes[0] > 0), bool(votes[1] > 0)
+
+    def interruption(self) -> Interrupted:
+        """Return what ends the run after Ctrl-C or SIGTERM, of this process or of another one."""
+        return Interrupted(
+            f"stopped after step {self.state.step}, which is saved in {self.setup.config.output}; {RESUME} the run "
+            "goes on from there",
+            self.signals.received or signal.SIGTERM,
+        )
 
     def record(self, rate: float, tokens_per_second: float) -> None:
         """Write a training record: the means over the steps since the last one."""
         state = self.state
         terms = state.unrecorded.take()
         loss, gradient_norm = terms.pop("loss"), terms.pop("gradient_norm")
+        if state.first_loss is None:
+            state.first_loss = loss
+        elif loss > EXPLODED * abs(state.first_loss) and not self.has_exploded:
+            self.has_exploded = True
+            self.setup.notice(
+                f"step {state.step}: the loss is {loss:.4g}, after {state.first_loss:.4g} at the beginning. Is the "
+                "learning_rate too high, or the warmup too short?"
+            )
         self.metrics.write(
             {
                 "kind": "train",
@@ -304,6 +346,7 @@ class _Loop:
                 lambda path: self.setup.save_model(path, weights),
             )
             checkpoints.tidy(folder, self.setup.config.keep, self.state.best_step)
+        self.saved_at = time.monotonic()
         self.accelerator.wait_for_everyone()
 
 

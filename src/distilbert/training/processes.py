@@ -43,6 +43,18 @@ def make_accelerator(config: TrainingConfig, all_weights_used: bool = True) -> A
     )
 
 
+@contextmanager
+def cpu_threads(threads: int) -> Iterator[None]:
+    """Compute with so many threads of the CPU; 0 leaves PyTorch's number."""
+    before = torch.get_num_threads()
+    if threads:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 def agree_on_precision(precision: str, accelerator: Accelerator) -> str:
     """Return ``"fp32"`` or ``"bf16"``, the same on all processes; ``"auto"`` takes what is faster on the first one."""
     if precision != "auto":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from accelerate import Accelerator
 
 from ..core.errors import ConfigError, InputError, UnknownArgumentError
-from ..core.files import output_folder
+from ..core.files import check_output_folder
 from ..text.tokenizer_base import TokenizerBase
 from . import checkpoints
 from .distill_config import TrainingConfig
@@ -19,7 +20,7 @@ CONFIG = "config.toml"
 
 
 def open_run(
-    config: TrainingConfig, base: str, resume: bool, overwrite: bool
+    config: TrainingConfig, base: str, resume: bool, overwrite: bool, notice: Callable[[str], None]
 ) -> tuple[Path, checkpoints.TrainingCheckpoint | None]:
     """Check what the output folder contains, and find the checkpoint to resume from.
 
@@ -28,22 +29,26 @@ def open_run(
         base: the model that the run starts from; the run must not replace it.
         resume: continue the run that is in the folder.
         overwrite: start over, whatever the folder contains.
+        notice: called with a line, where there is nothing to resume.
 
     Returns:
-        The folder, and the newest checkpoint of the run to resume, if any.
+        The folder, which may not exist yet, and the newest checkpoint of the run to resume, if any.
 
     Raises:
         InputError: the folder holds a model, or a run, and neither ``resume`` nor ``overwrite`` says what to do.
         ConfigError: the run in the folder had other settings.
+        WeightsError: the newest checkpoint is damaged.
     """
     if resume and overwrite:
         raise InputError("resume goes on with a run and overwrite starts it anew: choose one.")
     if Path(config.output).resolve() == Path(base).resolve():
         raise InputError(f"output must be another folder than that of the model, {base}, which the run would replace.")
-    folder = output_folder(config.output)
+    folder = check_output_folder(config.output)
     if not (folder / CONFIG).is_file():
         if any((folder / name).exists() for name in ("config.json", "model.safetensors")) and not overwrite:
             raise InputError(f"{folder} holds a model; name another folder, or overwrite it.")
+        if resume:
+            notice(f"{folder} holds no run to resume: this one starts at the first step")
         return folder, None
     if resume:
         try:
@@ -59,7 +64,12 @@ def open_run(
                 + "\n".join(f"  {line}" for line in changed)
                 + "\nResume with the settings of then, or start anew (overwrite) or in another folder."
             )
-        return folder, checkpoints.newest(folder / "checkpoints")
+        checkpoint = checkpoints.newest(folder / "checkpoints")
+        if checkpoint is None:
+            notice(f"the run in {folder} has no checkpoint yet: it starts again at the first step")
+        else:
+            checkpoint.check_files()
+        return folder, checkpoint
     if not overwrite:
         raise InputError(f"{folder} holds a run; go on with it (resume), start it anew (overwrite), or name another.")
     return folder, None
@@ -70,6 +80,7 @@ def start_run(
 ) -> None:
     """Write the settings into the folder; a run that starts at step 0 first removes what an earlier one left."""
     if accelerator.is_main_process:
+        folder.mkdir(parents=True, exist_ok=True)
         if checkpoint is None:
             checkpoints.clear(folder / "checkpoints")
             for events in (folder / "tensorboard").glob("events.out.*"):

@@ -6,8 +6,8 @@ import time
 from types import TracebackType
 from typing import Self
 
+from ...core.progress_bar import ProgressBar
 from ...data.row_stream import RowStream
-from ..progress_bar import ProgressBar
 
 
 class RowProgress:

@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from ...core.errors import DataError, InputError, MissingExtraError, UnknownArgumentError, UsageError
+from ...core.errors import DataError, InputError, Interrupted, MissingExtraError, UnknownArgumentError, UsageError
 from ...core.extras import require
 from ...data.row_stream import RowStream
 from ...tasks.registry import task_spec
-from ..failures import OK, Interrupted, warn
+from ..failures import OK, warn
 from .answering import answer_rows
 from .input_rows import open_input
 from .output_files import output_format

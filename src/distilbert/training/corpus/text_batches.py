@@ -9,6 +9,7 @@ Shapes: B sequences of a micro-batch, S tokens of a sequence, V vocabulary.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ...core.errors import ConfigError
+from ...core.errors import ConfigError, DataError
 from ...text.tokenizer_base import TokenizerBase
 from ..distill_config import TextConfig
 from .masking import IGNORED, mask_tokens, token_weights
@@ -95,6 +96,7 @@ class MaskedText:
         self._held_out = held_out
         self._weights = token_weights(counts, tokenizer.all_special_ids, config.mask_smoothing)
         self._mask_token_id, self._vocab_size = tokenizer.mask_token_id, len(counts)
+        self._content_hash = hashlib.blake2b(counts.astype("<i8").tobytes(), digest_size=16).hexdigest()
 
     @property
     def micro_batches_per_step(self) -> int:
@@ -147,8 +149,8 @@ class MaskedText:
             "tokens": sum(array.size for array in labels),
             "masked": sum(map(count_masked, labels)),
         }
-        state = self.training.state() if isinstance(self.training, StreamedSequences) else {}
-        return Step(micro_batches, counts, ids.size, state)
+        position = self.training.state() if isinstance(self.training, StreamedSequences) else {}
+        return Step(micro_batches, counts, ids.size, {"content": self._content_hash, "position": position})
 
     def held_out(self, process: int, processes: int) -> list[MicroBatch]:
         """Return the held-out micro-batches of a process; their masks are the same in every run."""
@@ -160,9 +162,18 @@ class MaskedText:
         ]
 
     def restore(self, state: dict[str, Any]) -> None:
-        """See :class:`Batches`."""
+        """See :class:`Batches`.
+
+        Raises:
+            DataError: the text is not that of the run to resume.
+        """
         if isinstance(self.training, StreamedSequences):
-            self.training.restore(state)
+            self.training.restore(state["position"])
+        if state["content"] != self._content_hash:
+            raise DataError(
+                "The text has changed since this run was interrupted, so it cannot go on where it stopped. Bring back "
+                "the files, or start anew."
+            )
 
     def _micro_batch(self, number: int, ids: np.ndarray, seed: int, first: int) -> MicroBatch:
         config = self.config

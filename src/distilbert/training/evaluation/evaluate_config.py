@@ -12,7 +12,7 @@ class EvaluateConfig(Settings):
     """The model, the examples, and what is measured and shown."""
 
     model: str = setting(REQUIRED, "Model to evaluate: a folder, or a name on the hub.")
-    data: list[str] = setting(REQUIRED, "Labelled examples: files, or names of `datasets`.")
+    data: list[str] = setting(REQUIRED, "Labelled examples: files, or names of `datasets`.", in_memory=True)
     task: str = setting("", "Task. Default: what the model was made for.")
     compare: str = setting("", "Another model to compare it with, on the same examples.")
     columns: dict[str, str] = setting(

@@ -33,11 +33,16 @@ class FinetuneConfig(TrainingConfig):
     task: str = setting(REQUIRED, "Task of the model.", choices=FINETUNE_TASKS)
     model: str = setting(REQUIRED, "DistilBERT or BERT to start from: a folder, or the name of a model.")
     train_data: list[str] = setting(
-        REQUIRED, "Labelled files: .csv, .tsv, .jsonl, .parquet, .conll, SQuAD's .json, or names of `datasets`."
+        REQUIRED,
+        "Labelled files: .csv, .tsv, .jsonl, .parquet, .conll, SQuAD's .json, or names of `datasets`.",
+        in_memory=True,
     )
-    eval_data: list[str] = setting(None, "Labelled files to evaluate on.", factory=list)
+    eval_data: list[str] = setting(None, "Labelled files to evaluate on.", factory=list, in_memory=True)
     unlabelled_data: list[str] = setting(
-        None, "Further data of the same kind; only the teacher's scores of them are learned.", factory=list
+        None,
+        "Further data of the same kind; only the teacher's scores of them are learned.",
+        factory=list,
+        in_memory=True,
     )
     columns: dict[str, str] = setting(
         None, "Columns by their role, such as text=review,label=stars. Default: guessed from their names.", factory=dict

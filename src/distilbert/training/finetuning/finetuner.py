@@ -28,12 +28,13 @@ from ..evaluation.evaluate_config import EvaluateConfig
 from ..evaluation.evaluator import evaluate
 from ..evaluation.result import Evaluation
 from ..evaluation.task_metrics import compute_metrics, predict
-from ..loop import MetricsRecord, TrainingSetup, TrainingState, train
-from ..processes import agree_on_precision, make_accelerator
+from ..loop import TrainingSetup, TrainingState, train
+from ..processes import agree_on_precision, cpu_threads, make_accelerator
 from ..reports.model_card import is_ours, write_card
 from ..reports.training_report import write_report
 from ..run_folder import CONFIG, ModelFiles, open_run, start_run
 from ..run_summary import about_run
+from ..training_progress import MetricsRecord, TrainingProgress
 from .encoded_examples import EncodedExample, encode_examples
 from .finetune_config import FinetuneConfig
 from .finetune_data import FinetuneData, read_data, trains_on_text_alone
@@ -52,6 +53,7 @@ def finetune(
     *,
     resume: bool = False,
     overwrite: bool = False,
+    verbose: bool = True,
     on_record: Callable[[MetricsRecord], None] | None = None,
     on_data: Callable[[str], None] | None = None,
 ) -> Path:
@@ -64,6 +66,7 @@ def finetune(
         config: all settings.
         resume: continue from the newest checkpoint in ``config.output``; without one, start at step 0.
         overwrite: start over in a folder that holds a run.
+        verbose: show the data, the progress and the evaluations on standard error, or in a notebook below the cell.
         on_record: called with every record of ``metrics.jsonl`` as it is written.
         on_data: called with lines about the data: which columns are used, how many examples and labels there are.
 
@@ -75,19 +78,30 @@ def finetune(
         DataError: data cannot be read or understood; the message names file and line.
         TrainingError: the loss became infinite or NaN.
         CheckpointError: a checkpoint could not be written, for example because the disk is full.
+        WeightsError: the checkpoint to resume from is damaged.
+        Interrupted: Ctrl-C or SIGTERM, a KeyboardInterrupt; a checkpoint of the last step is written before.
     """
-    if not is_sweep(config):
-        return _finetune_once(config, resume, overwrite, on_record, on_data)
-    folder, _ = open_run(config, config.model, resume, overwrite)
+    with (
+        TrainingProgress(verbose, on_record=on_record, on_data=on_data) as progress,
+        cpu_threads(config.threads),
+    ):
+        if is_sweep(config):
+            return _finetune_sweep(config, resume, overwrite, progress)
+        return _finetune_once(config, resume, overwrite, progress)
+
+
+def _finetune_sweep(config: FinetuneConfig, resume: bool, overwrite: bool, progress: TrainingProgress) -> Path:
+    """Run the training of each seed and learning rate that is not finished yet, and choose one."""
+    folder, _ = open_run(config, config.model, resume, overwrite, progress.notice)
     accelerator = make_accelerator(config)  # waits for all processes, so that each has looked before one writes
     if accelerator.is_main_process:
+        folder.mkdir(parents=True, exist_ok=True)
         config.save(folder / CONFIG)
     configs = sweep_configs(config)
     for run in configs:
-        if on_data is not None:
-            on_data(f"learning rate {run.learning_rate:g}, seed {run.seed}")
+        progress.show_data(f"learning rate {run.learning_rate:g}, seed {run.seed}")
         if not (resume and (Path(run.output) / "summary.json").is_file()):
-            _finetune_once(run, resume, overwrite, on_record, on_data)
+            _finetune_once(run, resume, overwrite, progress)
     if accelerator.is_main_process:
         finish_sweep(folder, configs)
     accelerator.wait_for_everyone()
@@ -98,14 +112,12 @@ def _finetune_once(
     config: FinetuneConfig,
     resume: bool,
     overwrite: bool,
-    on_record: Callable[[MetricsRecord], None] | None,
-    on_data: Callable[[str], None] | None,
+    progress: TrainingProgress,
 ) -> Path:
     """Run the training of one seed and learning rate."""
-    folder, checkpoint = open_run(config, config.model, resume, overwrite)
+    folder, checkpoint = open_run(config, config.model, resume, overwrite, progress.notice)
     accelerator = make_accelerator(config)
-    tell = on_data if on_data is not None and accelerator.is_main_process else lambda line: None
-    data = read_data(config, tell)
+    data = read_data(config, progress.show_data if accelerator.is_main_process else lambda line: None)
     precision = checkpoint.state["precision"] if checkpoint else agree_on_precision(config.precision, accelerator)
     student = build_model(config, data.labels)
     tokenizer = AutoTokenizer.from_pretrained(config.model)
@@ -139,7 +151,8 @@ def _finetune_once(
         evaluator=evaluator,
         save_model=files.save,
         load_model=files.load,
-        on_record=on_record or (lambda record: None),
+        on_record=progress.show_record,
+        notice=progress.notice,
         patience=config.patience,
     )
     state = train(setup, accelerator, checkpoint)

@@ -5,12 +5,14 @@ Shapes: B sequences, T tokens of all sequences, R rows that get a loss (examples
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from ...core.errors import DataError
 from ...text.tokenizer_base import TokenizerBase
 from ..corpus.keyed_random import ORDER, KeyedRandom
 from ..corpus.masking import IGNORED, mask_tokens
@@ -69,6 +71,7 @@ class LabelledBatches:
         targets = (example.target for example in examples if example.target is not None)
         self._no_target = np.zeros_like(next(targets, np.zeros((), np.int64)))  # of an unlabelled example
         self._order = (-1, np.zeros(0, np.int64))
+        self._examples_hash = _hash_of(examples)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -93,10 +96,19 @@ class LabelledBatches:
                 counts["label_weight"] += float(arrays["label_weights"].sum())
                 counts["teacher_rows"] += float(arrays["teacher_mask"].sum())
                 micro_batches.append(MicroBatch(position, arrays))
-        return Step(micro_batches, counts, tokens, {})
+        return Step(micro_batches, counts, tokens, {"examples": self._examples_hash})
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Do nothing: a step depends only on its number."""
+        """Check that the examples are those of the run to resume; a step depends on nothing else but its number.
+
+        Raises:
+            DataError: they are not.
+        """
+        if state["examples"] != self._examples_hash:
+            raise DataError(
+                "train_data or unlabelled_data has changed since this run was interrupted, so it cannot go on where it "
+                "stopped. Bring back the files, or start anew."
+            )
 
     def _order_of(self, epoch: int) -> np.ndarray:
         if self._order[0] != epoch:
@@ -190,6 +202,16 @@ def _packed(sequences: list[np.ndarray]) -> dict[str, np.ndarray]:
         "input_ids": np.concatenate(sequences).astype(np.int64),  # (T,)
         "lengths": np.array([len(sequence) for sequence in sequences], np.int64),  # (B,)
     }
+
+
+def _hash_of(examples: Sequence[EncodedExample]) -> str:
+    """Return a hash of all ids and targets."""
+    content = hashlib.blake2b(digest_size=16)
+    for example in examples:
+        for array in (*example.sequences, example.target):
+            content.update(b"-" if array is None else array.tobytes())
+        content.update(b".")
+    return content.hexdigest()
 
 
 def _starts(sequences: list[np.ndarray]) -> np.ndarray:

@@ -12,6 +12,7 @@ from .models_summary import METRIC_NAMES, metric_name
 from .number_format import count, finite, number, percent, whole
 
 Point = tuple[int, Any]  # step and value; None is no value
+LARGEST = 1e100  # values beyond it are not drawn; a perplexity of a run that diverged is 1e304
 TEACHER_STYLE = "level"  # class of the legend's dashed line
 
 
@@ -65,7 +66,7 @@ class _CurveDrawer:
         lines, not_finite = [], 0
         for color, (name, points) in enumerate(named_points.items()):
             recorded = [(step, value) for step, value in points if value is not None]
-            drawable = [(step, y) for step, value in recorded if (y := finite(value)) is not None]
+            drawable = [(step, y) for step, value in recorded if (y := finite(value)) is not None and abs(y) < LARGEST]
             not_finite += len(recorded) - len(drawable)
             if drawable:
                 lines.append(Line(name, [step for step, _ in drawable], [y for _, y in drawable], color))
@@ -74,7 +75,7 @@ class _CurveDrawer:
         level = finite(teacher)
         notes = [unit] if unit else []
         if not_finite:
-            notes.append(f"{not_finite} {'value' if not_finite == 1 else 'values'} not finite, not drawn")
+            notes.append(f"{not_finite} {'value' if not_finite == 1 else 'values'} not finite or too large, not drawn")
         svg = draw_lines(
             title, _description(title, lines, level, format), lines, last_step=self.last_step, level=level,
             may_be_log=may_be_log, from_zero=from_zero, tick=tick,

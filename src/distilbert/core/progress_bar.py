@@ -1,4 +1,4 @@
-"""A progress bar on standard error, for every command that takes a while."""
+"""A progress bar on standard error, or below the cell of a notebook, for everything that takes a while."""
 
 from __future__ import annotations
 
@@ -9,6 +9,18 @@ from typing import Any, Self
 WIDTH = 20  # of the bar, in characters
 
 
+def can_be_shown() -> bool:
+    """Say whether standard error is a terminal, or this is a notebook, so that a line can move there."""
+    return sys.stderr.isatty() or in_notebook()
+
+
+def in_notebook() -> bool:
+    """Say whether the code runs in a notebook: Jupyter, or a service that is built on it."""
+    ipython: Any = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return type(shell).__name__ in ("ZMQInteractiveShell", "Shell")  # Jupyter; Colab
+
+
 class ProgressBar:
     """One line of standard error that moves: a bar, a percentage and a text.
 
@@ -16,7 +28,7 @@ class ProgressBar:
 
     Args:
         text: what stands beside the bar at the beginning.
-        shown: draw it; by default on a terminal only. A bar that is not shown does nothing.
+        shown: draw it; by default on a terminal and in a notebook only. A bar that is not shown does nothing.
         total: the amount of work, where it is known at the beginning.
         countable: the amount of work is known, or will be; otherwise a spinner takes the place of the bar.
         with_time_left: estimate the time that is left.
@@ -33,7 +45,7 @@ class ProgressBar:
         with_time_left: bool = False,
         stays: bool = False,
     ) -> None:
-        self.shown = sys.stderr.isatty() if shown is None else shown
+        self.shown = can_be_shown() if shown is None else shown
         self._text, self._total = text, total
         self._countable, self._with_time_left, self._stays = countable, with_time_left, stays
         self._progress: Any = None
@@ -57,7 +69,7 @@ class ProgressBar:
                 columns += [TimeRemainingColumn()] if self._with_time_left else []
             columns.append(TextColumn("{task.description}", markup=False))
             console = Console(stderr=True)  # one that is not a terminal gets the last state only
-            transient = console.is_terminal and not self._stays
+            transient = (console.is_terminal or console.is_jupyter) and not self._stays
             self._progress = Progress(*columns, console=console, transient=transient, redirect_stdout=False)
             self._progress.start()
             self._progress.add_task(self._text, total=self._total)

@@ -1,30 +1,47 @@
-"""What people see of a training run: one line that moves on a terminal, elsewhere a line for each message."""
+"""What people see of a training run: one line that moves on a terminal or in a notebook, elsewhere a line a message."""
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from ..core.errors import LostProcessError
-from .failures import OK, Interrupted
-from .progress_bar import ProgressBar
+from ..core.errors import Interrupted
+from ..core.progress_bar import ProgressBar, can_be_shown
 
+logger = logging.getLogger("distilbert")
+
+RESUME = "with resume=True, on the command line --resume,"
 IN_EVERY_EVALUATION = ("kind", "step", "tokens", "seconds")  # keys that are no metrics
+MetricsRecord = dict[str, Any]  # a line of metrics.jsonl
 
 
 class TrainingProgress:
-    """Shows the records of a run on standard error.
+    """Shows a run on standard error, and passes its records on.
 
-    Use it as a context around the run; Ctrl-C then says how to go on.
+    Use it as a context around the run; Ctrl-C before the first step then says that nothing is kept.
+
+    Args:
+        verbose: show anything. Only the first of several processes does.
+        on_record: receives every record too.
+        on_data: receives every line about the data too.
+        on_tokenized: receives the documents and tokens so far too.
     """
 
-    def __init__(self) -> None:
-        is_shown = sys.stderr.isatty() and os.environ.get("RANK", "0") == "0"
-        self._bar = ProgressBar("starting ...", shown=is_shown, stays=True)
+    def __init__(
+        self,
+        verbose: bool,
+        *,
+        on_record: Callable[[MetricsRecord], None] | None = None,
+        on_data: Callable[[str], None] | None = None,
+        on_tokenized: Callable[[int, int], None] | None = None,
+    ) -> None:
+        self._on_record, self._on_data, self._on_tokenized = on_record, on_data, on_tokenized
+        self._verbose = verbose and os.environ.get("RANK", "0") == "0"
+        self._bar = ProgressBar("starting ...", shown=self._verbose and can_be_shown(), stays=True)
         self._step = 0
 
     def __enter__(self) -> Self:
@@ -37,32 +54,50 @@ class TrainingProgress:
         self._bar.__exit__(kind, error, trace)
         if kind is KeyboardInterrupt:
             raise Interrupted(
-                f"stopped after step {self._step}; the same command with --resume goes on from the newest checkpoint"
-            )
+                f"stopped after step {self._step}; {RESUME} the run goes on from its newest checkpoint"
+                if self._step
+                else "stopped before the first step"
+            ) from None
+
+    def notice(self, text: str) -> None:
+        """Say something that people need to know even if they do not watch; without ``verbose``, it is logged."""
+        if self._verbose:
+            self._print(text)
+        else:
+            logger.warning("%s", text)
 
     def show_tokenized(self, documents: int, tokens: int) -> None:
         """Show how far tokenization is."""
         text = f"tokenized {documents:,} documents, {tokens:,} tokens"
         self._bar.update(text)
         self._print_without_bar(text)
+        if self._on_tokenized is not None:
+            self._on_tokenized(documents, tokens)
 
     def show_data(self, line: str) -> None:
         """Show what the data consists of."""
-        self._bar.print_above(line)
-        self._print_without_bar(line)
+        self._print(line)
+        if self._on_data is not None:
+            self._on_data(line)
 
-    def show_record(self, record: Mapping[str, Any]) -> None:
+    def show_record(self, record: MetricsRecord) -> None:
         """Show a record of ``metrics.jsonl``."""
         self._step = record["step"]
         if record["kind"] == "evaluation":
-            self.show_data(describe_evaluation(record))
+            self._print(describe_evaluation(record))
         else:
             text = describe_step(record)
             self._bar.update(text, record["step"], record["steps"])
             self._print_without_bar(text)
+        if self._on_record is not None:
+            self._on_record(record)
+
+    def _print(self, text: str) -> None:
+        self._bar.print_above(text)
+        self._print_without_bar(text)
 
     def _print_without_bar(self, text: str) -> None:
-        if not self._bar.shown:
+        if self._verbose and not self._bar.shown:
             print(text, file=sys.stderr, flush=True)
 
 
@@ -100,32 +135,3 @@ def clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def run_training(
-    train: Callable[..., Path], config: Any, resume: bool, overwrite: bool, *, labelled: bool = False
-) -> int:
-    """Call a training function, show its progress, and print what it wrote.
-
-    Args:
-        train: a training function, such as :func:`distilbert.distill`.
-        config: its settings.
-        resume: go on from the newest checkpoint.
-        overwrite: start anew in a folder that holds a run.
-        labelled: it trains on labelled data; otherwise on text.
-
-    Raises:
-        LostProcessError: another of several processes ended; it has said why.
-    """
-    rank, has_others = os.environ.get("RANK", "0"), int(os.environ.get("WORLD_SIZE", "1")) > 1
-    try:
-        with TrainingProgress() as progress:
-            on_text = {"on_data": progress.show_data} if labelled else {"on_tokenized": progress.show_tokenized}
-            folder = train(config, resume=resume, overwrite=overwrite, on_record=progress.show_record, **on_text)
-    except RuntimeError as error:
-        if has_others and "onnection" in str(error):  # "Connection closed by peer", "connection reset"
-            raise LostProcessError(f"process {rank} stops, because another one did: see its message.") from error
-        raise
-    if rank == "0":
-        print(f"{folder}: model and tokenizer, report.html, README.md, metrics.jsonl, config.toml, checkpoints/")
-    return OK
