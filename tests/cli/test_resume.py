@@ -60,6 +60,28 @@ def test_a_torn_last_line_is_dropped(cli: Command, torn: bytes) -> None:
     assert cli.read("out.jsonl") == whole
 
 
+def test_resume_with_rows_without_an_answer(cli: Command) -> None:
+    lines = rows(400).split("\n")
+    for index in (0, 3, 15, 16, 40, 47, 48, 150, 300, 399):
+        lines[index] = "" if index % 2 else "refuse me"
+    cli.write("in.txt", "\n".join(lines))
+    done = cli(*RUN)
+    whole = cli.read("out.jsonl")
+    assert [number for number, line in enumerate(whole.split("\n")) if line == "null"] == [
+        0, 3, 15, 16, 40, 47, 48, 150, 300, 399
+    ]  # fmt: skip
+    (cli.folder / "out.jsonl").unlink()
+    killed(cli.folder)
+    again = cli(*RUN, "--resume")
+    assert again.code == 0
+    assert cli.read("out.jsonl") == whole
+    assert (
+        done.err.splitlines()[-1]
+        == again.err.splitlines()[-1]
+        == "distilbert: 10 rows have no answer (null) out of 400."
+    )
+
+
 @pytest.mark.parametrize("kind", ["csv", "json", "parquet"])
 def test_resume_with_skipped_rows_in_every_format(cli: Command, kind: str) -> None:
     text = rows(400).replace(" row 7\n", "\ta\tb\tc\n").replace("x row 151\n", "x\n")
@@ -113,12 +135,12 @@ def test_resume_without_unfinished_work_starts(cli: Command) -> None:
 
 def test_a_stop_can_be_resumed(cli: Command) -> None:
     cli.write("in.txt", rows(100).replace(" row 90\n", "\ta\tb\tc\n"))
-    done = cli(*RUN)
+    done = cli(*RUN, "--on-error", "stop")
     assert done.code == 1
     assert "in.txt:91: 4 fields" in done.err
     assert "90 rows are done" in done.err
     assert "--resume" in done.err
-    assert cli(*RUN, "--resume").code == 1
+    assert cli(*RUN, "--resume", "--on-error", "stop").code == 1
     done = cli(*RUN, "--resume", "--on-error", "skip")
     assert done.code == 0
     assert len(cli.read("out.jsonl").splitlines()) == 99
@@ -128,8 +150,8 @@ def test_a_refused_row_at_the_end_of_a_window_still_stops_after_resume(cli: Comm
     lines = rows(100).split("\n")
     lines[15] = "refuse me"
     cli.write("in.txt", "\n".join(lines))
-    assert cli(*RUN).code == 1
-    assert "in.txt:16" in cli(*RUN, "--resume").err
+    assert cli(*RUN, "--on-error", "stop").code == 1
+    assert "in.txt:16" in cli(*RUN, "--on-error", "stop", "--resume").err
 
 
 def test_an_existing_output_is_an_error_before_any_work(cli: Command) -> None:

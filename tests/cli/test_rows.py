@@ -9,6 +9,7 @@ import pytest
 
 from . import fake
 from .helpers import Command
+from .test_formats import read_back
 
 BAD = {
     "in.csv": ("text,n\none,1\ntwo\nthree,3\n", "in.csv:3: this row has 1 field, but the header names 2: 'text', 'n'"),
@@ -32,10 +33,11 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_a_bad_row_stops_the_work_with_file_line_and_reason(cli: Command, name: str) -> None:
     content, message = BAD[name]
-    done = cli.run("--input", cli.write(name, content))
+    done = cli.run("--input", cli.write(name, content), "--on-error", "stop")
     assert done.code == 1
     assert done.err.startswith(f"distilbert: {message}")
     assert "--on-error skip" in done.err
+    assert "--on-error null" in done.err
     assert len(done.err.splitlines()) == 1
     assert len(done.answers) == 1, "the rows before it are answered"
 
@@ -49,6 +51,117 @@ def test_a_bad_row_is_skipped_and_reported(cli: Command, name: str) -> None:
     assert first.startswith(f"distilbert: skipped {message}")
     assert last == "distilbert: 1 row was skipped."
     assert [answer["label"] for answer in done.answers] == ["L3", "L5"]
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_row_of_a_file_has_the_answer_null(cli: Command, name: str) -> None:
+    content, message = BAD[name]
+    done = cli.run("--input", cli.write(name, content))
+    assert done.code == 0
+    first, last = done.err.splitlines()
+    assert first.startswith(f"distilbert: no answer for {message}")
+    assert last == "distilbert: 1 row has no answer (null) out of 3."
+    assert [answer and answer["label"] for answer in done.answers] == ["L3", None, "L5"]
+
+
+EMPTY = {
+    "in.txt": "one\n\nthree\n \n\n",
+    "in.csv": "id,text\n1,one\n2,\n3,three\n4,\n5,\n",
+    "one.csv": 'text\none\n""\nthree\n""\n""\n',
+    "blank.csv": "text\none\n\nthree\n\n\nfive!\n",
+    "in.tsv": "text\tid\none\t1\n\t2\nthree\t3\n\t4\n\t5\n",
+    "in.jsonl": '"one"\n""\n\n{"text": "three"}\n{"text": null}\n{"text": ""}\n',
+    "in.json": '["one", "", "three", null, {"text": ""}]',
+}
+
+
+@pytest.mark.parametrize("name", EMPTY)
+@pytest.mark.parametrize("ending", ["jsonl", "json", "csv", "tsv", "parquet"])
+def test_an_empty_text_is_a_row_like_another(cli: Command, name: str, ending: str) -> None:
+    cli.write(name, EMPTY[name])
+    done = cli.run("--input", name, "--output", f"o.{ending}")
+    assert done.code == 0
+    assert done.err.splitlines()[-1] == "distilbert: 3 rows have no answer (null) out of {}.".format(
+        6 if name == "blank.csv" else 5
+    )
+    labels = [row["label"] if row else None for row in read_back(cli, f"o.{ending}")]
+    expected = ["L3", None, "L5", None, None, *(["L5"] if name == "blank.csv" else [])]
+    assert [label or None for label in labels] == expected
+
+
+def test_an_empty_text_keeps_its_row(cli: Command) -> None:
+    cli.write("in.csv", "id,text\n1,\n2,two\n")
+    assert cli.run("--input", "in.csv", "--keep-input").answers == [
+        {"id": "1", "text": "", "result": None},
+        {"id": "2", "text": "two", "label": "L3", "score": 1 / 3},
+    ]
+    cli.run("--input", "in.csv", "--keep-input", "--output", "o.csv")
+    assert cli.read("o.csv").splitlines()[:2] == ["id,text,label,score", "1,,,"]
+    assert cli.run("--input", "in.csv", "--format", "csv").out.splitlines()[:2] == ["label,score", ","]
+    cli.run("--input", "in.csv", "--task", "ner", "--output", "o.csv", "--overwrite")
+    cli.write("in.txt", "\nIn Paris\n\n")
+    cli.run("--input", "in.txt", "--task", "ner", "--output", "ner.csv")
+    assert [line[:4] for line in cli.read("ner.csv").splitlines()] == ["row,", "1,,,", "2,X,", "2,X,", "3,,,"]
+
+
+def test_rows_without_an_answer_are_named_up_to_a_point(cli: Command) -> None:
+    cli.write("in.txt", "\n" * 2000 + "one\n")
+    done = cli.run("--input", "in.txt", "--output", "o.jsonl")
+    assert len(done.err.splitlines()) == 6
+    assert "2,000 rows have no answer (null) out of 2,001." in done.err
+    assert cli.read("o.jsonl").split("\n")[1999:2001] == ["null", '{"label": "L3", "score": 0.3333333333333333}']
+
+
+def test_a_ranking_leaves_empty_texts_out_and_says_so(cli: Command) -> None:
+    done = cli.run("--source", "s", "--input", cli.write("in.jsonl", '"one"\n""\n"a"\n'))
+    assert [answer["sentence"] for answer in done.answers] == ["a", "one"]
+    assert "1 row was skipped" in done.err
+
+
+def test_a_delimiter_and_an_encoding_are_detected_or_stated(cli: Command) -> None:
+    cli.write("in.csv", "id;text;label\n1;a, b;x\n")
+    assert [item for window in (cli.run("--input", "in.csv"), cli.task.windows)[1] for item in window] == ["a, b"]
+    for name, delimiter in (("a.csv", "|"), ("a.tsv", "|"), ("a.csv", "\\t")):
+        between = delimiter.replace("\\t", "\t")
+        cli.write(name, f"id{between}text\n1{between}a,b\n")
+        assert cli.run("--input", name, "--delimiter", delimiter).code == 0
+        assert cli.task.windows == [["a,b"]]
+    assert cli.run("--delimiter", "|", stdin="a|b\n").code == 0
+    assert cli.task.windows == [[{"text": "a", "text_pair": "b"}]]
+    for encoding in ("latin-1", "utf-16", "windows-1252"):
+        cli.write("in.txt", "café\n".encode(encoding))
+        assert cli.run("--input", "in.txt", "--encoding", encoding).code == 0
+        assert cli.task.windows == [["café"]]
+        assert cli.run("--encoding", encoding, stdin="café\n".encode(encoding)).code == 0
+        assert cli.task.windows == [["café"]]
+    cli.write("in.txt", "café\n".encode("latin-1"))
+    assert (
+        "not valid UTF-8. State the encoding that the text is in, such as --encoding"
+        in cli.run("--input", "in.txt").err
+    )
+    cli.write("in.txt", "café\n".encode("utf-16"))
+    done = cli.run("--input", "in.txt")
+    assert done.code == 1
+    assert "--encoding utf-16" in done.err
+    done = cli.run("--input", "in.txt", "--encoding", "latin1x")
+    assert done.code == 2
+    assert "--encoding: There is no text encoding 'latin1x'" in done.err
+
+
+def test_columns_without_a_name_or_with_the_same_name(cli: Command) -> None:
+    cli.write("in.csv", "v1,v2,,,\nham,Go,,,\n")
+    assert cli.run("--input", "in.csv", "--column", "v2").code == 0
+    assert cli.task.windows == [["Go"]]
+    done = cli.run("--input", "in.csv")
+    assert "Columns found: v1, v2." in done.err
+    cli.write("index.csv", ",anything\n0,Go\n")
+    assert cli.run("--input", "index.csv").code == 0
+    assert cli.task.windows == [["Go"]]
+    cli.write("twice.csv", "id,text,id\n1,Go,2\n")
+    assert cli.run("--input", "twice.csv").code == 0
+    done = cli.run("--input", "twice.csv", "--column", "id")
+    assert done.code == 2
+    assert "The header has 'id' more than once" in done.err
 
 
 def test_refused_rows_cost_no_answer_of_others(cli: Command) -> None:
@@ -68,7 +181,7 @@ def test_refused_rows_cost_no_answer_of_others(cli: Command) -> None:
         ("in.json", "", "in.json is empty"),
         ("in.json", "[1,", "in.json:1: not JSON"),
         ("in.csv", "", "in.csv is empty: a header"),
-        ("in.csv", "a,a\n1,2\n", "'a' more than once"),
+        ("in.csv", 'a,text\n1,2\n"1,2\n3,4\n', "in.csv:3: this row is broken as CSV"),
         ("in.parquet", "nonsense", "is not a parquet file"),
         ("in.txt.gz", "nonsense", "is broken as a .gz file"),
         ("in.jsonl.gz", gzip.compress(b'"one"\n' * 99)[:-12], "is broken as a .gz file"),

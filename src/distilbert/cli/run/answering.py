@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from ...core.errors import InputError
+from ...core.errors import DataError, InputError
 from ...data.row_stream import RowStream
 from .partial_output import PartialOutput
 from .plan import RunPlan
 from .result_writers import AnsweredRow, ResultWriter
 from .row_progress import RowProgress
-from .row_windows import LARGEST_WINDOW, InputRow, SkippedRows, gather_windows, last_window_end
+from .row_windows import LARGEST_WINDOW, InputRow, UnusableRows, gather_windows, last_window_end
 from .task_inputs import TaskInputs
 
 
@@ -20,7 +20,7 @@ def answer_rows(
     plan: RunPlan,
     stream: RowStream,
     inputs: TaskInputs,
-    skipped: SkippedRows,
+    unusable: UnusableRows,
     task: Any,
     writer: ResultWriter,
     output: PartialOutput | None,
@@ -33,26 +33,53 @@ def answer_rows(
         UsageError: the partial output is that of another command.
     """
     parameters = plan.parameters_of(task.task)
+
+    def answer(items: list[Any]) -> list[Any]:
+        answers: list[Any] = task(items, **parameters)
+        return answers
+
     largest = min(LARGEST_WINDOW, getattr(task, "chunk_size", LARGEST_WINDOW))
     done = 0
     if output is not None:
         done = output.start(plan.identity, resume=plan.resume, window_end=partial(last_window_end, largest=largest))
+        unusable.count = output.rows_without_answer
     progress.skip(done)
-    for window in gather_windows(stream, inputs, skipped, done=done, largest=largest):
+    for window in gather_windows(stream, inputs, unusable, done=done, largest=largest):
         answered: list[AnsweredRow] = []
-        refused: dict[int, str] = {}
-        for place, answer in answer_window(window, lambda items: task(items, **parameters)):
-            row, item = window[place]
-            if isinstance(answer, InputError):
-                refused[place] = str(answer).replace("inputs[0]", "the input")
-                if not plan.skip:
+        refused: dict[int, str] = {place: row.problem for place, row in enumerate(window) if row.problem}
+        usable = [place for place in range(len(window)) if place not in refused]
+        for number, result in answer_window([window[place] for place in usable], answer) if usable else ():
+            place = usable[number]
+            if isinstance(result, InputError):
+                refused[place] = _in_words_of_a_file(str(result))
+                if plan.on_error == "stop":
                     break
             else:
-                answered.append(AnsweredRow(inputs.as_columns(row.value), item, answer))
-        writer.write(answered, list(refused) if plan.skip else [])
-        for place, reason in refused.items():
-            skipped.add(window[place].row, reason)
+                row = window[place]
+                answered.append(AnsweredRow(inputs.as_columns(row.row.value), row.item, result))
+        if unusable.get_null:
+            answers = iter(answered)
+            answered = [
+                _without_answer(row, inputs) if place in refused else next(answers) for place, row in enumerate(window)
+            ]
+        writer.write(answered, list(refused) if plan.on_error == "skip" else [])
+        for place, reason in sorted(refused.items()):
+            unusable.add(window[place].row, reason)
         progress.add(len(window))
+
+
+def _without_answer(row: InputRow, inputs: TaskInputs) -> AnsweredRow:
+    """Return a row with null in place of an answer, and with what can be told of its columns."""
+    try:
+        columns = inputs.as_columns(row.row.value) if row.row.value is not None else {}
+    except DataError:
+        columns = {}
+    return AnsweredRow(columns, row.item, None)
+
+
+def _in_words_of_a_file(message: str) -> str:
+    """Return why a task refuses an input, in words that fit the row of a file."""
+    return message.replace("inputs[0]", "the input").partition("; leave it out, give")[0]
 
 
 def answer_window(

@@ -14,34 +14,45 @@ from ...data.row_stream import ReadingRules, RowStream, open_rows, read_lines
 from ...data.text_lines import PipeLines
 
 FORMATS = ("json", "jsonl", "csv", "tsv", "txt", "parquet")
-RULES = ReadingRules(named_columns=False, json_array=True, class_names=False, keep_invalid=True)
 
 
 @contextmanager
-def open_input(path: str | None, stated: str) -> Iterator[RowStream]:
+def open_input(path: str | None, stated: str, delimiter: str = "", encoding: str = "") -> Iterator[RowStream]:
     """Open a file, or standard input where ``path`` is None, and close it at the end.
 
     Args:
         path: the value of ``--input``.
         stated: the value of ``--format``.
+        delimiter: the value of ``--delimiter``.
+        encoding: of the text; empty for UTF-8.
 
     Raises:
         UsageError: neither the name nor ``--format`` tells the format, or there is no such file.
         DataError: the header cannot be used.
     """
     format = input_format(path, stated)
+    rules = ReadingRules(
+        delimiter=delimiter,
+        encoding=encoding,
+        named_columns=False,
+        json_array=True,
+        class_names=False,
+        keep_invalid=True,
+    )
     if path is None:
         if format == "parquet":
             raise UsageError("A parquet file cannot be read from a pipe; name it with --input.")
-        lines = PipeLines(sys.stdin.fileno())
+        lines = PipeLines(sys.stdin.fileno(), encoding)
         stream = RowStream("standard input", format, ready=lines.ready)
-        read_lines(stream, lines, RULES)
+        read_lines(stream, lines, rules)
         yield stream
         return
     file = Path(path)
+    if file.exists() and not file.is_file() and not file.is_dir():
+        raise UsageError(f"{path} is a pipe or a device, not a file. Send it to standard input: ... | distilbert run")
     if not file.is_file():
         raise UsageError(f"There is no file {path!r} to read." + (" It is a folder." if file.is_dir() else ""))
-    with open_rows(file, format, format_of(file).compressed, RULES, path) as stream:
+    with open_rows(file, format, format_of(file).compressed, rules, path) as stream:
         yield stream
 
 

@@ -59,6 +59,7 @@ class FrameworkOption(StrEnum):
 class OnErrorOption(StrEnum):
     """Values of ``--on-error``."""
 
+    null = "null"
     stop = "stop"
     skip = "skip"
 
@@ -84,7 +85,12 @@ _BATCH_TOKENS = _option("--batch-tokens", "Tokens of a batch, padding included."
 _OVERWRITE = _option("--overwrite", "Replace the output if it exists.")
 _RESUME = _option("--resume", "Go on after an interruption (OUTPUT.part).")
 _KEEP_INPUT = _option("--keep-input", "Write each result joined to its row.")
-_ON_ERROR = _option("--on-error", "At a row that cannot be used: stop (default), or skip it.")
+_DELIMITER = _option("--delimiter", "Separator of columns; default: the one that the format or the header shows.")
+_ENCODING = _option("--encoding", "Encoding of text, such as windows-1252 or utf-16; default: utf-8.")
+_ON_ERROR = _option(
+    "--on-error",
+    "A row without an answer, such as an empty text: null in its place (default with --input), skip it, or stop there.",
+)
 _PROGRESS = _option("--progress/--no-progress", "Draw a progress bar; default: on a terminal.")
 _TOP_K = _option("--top-k", "How many answers a row; with --source, how many sentences.")
 _SOURCE = _option("--source", "Rank the sentences of the input by their similarity to this one.")
@@ -101,6 +107,8 @@ def command(
     output: Annotated[str | None, _OUTPUT] = None,
     column: Annotated[str | None, _COLUMN] = None,
     format: Annotated[FormatOption, _FORMAT] = FormatOption.infer,
+    delimiter: Annotated[str, _DELIMITER] = "",
+    encoding: Annotated[str, _ENCODING] = "",
     config: Annotated[str | None, _CONFIG] = None,
     tokenizer: Annotated[str | None, _TOKENIZER] = None,
     device: Annotated[str | None, _DEVICE] = None,
@@ -112,7 +120,7 @@ def command(
     overwrite: Annotated[bool, _OVERWRITE] = False,
     resume: Annotated[bool, _RESUME] = False,
     keep_input: Annotated[bool, _KEEP_INPUT] = False,
-    on_error: Annotated[OnErrorOption, _ON_ERROR] = OnErrorOption.stop,
+    on_error: Annotated[OnErrorOption | None, _ON_ERROR] = None,
     progress: Annotated[bool | None, _PROGRESS] = None,
     top_k: Annotated[int | None, _TOP_K] = None,
     source: Annotated[str | None, _SOURCE] = None,
@@ -124,6 +132,7 @@ def command(
     """Run a task over a file, a pipe or what is typed.
 
     Without --input, lines come from standard input; a tab separates columns, and blank lines are left out.
+    With --input, every row of the file has its line in the output: an empty text has the answer null.
     Without --output, results are printed: for people on a terminal, elsewhere as one JSON value a line.
 
     A file is read in little memory. Its output appears under its name only when it is complete; until then the
@@ -159,7 +168,9 @@ def command(
         overwrite=overwrite,
         resume=resume,
         keep_input=keep_input,
-        skip=on_error is OnErrorOption.skip,
+        delimiter=delimiter,
+        encoding=encoding,
+        on_error=on_error.value if on_error else "",
         progress=progress,
         top_k=top_k,
         loading=loading,

@@ -16,7 +16,7 @@ from ...core.errors import DataError, UsageError
 from ...core.extras import require
 from ...core.files import replacing
 from ...data.file_formats import COMPRESSED_PARQUET, format_of
-from .result_rows import named, table_rows
+from .result_rows import RESULT, named, table_rows
 
 FORMATS = ("json", "jsonl", "csv", "tsv", "parquet")
 PARQUET_BATCH = 1024  # results that are in memory at once
@@ -98,18 +98,19 @@ def _write_array(json_lines: Path, file: IO[str]) -> None:
     file.write("[]\n" if before == "[\n" else "\n]\n")
 
 
-def _rows(json_lines: Path) -> Iterator[dict[str, Any]]:
+def _rows(json_lines: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in enumerate(_lines(json_lines), 1):
-        yield from table_rows(json.loads(line), number)
+        for row in table_rows(json.loads(line), number):
+            yield number, row
 
 
 def _write_table(json_lines: Path, file: IO[str], format: str) -> None:
     columns: dict[str, None] = {}
-    for row in _rows(json_lines):
+    for _, row in _rows(json_lines):
         columns |= dict.fromkeys(row)
     table = TableFile(file, format, list(columns))
-    for row in _rows(json_lines):
-        table.write(row)
+    for number, row in _rows(json_lines):
+        table.write({"row": number} | row if "row" in columns else row)
 
 
 class TableFile:
@@ -165,6 +166,7 @@ def _write_parquet(json_lines: Path, path: Path) -> None:
             if schemas
             else arrow.schema([])
         )
+        schema = schema if schema.names else arrow.schema([(RESULT, arrow.null())])  # where no row has an answer
         with parquet.ParquetWriter(path, schema) as writer:
             for results in _batches(json_lines):
                 writer.write_table(_arrow_table(arrow, results, schema))
@@ -177,7 +179,10 @@ def _without_repeats(schemas: list[Any]) -> list[Any]:
 
 
 def _batches(json_lines: Path) -> Iterator[list[dict[str, Any]]]:
-    results = (named(json.loads(line)) for line in _lines(json_lines))
+    results = (
+        {name: value for name, value in named(json.loads(line)).items() if name != RESULT or value is not None}
+        for line in _lines(json_lines)
+    )
     while batch := list(islice(results, PARQUET_BATCH)):
         yield batch
 

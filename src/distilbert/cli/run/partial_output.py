@@ -24,13 +24,17 @@ class PartialOutput:
     Args:
         output: the final name.
         format: its format, one of ``output_files.FORMATS``.
+
+    Attributes:
+        rows: how many are done.
+        rows_without_answer: how many of those that an earlier run has done have the answer null.
     """
 
     def __init__(self, output: Path, format: str) -> None:
         self.output, self.format = output, format
         self.path = output.with_name(output.name + ".part")
         self.note = output.with_name(output.name + ".part.json")
-        self.rows = 0
+        self.rows = self.rows_without_answer = 0
         self._command: Mapping[str, Any] = {}
         self._refused: list[int] = []
         self._file: IO[bytes] | None = None
@@ -100,18 +104,21 @@ class PartialOutput:
 
     def _cut(self, window_end: Callable[[int], int]) -> None:
         """Drop what follows the last whole window."""
-        ends = [0]
+        ends, nulls = [0], [0]
         with self.path.open("rb") as file:
             for line in file:
                 if line.endswith(b"\n"):
                     ends.append(ends[-1] + len(line))
+                    nulls.append(nulls[-1] + (line == b"null\n" or line.endswith(b'"result": null}\n')))
         rows = len(ends) - 1
         for number in self._refused:  # a refused row before the last line has no line of its own
             if number < rows:
                 rows += 1
         self.rows = window_end(rows)
         self._refused = self._refused[: bisect_left(self._refused, self.rows)]
-        os.truncate(self.path, ends[self.rows - len(self._refused)])
+        lines = self.rows - len(self._refused)
+        self.rows_without_answer = nulls[lines]
+        os.truncate(self.path, ends[lines])
         self._write_note()
 
     def _write_note(self) -> None:

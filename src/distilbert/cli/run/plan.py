@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...core.errors import InputError, UsageError
+from ...core.errors import DataError, InputError, UsageError
+from ...data.text_lines import check_encoding
 from ...tasks.registry import task_spec
 
 
@@ -24,7 +25,11 @@ class RunPlan:
         overwrite: replace the output.
         resume: go on with the partial output of an earlier run.
         keep_input: write each result joined to its row.
-        skip: leave rows out that cannot be used, instead of stopping at the first.
+        delimiter: the value of ``--delimiter``.
+        encoding: the value of ``--encoding``.
+        on_error: what a row that cannot be used does: ``"null"`` gives null in its place, ``"skip"`` leaves it out,
+            ``"stop"`` ends the work. Empty: null for a file, stop for standard input. A ranking has no places, so there
+            null is skip.
         progress: draw a progress bar; None: where people see it.
         top_k: with ``source``, how many sentences to write; None: all.
         loading: what ``pipeline`` takes besides the task.
@@ -44,7 +49,9 @@ class RunPlan:
     overwrite: bool = False
     resume: bool = False
     keep_input: bool = False
-    skip: bool = False
+    delimiter: str = ""
+    encoding: str = ""
+    on_error: str = ""
     progress: bool | None = None
     top_k: int | None = None
     loading: dict[str, Any] = field(default_factory=dict)
@@ -57,6 +64,13 @@ class RunPlan:
                 self.task = task_spec(self.task).name
             except InputError as error:
                 raise UsageError(str(error)) from None
+        self.on_error = self.on_error or ("stop" if self.input is None else "null")
+        if self.source is not None and self.on_error == "null":
+            self.on_error = "skip"
+        try:
+            self.encoding = check_encoding(self.encoding)
+        except DataError as error:
+            raise UsageError(f"--encoding: {error}") from None
         if self.resume and (self.input is None or self.output is None or self.source is not None):
             raise UsageError("--resume goes with --input and --output, and not with --source.")
         if self.source is not None:
@@ -89,8 +103,9 @@ class RunPlan:
     @property
     def identity(self) -> dict[str, Any]:
         """What the results depend on, besides the content of the input."""
-        names = ("task", "column", "format", "keep_input", "source", "loading", "task_options", "parameters")
-        values = {name: getattr(self, name) for name in names}
+        names = ("task", "column", "format", "delimiter", "encoding", "keep_input", "source", "loading")
+        values = {name: getattr(self, name) for name in (*names, "task_options", "parameters")}
+        values["every_row"] = self.on_error == "null"  # whether rows without an answer are counted
         if self.input is None:
             return {"input": None} | values
         path = Path(self.input).resolve()

@@ -14,7 +14,7 @@ def joined(row: Mapping[str, Any], answer: Any) -> dict[str, Any]:
     """Join an answer to the columns of its row.
 
     The keys of a dict stand beside the columns; a key that is already a column gets the prefix ``result_``. Any other
-    answer stands under ``result``.
+    answer stands under ``result``, also null, which a row without an answer has.
     """
     result = dict(row)
     for name, value in named(answer).items():
@@ -35,9 +35,13 @@ def table_rows(result: Any, number: int) -> Iterator[dict[str, Any]]:
     """Yield the rows of a table that a result becomes.
 
     A result with several answers gives a row for each, which begins with ``row``, the number of the result. Lists
-    ``labels`` and ``scores`` of equal length are such answers, too. What is still nested becomes JSON text.
+    ``labels`` and ``scores`` of equal length are such answers, too. What is still nested becomes JSON text. Null gives
+    a row without values, or with those of its input.
     """
     values = named(result)
+    if RESULT in values and values[RESULT] is None:
+        yield {name: _flat(value) for name, value in values.items() if name != RESULT}
+        return
     labels, scores, answers = values.get("labels"), values.get("scores"), values.get(RESULT)
     several = list(_dicts(answers)) if isinstance(answers, list) else []
     if isinstance(labels, list) and isinstance(scores, list) and len(labels) == len(scores):

@@ -66,15 +66,18 @@ class TableWriter:
         self._format, self._keep_input = format, keep_input
         self._table: TableFile | None = None
         self._count = 0
+        self._waiting: list[dict[str, Any]] = []  # rows without an answer, above the first that tells the columns
 
     def write(self, answered: list[AnsweredRow], refused: list[int]) -> None:
         """Print a window."""
-        rows: list[dict[str, Any]] = []
+        rows, self._waiting = self._waiting, []
         for answered_row in answered:
             self._count += 1
             rows += table_rows(answered_row.result(self._keep_input), self._count)
-        if rows and self._table is None:
-            columns = list(dict.fromkeys(name for row in rows for name in row))
+        columns = list(dict.fromkeys(name for row in rows for name in row))
+        if self._table is None and not columns:
+            self._waiting = rows
+        elif self._table is None:
             self._table = TableFile(_utf8_stdout(), self._format, columns)
         if self._table is not None:
             for row in rows:

@@ -10,13 +10,21 @@ from ...data.row_stream import BLANK, Row, RowStream
 from .task_inputs import TaskInputs
 
 FIRST_WINDOW, LARGEST_WINDOW = 16, 1024
+NAMED_ROWS = 5  # rows without an answer that are named one by one
 
 
 class InputRow(NamedTuple):
-    """A row, and the task's input made from it."""
+    """A row, and the task's input made from it.
+
+    Attributes:
+        row: the row.
+        item: the input; None where there is none.
+        problem: why there is no input; empty where there is one.
+    """
 
     row: Row
     item: Any
+    problem: str = ""
 
 
 def window_size(index: int, largest: int = LARGEST_WINDOW) -> int:
@@ -33,67 +41,81 @@ def last_window_end(rows: int, largest: int = LARGEST_WINDOW) -> int:
     return end
 
 
-class SkippedRows:
-    """Rows that cannot be used: the first one stops the work, or each is reported and left out.
+class UnusableRows:
+    """Rows that cannot be used: the first one stops the work, or they are reported, left out or given null.
 
     Args:
-        stop: stop the work at the first one.
-        report: takes the message about each row that is left out.
+        on_error: ``"stop"``, ``"skip"`` or ``"null"``, as ``RunPlan.on_error``.
+        report: takes messages.
     """
 
-    def __init__(self, stop: bool, report: Callable[[str], None]) -> None:
+    def __init__(self, on_error: str, report: Callable[[str], None]) -> None:
         self.count = 0
-        self._stop, self._report = stop, report
+        self.get_null = on_error == "null"
+        self._stop, self._report = on_error == "stop", report
 
     def add(self, row: Row, reason: str) -> None:
         """Take a row.
 
         Raises:
-            DataError: the work stops here; the message says where, why, and how to leave such rows out.
+            DataError: the work stops here; the message says where, why, and how to go on without such rows.
         """
         message = f"{row.place}: {reason}"
         if self._stop:
-            raise DataError(message.rstrip(".") + ". (--on-error skip leaves such rows out.)")
+            advice = "(--on-error skip leaves such rows out, --on-error null gives them the answer null.)"
+            raise DataError(f"{message.rstrip('.')}. {advice}")
         self.count += 1
-        self._report(f"skipped {message}")
+        if not self.get_null:
+            self._report(f"skipped {message}")
+        elif self.count <= NAMED_ROWS:
+            self._report(f"no answer for {message}")
 
-    def summarize(self) -> None:
-        """Report how many rows were left out, if any were."""
-        if self.count:
+    def summarize(self, rows: int) -> None:
+        """Report how many rows were left out or got null, if any did.
+
+        Args:
+            rows: how many rows there are in all.
+        """
+        if not self.count:
+            return
+        if self.get_null:
+            have = "1 row has" if self.count == 1 else f"{self.count:,} rows have"
+            self._report(f"{have} no answer (null) out of {rows:,}.")
+        else:
             self._report(f"{self.count:,} {'row was' if self.count == 1 else 'rows were'} skipped.")
 
 
 def gather_windows(
-    stream: RowStream, inputs: TaskInputs, skipped: SkippedRows, *, done: int = 0, largest: int = LARGEST_WINDOW
+    stream: RowStream, inputs: TaskInputs, unusable: UnusableRows, *, done: int = 0, largest: int = LARGEST_WINDOW
 ) -> Iterator[list[InputRow]]:
-    """Yield windows of usable rows.
+    """Yield windows of rows: the usable ones, or all of them where those that are not get null.
 
     Args:
         stream: the rows. Those of a file come in windows of fixed sizes (:func:`window_size`). A window of a pipe or
             a terminal ends where the next row is not there yet, so that nobody waits for an answer until more input
             comes.
         inputs: makes inputs of the rows.
-        skipped: takes those that cannot be used.
-        done: how many usable rows to pass over; a :func:`last_window_end`.
+        unusable: takes those that cannot be used, unless they get null: then they are in the window.
+        done: how many rows to pass over; a :func:`last_window_end`.
         largest: upper limit of a window.
 
     Raises:
-        DataError: a row cannot be used and ``skipped`` does not leave it out; the rows before it are yielded first.
+        DataError: a row cannot be used and the work stops there; the rows before it are yielded first.
     """
     index = rows_before = 0
     while rows_before < done:
         rows_before += window_size(index, largest)
         index += 1
     window: list[InputRow] = []
-    usable = 0
-    for input_row in _input_rows(stream, inputs, skipped):
+    rows = 0
+    for input_row in _input_rows(stream, inputs, unusable):
         if isinstance(input_row, DataError):
             if window:
                 yield window
             raise input_row
         if input_row is not None:
-            usable += 1
-            if usable > done:
+            rows += 1
+            if rows > done:
                 window.append(input_row)
         if window and (len(window) >= window_size(index, largest) or not stream.ready()):
             yield window
@@ -102,14 +124,16 @@ def gather_windows(
         yield window
 
 
-def _input_rows(stream: RowStream, inputs: TaskInputs, skipped: SkippedRows) -> Iterator[InputRow | DataError | None]:
-    """Yield the usable rows, None for each row that is left out, and last the error that stops the work, if any.
+def _input_rows(stream: RowStream, inputs: TaskInputs, unusable: UnusableRows) -> Iterator[InputRow | DataError | None]:
+    """Yield the rows of windows, None for each row that is left out, and last the error that stops the work, if any.
 
     The error is yielded and not raised, so that the rows before it are answered first.
     """
     try:
         for row in stream.rows:
             reason = row.problem
+            if reason == BLANK and unusable.get_null and stream.format == "txt":
+                reason = "an empty line"
             item = None
             if not reason:
                 try:
@@ -119,8 +143,11 @@ def _input_rows(stream: RowStream, inputs: TaskInputs, skipped: SkippedRows) -> 
             if not reason:
                 yield InputRow(row, item)
                 continue
+            if reason != BLANK and unusable.get_null:
+                yield InputRow(row, None, reason)
+                continue
             if reason != BLANK:
-                skipped.add(row, reason)
+                unusable.add(row, reason)
             yield None
     except DataError as error:
         yield error

@@ -13,7 +13,7 @@ from .partial_output import PartialOutput
 from .plan import RunPlan
 from .result_writers import AnsweredRow, ResultWriter
 from .row_progress import RowProgress
-from .row_windows import SkippedRows, gather_windows
+from .row_windows import UnusableRows, gather_windows
 from .task_inputs import TaskInputs
 
 
@@ -30,7 +30,7 @@ def rank_rows(
     plan: RunPlan,
     stream: RowStream,
     inputs: TaskInputs,
-    skipped: SkippedRows,
+    unusable: UnusableRows,
     task: Any,
     writer: ResultWriter,
     output: PartialOutput | None,
@@ -44,7 +44,7 @@ def rank_rows(
         DataError: a row cannot be used and is not to be skipped.
     """
     stream.ready = lambda: True  # a ranking is written at the end, so nobody waits for single rows
-    ranked = _compare(plan, stream, inputs, skipped, task, progress)
+    ranked = _compare(plan, stream, inputs, unusable, task, progress)
     best = sorted(ranked) if plan.top_k is None else heapq.nsmallest(plan.top_k, ranked)
     answered = [
         AnsweredRow(row.columns, row.sentence, {"score": -row.negative_cosine, "sentence": row.sentence})
@@ -56,7 +56,7 @@ def rank_rows(
 
 
 def _compare(
-    plan: RunPlan, stream: RowStream, inputs: TaskInputs, skipped: SkippedRows, task: Any, progress: RowProgress
+    plan: RunPlan, stream: RowStream, inputs: TaskInputs, unusable: UnusableRows, task: Any, progress: RowProgress
 ) -> Iterator[RankedSentence]:
     parameters = plan.parameters_of(task.task)
 
@@ -64,11 +64,11 @@ def _compare(
         scores: list[float] = task({"source_sentence": plan.source, "sentences": sentences}, **parameters)
         return scores
 
-    for window in gather_windows(stream, inputs, skipped):
+    for window in gather_windows(stream, inputs, unusable):
         for place, cosine in answer_window(window, cosines):
-            row, sentence = window[place]
+            row, sentence, _ = window[place]
             if isinstance(cosine, InputError):
-                skipped.add(row, str(cosine))
+                unusable.add(row, str(cosine))
                 continue
             columns = inputs.as_columns(row.value) if plan.keep_input else {}
             yield RankedSentence(-cosine, progress.rows + place, sentence, columns)

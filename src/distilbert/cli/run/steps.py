@@ -21,7 +21,7 @@ from .partial_output import PartialOutput
 from .plan import RunPlan
 from .result_writers import LinesWriter, PartialOutputWriter, ResultWriter, TableWriter
 from .row_progress import RowProgress
-from .row_windows import SkippedRows
+from .row_windows import UnusableRows
 from .sentence_ranking import rank_rows
 from .task_inputs import SENTENCE, TaskInputs
 
@@ -35,16 +35,16 @@ def run(plan: RunPlan) -> int:
     """
     output = plan_output(plan)
     answer = answer_rows if plan.source is None else rank_rows
-    with open_input(plan.input, plan.format) as stream:
+    with open_input(plan.input, plan.format, plan.delimiter, plan.encoding) as stream:
         inputs = match_columns(plan, plan.task, stream) if plan.task else None
         task = load(plan)
         inputs = inputs or match_columns(plan, task.task, stream)
-        skipped = SkippedRows(not plan.skip, warn)
+        unusable = UnusableRows(plan.on_error, warn)
         writer = PartialOutputWriter(output, plan.keep_input) if output else printer(plan, task.task)
         try:
             try:
                 with RowProgress(stream, shows_progress(plan)) as progress:
-                    answer(plan, stream, inputs, skipped, task, writer, output, progress)
+                    answer(plan, stream, inputs, unusable, task, writer, output, progress)
             except DataError as error:
                 raise DataError(_with_what_is_kept(str(error), output, plan)) from None
             if output is not None:
@@ -54,7 +54,7 @@ def run(plan: RunPlan) -> int:
         finally:
             if output is not None:
                 output.close()
-    skipped.summarize()
+    unusable.summarize(progress.rows)
     if output is not None and sys.stderr.isatty():
         warn(f"{plan.output}: {progress.pace()}")
     return OK
@@ -94,7 +94,7 @@ def match_columns(plan: RunPlan, task: str, stream: RowStream) -> TaskInputs:
     forms = () if plan.source is None else (SENTENCE,)
     inputs = TaskInputs(task_spec(task), plan.column, forms)
     if stream.columns is not None:
-        pairs = inputs.match(stream.columns)
+        pairs = inputs.match(stream.columns, stream.unnamed, stream.repeated)
         stream.columns_to_read = None if plan.keep_input else list(dict.fromkeys(column for _, column in pairs))
     return inputs
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 from ...core.errors import DataError, UsageError, suggest
+from ...data.list_literals import parse_list
 from ...tasks.task_spec import TEXT, InputForm, TaskSpec
 
 SENTENCE = InputForm((TEXT,))  # one text a row, whatever the task: --source ranks single sentences
@@ -31,16 +31,29 @@ class TaskInputs:
         self._forms = forms or task.inputs
         self._form = self._forms[0]
         self._stated = self._parse(columns) if columns else []
+        self._unnamed: Set[str] = frozenset()
         self._matched: dict[tuple[str, ...], tuple[InputForm, Pairs]] = {}
 
-    def match(self, columns: Iterable[str]) -> Pairs:
+    def match(self, columns: Iterable[str], unnamed: Set[str] = frozenset(), repeated: Set[str] = frozenset()) -> Pairs:
         """Return (argument, column) pairs for the columns that a table or an object has.
 
+        Args:
+            columns: their names.
+            unnamed: those to which the header gives no name; they are used only if asked for.
+            repeated: names that several columns have; these cannot be used.
+
         Raises:
-            UsageError: a column asked for does not exist, or the column of an argument cannot be guessed; the message
-                lists the columns.
+            UsageError: a column asked for does not exist or is not the only one of its name, or the column of an
+                argument cannot be guessed; the message lists the columns.
         """
-        return self._match(tuple(columns))[1]
+        self._unnamed = unnamed
+        pairs = self._match(tuple(columns))[1]
+        if ambiguous := [column for _, column in pairs if column in repeated]:
+            raise UsageError(
+                f"The header has {ambiguous[0]!r} more than once, so any of these columns could be meant. "
+                "Rename all but one."
+            )
+        return pairs
 
     def input_of(self, value: Any) -> Any:
         """Return the task's input that a row holds: a text, or a dict of arguments.
@@ -97,7 +110,8 @@ class TaskInputs:
     def _match(self, columns: tuple[str, ...]) -> tuple[InputForm, Pairs]:
         if columns in self._matched:
             return self._matched[columns]
-        listing = f"Columns found: {', '.join(columns) or 'none'}."
+        known = [column for column in columns if column not in self._unnamed]
+        listing = f"Columns found: {', '.join(known) or 'none'}."
         for _, column in self._stated:
             if column not in columns:
                 raise UsageError(f"There is no column {column!r}.{suggest(column, columns)} {listing}")
@@ -106,7 +120,7 @@ class TaskInputs:
         pairs = self._stated or [(name, name) for name in form.names if name in columns]
         if form.required == (TEXT.name,) and TEXT.name not in dict(pairs):
             guess = next((name for name in TEXT.other_names if name in columns), "")
-            guess = guess or (columns[0] if len(columns) == 1 else "")
+            guess = guess or (known[0] if len(known) == 1 else "")
             pairs = [*([(TEXT.name, guess)] if guess else []), *pairs]
         missing = [name for name in form.required if name not in dict(pairs)]
         if missing:
@@ -157,10 +171,7 @@ def _text(value: Any, column: str) -> str:
 
 
 def _texts(value: Any, column: str) -> list[str]:
-    """Return the texts of a list, of a JSON list in a text, or of a single text."""
-    if isinstance(value, str) and value.startswith("["):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            value = [value]
+    """Return the texts of a list, which may have become text, or of a single text."""
+    if isinstance(value, str) and isinstance(parsed := parse_list(value), list):
+        value = parsed
     return [_text(text, column) for text in (value if isinstance(value, list) else [value])]

@@ -38,6 +38,9 @@ class TerminalWriter:
             self._console.print(score_table(sorted(zip(answer, item["sentences"], strict=True), reverse=True)))
             return
         self._console.print(Text(clean(headline(item)), style="dim"))
+        if answer is None:
+            self._console.print("  (no answer)")
+            return
         view: Callable[[Any], Iterator[str]] = VIEWS.get(self._task, other)
         for line in view(answer):
             self._console.print(Text("  " + clean(line)))
@@ -62,7 +65,9 @@ def score_table(scored: Sequence[tuple[float, str]]) -> Table:
 
 
 def headline(item: Any) -> str:
-    """Return the input in one line."""
+    """Return the input in one line; a row that gives no input is an empty one."""
+    if item is None:
+        return ""
     if isinstance(item, Mapping):
         return "  |  ".join(str(value) for value in item.values())
     return str(item)
