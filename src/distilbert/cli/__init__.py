@@ -11,8 +11,10 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial, wraps
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -80,6 +82,15 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Args:
         arguments: those after the program's name; None takes them from ``sys.argv``.
     """
+    show_others = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], filename: str, *details: Any, **options: Any) -> None:
+        if Path(filename).is_relative_to(Path(__file__).parents[1]):
+            warn(str(message))
+        else:
+            show_others(message, category, filename, *details, **options)
+
+    warnings.showwarning = show  # warnings of this package are messages of the command
     code = invoke(sys.argv[1:] if arguments is None else list(arguments))
     if arguments is None and "torch" in sys.modules:
         # All files are closed by now, and PyTorch's clean-up takes a tenth of the time to a first answer.

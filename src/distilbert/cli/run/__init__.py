@@ -7,8 +7,8 @@ The way of a row:
 3. ``input_rows.open_input`` opens a file or standard input as a ``RowStream`` (``distilbert.data.row_stream``).
 4. ``task_inputs`` matches columns to the arguments of the task: from a header at once, else with the first row.
 5. ``steps.load`` loads the model with ``distilbert.tasks.loading.pipeline``.
-6. ``row_windows`` turns rows into inputs and gathers them into windows; a row that cannot be used is skipped, or ends
-   the work.
+6. ``row_windows`` turns rows into inputs and gathers them into windows; a row that cannot be used has null for an
+   answer, is left out, or ends the work.
 7. ``answering`` hands each window to the task. With ``--source``, ``sentence_ranking`` does, and sorts the sentences.
 8. ``result_writers`` takes the answers: into ``OUTPUT.part`` (``partial_output``), to a pipe, or to a terminal
    (``terminal_views``). ``result_rows`` joins an answer to its row and lays it out as a table.
