@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from distilbert.cli import main
 from distilbert.cli.run.terminal_views import VIEWS
 from distilbert.tasks import TASKS
+from tests.behaviour.make_models import make
 
 from . import fake
 from .helpers import ROOT, Command, finish, start
@@ -157,3 +159,23 @@ def test_the_module_is_the_command(tmp_path: Path) -> None:
     done = finish(start("--version", cwd=tmp_path, module="distilbert"))
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith("distilbert ")
+
+
+HOSTILE = "\x1b[2J\x1b]0;owned\x07\u202e"
+
+
+def test_names_from_files_do_not_steer_the_terminal(cli: Command) -> None:
+    """An error and ``info`` show control characters of labels and file names as escapes."""
+    folder = make(cli.folder / f"m{HOSTILE[:4]}", "labels")
+    config = json.loads((folder / "config.json").read_text())
+    config["id2label"]["0"] = HOSTILE
+    config["label2id"] = {label: int(index) for index, label in config["id2label"].items()}
+    (folder / "config.json").write_text(json.dumps(config))
+    done = cli("info", str(folder))
+    assert done.code == 0
+    assert r"\x1b[2J\x1b]0;owned\x07\u202e" in done.out
+    missing = cli("info", str(cli.folder / f"none{HOSTILE}"))
+    assert missing.code == 1
+    assert r"none\x1b[2J" in missing.err
+    for text in (done.out, done.err, missing.out, missing.err):
+        assert all(character.isprintable() or character in "\n\t" for character in text)

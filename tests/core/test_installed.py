@@ -7,15 +7,18 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import distilbert
-from distilbert import AutoConfig, AutoTokenizer, DistilBertConfig, ModelNotFoundError
+from distilbert import AutoConfig, AutoTokenizer, DistilBertConfig, InputError, ModelNotFoundError
 from distilbert.core.hub import resolve
 from distilbert.core.installed import find_installed, installed_models
+from distilbert.tasks.loading import default_model
+from distilbert.tasks.registry import TASKS
 from tests.behaviour.make_models import make
 from tests.packages import NAME, install, installed, package
 
@@ -161,3 +164,35 @@ def test_a_folder_given_loads_no_metadata_reader(site: Path) -> None:
 def python() -> dict[str, str]:
     """An environment for a bare interpreter, which finds what this one finds."""
     return os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+
+
+def claim(site: Path, name: str, package: str = "intruder") -> None:
+    """Install a package that declares a model which is not called like the package."""
+    info = site / f"{package}-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.4\nName: {package}\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[distilbert.models]\n{name} = tiny_labels\n")
+    os.utime(site, ns=(1, 1))
+
+
+@pytest.mark.parametrize("name", [NAME, "Tiny_Labels"])
+def test_two_packages_with_one_name_are_an_error(site: Path, name: str) -> None:
+    claim(site, name)
+    with pytest.raises(ModelNotFoundError, match=r"Several packages declare the model 'tiny-labels': .*intruder"):
+        resolve(NAME)
+    assert NAME not in installed_models()
+
+
+def test_a_default_model_comes_from_the_package_of_its_name_alone(site: Path) -> None:
+    claim(site, "great-model")
+    assert find_installed("great-model") == site / "tiny_labels" / "model"
+    assert find_installed("great-model", by_package=True) is None
+    assert find_installed(NAME, by_package=True) == site / "tiny_labels" / "model"
+
+
+def test_a_task_does_not_take_its_default_from_another_package(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = TASKS["text-classification"]
+    monkeypatch.setitem(TASKS, "text-classification", replace(spec, default_model="great-model"))
+    claim(site, "great-model")
+    with pytest.raises(InputError, match=r"The default model of text-classification, great-model, is not installed"):
+        default_model("text-classification")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ..core.errors import UsageError
+from ..core.terminal_text import printable
 from .failures import OK
 
 EXAMPLE = "distilbert convert models/minilm models/minilm-half --layers 0,2,4"
@@ -77,7 +78,7 @@ def command(
     for name in converted.files:
         print(f"  {name}")
     if converted.dropped:
-        print(f"left behind: {', '.join(converted.dropped)}")
+        print(printable(f"left behind: {', '.join(converted.dropped)}"))
     if not converted.tokenizer:
         print("no tokenizer was found beside the model, so none was written")
     return OK

@@ -7,6 +7,7 @@ import signal
 import sys
 
 from ..core.errors import Interrupted
+from ..core.terminal_text import printable
 
 OK, FAILED, USAGE, BROKEN_PIPE = 0, 1, 2, 141
 
@@ -19,7 +20,7 @@ def interrupted(error: KeyboardInterrupt) -> int:
 def warn(message: str) -> None:
     """Print one message on standard error; if that is closed, print nothing and go on."""
     try:
-        print(f"distilbert: {message}", file=sys.stderr, flush=True)
+        print(f"distilbert: {printable(message)}", file=sys.stderr, flush=True)
     except OSError:
         silence(sys.stderr.fileno())
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ..core.errors import UsageError
+from ..core.terminal_text import printable
 from .failures import OK
 
 EXAMPLE = "distilbert info models/minilm --tensors"
@@ -42,7 +43,7 @@ def command(
 
         print(dumps(summary, indent=2, ensure_ascii=False))
     else:
-        print("\n".join(_lines(summary)))
+        print(printable("\n".join(_lines(summary))))
     return OK
 
 

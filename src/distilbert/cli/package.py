@@ -40,6 +40,7 @@ def command(
     ] = PackageDtype.bfloat16,
     source: Annotated[bool, typer.Option("--source", help="Write a source tree, not a wheel.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the result if it exists.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Take the name of an installed package.")] = False,
 ) -> int:
     """Make a Python package of a model: pip installs it, and its name loads it, with no hub.
 
@@ -58,6 +59,7 @@ def command(
             dtype=dtype.value,
             source=source,
             overwrite=overwrite,
+            force=force,
         )
     except InputError as error:
         raise UsageError(str(error)) from None

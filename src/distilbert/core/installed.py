@@ -3,6 +3,9 @@
 A package declares a model by an entry point in the group ``distilbert.models``, which gives the model's name and a
 module. The files of the model are in the folder ``model/`` of that module. Everything is read from the installer's
 records and from Python's search path; no code of the package runs.
+
+Any package can declare any name. So two packages with one name are an error, and the default models of tasks are taken
+only from the packages that are called like them.
 """
 
 from __future__ import annotations
@@ -29,11 +32,13 @@ class DeclaredModel:
     Attributes:
         name: the model's name.
         module: the module that holds it.
+        package: the package that declares it.
         folder: where its files are or should be; None if Python does not find the module.
     """
 
     name: str
     module: str
+    package: str
     folder: Path | None
 
     @property
@@ -43,24 +48,38 @@ class DeclaredModel:
 
 
 def installed_models() -> dict[str, Path]:
-    """Return the models that are installed as packages: name -> folder. Packages without their files are skipped."""
-    return {model.name: model.folder for model in _declared().values() if model.folder is not None and model.complete}
+    """Return the models that are installed as packages: name -> folder.
+
+    Packages without their files are left out, and names that several packages declare.
+    """
+    return {
+        models[0].name: models[0].folder
+        for models in _declared().values()
+        if len(models) == 1 and models[0].folder is not None and models[0].complete
+    }
 
 
-def find_installed(name: str) -> Path | None:
-    """Return the folder of an installed model, or None if no package has that name.
+def find_installed(name: str, *, by_package: bool = False) -> Path | None:
+    """Return the folder of an installed model, or None if no package declares that name.
 
     Args:
-        name: of the package; case does not matter, and ``-``, ``_`` and ``.`` are the same.
+        name: of the model; case does not matter, and ``-``, ``_`` and ``.`` are the same.
+        by_package: the package must have that name as well, so that no other one can take its place.
 
     Raises:
-        ModelNotFoundError: the package is installed, but its files are not there.
+        ModelNotFoundError: the package is installed, but its files are not there; or several packages declare the name.
     """
     if not NAME.fullmatch(name):
         return None
-    model = _declared().get(canonical(name))
-    if model is None:
+    models = _declared().get(canonical(name), ())
+    if len(models) > 1:
+        raise ModelNotFoundError(
+            f"Several packages declare the model {name!r}: {', '.join(model.package for model in models)}. Uninstall "
+            "all but one, or name the folder of the model."
+        )
+    if not models or (by_package and canonical(models[0].package) != canonical(name)):
         return None
+    model = models[0]
     if not model.complete:
         reason = (
             f"Python finds no module {model.module!r}" if model.folder is None else f"{model.folder} has no {CONFIG}"
@@ -74,7 +93,7 @@ def find_installed(name: str) -> Path | None:
 
 def nearby(name: str) -> str:
     """Return ``" Installed models with a close name: ..."``, or an empty string if there is none."""
-    models = [model.name for model in _declared().values() if model.complete]
+    models = list(installed_models())
     close = difflib.get_close_matches(canonical(name.rpartition("/")[2]), models, n=3, cutoff=0.6)
     return f" Installed models with a close name: {', '.join(close)}." if close else ""
 
@@ -84,8 +103,11 @@ def canonical(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _declared() -> dict[str, DeclaredModel]:
-    """Return the declared models by normalized name, sorted. A package that was just installed is seen at once."""
+def _declared() -> dict[str, tuple[DeclaredModel, ...]]:
+    """Return the declared models by normalized name, sorted, one for each package that declares the name.
+
+    A package that was just installed is seen at once.
+    """
     return _read_entry_points(tuple((entry, _modification_time(entry)) for entry in sys.path))
 
 
@@ -98,13 +120,15 @@ def _modification_time(entry: str) -> int:
 
 
 @lru_cache(maxsize=1)
-def _read_entry_points(path: tuple[tuple[str, int], ...]) -> dict[str, DeclaredModel]:
+def _read_entry_points(path: tuple[tuple[str, int], ...]) -> dict[str, tuple[DeclaredModel, ...]]:
     from importlib.metadata import entry_points  # takes 15 ms, and a model in a folder does not need it
 
-    models: dict[str, DeclaredModel] = {}
+    models: dict[str, tuple[DeclaredModel, ...]] = {}
     for point in entry_points(group=GROUP):
         module = point.value.partition(":")[0].strip()
-        models.setdefault(canonical(point.name), DeclaredModel(point.name, module, _folder(module)))
+        package = point.dist.name if point.dist is not None else ""
+        model = DeclaredModel(point.name, module, package, _folder(module))
+        models[canonical(point.name)] = (*models.get(canonical(point.name), ()), model)
     return dict(sorted(models.items()))
 
 

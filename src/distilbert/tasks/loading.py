@@ -165,7 +165,7 @@ def default_model(task: str, option: str = "model=") -> tuple[str, Path]:
     if not name:
         others = ", ".join(other.name for other in TASKS.values() if other.default_model)
         raise InputError(f"The task {spec.name!r} has no default model ({others} has one): {advice}")
-    folder = find_installed(name)
+    folder = find_installed(name, by_package=True)
     if folder is None:
         raise InputError(
             f"The default model of {spec.name}, {name}, is not installed. In a checkout of distilbert, `make run` or "

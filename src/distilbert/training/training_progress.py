@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from ..core.errors import Interrupted
 from ..core.progress_bar import ProgressBar, can_be_shown
+from ..core.terminal_text import printable
 
 logger = logging.getLogger("distilbert")
 
@@ -93,6 +94,7 @@ class TrainingProgress:
             self._on_record(record)
 
     def _print(self, text: str) -> None:
+        text = printable(text)
         self._bar.print_above(text)
         self._print_without_bar(text)
 

@@ -315,3 +315,41 @@ def test_a_crash_leaves_what_was_there(
         package(folder, output=tmp_path, source=source, overwrite=True)
     assert (tree(made) if source else made.read_bytes()) == before
     assert [path.name for path in tmp_path.iterdir()] == [made.name]
+
+
+@pytest.mark.parametrize("name", ["LICENSE", "README.md", "vocab.txt", "config.json", "model.safetensors", "notes.txt"])
+def test_a_link_out_of_the_folder_is_refused(folder: Path, tmp_path: Path, name: str) -> None:
+    """What it points to, a key or a password file, would be published."""
+    copy = tmp_path / "model"
+    shutil.copytree(folder, copy)
+    secret = tmp_path / "secret"
+    (copy / name).rename(secret) if (copy / name).exists() else secret.write_text("key")
+    (copy / name).symlink_to(secret)
+    with pytest.raises(InputError, match=rf"{name} is a link to .*secret, outside the model's folder"):
+        package(copy, output=tmp_path / "dist")
+    assert not (tmp_path / "dist").exists()
+
+
+def test_links_inside_the_folder_and_in_the_cache_of_the_hub_are_followed(folder: Path, tmp_path: Path) -> None:
+    inside = tmp_path / "inside"
+    shutil.copytree(folder, inside)
+    (inside / "LICENSE").rename(inside / "text")
+    (inside / "LICENSE").symlink_to("text")
+    snapshot = tmp_path / "models--a--b" / "snapshots" / "0123"
+    blobs = tmp_path / "models--a--b" / "blobs"
+    snapshot.mkdir(parents=True)
+    blobs.mkdir()
+    for number, path in enumerate(path for path in sorted(folder.iterdir()) if path.is_file()):
+        shutil.copyfile(path, blobs / str(number))
+        (snapshot / path.name).symlink_to(Path("..", "..", "blobs", str(number)))
+    expected = package(folder, name="same", output=tmp_path / "a").read_bytes()
+    assert package(inside, name="same", output=tmp_path / "b").read_bytes() == expected
+    assert package(snapshot, name="same", output=tmp_path / "c").read_bytes() == expected
+
+
+@pytest.mark.parametrize("name", ["numpy", "NumPy", "safetensors", "pytest", "huggingface-hub", "yaml"])
+def test_the_name_of_an_installed_package_has_to_be_forced(folder: Path, tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=rf"The name '{name}' is that of an installed package, which the model would "):
+        package(folder, name=name, output=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert package(folder, name=name, output=tmp_path, force=True).is_file()

@@ -55,7 +55,7 @@ def collect(source: Path, target: Path, dtype: str) -> Contents:
         dtype: of the weights, a key of ``DTYPES``; ``"keep"`` leaves them as they are.
 
     Raises:
-        InputError: ``source`` is not a folder.
+        InputError: ``source`` is not a folder, or a file in it is a link to somewhere else.
         ModelNotFoundError: there is no configuration or there are no weights.
         UnsupportedArchitectureError: it is neither a DistilBERT nor a BERT with a twin.
         WeightsMismatchError: the weights are not those of the configuration.
@@ -68,6 +68,8 @@ def collect(source: Path, target: Path, dtype: str) -> Contents:
     head = _check_weights(checkpoint)
     _check_tokenizer(source, checkpoint.config.vocab_size)
     target.mkdir(exist_ok=True)
+    for path in source.iterdir():
+        _check_is_inside(path, source)
     licenses = tuple(
         sorted(path.name for path in source.iterdir() if LICENSE_FILE.fullmatch(path.name) and path.is_file())
     )
@@ -83,6 +85,19 @@ def collect(source: Path, target: Path, dtype: str) -> Contents:
         licenses,
         f"{checkpoint.bert or head.architecture} of {checkpoint.config.n_layers} layers, loaded by its name",
     )
+
+
+def _check_is_inside(path: Path, source: Path) -> None:
+    """Refuse a link out of the folder: what it points to would be published.
+
+    The hub's cache consists of links: from the files of a snapshot to the ``blobs`` of the same model.
+    """
+    blobs = [source.resolve().parent.parent / "blobs"] if source.resolve().parent.name == "snapshots" else []
+    if path.is_symlink() and not any(path.resolve().is_relative_to(folder) for folder in (source.resolve(), *blobs)):
+        raise InputError(
+            f"{path} is a link to {path.resolve()}, outside the model's folder. Replace it by the file, if that is to "
+            "be in the package, or remove it."
+        )
 
 
 def _check_weights(checkpoint: Checkpoint) -> Head:

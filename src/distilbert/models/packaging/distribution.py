@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 
 from ...core.errors import InputError
-from ...core.installed import FOLDER, GROUP, NAME, canonical
+from ...core.installed import FOLDER, GROUP, NAME, canonical, installed_models
 
 REQUIRES_PYTHON = ">=3.8"
 CLASSIFIERS = (
@@ -56,8 +56,14 @@ class Distribution:
         return f"{self.module}-{self.version}.dist-info"
 
 
-def describe(name: str, version: str, license: str | None) -> Distribution:
+def describe(name: str, version: str, license: str | None, force: bool = False) -> Distribution:
     """Check a name, a version and a licence, and return them in the canonical spelling.
+
+    Args:
+        name: of the package.
+        version: of the package.
+        license: an SPDX expression, or None.
+        force: take the name of an installed package that is no model.
 
     Raises:
         InputError: a name, version or licence is not allowed.
@@ -77,6 +83,11 @@ def describe(name: str, version: str, license: str | None) -> Distribution:
         )
     if module == "distilbert" or module in sys.stdlib_module_names:
         raise InputError(f"The name {name!r} would hide Python's module {module!r}: choose another.")
+    if not force and _is_other_package(canonical_name, module):
+        raise InputError(
+            f"The name {name!r} is that of an installed package, which the model would replace: choose another, or "
+            "force it."
+        )
     try:
         canonical_version = str(Version(version))
     except InvalidVersion:
@@ -88,6 +99,17 @@ def describe(name: str, version: str, license: str | None) -> Distribution:
             f"A licence is an SPDX expression such as 'Apache-2.0' or 'MIT OR Apache-2.0', got {license!r}."
         ) from None
     return Distribution(canonical_name, canonical_version, expression)
+
+
+def _is_other_package(name: str, module: str) -> bool:
+    """Say whether a package or a module of that name is installed that is not a model itself."""
+    from importlib.metadata import PackageNotFoundError, distribution
+    from importlib.util import find_spec
+
+    try:
+        return not any(point.group == GROUP for point in distribution(name).entry_points)
+    except PackageNotFoundError:
+        return find_spec(module) is not None and canonical(name) not in map(canonical, installed_models())
 
 
 def readme(card: str | None, name: str) -> str:

@@ -43,6 +43,7 @@ def package(
     dtype: str = "bfloat16",
     source: bool = False,
     overwrite: bool = False,
+    force: bool = False,
 ) -> Path:
     """Make a Python package of a model, which loads by its name once it is installed.
 
@@ -57,6 +58,7 @@ def package(
         dtype: of the weights: ``"bfloat16"``, half the size of ``"float32"``; ``"keep"`` leaves them as they are.
         source: write a source tree, ``OUTPUT/NAME``, to keep in a repository and install from, instead of a wheel.
         overwrite: replace the wheel or tree if there is one.
+        force: take a name that belongs to an installed package which is no model.
 
     Returns:
         The path of the wheel or of the tree.
@@ -71,7 +73,7 @@ def package(
     """
     if dtype not in DTYPES:
         raise InputError(f"dtype must be one of {', '.join(DTYPES)}, got {dtype!r}.")
-    distribution = describe(Path(folder).resolve().name if name is None else name, version, license)
+    distribution = describe(Path(folder).resolve().name if name is None else name, version, license, force)
     folder_of_packages = Path(output)
     target = folder_of_packages / (distribution.name if source else distribution.wheel)
     if folder_of_packages.exists() and not folder_of_packages.is_dir():
