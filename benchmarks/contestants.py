@@ -21,7 +21,7 @@ import numpy as np
 from distilbert import DistilBertConfig, DistilBertTokenizerFast
 from distilbert.core.runner_protocol import Runner
 from distilbert.tasks.batching import cut_batches
-from distilbert.tasks.text_classification import TextClassification
+from distilbert.tasks.text_classification import TextClassificationPipeline
 
 MAX_LENGTH = 512  # every contestant truncates texts to this many tokens
 ComputeLogits = Callable[[list[list[int]]], np.ndarray]  # ids of B sequences -> logits (B, L)
@@ -107,7 +107,7 @@ class Ours(Contestant):
     """One of our runners behind our pipeline."""
 
     def __init__(self, model: Path, runner: Runner) -> None:
-        self._task = TextClassification(runner, DistilBertTokenizerFast.from_pretrained(model), truncation=True)
+        self._task = TextClassificationPipeline(runner, DistilBertTokenizerFast.from_pretrained(model), truncation=True)
 
     def label_all(self, texts: list[str], batching: Batching) -> list[str]:
         """See :class:`Contestant`."""

@@ -34,6 +34,11 @@ _MODULES = {
     "models.conversion": ["convert"],
     "models.packaging.packager": ["package"],
     "tasks.loading": ["pipeline"],
+    "tasks": [
+        "FeatureExtractionPipeline", "FillMaskPipeline", "MultipleChoicePipeline", "NerPipeline", "Pipeline",
+        "QuestionAnsweringPipeline", "SentenceSimilarityPipeline", "TextClassificationPipeline",
+        "TokenClassificationPipeline", "ZeroShotClassificationPipeline",
+    ],
     "engine.engine_runner": ["EngineRunner"],
     "exporting.exporter": ["export"],
     "core.installed": ["installed_models"],
@@ -161,6 +166,16 @@ if TYPE_CHECKING:
     from .models.pytorch import DistilBertForTokenClassification as DistilBertForTokenClassification
     from .models.pytorch import DistilBertModel as DistilBertModel
     from .models.pytorch import DistilBertPreTrainedModel as DistilBertPreTrainedModel
+    from .tasks import FeatureExtractionPipeline as FeatureExtractionPipeline
+    from .tasks import FillMaskPipeline as FillMaskPipeline
+    from .tasks import MultipleChoicePipeline as MultipleChoicePipeline
+    from .tasks import NerPipeline as NerPipeline
+    from .tasks import Pipeline as Pipeline
+    from .tasks import QuestionAnsweringPipeline as QuestionAnsweringPipeline
+    from .tasks import SentenceSimilarityPipeline as SentenceSimilarityPipeline
+    from .tasks import TextClassificationPipeline as TextClassificationPipeline
+    from .tasks import TokenClassificationPipeline as TokenClassificationPipeline
+    from .tasks import ZeroShotClassificationPipeline as ZeroShotClassificationPipeline
     from .tasks.loading import pipeline as pipeline
     from .text.added_tokens import AddedToken as AddedToken
     from .text.batch_encoding import BatchEncoding as BatchEncoding

@@ -24,6 +24,7 @@ Outline = dict[str, dict[str, str]]  # class, method or function -> parameter ->
 # Frameworks, files, and why the others have no such file.
 FILES = [
     ("pytorch", "packing attention_dropout", "only PyTorch runs without padding, and with dropout of its own on a CPU"),
+    ("pytorch", "module_runner", "models of other libraries, adapters and quantized layers are modules of PyTorch"),
     ("keras", "trainable_model tflite", "compile, fit, predict, export and TensorFlow Lite belong to Keras"),
     ("keras", "gradient_checkpointing", "PyTorch and Flax bring the function; keras.remat needs code around it"),
     ("flax", "layer_factory", "Flax's layers take types, initializers and random numbers one by one"),

@@ -5,8 +5,23 @@ Begin with ``loading.py`` (``pipeline``: from a name to a task), ``base.py`` (wh
 """
 
 from .base import Task
+from .base import Task as Pipeline
+from .feature_extraction import FeatureExtractionPipeline
+from .fill_mask import FillMaskPipeline
 from .loading import pipeline
+from .multiple_choice import MultipleChoicePipeline
+from .question_answering import QuestionAnsweringPipeline
 from .registry import ALIASES, TASKS, task_class, task_spec
+from .sentence_similarity import SentenceSimilarityPipeline
 from .task_spec import TaskSpec
+from .text_classification import TextClassificationPipeline
+from .token_classification import TokenClassificationPipeline
+from .token_classification import TokenClassificationPipeline as NerPipeline
+from .zero_shot_classification import ZeroShotClassificationPipeline
 
-__all__ = ["ALIASES", "TASKS", "Task", "TaskSpec", "pipeline", "task_class", "task_spec"]
+__all__ = [
+    "ALIASES", "TASKS", "FeatureExtractionPipeline", "FillMaskPipeline", "MultipleChoicePipeline", "NerPipeline",
+    "Pipeline", "QuestionAnsweringPipeline", "SentenceSimilarityPipeline", "Task", "TaskSpec",
+    "TextClassificationPipeline", "TokenClassificationPipeline", "ZeroShotClassificationPipeline", "pipeline",
+    "task_class", "task_spec",
+]  # fmt: skip

@@ -2,42 +2,67 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from itertools import islice
+from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from ..core.config import DistilBertConfig
 from ..core.errors import InputError, reject_unknown
+from ..core.hub import push_saved
 from ..core.runner_protocol import AsynchronousRunner, Runner
 from ..core.schema import HEADS
+from ..models.frameworks import FRAMEWORKS, framework_of
 from .batching import EncodedInput, Outputs, default_batch_tokens, run_encoded
 from .checks import check_choice, check_count
 from .columns import Column, to_inputs
 from .failed_inputs import ON_ERROR, FailedInputs
+from .foreign_tokenizers import to_task_tokenizer
+from .pipeline_steps import PipelineSteps
+from .runner_options import RunnerOptions, runner_of
 from .task_spec import TaskSpec
 from .task_tokenizer import TaskTokenizer
 
 ParamsT = TypeVar("ParamsT")
 
 
-class Task(ABC, Generic[ParamsT]):
+class Task(PipelineSteps, ABC, Generic[ParamsT]):
     """A model, its tokenizer and default parameters, ready to answer.
 
     A concrete task has a ``spec`` and three methods: :meth:`parse` checks one input, :meth:`encode` turns inputs into
     sequences of ids, :meth:`decode` turns arrays into one answer.
 
     Args:
-        runner: computes the model's outputs.
-        tokenizer: turns texts into ids and ids into texts.
-        model: the loaded model behind ``runner``, for users who want to look at it.
+        model: a model of one of the frameworks, any PyTorch module that computes one (of transformers, with adapters of
+            PEFT, compiled, quantized), or a :class:`~distilbert.core.runner_protocol.Runner`.
+        tokenizer: turns texts into ids and ids into texts; one of this package or of transformers.
+        feature_extractor: no effect: it is for sound and images, and known from transformers. So are
+            ``image_processor``, ``processor`` and ``modelcard``.
+        image_processor: no effect.
+        processor: no effect.
+        modelcard: no effect.
+        framework: no effect: the model decides it.
+        task: name of the task, or nothing.
+        device: where to run; None: where the model is.
+        binary_output: no effect: answers are plain Python.
+        runner: see :func:`~distilbert.pipeline`; so are ``precision`` and ``threads``.
+        precision: see ``runner``.
+        threads: see ``runner``.
         batch_tokens: most tokens of a batch, counted as sequences x longest sequence; None: what suits the device.
         batch_size: most sequences in a batch; None: only ``batch_tokens`` counts.
         on_error: what an input that cannot be answered does, such as an empty text: ``"raise"`` stops with its error,
             ``"null"`` gives None in its place; the number of these is logged at the end.
         **params: default parameters of the task.
+
+    Attributes:
+        runner: computes the model's outputs.
+        model: the model behind the runner; the runner itself where there is none.
+        tokenizer: as given, or as a tokenizer of this package.
+        device: where the model runs; None if the runner does not say.
 
     Raises:
         InputError: the model has another head than this task needs, or a parameter cannot work.
@@ -50,27 +75,45 @@ class Task(ABC, Generic[ParamsT]):
 
     def __init__(
         self,
-        runner: Runner,
-        tokenizer: TaskTokenizer,
+        model: Any,
+        tokenizer: Any = None,
+        feature_extractor: Any = None,
+        image_processor: Any = None,
+        processor: Any = None,
+        modelcard: Any = None,
+        framework: str | None = None,
+        task: str = "",
+        device: Any = None,
+        binary_output: bool = False,
         *,
-        model: Any = None,
+        runner: str | None = None,
+        precision: str | None = None,
+        threads: int | None = None,
         batch_tokens: int | None = None,
         batch_size: int | None = None,
         on_error: str = "raise",
         **params: Any,
     ) -> None:
-        if runner.head.name != self.spec.head:
+        if task not in ("", None, self.spec.name, *self.spec.aliases):
+            raise InputError(f"{type(self).__name__} answers {self.task!r}; task={task!r} is another.")
+        if tokenizer is None:
+            raise InputError("A loaded model does not know its tokenizer: pass tokenizer=.")
+        options = RunnerOptions(runner, precision, threads, FRAMEWORKS["pt"])
+        self.runner: Runner = runner_of(model, options, self.spec.head, device)
+        if self.runner.head.name != self.spec.head:
             raise InputError(
                 f"The task {self.task!r} needs a {HEADS[self.spec.head].architecture}, "
-                f"this model is a {runner.head.architecture}."
+                f"this model is a {self.runner.head.architecture}."
             )
-        self.runner = runner
-        self.tokenizer = tokenizer
-        self.model = model
-        self.device = getattr(runner, "device", None)
+        self.tokenizer: TaskTokenizer = to_task_tokenizer(tokenizer)
+        behind = getattr(self.runner, "model", None)
+        self.model: Any = self.runner if behind is None else behind
+        self.device = getattr(self.runner, "device", None)
+        self.feature_extractor, self.image_processor = feature_extractor, image_processor
+        self.processor, self.modelcard, self.binary_output = processor, modelcard, binary_output
         check_count(batch_tokens, "batch_tokens", optional=True)
         check_count(batch_size, "batch_size", optional=True)
-        self.batch_tokens = batch_tokens or default_batch_tokens(runner)
+        self.batch_tokens = batch_tokens or default_batch_tokens(self.runner)
         self.batch_size = batch_size
         check_choice(on_error, ON_ERROR, "on_error")
         self.on_error = on_error
@@ -106,6 +149,8 @@ class Task(ABC, Generic[ParamsT]):
             UnknownArgumentError: a parameter that the task does not have.
         """
         inputs = to_inputs(inputs, column)
+        if self._replaces_steps():
+            return self._call_in_steps(inputs, params)
         self._reject_unknown(params)
         check_count(batch_tokens, "batch_tokens", optional=True)
         check_count(batch_size, "batch_size", optional=True)
@@ -118,7 +163,7 @@ class Task(ABC, Generic[ParamsT]):
             if isinstance(self.runner, AsynchronousRunner):
                 return list(self._answers(inputs, merged, budget, failures, self.first_chunk_size, ahead=1))
             return list(self._answers(inputs, merged, budget, failures, self.chunk_size))
-        if inputs is None or isinstance(inputs, (str, bytes, tuple, Mapping)) or not _is_iterable(inputs):
+        if _is_single(inputs):
             answer = self._start_chunk([inputs], ["The input"], merged, budget, failures)()[0]
             if failures is not None:
                 failures.report()
@@ -128,6 +173,12 @@ class Task(ABC, Generic[ParamsT]):
     def single_answer(self, inputs: Any, answer: Any, params: Mapping[str, Any]) -> Any:
         """Return what a call with one input gives; ``params`` are those of the call."""
         return answer
+
+    def _call_in_steps(self, inputs: Any, params: Mapping[str, Any]) -> Any:
+        if _is_single(inputs):
+            return self.single_answer(inputs, self._answer_in_steps(inputs, params), params)
+        answers = (self._answer_in_steps(item, params) for item in _iterate(inputs))
+        return list(answers) if isinstance(inputs, list) else answers
 
     def _answers(
         self,
@@ -229,6 +280,62 @@ class Task(ABC, Generic[ParamsT]):
     def decode(self, encoded: EncodedInput, outputs: list[Outputs], params: ParamsT) -> Any:
         """Turn the outputs of one input, one dict per sequence, into its JSON-ready answer."""
 
+    def predict(self, X: Any) -> Any:
+        """Answer ``X``, as estimators of scikit-learn name it."""
+        return self(X)
+
+    def transform(self, X: Any) -> Any:
+        """Answer ``X``, as estimators of scikit-learn name it."""
+        return self(X)
+
+    def save_pretrained(
+        self, save_directory: str | os.PathLike[str], safe_serialization: bool = True, **options: Any
+    ) -> None:
+        """Write model and tokenizer into a folder that :func:`~distilbert.pipeline` loads.
+
+        Args:
+            save_directory: the folder; it is created if needed.
+            safe_serialization: False writes ``pytorch_model.bin`` instead of safetensors, of a PyTorch model.
+            **options: further arguments of the model's ``save_pretrained``.
+
+        Raises:
+            InputError: there is no model that could be saved, as behind an exported folder.
+        """
+        if not hasattr(self.model, "save_pretrained"):
+            raise InputError(
+                f"A {type(self.runner).__name__} has no model to save. Copy the folder that it runs, or save the model "
+                "that it was exported from."
+            )
+        if not safe_serialization:
+            options["safe_serialization"] = False
+        self.model.save_pretrained(save_directory, **options)
+        self.tokenizer.save_pretrained(save_directory)
+        quantization = getattr(self.runner, "quantization", None)
+        if quantization is not None:
+            quantization.save(Path(save_directory))
+
+    def push_to_hub(self, repo_id: str, **options: Any) -> str:
+        """Upload model and tokenizer; arguments and result are those of :func:`distilbert.core.hub.push`."""
+        return push_saved(self.save_pretrained, repo_id, **options)
+
+    @property
+    def framework(self) -> str:
+        """``"pt"``, ``"tf"`` or ``"flax"``; ``"np"`` of a runner without a framework."""
+        if hasattr(self.model, "named_parameters") and hasattr(self.model, "forward"):
+            return "pt"
+        try:
+            framework = framework_of(self.model)
+        except InputError:
+            return "np"
+        return next(name for name, each in FRAMEWORKS.items() if each is framework)
+
+    @property
+    def dtype(self) -> Any:
+        """Floating type of the model's weights; None if it does not say."""
+        return getattr(self.model, "dtype", None)
+
+    torch_dtype = dtype  # its older name
+
     @property
     def task(self) -> str:
         """Name of the task."""
@@ -248,8 +355,11 @@ class Task(ABC, Generic[ParamsT]):
         reject_unknown(params, [field.name for field in fields(self.spec.parameters_class)], f"The task {self.task!r}")
 
 
-def _is_iterable(inputs: Any) -> bool:
-    return isinstance(inputs, Iterable) or (hasattr(inputs, "__getitem__") and hasattr(inputs, "__len__"))
+def _is_single(inputs: Any) -> bool:
+    """Whether ``inputs`` is one input, not a list or another iterable of inputs."""
+    if inputs is None or isinstance(inputs, (str, bytes, tuple, Mapping)):
+        return True
+    return not (isinstance(inputs, Iterable) or (hasattr(inputs, "__getitem__") and hasattr(inputs, "__len__")))
 
 
 def _iterate(inputs: Any) -> Iterable[Any]:

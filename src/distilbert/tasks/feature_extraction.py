@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import InputError
+from ..text.batch_encoding import check_tensor_type
 from .base import Task
 from .batching import EncodedInput, Outputs
 from .checks import check_choice, check_text
+from .pipeline_steps import to_tensor
 from .pooling import POOLINGS, join_windows, normalize, pool
 from .task_spec import TEXT, ExampleInput, InputForm, TaskSpec
 from .windows import (
@@ -31,7 +33,8 @@ class FeatureExtractionParams:
     Attributes:
         pooling: makes one vector of a text: ``"mean"`` of its tokens, or ``"cls"``; None: a vector for every token.
         normalize: scale vectors to length 1.
-        return_tensors: True or ``"np"``: NumPy arrays instead of lists.
+        return_tensors: ``"np"``, ``"pt"``, ``"tf"`` or ``"jax"``: tensors of that kind instead of lists; True: those of
+            the model's framework.
         truncation: cut long texts as tokenizers do, instead of reading them whole, in windows.
         tokenize_kwargs: ``truncation`` and ``max_length``.
         stride: tokens that two windows of a long text share; by default a quarter of the model's length.
@@ -39,14 +42,15 @@ class FeatureExtractionParams:
 
     pooling: str | None = None
     normalize: bool = False
-    return_tensors: bool | str = False
+    return_tensors: bool | str | None = False
     truncation: bool | str | None = None
     tokenize_kwargs: Mapping[str, Any] | None = None
     stride: int | None = None
 
     def __post_init__(self) -> None:
         check_choice(self.pooling, (None, *POOLINGS), "pooling")
-        check_choice(self.return_tensors, (False, True, "np"), "return_tensors")
+        if self.return_tensors not in (None, False, True):
+            check_tensor_type(self.return_tensors)
         if self.truncation is not None and "truncation" in (self.tokenize_kwargs or {}):
             raise InputError("truncation is given twice: as a parameter and in tokenize_kwargs. Leave one out.")
         check_truncation(self.truncation_options, "tokenize_kwargs of feature-extraction")
@@ -69,7 +73,7 @@ SPEC = TaskSpec(
 )
 
 
-class FeatureExtraction(Task[FeatureExtractionParams]):
+class FeatureExtractionPipeline(Task[FeatureExtractionParams]):
     """A text -> its hidden states ``[1][S][D]``, special tokens included, padding never; pooled: ``[D]``."""
 
     spec = SPEC
@@ -105,4 +109,7 @@ class FeatureExtraction(Task[FeatureExtractionParams]):
             features = pool(windows, params.pooling, stride)  # (D,)
         if params.normalize:
             features = normalize(features)
-        return np.array(features, dtype=np.float32) if params.return_tensors else features.tolist()
+        if not params.return_tensors:
+            return features.tolist()
+        kind = self.framework if params.return_tensors is True else check_tensor_type(params.return_tensors)
+        return to_tensor(np.array(features, dtype=np.float32), kind)

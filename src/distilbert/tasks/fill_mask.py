@@ -93,7 +93,7 @@ class Filling(NamedTuple):
     probability: float
 
 
-class FillMask(Task[FillMaskParams]):
+class FillMaskPipeline(Task[FillMaskParams]):
     """A text with ``[MASK]`` -> a list of ``{"score", "token", "token_str", "sequence"}``, best first.
 
     A text with several masks gives such a list for each mask; with ``joint`` it gives one list, in which ``token`` and

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +21,10 @@ from ..core.runner_protocol import Runner
 from ..core.schema import Head, head_of
 from ..models.auto import AutoConfig, AutoTokenizer
 from ..models.checkpoint import OPENING_ARGUMENTS, open_checkpoint
-from ..models.frameworks import FRAMEWORKS, framework_of
+from ..models.frameworks import FRAMEWORKS
 from .base import Task
 from .registry import TASKS, task_class, task_spec, tasks_for
-from .runner_options import RUNNERS_OF_EXPORTED, RunnerOptions
+from .runner_options import RUNNERS_OF_EXPORTED, RunnerOptions, runner_of
 from .task_spec import TaskSpec
 
 
@@ -138,7 +138,6 @@ def pipeline(
     return answering(
         loaded.runner,
         tokenizer,
-        model=loaded.model,
         batch_tokens=batch_tokens,
         batch_size=batch_size,
         on_error=on_error,
@@ -180,12 +179,10 @@ class LoadedModel:
 
     Attributes:
         runner: computes its outputs.
-        model: the framework's object behind the runner; None where there is none.
         folder: where it was read from; None where the caller had loaded it.
     """
 
     runner: Runner
-    model: Any
     folder: Path | None = None
 
 
@@ -204,7 +201,7 @@ def _load(
         folder = resolve(name, kind=kind, **hub)
         runner = runner_options.open_exported(folder)
         _check_fit(runner.head, spec, str(name))
-        return LoadedModel(runner, None, folder)
+        return LoadedModel(runner, folder)
     if config is not None and not isinstance(config, DistilBertConfig):
         config = AutoConfig.from_pretrained(config, **hub)
     opening = hub | {option: model_options.pop(option) for option in OPENING_ARGUMENTS if option in model_options}
@@ -218,7 +215,7 @@ def _load(
     other_dtype = str(model_options.get("dtype", "float32")).removeprefix("torch.") != "float32"
     needs_framework = other_dtype or "attn_implementation" in model_options
     runner = runner_options.make_runner(model, device, checkpoint.folder, needs_framework=needs_framework)
-    return LoadedModel(runner, model, checkpoint.folder)
+    return LoadedModel(runner, checkpoint.folder)
 
 
 def _pop_config_fields(model_options: dict[str, Any], runner_options: RunnerOptions) -> dict[str, Any]:
@@ -232,25 +229,9 @@ def _pop_config_fields(model_options: dict[str, Any], runner_options: RunnerOpti
 
 def _use_loaded(model: Any, runner_options: RunnerOptions, spec: TaskSpec | None, device: Any) -> LoadedModel:
     """Put a loaded model behind a runner; a runner stays as it is."""
-    if not hasattr(model, "head_spec") and not hasattr(model, "forward"):
-        if not (callable(model) and hasattr(model, "head") and hasattr(model, "config")):
-            raise InputError(f"model must be a folder, a name, a loaded model or a runner, got {model!r:.80}.")
-        if device is not None:
-            raise InputError("A runner stays on its device; leave device= out.")
-        if (runner_options.runner, runner_options.precision, runner_options.threads) != (None, None, None):
-            raise InputError("The model is a runner already; leave runner=, precision= and threads= out.")
-        _check_fit(model.head, spec, type(model).__name__)
-        return LoadedModel(model, getattr(model, "model", None))
-    runner_options = replace(runner_options, framework=framework_of(model))
-    runner_options.check()
-    if runner_options.runner in RUNNERS_OF_EXPORTED:
-        raise InputError(
-            f"runner={runner_options.runner!r} opens a folder that was exported; give its path as the model."
-        )
-    if spec is not None and not spec.head:
-        model = model.base_model
-    _check_fit(model.head_spec, spec, f"the given {type(model).__name__}")
-    return LoadedModel(runner_options.make_runner(model, device, None), model)
+    runner = runner_of(model, runner_options, None if spec is None else spec.head, device)
+    _check_fit(runner.head, spec, type(model).__name__ if runner is model else f"the given {type(model).__name__}")
+    return LoadedModel(runner)
 
 
 def _head_to_load(config: DistilBertConfig, name: Any, spec: TaskSpec | None) -> str:

@@ -64,7 +64,7 @@ SPEC = TaskSpec(
 )
 
 
-class MultipleChoice(Task[MultipleChoiceParams]):
+class MultipleChoicePipeline(Task[MultipleChoiceParams]):
     """``{"context", "question", "choices"}`` -> ``{"answer": str, "index": int, "scores": [float]}``.
 
     The pairs are ``[CLS] context [SEP] question choice [SEP]``, as models are trained on SWAG and RACE; without a
@@ -73,6 +73,7 @@ class MultipleChoice(Task[MultipleChoiceParams]):
     """
 
     spec = SPEC
+    in_chunks = True
 
     def parse(self, item: Any, where: str, params: MultipleChoiceParams) -> _Pairs:
         """Return first text, second texts and choices."""

@@ -102,7 +102,7 @@ class _Contexts:
     is_list: bool
 
 
-class QuestionAnswering(Task[QuestionAnsweringParams]):
+class QuestionAnsweringPipeline(Task[QuestionAnsweringParams]):
     """``{"question": str, "context": str}`` -> ``{"score", "start", "end", "answer"}``, or a list of them.
 
     Start and end count characters of the context. Question and context may also be given as keywords, or as two texts.
@@ -111,6 +111,7 @@ class QuestionAnswering(Task[QuestionAnsweringParams]):
     """
 
     spec = SPEC
+    in_chunks = True
 
     def __call__(
         self, inputs: Any = None, /, *texts: str, question: Any = None, context: Any = None, **params: Any

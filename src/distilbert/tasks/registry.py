@@ -7,27 +7,28 @@ from typing import Any
 from ..core.errors import InputError, suggest
 from ..core.schema import Head
 from .base import Task
-from .feature_extraction import FeatureExtraction
-from .fill_mask import FillMask
-from .multiple_choice import MultipleChoice
-from .question_answering import QuestionAnswering
-from .sentence_similarity import SentenceSimilarity
+from .feature_extraction import FeatureExtractionPipeline
+from .fill_mask import FillMaskPipeline
+from .multiple_choice import MultipleChoicePipeline
+from .question_answering import QuestionAnsweringPipeline
+from .sentence_similarity import SentenceSimilarityPipeline
 from .task_spec import TaskSpec
-from .text_classification import TextClassification
-from .token_classification import TokenClassification
-from .zero_shot_classification import ZeroShotClassification
+from .text_classification import TextClassificationPipeline
+from .token_classification import TokenClassificationPipeline
+from .zero_shot_classification import ZeroShotClassificationPipeline
 
 _CLASSES: dict[str, type[Task[Any]]] = {
     task.spec.name: task
     for task in (
-        TextClassification,  # before ZeroShotClassification: the first task of a head is what its models are made for
-        TokenClassification,
-        QuestionAnswering,
-        FillMask,
-        FeatureExtraction,
-        ZeroShotClassification,
-        MultipleChoice,
-        SentenceSimilarity,
+        # Before ZeroShotClassificationPipeline: the first task of a head is what its models are made for.
+        TextClassificationPipeline,
+        TokenClassificationPipeline,
+        QuestionAnsweringPipeline,
+        FillMaskPipeline,
+        FeatureExtractionPipeline,
+        ZeroShotClassificationPipeline,
+        MultipleChoicePipeline,
+        SentenceSimilarityPipeline,
     )
 }
 TASKS: dict[str, TaskSpec] = {name: task.spec for name, task in _CLASSES.items()}

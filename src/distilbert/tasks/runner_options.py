@@ -2,17 +2,59 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import InputError
 from ..core.runner_protocol import Runner
-from ..models.frameworks import FRAMEWORKS, Framework
+from ..models.frameworks import FRAMEWORKS, Framework, framework_of
 
 RUNNERS = ("engine", "pytorch", "onnxruntime", "openvino")
 RUNNERS_OF_EXPORTED = RUNNERS[2:]
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+
+
+def is_runner(model: Any) -> bool:
+    """Whether ``model`` is a runner, and not a model that needs one."""
+    is_model = hasattr(model, "head_spec") or hasattr(model, "forward")
+    return not is_model and callable(model) and hasattr(model, "head") and hasattr(model, "config")
+
+
+def runner_of(model: Any, options: RunnerOptions, head: str | None = None, device: Any = None) -> Runner:
+    """Return the runner of what a caller has loaded; a runner stays as it is.
+
+    Args:
+        model: a model of one of the frameworks, any PyTorch module that computes one, or a runner.
+        options: what the caller wants to run with. The model itself decides the framework.
+        head: name of the head that is needed, ``""`` for the encoder inside the model; None: that of the model.
+        device: where to run; None for where the model is.
+
+    Raises:
+        InputError: it is something else, or does not go with the options.
+    """
+    if is_runner(model):
+        if device is not None:
+            raise InputError("A runner stays on its device; leave device= out.")
+        if (options.runner, options.precision, options.threads) != (None, None, None):
+            raise InputError("The model is a runner already; leave runner=, precision= and threads= out.")
+        runner: Runner = model
+        return runner
+    if isinstance(model, (str, os.PathLike)):
+        raise InputError(f"A pipeline class takes a loaded model; pipeline() loads {os.fspath(model)!r}.")
+    if not hasattr(model, "head_spec") and not hasattr(model, "forward"):
+        raise InputError(f"model must be a folder, a name, a loaded model or a runner, got {model!r:.80}.")
+    is_module = hasattr(model, "named_parameters") and hasattr(model, "forward")
+    options = replace(options, framework=FRAMEWORKS["pt"] if is_module else framework_of(model))
+    options.check()
+    if options.runner in RUNNERS_OF_EXPORTED:
+        raise InputError(f"runner={options.runner!r} opens a folder that was exported; give its path as the model.")
+    if head == "":
+        inner = options.framework.module("module_runner").unwrap(model) if is_module else model
+        encoder = getattr(inner, "base_model", inner)
+        model = model if encoder is inner else encoder
+    return options.make_runner(model, device, None, head=head)
 
 
 @dataclass(frozen=True)
@@ -66,7 +108,15 @@ class RunnerOptions:
             return DTYPES[self.precision]
         return dtype
 
-    def make_runner(self, model: Any, device: Any, folder: Path | None, *, needs_framework: bool = False) -> Runner:
+    def make_runner(
+        self,
+        model: Any,
+        device: Any,
+        folder: Path | None,
+        *,
+        needs_framework: bool = False,
+        head: str | None = None,
+    ) -> Runner:
         """Put a loaded model behind a runner.
 
         Args:
@@ -74,15 +124,25 @@ class RunnerOptions:
             device: where to run; None for where it is.
             folder: where the model was read from; None where it was not.
             needs_framework: the caller asked for something that only the framework itself does.
+            head: what the task needs, for a class of a user's own whose name does not say which head it has.
 
         Raises:
             InputError: the runner cannot run it.
         """
         if not self.is_pytorch:
             return self.framework.run(model, device)
+        asks_for_engine = self.runner == "engine" or self.precision == "int8"
+        modules = self.framework.module("module_runner")
+        if not asks_for_engine and not modules.is_plain(model):
+            if self.precision not in (None, "auto", "fp32"):
+                raise InputError(
+                    f"precision={self.precision!r} is for models of this package as they are, and this one is changed "
+                    "or of another library. Convert it with .to(dtype), and leave precision= out."
+                )
+            runner: Runner = modules.ModuleRunner(model, device, head)
+            return runner
         if device is not None:
             model.to(self.framework.module("device").pick_device(device))
-        asks_for_engine = self.runner == "engine" or self.precision == "int8"
         if asks_for_engine or (self.runner is None and not needs_framework and self._suits_engine(model)):
             return self._make_engine_runner(model, folder)
         if self.threads is not None:

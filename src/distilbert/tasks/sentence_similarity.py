@@ -54,7 +54,7 @@ SPEC = TaskSpec(
 )
 
 
-class SentenceSimilarity(Task[SentenceSimilarityParams]):
+class SentenceSimilarityPipeline(Task[SentenceSimilarityParams]):
     """``{"source_sentence": str, "sentences": [str]}`` -> N cosines, each -1 to 1, in the order of the sentences.
 
     A pair, ``(a, b)`` or ``{"text": a, "text_pair": b}``, gives one cosine. Long texts are read in windows.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -100,3 +101,6 @@ class TaskTokenizer(Protocol):
         self, token_ids: list[int], skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
     ) -> str:
         """Text of ids."""
+
+    def save_pretrained(self, save_directory: str | os.PathLike[str]) -> object:
+        """Write the tokenizer's files into a folder."""

@@ -40,6 +40,10 @@ class Unset:
     def __repr__(self) -> str:
         return "UNSET"
 
+    def __reduce__(self) -> str:
+        """Pickle and copy as the one value that there is."""
+        return "UNSET"
+
 
 UNSET = Unset()
 FUNCTIONS = ("sigmoid", "softmax", "none")
@@ -124,7 +128,7 @@ SPEC = TaskSpec(
 )  # fmt: skip
 
 
-class TextClassification(Task[TextClassificationParams]):
+class TextClassificationPipeline(Task[TextClassificationParams]):
     """``"text"`` or ``{"text": ..., "text_pair": ...}`` -> ``{"label": str, "score": float}``, or a list of them.
 
     One plain text gives a list with one result, unless ``top_k`` is given in the call, as in transformers.

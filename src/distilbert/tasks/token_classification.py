@@ -101,7 +101,7 @@ class _TextWindows:
     windows: list[TextEncoding]
 
 
-class TokenClassification(Task[TokenClassificationParams]):
+class TokenClassificationPipeline(Task[TokenClassificationParams]):
     """A text, or ``{"words": [...]}``, or with ``is_split_into_words`` a list of words -> its entities, in their order.
 
     With ``"none"`` an entity is ``{"entity", "score", "index", "word", "start", "end"}``, else ``{"entity_group",
@@ -109,6 +109,7 @@ class TokenClassification(Task[TokenClassificationParams]):
     """
 
     spec = SPEC
+    in_chunks = True
 
     def __call__(self, inputs: Any, **params: Any) -> Any:
         """Answer; see :meth:`Task.__call__` and :class:`TokenClassificationParams`.

@@ -69,7 +69,7 @@ SPEC = TaskSpec(
 )
 
 
-class ZeroShotClassification(Task[ZeroShotParams]):
+class ZeroShotClassificationPipeline(Task[ZeroShotParams]):
     """A text -> ``{"sequence": str, "labels": [str], "scores": [float]}``, best label first.
 
     Each label becomes the pair ``[CLS] text [SEP] This example is <label>. [SEP]``; its score comes from the model's
@@ -77,6 +77,7 @@ class ZeroShotClassification(Task[ZeroShotParams]):
     """
 
     spec = SPEC
+    in_chunks = True
 
     def __call__(self, inputs: Any, candidate_labels: Any = None, **params: Any) -> Any:
         """Answer; see :meth:`Task.__call__` and :class:`ZeroShotParams`."""
