@@ -28,7 +28,7 @@ FILES = [
     ("keras", "trainable_model tflite", "compile, fit, predict, export and TensorFlow Lite belong to Keras"),
     ("keras", "gradient_checkpointing", "PyTorch and Flax bring the function; keras.remat needs code around it"),
     ("flax", "layer_factory", "Flax's layers take types, initializers and random numbers one by one"),
-    ("flax", "static_config", "jit compares the attributes of a module"),
+    ("flax", "functional", "a call with other weights, as JAX's own training loops make it"),
 ]
 # Frameworks, classes or functions, and why the others have none; a class stands for its methods as well.
 NAMES = [
@@ -37,6 +37,8 @@ NAMES = [
     ("keras flax", "arrays.find_variable arrays.read_variable arrays.write_variable", "kernels are stored transposed"),
     ("keras flax", "arrays.concrete", "PyTorch knows by itself whether it is compiling"),
     ("flax", "arrays.get_tree arrays.set_tree", "weights as a tree are JAX's idiom"),
+    ("flax", "arrays.tree_leaves arrays.unflatten", "a tree and its arrays by path"),
+    ("flax", "arrays.has_values arrays.drop_values", "a model of Flax can be without weights"),
     (
         "pytorch",
         "attention.attend_flash attention.flash_takes attention.attend_varlen attention.require_flash",
@@ -61,6 +63,11 @@ NAMES = [
     ("keras", "pretrained.*.build pretrained.*.get_config", "how Keras builds and saves a model"),
     ("keras", "pretrained.*.get_arrays pretrained.*.set_arrays", "in the place of PyTorch's state_dict"),
     ("flax", "pretrained.*.params", "in the place of PyTorch's state_dict"),
+    ("flax", "pretrained.StaticConfig pretrained.ConfiguredModule", "jit compares the attributes of a module"),
+    ("flax", "pretrained.*.has_params pretrained.*.params_shape_tree pretrained.*.required_params", "of _do_init"),
+    ("flax", "pretrained.*.key pretrained.*.module pretrained.*.init_weights", "a model as pure functions"),
+    ("flax", "pretrained.*.to_bf16 pretrained.*.to_fp16 pretrained.*.to_fp32", "types of a tree"),
+    ("flax", "pretrained.*.enable_gradient_checkpointing", "the name in transformers' Flax classes alone"),
     ("pytorch", "runner.CudaRunner runner.make_runner", "only PyTorch overlaps the work of a GPU and the host"),
     ("pytorch", "runner.prepack runner.PrepackedLinear", "the layout of weights is oneDNN's"),
     ("keras", "runner._SelectedTokens", "Keras compiles a model, JAX a function"),
@@ -85,6 +92,7 @@ PARAMETERS = [
     ("flax", "rngs seed", "JAX takes random numbers as arguments"),
     ("flax", "dtype param_dtype", "Flax computes in a type of its own, and constructors take it"),
     ("flax", "params", "Flax's form of the weights"),
+    ("flax", "input_shape _do_init", "a model of Flax can be without weights"),
 ]
 # Frameworks, attributes that a constructor sets, and why the others have none.
 ATTRIBUTES = [

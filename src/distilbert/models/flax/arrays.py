@@ -57,22 +57,18 @@ def concrete(value: Any) -> np.ndarray | None:
 
 def get_tree(model: nnx.Module) -> Tree:
     """Return the weights as nested dictionaries of arrays: ``{"embeddings": {"word_embeddings": {"embedding": ...``."""
-    tree: Tree = {}
-    for path, variable in _weights(model):
-        node = tree
-        for name in path[:-1]:
-            node = node.setdefault(name, {})
-        node[path[-1]] = variable.get_value()
-    return tree
+    return unflatten({path: variable.get_value() for path, variable in _weights(model)})
 
 
-def set_tree(model: nnx.Module, tree: Mapping[str, Any]) -> None:
+def set_tree(model: nnx.Module, tree: Mapping[str, Any], keep_types: bool = False) -> None:
     """Put the arrays of ``tree``, as :func:`get_tree` returns them, in place of the weights.
+
+    They are converted to the types of the weights, unless ``keep_types``.
 
     Raises:
         WeightsMismatchError: lists all missing, left-over and misshapen arrays at once; nothing has been changed.
     """
-    new, current = dict(_leaves(tree)), dict(_weights(model))
+    new, current = dict(tree_leaves(tree)), dict(_weights(model))
     faults = [f"  missing: {'/'.join(path)}" for path in current if path not in new]
     faults += [f"  left over: {'/'.join(path)}" for path in new if path not in current]
     for path, variable in current.items():
@@ -81,7 +77,19 @@ def set_tree(model: nnx.Module, tree: Mapping[str, Any]) -> None:
     if faults:
         raise WeightsMismatchError("\n".join(["These params do not fit the model:", *faults]))
     for path, variable in current.items():
-        variable.set_value(jnp.asarray(new[path], variable.get_value().dtype))
+        variable.set_value(jnp.asarray(new[path], None if keep_types else variable.get_value().dtype))
+
+
+def has_values(model: nnx.Module) -> bool:
+    """Return whether a model has its weights, and not only their shapes."""
+    return not any(isinstance(variable.get_value(), jax.ShapeDtypeStruct) for _, variable in _weights(model))
+
+
+def drop_values(model: nnx.Module) -> None:
+    """Remove the weights of a model and keep their shapes and types."""
+    for _, variable in _weights(model):
+        value = variable.get_value()
+        variable.set_value(jax.ShapeDtypeStruct(value.shape, value.dtype))
 
 
 def _weights(model: nnx.Module) -> Iterator[tuple[tuple[str, ...], nnx.Variable[Any]]]:
@@ -90,12 +98,24 @@ def _weights(model: nnx.Module) -> Iterator[tuple[tuple[str, ...], nnx.Variable[
             yield tuple(map(str, path)), variable
 
 
-def _leaves(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+def tree_leaves(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield the arrays of a tree with their paths, such as ``("embeddings", "word_embeddings", "embedding")``."""
     if not isinstance(tree, Mapping):
         yield path, tree
         return
     for name, node in tree.items():
-        yield from _leaves(node, (*path, str(name)))
+        yield from tree_leaves(node, (*path, str(name)))
+
+
+def unflatten(leaves: Mapping[tuple[str, ...], Any]) -> Tree:
+    """Return the tree whose arrays :func:`tree_leaves` would yield."""
+    tree: Tree = {}
+    for path, leaf in leaves.items():
+        node = tree
+        for name in path[:-1]:
+            node = node.setdefault(name, {})
+        node[path[-1]] = leaf
+    return tree
 
 
 def _register(output: type[ModelOutput]) -> None:

@@ -28,6 +28,7 @@ from ...core.outputs import (
     TokenClassifierOutput,
 )
 from ...core.schema import HEADS, tied
+from .functional import functional
 from .layer_factory import LayerFactory
 from .losses import choice_loss, sequence_classification_loss, span_loss, token_loss
 from .modeling import ACTIVATIONS, FlaxDistilBertModel
@@ -38,7 +39,7 @@ class TiedProjector(nnx.Module):
     """The projection to the vocabulary, (..., D) -> (..., V), with the weight of the word embeddings."""
 
     def __init__(self, config: DistilBertConfig, layers: LayerFactory) -> None:
-        self.bias = nnx.Param(jnp.zeros(config.vocab_size, layers.types["param_dtype"]))
+        self.bias = layers.bias(config.vocab_size)
 
     def __call__(self, hidden: Array, embeddings: nnx.Embed) -> Array:
         """(..., D) -> (..., V)."""
@@ -50,10 +51,17 @@ class _ModelWithHead(FlaxDistilBertPreTrainedModel):
     """A model with an encoder called ``distilbert`` and a head."""
 
     def _prepare(
-        self, config: DistilBertConfig, rngs: nnx.Rngs | None, seed: int, dtype: Any, param_dtype: Any
+        self,
+        config: DistilBertConfig,
+        rngs: nnx.Rngs | None,
+        seed: int,
+        dtype: Any,
+        param_dtype: Any,
+        input_shape: tuple[int, ...],
+        do_init: bool,
     ) -> LayerFactory:
-        layers = super()._prepare(config, rngs, seed, dtype, param_dtype)
-        self.distilbert = FlaxDistilBertModel(config, rngs=layers.rngs, **layers.types)
+        layers = super()._prepare(config, rngs, seed, dtype, param_dtype, input_shape, do_init)
+        self.distilbert = FlaxDistilBertModel(config, rngs=layers.rngs, **layers.types, _do_init=do_init)
         return layers
 
     def _encode(
@@ -103,8 +111,10 @@ class FlaxDistilBertForMaskedLM(_ModelWithHead):
         seed: int = 0,
         dtype: Any = jnp.float32,
         param_dtype: Any = None,
+        input_shape: tuple[int, ...] = (1, 1),
+        _do_init: bool = True,
     ) -> None:
-        layers = self._prepare(config, rngs, seed, dtype, param_dtype)
+        layers = self._prepare(config, rngs, seed, dtype, param_dtype, input_shape, _do_init)
         self.activation = ACTIVATIONS[config.activation]
         self.vocab_transform = layers.linear(config.dim, config.dim)
         self.vocab_layer_norm = layers.norm(config.dim)
@@ -125,6 +135,7 @@ class FlaxDistilBertForMaskedLM(_ModelWithHead):
             return self.vocab_projector(hidden, self.get_input_embeddings())
         return self.vocab_projector(hidden)
 
+    @functional
     def __call__(
         self,
         input_ids: Any = None,
@@ -164,8 +175,10 @@ class FlaxDistilBertForSequenceClassification(_ModelWithHead):
         seed: int = 0,
         dtype: Any = jnp.float32,
         param_dtype: Any = None,
+        input_shape: tuple[int, ...] = (1, 1),
+        _do_init: bool = True,
     ) -> None:
-        layers = self._prepare(config, rngs, seed, dtype, param_dtype)
+        layers = self._prepare(config, rngs, seed, dtype, param_dtype, input_shape, _do_init)
         self.num_labels = config.num_labels
         self.pre_classifier = layers.linear(config.dim, config.dim)
         self.classifier = layers.linear(config.dim, config.num_labels)
@@ -175,6 +188,7 @@ class FlaxDistilBertForSequenceClassification(_ModelWithHead):
         """First tokens (..., D) -> (..., L)."""
         return self.classifier(self.dropout(jax.nn.relu(self.pre_classifier(hidden)), deterministic=deterministic))
 
+    @functional
     def __call__(
         self,
         input_ids: Any = None,
@@ -217,8 +231,10 @@ class FlaxDistilBertForMultipleChoice(_ModelWithHead):
         seed: int = 0,
         dtype: Any = jnp.float32,
         param_dtype: Any = None,
+        input_shape: tuple[int, ...] = (1, 1),
+        _do_init: bool = True,
     ) -> None:
-        layers = self._prepare(config, rngs, seed, dtype, param_dtype)
+        layers = self._prepare(config, rngs, seed, dtype, param_dtype, input_shape, _do_init)
         self.pre_classifier = layers.linear(config.dim, config.dim)
         self.classifier = layers.linear(config.dim, 1)
         self.dropout = layers.dropout(config.seq_classif_dropout)
@@ -227,6 +243,7 @@ class FlaxDistilBertForMultipleChoice(_ModelWithHead):
         """First tokens (..., D) -> (..., 1)."""
         return self.classifier(self.dropout(jax.nn.relu(self.pre_classifier(hidden)), deterministic=deterministic))
 
+    @functional
     def __call__(
         self,
         input_ids: Any = None,
@@ -274,8 +291,10 @@ class FlaxDistilBertForTokenClassification(_ModelWithHead):
         seed: int = 0,
         dtype: Any = jnp.float32,
         param_dtype: Any = None,
+        input_shape: tuple[int, ...] = (1, 1),
+        _do_init: bool = True,
     ) -> None:
-        layers = self._prepare(config, rngs, seed, dtype, param_dtype)
+        layers = self._prepare(config, rngs, seed, dtype, param_dtype, input_shape, _do_init)
         self.num_labels = config.num_labels
         self.dropout = layers.dropout(config.dropout)
         self.classifier = layers.linear(config.dim, config.num_labels)
@@ -284,6 +303,7 @@ class FlaxDistilBertForTokenClassification(_ModelWithHead):
         """(..., D) -> (..., L)."""
         return self.classifier(self.dropout(hidden, deterministic=deterministic))
 
+    @functional
     def __call__(
         self,
         input_ids: Any = None,
@@ -323,8 +343,10 @@ class FlaxDistilBertForQuestionAnswering(_ModelWithHead):
         seed: int = 0,
         dtype: Any = jnp.float32,
         param_dtype: Any = None,
+        input_shape: tuple[int, ...] = (1, 1),
+        _do_init: bool = True,
     ) -> None:
-        layers = self._prepare(config, rngs, seed, dtype, param_dtype)
+        layers = self._prepare(config, rngs, seed, dtype, param_dtype, input_shape, _do_init)
         if config.num_labels != 2:
             raise ConfigError(f"Question answering has 2 labels, start and end; num_labels is {config.num_labels}.")
         self.qa_outputs = layers.linear(config.dim, config.num_labels)
@@ -334,6 +356,7 @@ class FlaxDistilBertForQuestionAnswering(_ModelWithHead):
         """(..., D) -> (..., 2), start and end."""
         return self.qa_outputs(self.dropout(hidden, deterministic=deterministic))
 
+    @functional
     def __call__(
         self,
         input_ids: Any = None,

@@ -31,6 +31,7 @@ from ...core.outputs import BaseModelOutput
 from ...core.schema import HEADS, attention_width
 from .arrays import concrete
 from .attention import attend_eager, attend_sdpa, extend_mask
+from .functional import functional
 from .layer_factory import LayerFactory
 from .pretrained import FlaxDistilBertPreTrainedModel
 from .surgery import set_sinusoidal
@@ -106,10 +107,9 @@ class DistilBertSelfAttention(nnx.Module):
             lin(states).reshape(*states.shape[:-1], -1, self.head_dim)
             for lin, states in ((self.q_lin, queries), (self.k_lin, hidden), (self.v_lin, hidden))
         )  # (B, S, N, H)
-        without_dropout = self.dropout.deterministic if deterministic is None else deterministic
         weights = None
         # JAX's attention has no dropout.
-        if implementation == "eager" or not (without_dropout or self.dropout.rate == 0):
+        if implementation == "eager" or not (_without_dropout(self.dropout, deterministic) or self.dropout.rate == 0):
             dropout = partial(self.dropout, deterministic=deterministic)
             context, weights = attend_eager(q, k, v, attention_mask, dropout, head_mask)
         else:
@@ -186,6 +186,8 @@ class Transformer(nnx.Module):
             run: Any = partial(run_block, first_token and number == len(self.layer) - 1)
             if self.gradient_checkpointing:
                 run = nnx.remat(run)
+                # nnx.remat writes to the random numbers of its block, drawn or not, and a plain jax.jit forbids that.
+                block = nnx.clone(block) if _without_dropout(block.ffn.dropout, deterministic) else block
             state, weights = run(block, states[-1], attention_mask, None if head_mask is None else head_mask[number])
             states.append(state)
             maps.append(weights)
@@ -205,11 +207,14 @@ class FlaxDistilBertModel(FlaxDistilBertPreTrainedModel):
         seed: int = 0,
         dtype: Any = jnp.float32,
         param_dtype: Any = None,
+        input_shape: tuple[int, ...] = (1, 1),
+        _do_init: bool = True,
     ) -> None:
-        layers = self._prepare(config, rngs, seed, dtype, param_dtype)
+        layers = self._prepare(config, rngs, seed, dtype, param_dtype, input_shape, _do_init)
         self.embeddings = Embeddings(config, layers)
         self.transformer = Transformer(config, layers)
 
+    @functional
     def __call__(
         self,
         input_ids: Any = None,
@@ -306,3 +311,8 @@ class FlaxDistilBertModel(FlaxDistilBertPreTrainedModel):
         check_head_mask(self.config, np.shape(head_mask))
         factors = jnp.broadcast_to(jnp.asarray(head_mask, self.dtype), (self.config.n_layers, self.config.n_heads))
         return factors[:, None, :, None, None]
+
+
+def _without_dropout(dropout: nnx.Dropout, deterministic: bool | None) -> bool:
+    """Return whether a call leaves dropout out: as it says, else as ``train()`` or ``eval()`` left the layer."""
+    return bool(dropout.deterministic if deterministic is None else deterministic)

@@ -1,4 +1,4 @@
-"""What all Flax models share: loading, saving, plain parameters, resizing, rematerialisation."""
+"""What all Flax models share: a configuration that ``jit`` compares, loading, saving, plain parameters, resizing."""
 
 from __future__ import annotations
 
@@ -7,20 +7,92 @@ from collections.abc import Mapping
 from typing import Any, Self
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from ...core.config import DistilBertConfig
-from ...core.errors import ConfigError
+from ...core.errors import ConfigError, InputError
 from ...core.loading_arguments import BUILDING
 from ...core.schema import tensor_shapes, tied
 from ..checkpoint import OPENING_ARGUMENTS, Checkpoint, open_checkpoint
 from ..pretrained_mixin import PreTrainedMixin
 from . import surgery
-from .arrays import Tree, find_variable, get_tree, read_variable, set_tree, write_variable
+from .arrays import (
+    Tree,
+    drop_values,
+    find_variable,
+    get_tree,
+    has_values,
+    read_variable,
+    set_tree,
+    tree_leaves,
+    unflatten,
+    write_variable,
+)
 from .device import pick_device, pick_dtype
+from .functional import PureModule, cast_floating
 from .layer_factory import WEIGHT_TYPES, LayerFactory
-from .static_config import ConfiguredModule
+
+# The fields that decide what a call computes, and so what ``jit`` traces.
+TRACED_FIELDS = ("output_attentions", "output_hidden_states", "return_dict", "problem_type", "attn_implementation")
+
+
+class StaticConfig:
+    """A configuration, together with the values of ``TRACED_FIELDS`` when Flax read the module.
+
+    Two are equal if they hold the same object and had the same values. Comparing by content alone would let ``jit``
+    hand one model the configuration of another.
+    """
+
+    def __init__(self, config: DistilBertConfig) -> None:
+        self.config = config
+        self.traced_values = tuple(getattr(config, name) for name in TRACED_FIELDS)
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, StaticConfig)
+            and self.config is other.config
+            and self.traced_values == other.traced_values
+        )
+
+    def __hash__(self) -> int:
+        return hash((id(self.config), self.traced_values))
+
+
+class ConfiguredModule(nnx.Module):
+    """A module with a configuration; a change to the configuration makes ``jit`` trace again."""
+
+    @property
+    def config(self) -> DistilBertConfig:
+        """Sizes and options; the object that the model was built with."""
+        return self._static_config.config
+
+    @config.setter
+    def config(self, config: DistilBertConfig) -> None:
+        self._static_config = StaticConfig(config)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(getattr(type(self), name, None), property):
+            object.__setattr__(self, name, value)  # Flax would store the value as an attribute of its own
+        else:
+            super().__setattr__(name, value)
+
+    def _refresh(self) -> None:
+        object.__setattr__(self, "_static_config", StaticConfig(self.config))
+
+    # Flax reads a module's attributes through these three, depending on the transformation.
+    def _graph_node_flatten(self) -> Any:
+        self._refresh()
+        return super()._graph_node_flatten()
+
+    def _pytree__flatten(self) -> Any:
+        self._refresh()
+        return super()._pytree__flatten()
+
+    def _pytree__flatten_with_paths(self) -> Any:
+        self._refresh()
+        return super()._pytree__flatten_with_paths()
 
 
 class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
@@ -33,10 +105,23 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
         dtype: type to compute in.
         param_dtype: type of the weights; None for ``dtype``. ``dtype=jnp.bfloat16, param_dtype=jnp.float32`` trains in
             mixed precision.
+        input_shape: of the dummy inputs in transformers; here the shapes of weights need none.
+        _do_init: False makes a model without weights: each call needs ``params``, and :meth:`init_weights` draws them.
+
+    A new model is in evaluation mode: :meth:`train` switches dropout on.
     """
 
+    framework = "flax"
+
     def _prepare(
-        self, config: DistilBertConfig, rngs: nnx.Rngs | None, seed: int, dtype: Any, param_dtype: Any
+        self,
+        config: DistilBertConfig,
+        rngs: nnx.Rngs | None,
+        seed: int,
+        dtype: Any,
+        param_dtype: Any,
+        input_shape: tuple[int, ...],
+        do_init: bool,
     ) -> LayerFactory:
         """Check and keep the arguments of a constructor; return the factory of its layers."""
         if not isinstance(config, DistilBertConfig):
@@ -44,7 +129,9 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
         self.config = config
         self.dtype = pick_dtype(dtype, config)
         self.param_dtype = pick_dtype(param_dtype, config) if param_dtype is not None else self.dtype
-        return LayerFactory(config, nnx.Rngs(seed) if rngs is None else rngs, self.dtype, self.param_dtype)
+        self.seed, self.input_shape = seed, tuple(input_shape)
+        rngs = nnx.Rngs(seed) if rngs is None else rngs
+        return LayerFactory(config, rngs, self.dtype, self.param_dtype, shapes_only=not do_init)
 
     # Loading and saving ---------------------------------------------------------------------------------------------
 
@@ -59,6 +146,8 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
         rngs: nnx.Rngs | None = None,
         seed: int = 0,
         attn_implementation: str | None = None,
+        input_shape: tuple[int, ...] = (1, 1),
+        _do_init: bool = True,
         **others: Any,
     ) -> Self:
         """Build a model with fresh weights.
@@ -71,12 +160,15 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
             rngs: random numbers for the weights and for dropout.
             seed: seed of the random numbers where ``rngs`` is not given.
             attn_implementation: ``"eager"`` or ``"sdpa"``.
+            input_shape: as in the constructor, without effect.
+            _do_init: False makes a model without weights, as in the constructor.
             **others: other arguments that are known from transformers, see
                 :data:`distilbert.core.loading_arguments.BUILDING`.
         """
         BUILDING.check(others, f"{cls.__name__}.from_config", ("param_dtype", "rngs", "seed"))
-        types = {"dtype": dtype if dtype is not None else torch_dtype, "param_dtype": param_dtype}
-        model = cls(config, rngs=rngs, seed=seed, **types)  # type: ignore[call-arg]
+        options: dict[str, Any] = {"dtype": dtype if dtype is not None else torch_dtype, "param_dtype": param_dtype}
+        options |= {"input_shape": input_shape, "_do_init": _do_init}
+        model = cls(config, rngs=rngs, seed=seed, **options)
         if attn_implementation is not None:
             model.set_attn_implementation(attn_implementation)
         return model
@@ -105,6 +197,8 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
         from_flax: bool = False,
         variant: str | None = None,
         key_mapping: Mapping[str, str] | None = None,
+        input_shape: tuple[int, ...] = (1, 1),
+        _do_init: bool = True,
         cache_dir: str | os.PathLike[str] | None = None,
         revision: str | None = None,
         token: str | bool | None = None,
@@ -138,6 +232,8 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
             from_flax: read ``flax_model.msgpack`` before the other formats.
             variant: read files such as ``model.fp16.safetensors`` for ``"fp16"``.
             key_mapping: regular expressions and their replacements for the names in the file.
+            input_shape: as in the constructor, without effect.
+            _do_init: False returns a model without weights, and its weights as a tree: ``(model, params)``.
             cache_dir: where downloads are kept.
             revision: branch, tag or commit on the hub.
             token: access token for the hub.
@@ -159,7 +255,7 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
         given = locals()
         opening = {name: given[name] for name in OPENING_ARGUMENTS}
         where = f"{cls.__name__}.from_pretrained"
-        return cls.from_checkpoint(
+        loaded: Any = cls.from_checkpoint(
             open_checkpoint(pretrained_model_name_or_path, config=config, overrides=overrides, where=where, **opening),
             dtype=dtype,
             torch_dtype=torch_dtype,
@@ -171,6 +267,12 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
             ignore_mismatched_sizes=ignore_mismatched_sizes,
             output_loading_info=output_loading_info,
         )
+        if _do_init:
+            return loaded  # type: ignore[no-any-return]
+        model, *info = loaded if output_loading_info else (loaded,)
+        params = model.params
+        drop_values(model)
+        return (model, params, *info)  # type: ignore[return-value]
 
     @classmethod
     def from_checkpoint(
@@ -230,7 +332,7 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
             save_directory: created if needed.
             is_main_process: False writes nothing; for the other processes of a run.
             state_dict: tensors or arrays by their names in a checkpoint, to write instead of the model's own.
-            params: weights to write instead of the model's own, as :attr:`params`.
+            params: weights to write instead of the model's own, as :attr:`params`, in the types that they have.
             max_shard_size: bytes, or text such as ``"200MB"``; more than that is split into shards.
             safe_serialization: safetensors; False writes ``pytorch_model.bin``, for which PyTorch has to be there.
             variant: goes into the names of the files: ``model.fp16.safetensors`` for ``"fp16"``.
@@ -238,17 +340,19 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
             **options: those of :func:`distilbert.core.hub.push`, for the upload; and other arguments that are known
                 from transformers, see :data:`distilbert.core.loading_arguments.SAVING`.
         """
-        model = self
+        model, dtype = self, str(self.param_dtype)
         if params is not None:
             model = nnx.clone(self)
-            model.params = params
+            set_tree(model, params, keep_types=True)
+            types = {str(leaf.dtype) for _, leaf in tree_leaves(params)}
+            dtype = types.pop() if len(types) == 1 else dtype
         aliases = tied(self.config, self.head_spec)
         names = [name for name in tensor_shapes(self.config, self.head_spec) if name not in aliases]
         arrays = {name: read_variable(model, name) for name in names}
         self._write_folder(
             save_directory,
             arrays,
-            str(self.param_dtype),
+            dtype,
             state_dict=state_dict,
             is_main_process=is_main_process,
             max_shard_size=max_shard_size,
@@ -265,12 +369,79 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
         """The weights as a plain tree: nested dictionaries of arrays, under the names of the attributes.
 
         It can be set, and is then checked as strictly as a file: the same names, the same shapes.
+
+        Raises:
+            InputError: the model was made with ``_do_init=False`` and has none.
         """
+        self._require_params()
         return get_tree(self)
 
     @params.setter
     def params(self, tree: Mapping[str, Any]) -> None:
+        self._require_params()
         set_tree(self, tree)
+
+    @property
+    def has_params(self) -> bool:
+        """False for a model that was made with ``_do_init=False``."""
+        return has_values(self)
+
+    @property
+    def params_shape_tree(self) -> Tree:
+        """Shapes and types of the weights, as a tree of ``jax.ShapeDtypeStruct``."""
+        return jax.tree.map(lambda weight: jax.ShapeDtypeStruct(weight.shape, weight.dtype), get_tree(self))
+
+    @property
+    def required_params(self) -> set[tuple[str, ...]]:
+        """Paths of all weights in :attr:`params`."""
+        return {path for path, _ in tree_leaves(get_tree(self))}
+
+    @property
+    def key(self) -> jax.Array:
+        """The key that ``seed`` means, for :meth:`init_weights`."""
+        return jax.random.PRNGKey(self.seed)
+
+    @property
+    def module(self) -> PureModule:
+        """The model as two pure functions, ``init`` and ``apply``."""
+        return PureModule(self)
+
+    def init_weights(
+        self, rng: Any, input_shape: tuple[int, ...] | None = None, params: Mapping[str, Any] | None = None
+    ) -> Tree:
+        """Return fresh weights as a tree like :attr:`params`; the model is not changed.
+
+        Args:
+            rng: a key of JAX.
+            input_shape: taken because transformers needs it; the sizes here come from the configuration.
+            params: weights to keep; only those that are missing from this tree are drawn.
+        """
+        options = {"dtype": self.dtype, "param_dtype": self.param_dtype}
+        fresh = get_tree(type(self)(self.config, rngs=nnx.Rngs(rng), **options))  # type: ignore[call-arg]
+        return fresh if params is None else unflatten(dict(tree_leaves(fresh)) | dict(tree_leaves(params)))
+
+    def to_bf16(self, params: Mapping[str, Any], mask: Mapping[str, Any] | None = None) -> Tree:
+        """Return ``params`` in bfloat16; ``mask`` as in :func:`.functional.cast_floating`. The model is not changed."""
+        return cast_floating(params, jnp.bfloat16, mask)
+
+    def to_fp16(self, params: Mapping[str, Any], mask: Mapping[str, Any] | None = None) -> Tree:
+        """Return ``params`` in float16, as :meth:`to_bf16` does in bfloat16."""
+        return cast_floating(params, jnp.float16, mask)
+
+    def to_fp32(self, params: Mapping[str, Any], mask: Mapping[str, Any] | None = None) -> Tree:
+        """Return ``params`` in float32, as :meth:`to_bf16` does in bfloat16."""
+        return cast_floating(params, jnp.float32, mask)
+
+    def enable_gradient_checkpointing(self) -> None:
+        """Do what :meth:`gradient_checkpointing_enable` does, under its name in transformers' Flax classes."""
+        self.gradient_checkpointing_enable()
+
+    def _require_params(self) -> None:
+        if not self.has_params:
+            raise InputError(
+                f"This {type(self).__name__} was made with _do_init=False and holds no params: keep the tree that "
+                "init_weights() or from_pretrained() returned, and pass it as model(..., params=params)."
+            )
 
     def set_input_embeddings(self, embeddings: nnx.Embed) -> None:
         """Replace the word embeddings."""
