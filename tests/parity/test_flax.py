@@ -93,7 +93,8 @@ def test_attention_block_and_encoder(pair: tuple[Any, Any], part: str, attention
     factors = torch.tensor([0.5, 0.0, 2.0]).expand(2, 3)[:, None, :, None, None]
     for factor in (None, factors) if attention == "eager" else (None,):
         chosen = factor[0] if factor is not None and part != "encoder" else factor
-        theirs, maps = pick(pair[0])(hidden_states(), mask, chosen, "eager")
+        options = {"return_maps": True} if part == "block" else {}
+        theirs, maps = pick(pair[0])(hidden_states(), mask, chosen, "eager", **options)
         arguments = [None if x is None else jnp.asarray(x) for x in (hidden_states(), mask, chosen)]
         ours, our_maps = pick(pair[1])(*arguments, attention)
         if part != "encoder":

@@ -58,7 +58,7 @@ def test_block_and_encoder() -> None:
     block, wanted = twin.transformer.layer[1], model.transformer.layer[1]
     for ours, theirs in zip(
         block(hidden.numpy(), mask.numpy(), implementation="eager"),
-        wanted(hidden, mask, implementation="eager"),
+        wanted(hidden, mask, implementation="eager", return_maps=True),
         strict=True,
     ):
         assert_close(ours, theirs)

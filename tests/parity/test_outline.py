@@ -26,7 +26,8 @@ FILES = [
     ("pytorch", "packing attention_dropout", "only PyTorch runs without padding, and with dropout of its own on a CPU"),
     ("pytorch", "module_runner", "models of other libraries, adapters and quantized layers are modules of PyTorch"),
     ("keras", "trainable_model tflite", "compile, fit, predict, export and TensorFlow Lite belong to Keras"),
-    ("keras", "gradient_checkpointing", "PyTorch and Flax bring the function; keras.remat needs code around it"),
+    ("pytorch keras", "gradient_checkpointing", "Flax brings the function"),
+    ("pytorch", "transformers_type", "Trainer and peft are made for PyTorch"),
     ("flax", "layer_factory", "Flax's layers take types, initializers and random numbers one by one"),
     ("flax", "functional", "a call with other weights, as JAX's own training loops make it"),
 ]
@@ -59,6 +60,22 @@ NAMES = [
     ("pytorch keras", "pretrained.*.post_init", "Flax draws weights while it builds layers"),
     ("pytorch", "pretrained.*.device pretrained.*.dtype", "elsewhere each array has a device; dtype is an attribute"),
     ("pytorch flax", "pretrained.*.set_input_embeddings", "Keras locks a layer that is built"),
+    ("pytorch", "pretrained.*.init_weights", "the older name of post_init"),
+    (
+        "pytorch",
+        "pretrained.*.is_activation_checkpointing pretrained.*.gradient_checkpointing_enable "
+        "pretrained.*.activation_checkpointing_enable pretrained.*.activation_checkpointing_disable "
+        "pretrained.*.enable_input_require_grads pretrained.*.disable_input_require_grads "
+        "pretrained.*.estimate_tokens pretrained.*.floating_point_ops pretrained.*.can_generate "
+        "pretrained.*.get_memory_footprint pretrained.*.dummy_inputs",
+        "Trainer, accelerate and peft, which are made for PyTorch, ask for them",
+    ),
+    (
+        "pytorch",
+        "pretrained.*.get_extended_attention_mask pretrained.*.get_head_mask",
+        "tools of attribution call them, and these are made for PyTorch",
+    ),
+    ("pytorch", "surgery.copy_tensors surgery.mark_loaded", "only classes of PyTorch are derived by users"),
     ("pytorch", "pretrained.*.tie_weights", "only parameters of PyTorch can be shared"),
     ("keras", "pretrained.*.build pretrained.*.get_config", "how Keras builds and saves a model"),
     ("keras", "pretrained.*.get_arrays pretrained.*.set_arrays", "in the place of PyTorch's state_dict"),
@@ -81,6 +98,8 @@ NAMES = [
 # Frameworks, parameters, and why the same function has none elsewhere.
 PARAMETERS = [
     ("pytorch", "packing rows", "only PyTorch runs without padding"),
+    ("pytorch", "return_maps", "hooks of attribution expect a tuple of one tensor"),
+    ("pytorch", "model_arguments", "only classes of PyTorch are derived by users"),
     ("pytorch", "dropout", "the attention of Keras and JAX has no dropout"),
     ("pytorch", "empty", "an empty tensor has the shape, type and device"),
     ("flax", "shape", "and a fresh one needs them"),
@@ -96,6 +115,7 @@ PARAMETERS = [
 ]
 # Frameworks, attributes that a constructor sets, and why the others have none.
 ATTRIBUTES = [
+    ("pytorch", "checkpointing", "PyTorch's function has options"),
     ("pytorch keras flax", "config gradient_checkpointing", "of a base class, or None before training"),
     ("keras", "dim width hidden_dim tied", "needed in build"),
     ("flax", "padding_idx", "the embedding of PyTorch has it"),

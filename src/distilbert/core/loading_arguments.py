@@ -1,4 +1,4 @@
-"""The arguments of ``from_pretrained``, ``from_config`` and ``save_pretrained`` that are known from transformers."""
+"""The arguments of ``from_pretrained``, ``from_config``, ``save_pretrained`` and calls known from transformers."""
 
 from __future__ import annotations
 
@@ -184,4 +184,24 @@ CONFIG_SAVING = ArgumentTable(
     *_rows("taken", {"push_to_hub": "upload the folder afterwards", **_UPLOAD}),
     *_rows("no effect", {"use_temp_dir": "an upload always goes through a temporary folder"}),
     *_rows("refused", {"organization repo_url": "write it into `repo_id`"}),
+)
+_ENCODER = "DistilBERT is an encoder: it has no decoder, no cross-attention and no cache"
+CALLING = ArgumentTable(
+    "Calls of PyTorch models",
+    *_rows(
+        "no effect",
+        {
+            "use_cache": "an encoder keeps no keys and values",
+            "num_items_in_batch": "a loss is the mean over its batch, which `accepts_loss_kwargs` tells Trainer",
+        },
+    ),
+    *_rows(
+        "refused",
+        {
+            "past_key_values encoder_hidden_states encoder_attention_mask": _ENCODER,
+            "decoder_input_ids decoder_attention_mask decoder_inputs_embeds cross_attn_head_mask": _ENCODER,
+            "next_sentence_label": "DistilBERT is not trained to predict the next sentence",
+            "masked_lm_labels lm_labels": "they are called `labels`",
+        },
+    ),
 )

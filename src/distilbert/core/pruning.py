@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 
 from .config import DistilBertConfig
 
 
-def prune(config: DistilBertConfig, heads_to_prune: Mapping[int, list[int]]) -> dict[int, np.ndarray]:
+def prune(config: DistilBertConfig, heads_to_prune: Mapping[int, Collection[int]]) -> dict[int, np.ndarray]:
     """Record pruned heads in ``config.pruned_heads`` and return the channels that remain in each layer.
 
     Args:
         config: changed in place; left as it is if an error is raised.
         heads_to_prune: layer -> heads, numbered as in the unpruned model. Heads that are pruned already are ignored.
+            Layers below 0 are counted from the end: -1 is the last one.
 
     Returns:
         Layer -> indices (A,) of the remaining channels among those that the q, k and v projections had before.
@@ -22,6 +23,11 @@ def prune(config: DistilBertConfig, heads_to_prune: Mapping[int, list[int]]) -> 
     Raises:
         ConfigError: no such layer or head, or no head would be left.
     """
+    layers = config.n_layers
+    merged: dict[int, set[int]] = {}
+    for layer, heads in heads_to_prune.items():
+        merged.setdefault(layer + layers if -layers <= layer < 0 else layer, set()).update(heads)
+    heads_to_prune = {layer: sorted(heads) for layer, heads in merged.items()}
     before = config.pruned_heads
     config.pruned_heads = {
         layer: sorted({*before.get(layer, ()), *heads_to_prune.get(layer, ())})

@@ -18,9 +18,9 @@ from ..core.config import ARGUMENTS, DistilBertConfig, split_options
 from ..core.errors import InputError, UnsupportedArchitectureError
 from ..core.files import read_config_file
 from ..core.loading_arguments import HUB_ARGUMENTS, LOADING, WEIGHT_ARGUMENTS, hub_arguments
-from ..core.schema import Head
+from ..core.schema import Head, Shapes
 from ..weights import bert
-from ..weights.match import Matched, match, normalize
+from ..weights.match import Matched, match, match_shapes, normalize
 from ..weights.source import WeightSource
 from ..weights.tensors import Tensors
 
@@ -74,14 +74,36 @@ class Checkpoint:
             ignore_mismatched_sizes=ignore_mismatched_sizes,
             name_in_file=None if self.bert is None else bert.bert_name,
         )
+        self._say_fresh(matched, head.architecture)
+        return matched
+
+    def match_shapes(self, shapes: Shapes, model: str, *, ignore_mismatched_sizes: bool = False) -> Matched:
+        """Return the tensors of a class that a user wrote; a warning names those that start afresh.
+
+        Args:
+            shapes: name -> shape of everything that the class saves.
+            model: name of the class.
+            ignore_mismatched_sizes: let tensors outside the blocks that have another shape start afresh.
+        """
+        matched = match_shapes(
+            {} if self.bert is not None else self.source.open(self.path),
+            self.tensors(),
+            shapes,
+            where=self.path or "state_dict",
+            model=model,
+            ignore_mismatched_sizes=ignore_mismatched_sizes,
+        )
+        self._say_fresh(matched, model)
+        return matched
+
+    def _say_fresh(self, matched: Matched, model: str) -> None:
         if matched.fresh:
             logger.warning(
                 "%s has no weights for %s of %s: they start from random numbers, train before use.",
                 self.path or "state_dict",
-                ", ".join(dict.fromkeys(name.rpartition(".")[0] for name in matched.fresh)),
-                head.architecture,
+                ", ".join(dict.fromkeys(name.rpartition(".")[0] or name for name in matched.fresh)),
+                model,
             )
-        return matched
 
 
 def open_checkpoint(

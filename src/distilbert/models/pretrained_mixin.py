@@ -86,7 +86,8 @@ class PreTrainedMixin:
             copy = arrays.pop(alias, None)
             if copy is not None:
                 arrays.setdefault(original, copy)
-        self.config.architectures = [self.head_spec.architecture]
+        own = "head_spec" not in vars(type(self))  # a class that a user wrote
+        self.config.architectures = [type(self).__name__ if own else self.head_spec.architecture]
         self.config.dtype = dtype
         save_tensors(
             Path(save_directory), arrays, max_shard_size=max_shard_size, safe=safe_serialization, variant=variant

@@ -129,6 +129,46 @@ def match(
     return Matched({name: available[name] for name in expected if name not in fresh}, fresh, dropped, mismatched)
 
 
+def match_shapes(
+    raw: Tensors, normal: Tensors, shapes: Shapes, *, where: object, model: str, ignore_mismatched_sizes: bool = False
+) -> Matched:
+    """Find the tensors of a class that a user wrote. What the file lacks outside the encoder starts afresh.
+
+    Args:
+        raw: the tensors by their names in the file.
+        normal: the same by normalized names, see :func:`normalize`.
+        shapes: name -> shape of everything that the class saves.
+        where: the folder or file, for messages.
+        model: name of the class, for messages.
+        ignore_mismatched_sizes: let tensors outside the blocks that have another shape start afresh.
+
+    Raises:
+        WeightsMismatchError: lists all tensors of the encoder that are missing, and all that are misshapen.
+    """
+    available = {name: raw[name] if name in raw else normal.get(name.removeprefix(PREFIX)) for name in shapes}
+    misshapen = {
+        name: tensor.shape for name, tensor in available.items() if tensor is not None and tensor.shape != shapes[name]
+    }
+    mismatched = [name for name in misshapen if ignore_mismatched_sizes and not LAYER.search(name)]
+    missing = [name for name in shapes if available[name] is None]
+    lines = [f"  {name} {shapes[name]} is missing" for name in missing if name.startswith(PREFIX)]
+    lines += [
+        f"  {name}: the file has {shape}, needed is {shapes[name]}"
+        for name, shape in misshapen.items()
+        if name not in mismatched
+    ]
+    if lines:
+        raise WeightsMismatchError("\n".join([f"The weights of {where} do not fit {model}.", *lines]))
+    tensors = {name: tensor for name, tensor in available.items() if tensor is not None and name not in misshapen}
+    used = {*tensors, *(name.removeprefix(PREFIX) for name in tensors)}
+    return Matched(
+        tensors,
+        [*missing, *mismatched],
+        [name for name in normal if name not in used],
+        [(name, misshapen[name], shapes[name]) for name in mismatched],
+    )
+
+
 def _module(name: str) -> str:
     return name.partition(".")[0]
 

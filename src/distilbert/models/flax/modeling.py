@@ -62,18 +62,23 @@ class Embeddings(nnx.Module):
 
     def __call__(
         self,
-        input_ids: Array | None,
-        inputs_embeds: Array | None,
-        position_ids: Array,
+        input_ids: Array | None = None,
+        inputs_embeds: Array | None = None,
+        position_ids: Array | None = None,
         deterministic: bool | None = None,
     ) -> Array:
-        """Embed ids (..., S), or take embeddings (..., S, D), at positions that broadcast to (..., S): (..., S, D)."""
+        """Embed ids (..., S), or take embeddings (..., S, D), at positions that broadcast to (..., S): (..., S, D).
+
+        Positions are counted from 0 if they are not given.
+        """
         if inputs_embeds is None:
             assert input_ids is not None
             inputs_embeds = self.word_embeddings(input_ids)
             if self.padding_idx is not None:  # the padding row is not trained through the input, as in PyTorch
                 is_padding = (input_ids == self.padding_idx)[..., None]
                 inputs_embeds = jnp.where(is_padding, jax.lax.stop_gradient(inputs_embeds), inputs_embeds)
+        if position_ids is None:
+            position_ids = jnp.arange(inputs_embeds.shape[-2])
         embedded = self.LayerNorm(inputs_embeds + self.position_embeddings(position_ids))
         return self.dropout(embedded, deterministic=deterministic)
 

@@ -71,14 +71,21 @@ class Embeddings(layers.Layer):
         if self.config.sinusoidal_pos_embds:
             set_sinusoidal(self.position_embeddings)
 
-    def call(self, input_ids: Any, inputs_embeds: Any, position_ids: Any, training: bool | None = None) -> Any:
-        """Embed ids (B, S), or take embeddings (B, S, D), at positions that broadcast to (B, S): (B, S, D)."""
+    def call(
+        self, input_ids: Any = None, inputs_embeds: Any = None, position_ids: Any = None, training: bool | None = None
+    ) -> Any:
+        """Embed ids (B, S), or take embeddings (B, S, D), at positions that broadcast to (B, S): (B, S, D).
+
+        Positions are counted from 0 if they are not given.
+        """
         if inputs_embeds is None:
             inputs_embeds = self.word_embeddings(input_ids)
             padding = self.config.pad_token_id
             if padding is not None:  # the padding row is not trained
                 frozen = ops.stop_gradient(inputs_embeds)
                 inputs_embeds = ops.where(ops.expand_dims(ops.equal(input_ids, padding), -1), frozen, inputs_embeds)
+        if position_ids is None:
+            position_ids = ops.arange(ops.shape(inputs_embeds)[-2])
         hidden = inputs_embeds + self.position_embeddings(position_ids)
         return self.dropout(self.LayerNorm(hidden), training=training)
 

@@ -12,10 +12,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torch.utils.checkpoint import checkpoint
 
 from ...core.config import DistilBertConfig
-from ...core.errors import reject_unknown
+from ...core.loading_arguments import CALLING
 from ...core.model_checks import (
     CALL_ARGUMENTS,
     check_attention_mask,
@@ -30,6 +29,7 @@ from ...core.outputs import BaseModelOutput
 from ...core.schema import HEADS, LAYER_NORM_EPS, attention_width
 from .arrays import is_tracing, known_shape, to_numpy
 from .attention import attend_eager, attend_flash, attend_sdpa, extend_mask, require_flash
+from .gradient_checkpointing import GradientCheckpointing
 from .packing import Packing
 from .pretrained import DistilBertPreTrainedModel
 
@@ -55,11 +55,21 @@ class Embeddings(nn.Module):
         self.LayerNorm = nn.LayerNorm(config.dim, eps=LAYER_NORM_EPS)
         self.dropout = nn.Dropout(config.dropout)
 
-    def forward(self, input_ids: Tensor | None, inputs_embeds: Tensor | None, position_ids: Tensor) -> Tensor:
-        """Embed ids (..., S), or take embeddings (..., S, D), at positions that broadcast to (..., S): (..., S, D)."""
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        position_ids: Tensor | None = None,
+    ) -> Tensor:
+        """Embed ids (..., S), or take embeddings (..., S, D), at positions that broadcast to (..., S): (..., S, D).
+
+        Positions are counted from 0 if they are not given.
+        """
         if inputs_embeds is None:
-            assert input_ids is not None
             inputs_embeds = self.word_embeddings(input_ids)
+        assert inputs_embeds is not None
+        if position_ids is None:
+            position_ids = torch.arange(inputs_embeds.shape[-2], device=inputs_embeds.device)
         return self.dropout(self.LayerNorm(inputs_embeds + self.position_embeddings(position_ids)))
 
 
@@ -146,13 +156,18 @@ class TransformerBlock(nn.Module):
         first_token: bool = False,
         packing: Packing | None = None,
         rows: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor | None]:
-        """Return hidden states and attention maps, both as :class:`DistilBertSelfAttention` does."""
+        return_maps: bool = False,
+    ) -> tuple[Tensor] | tuple[Tensor, Tensor | None]:
+        """Return hidden states, and with ``return_maps`` attention maps, both as :class:`DistilBertSelfAttention` does.
+
+        A tuple of one tensor is what hooks for attribution expect of a block.
+        """
         context, weights = self.attention(hidden, attention_mask, head_mask, implementation, first_token, packing, rows)
         if rows is not None:
             hidden = hidden[rows]
         hidden = self.sa_layer_norm(context + (hidden[:, :1] if first_token else hidden))
-        return self.output_layer_norm(self.ffn(hidden) + hidden), weights
+        hidden = self.output_layer_norm(self.ffn(hidden) + hidden)
+        return (hidden, weights) if return_maps else (hidden,)
 
 
 class Transformer(nn.Module):
@@ -162,6 +177,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.layer = nn.ModuleList([TransformerBlock(config, layer) for layer in range(config.n_layers)])
         self.gradient_checkpointing = False
+        self.checkpointing = GradientCheckpointing()
 
     def forward(
         self,
@@ -172,12 +188,14 @@ class Transformer(nn.Module):
         first_token: bool = False,
         packing: Packing | None = None,
         rows: Tensor | None = None,
+        return_maps: bool = True,
     ) -> tuple[list[Tensor], list[Tensor | None]]:
         """Return n_layers + 1 hidden states, the input first, and n_layers attention maps (None unless eager).
 
-        The last block computes the first token of each sequence alone with ``first_token``: (B, 1, D); and with
-        ``rows`` (R,) these packed tokens alone: (R, D).
+        The last block computes the first token of each sequence alone with ``first_token``: (B, 1, D), unless a hook
+        watches it, which then sees all tokens; and with ``rows`` (R,) these packed tokens alone: (R, D).
         """
+        first_token = first_token and not _has_hooks(self.layer[-1])
         states, maps = [hidden], []
         for number, block in enumerate(self.layer):
             last = number == len(self.layer) - 1
@@ -189,14 +207,21 @@ class Transformer(nn.Module):
                 first_token and last,
                 packing,
                 rows if last else None,
+                return_maps,
             )
             if self.gradient_checkpointing and self.training:
-                state, weights = checkpoint(block, *arguments, use_reentrant=False)
+                state, *weights = self.checkpointing.run(block, number, arguments)
             else:
-                state, weights = block(*arguments)
+                state, *weights = block(*arguments)
             states.append(state)
-            maps.append(weights)
+            maps.extend(weights)
         return states, maps
+
+
+def _has_hooks(module: nn.Module) -> bool:
+    """Whether a hook watches what a module or one inside it takes or gives."""
+    kinds = ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks")
+    return any(getattr(inner, kind) for inner in module.modules() for kind in kinds)
 
 
 class DistilBertModel(DistilBertPreTrainedModel):
@@ -238,7 +263,8 @@ class DistilBertModel(DistilBertPreTrainedModel):
             token_type_ids: accepted if all zero, since tokenizers made for BERT return them.
             first_token: compute the last block for the first token alone, which is all that a classifier of sequences
                 reads; without effect where hidden states or attention maps are returned.
-            **unknown: anything else is an error that names the nearest argument.
+            **unknown: arguments that transformers' models take, see
+                :data:`distilbert.core.loading_arguments.CALLING`; anything else is an error that names the nearest one.
 
         Returns:
             ``last_hidden_state`` (B, S, D), or (B, 1, D) of the first token, and what was asked for.
@@ -247,7 +273,7 @@ class DistilBertModel(DistilBertPreTrainedModel):
             InputError: the input cannot be used; the message says why.
         """
         if unknown:
-            reject_unknown(unknown, CALL_ARGUMENTS, f"{type(self).__name__}.forward")
+            CALLING.check(unknown, f"{type(self).__name__}.forward", CALL_ARGUMENTS)
         config = self.config
         output_attentions = config.output_attentions if output_attentions is None else output_attentions
         if output_hidden_states is None:
@@ -268,17 +294,17 @@ class DistilBertModel(DistilBertPreTrainedModel):
             require_flash(hidden.device)
             mask = hidden.new_ones(batch, length) if attention_mask is None else attention_mask
             packing = Packing.of_mask(mask)
-            packed, maps = self.transformer(packing.pack(hidden), packing=packing)
+            packed, maps = self.transformer(packing.pack(hidden), packing=packing, return_maps=False)
             states = [
                 packing.unpack(state, batch, length) for state in (packed if output_hidden_states else packed[-1:])
             ]
-            if first_token:
-                states = [states[-1][:, :1]]
         else:
             extended_mask = extend_mask(attention_mask)
-            states, maps = self.transformer(hidden, extended_mask, head_factors, implementation, first_token)
+            states, maps = self.transformer(
+                hidden, extended_mask, head_factors, implementation, first_token, return_maps=output_attentions
+            )
         output = BaseModelOutput(
-            last_hidden_state=states[-1],
+            last_hidden_state=states[-1][:, :1] if first_token else states[-1],
             hidden_states=tuple(states) if output_hidden_states else None,
             attentions=tuple(maps) if output_attentions else None,
         )
@@ -299,7 +325,7 @@ class DistilBertModel(DistilBertPreTrainedModel):
             packing = Packing.of_lengths(list(packing), input_ids.device)
         check_length(self.config, packing.longest)
         hidden = self._embed(input_ids, None, packing.position_ids())
-        states, _ = self.transformer(hidden, packing=packing, rows=rows)
+        states, _ = self.transformer(hidden, packing=packing, rows=rows, return_maps=False)
         return states[-1]
 
     def _check(

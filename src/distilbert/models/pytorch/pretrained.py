@@ -2,47 +2,88 @@
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Collection, Mapping
+from typing import Any, ClassVar, Self
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ...core.config import DistilBertConfig
-from ...core.errors import ConfigError
+from ...core.errors import ConfigError, InputError
 from ...core.loading_arguments import BUILDING
-from ...core.schema import tied
 from ..checkpoint import OPENING_ARGUMENTS, Checkpoint, open_checkpoint
 from ..pretrained_mixin import PreTrainedMixin
 from . import surgery
 from .arrays import to_numpy, to_torch
 from .attention import require_flash
 from .device import pick_device, pick_dtype
+from .gradient_checkpointing import GradientCheckpointing
+from .transformers_type import class_for_transformers
 
 
 class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
-    """Base of the six PyTorch classes.
+    """Base of the six PyTorch classes, and of classes with a head of their own.
+
+    A class with another head builds ``self.distilbert = DistilBertModel(config)`` and its own modules, and calls
+    :meth:`post_init` at the end of its constructor. It is saved and loaded like the six; what a folder has no weights
+    for starts from what the constructor and :meth:`_init_weights` gave it.
 
     Args:
         config: sizes and options. The model keeps this object, so changes made to it later are seen.
     """
 
     config: DistilBertConfig
+    main_input_name = "input_ids"
+    framework = "pt"
+    supports_gradient_checkpointing = True
+    # Trainer would otherwise count the labels of a whole accumulated step; our losses are means over one batch.
+    accepts_loss_kwargs = False
+    # What accelerate keeps on one device, and what FSDP wraps.
+    _no_split_modules: ClassVar[list[str]] = ["TransformerBlock"]
+    _keys_to_ignore_on_save: ClassVar[list[str] | None] = None
 
     def __init__(self, config: DistilBertConfig) -> None:
         super().__init__()
         if not isinstance(config, DistilBertConfig):
             raise ConfigError(f"{type(self).__name__} takes a DistilBertConfig, got a {type(config).__name__}.")
         self.config = config
+        self.name_or_path = ""
+
+    @property
+    def __class__(self) -> type:  # type: ignore[override]
+        """The type; where transformers was imported, a stand-in for it that is a ``PreTrainedModel`` too."""
+        return class_for_transformers(type(self))
+
+    @__class__.setter
+    def __class__(self, cls: type) -> None:
+        object.__dict__["__class__"].__set__(self, cls)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        # pickle checks that an object built by object.__new__ has that type as its __class__.
+        return (_new_instance, (type(self),), *super().__reduce_ex__(protocol)[2:])
 
     def post_init(self) -> None:
-        """Draw fresh weights and tie those that are shared; called at the end of each constructor."""
+        """Draw fresh weights and tie those that are shared; called at the end of each constructor.
+
+        Modules whose weights were loaded keep them, such as an encoder from ``from_pretrained``.
+        """
         for module in self.modules():
-            surgery.init_module(module, self.config)
-        if self.config.sinusoidal_pos_embds:
-            surgery.set_sinusoidal(self.base_model.embeddings.position_embeddings)
+            if not getattr(module, "_is_loaded", False):
+                self._init_weights(module)
+        positions = getattr(getattr(self.base_model, "embeddings", None), "position_embeddings", None)
+        if self.config.sinusoidal_pos_embds and positions is not None:
+            surgery.set_sinusoidal(positions)
         self.tie_weights()
+
+    def init_weights(self) -> None:
+        """The older name of :meth:`post_init`."""
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Draw fresh weights for one module, not for those inside it; classes with other modules override this."""
+        surgery.init_module(module, self.config)
 
     # Loading and saving ---------------------------------------------------------------------------------------------
 
@@ -130,8 +171,9 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
             local_files_only: never open a connection.
             force_download: fetch again what is in the cache.
             subfolder: folder inside the model's folder.
-            **overrides: fields of the configuration, such as ``num_labels=3``; and other arguments that are known from
-                transformers, see :data:`distilbert.core.loading_arguments.LOADING`.
+            **overrides: fields of the configuration, such as ``num_labels=3``; arguments of the constructor of a class
+                that has some of its own; and other arguments that are known from transformers, see
+                :data:`distilbert.core.loading_arguments.LOADING`.
 
         Raises:
             ModelNotFoundError: there is no such model, or no weights in it.
@@ -144,6 +186,8 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
         given = locals()
         opening = {name: given[name] for name in OPENING_ARGUMENTS}
         where = f"{cls.__name__}.from_pretrained"
+        own = list(inspect.signature(cls.__init__).parameters)[2:]  # without self and config
+        model_arguments = {name: overrides.pop(name) for name in own if name in overrides}
         return cls.from_checkpoint(
             open_checkpoint(pretrained_model_name_or_path, config=config, overrides=overrides, where=where, **opening),
             dtype=dtype,
@@ -152,6 +196,7 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
             attn_implementation=attn_implementation,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
             output_loading_info=output_loading_info,
+            model_arguments=model_arguments,
         )
 
     @classmethod
@@ -165,26 +210,39 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
         attn_implementation: str | None = None,
         ignore_mismatched_sizes: bool = False,
         output_loading_info: bool = False,
+        model_arguments: Mapping[str, Any] | None = None,
     ) -> Self:
         """Load a model from a folder that is open already; see :meth:`from_pretrained` for the other arguments.
 
         Args:
             checkpoint: the result of :func:`distilbert.models.checkpoint.open_checkpoint`; the model keeps its config.
+            model_arguments: arguments of the constructor of a class that has some of its own.
         """
         config = checkpoint.config
         device = pick_device(device_map)
-        matched = checkpoint.match(cls.head_spec, ignore_mismatched_sizes=ignore_mismatched_sizes)
-        target = pick_dtype(dtype if dtype is not None else torch_dtype, config, matched.tensors)
-        with surgery.without_weights():
-            model = cls(config)
-        for name, tensor in matched.tensors.items():
-            surgery.set_parameter(model, name, to_torch(tensor.read()).to(device=device, dtype=target))
-        for name in matched.fresh:
-            empty = torch.empty(model.get_parameter(name).shape, device=device, dtype=target)
-            surgery.set_parameter(model, name, surgery.fresh_weight(name, empty, config))
-        if config.sinusoidal_pos_embds:
-            model.base_model.embeddings.position_embeddings.weight.requires_grad_(False)
+        if "head_spec" in vars(cls):
+            matched = checkpoint.match(cls.head_spec, ignore_mismatched_sizes=ignore_mismatched_sizes)
+            target = pick_dtype(dtype if dtype is not None else torch_dtype, config, matched.tensors)
+            with surgery.without_weights():
+                model = cls(config)
+            for name, tensor in matched.tensors.items():
+                surgery.set_parameter(model, name, to_torch(tensor.read()).to(device=device, dtype=target))
+            for name in matched.fresh:
+                empty = torch.empty(model.get_parameter(name).shape, device=device, dtype=target)
+                surgery.set_parameter(model, name, surgery.fresh_weight(name, empty, config))
+            if config.sinusoidal_pos_embds:
+                model.base_model.embeddings.position_embeddings.weight.requires_grad_(False)
+        else:
+            # A class of a user may compute with its weights while it is built, so they are real from the start.
+            model = cls(config, **(model_arguments or {}))
+            shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+            matched = checkpoint.match_shapes(shapes, cls.__name__, ignore_mismatched_sizes=ignore_mismatched_sizes)
+            target = pick_dtype(dtype if dtype is not None else torch_dtype, config, matched.tensors)
+            model.to(device=device, dtype=target)
+            surgery.copy_tensors(model, {name: to_torch(x.read()) for name, x in matched.tensors.items()})
+        surgery.mark_loaded(model, matched.tensors)
         model.tie_weights()
+        model.name_or_path = str(checkpoint.path or "")
         if attn_implementation is not None:
             model.set_attn_implementation(attn_implementation)
         model.eval()
@@ -256,9 +314,21 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
         self.config.vocab_size = embeddings.num_embeddings
 
     def tie_weights(self) -> None:
-        """Let the masked-LM projection share the word embeddings, if the configuration says so."""
-        for alias, original in tied(self.config, self.head_spec).items():
-            surgery.set_parameter(self, alias, self.get_parameter(original))
+        """Let the projection to the vocabulary share the word embeddings, if the configuration says so."""
+        projector = self.get_output_embeddings()
+        if projector is not None and self.config.tie_word_embeddings:
+            projector.weight = self.get_input_embeddings().weight
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
+        # A tensor that parameters share may stand in a file under one of its names, as save_pretrained writes it.
+        names_of: dict[int, list[str]] = {}
+        for name, parameter in self.named_parameters(remove_duplicate=False):
+            names_of.setdefault(id(parameter), []).append(prefix + name)
+        for names in names_of.values():
+            present = [name for name in names if name in state_dict]
+            if present and len(present) < len(names):
+                state_dict.update(dict.fromkeys(names, state_dict[present[0]]))
+        super()._load_from_state_dict(state_dict, prefix, *arguments)
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """Return the number of weights, shared ones once."""
@@ -276,6 +346,142 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
         """Change the longest sequence; learned positions are kept, sinusoidal ones computed. See :mod:`.surgery`."""
         surgery.resize_position_embeddings(self, new_num_position_embeddings)
 
-    def prune_heads(self, heads_to_prune: Mapping[int, list[int]]) -> None:
+    def prune_heads(self, heads_to_prune: Mapping[int, Collection[int]]) -> None:
         """Remove attention heads, ``{layer: [heads]}``, numbered as before any pruning. See :mod:`.surgery`."""
         surgery.prune_heads(self, heads_to_prune)
+
+    # Training -------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_activation_checkpointing(self) -> bool:
+        """Whether blocks are recomputed in the backward pass; the newer name of ``is_gradient_checkpointing``."""
+        return self.is_gradient_checkpointing
+
+    def gradient_checkpointing_enable(
+        self,
+        gradient_checkpointing_kwargs: Mapping[str, Any] | None = None,
+        every_n_layers: int = 1,
+        offload: bool = False,
+    ) -> None:
+        """Recompute blocks in the backward pass instead of keeping their activations.
+
+        Args:
+            gradient_checkpointing_kwargs: arguments of ``torch.utils.checkpoint.checkpoint``; not reentrant by default.
+            every_n_layers: recompute each n-th block alone.
+            offload: keep the inputs of these blocks in the memory of the host until then.
+
+        Raises:
+            InputError: ``every_n_layers`` is not at least 1.
+        """
+        if every_n_layers < 1:
+            raise InputError(f"every_n_layers must be at least 1, got {every_n_layers}.")
+        transformer = self.base_model.transformer
+        transformer.gradient_checkpointing = True
+        transformer.checkpointing = GradientCheckpointing(
+            dict(gradient_checkpointing_kwargs or {}), every_n_layers, offload
+        )
+
+    def activation_checkpointing_enable(
+        self,
+        activation_checkpointing_kwargs: Mapping[str, Any] | None = None,
+        every_n_layers: int = 1,
+        offload: bool = False,
+    ) -> None:
+        """The newer name of :meth:`gradient_checkpointing_enable`."""
+        self.gradient_checkpointing_enable(activation_checkpointing_kwargs, every_n_layers, offload)
+
+    def activation_checkpointing_disable(self) -> None:
+        """The newer name of :meth:`gradient_checkpointing_disable`."""
+        self.gradient_checkpointing_disable()
+
+    def enable_input_require_grads(self) -> None:
+        """Let gradients reach the output of frozen word embeddings, which reentrant checkpointing and adapters need."""
+        self.disable_input_require_grads()
+        hook = self.get_input_embeddings().register_forward_hook(lambda _, __, output: output.requires_grad_(True))
+        self._require_grads_hook = hook
+
+    def disable_input_require_grads(self) -> None:
+        """Undo :meth:`enable_input_require_grads`."""
+        hook = self.__dict__.pop("_require_grads_hook", None)
+        if hook is not None:
+            hook.remove()
+
+    def estimate_tokens(self, input_dict: Mapping[str, Any]) -> int:
+        """Return the number of tokens in a batch, padding included; 0 if it has no ``input_ids``."""
+        tokens = input_dict.get(self.main_input_name)
+        return 0 if tokens is None else int(tokens.numel())
+
+    def floating_point_ops(self, input_dict: Mapping[str, Any], exclude_embeddings: bool = True) -> int:
+        """Estimate the floating-point operations of a forward and a backward pass: 6 for each token and weight.
+
+        Args:
+            input_dict: the batch.
+            exclude_embeddings: leave the embeddings out, which look up and do not compute.
+        """
+        return 6 * self.estimate_tokens(input_dict) * self.num_parameters(exclude_embeddings=exclude_embeddings)
+
+    def can_generate(self) -> bool:
+        """False: an encoder does not generate text."""
+        return False
+
+    def get_memory_footprint(self, return_buffers: bool = True) -> int:
+        """Return the bytes of all weights, shared ones once, and of the buffers."""
+        tensors = [*self.parameters(), *(self.buffers() if return_buffers else ())]
+        return sum(tensor.nelement() * tensor.element_size() for tensor in tensors)
+
+    @property
+    def dummy_inputs(self) -> dict[str, Tensor]:
+        """A small batch of ids (3, 5) that any model takes which knows seven word pieces."""
+        ids = torch.tensor([[6, 5, 0, 0, 1], [1, 2, 3, 0, 0], [0, 0, 0, 4, 5]], device=self.device)
+        return {"input_ids": ids % self.config.vocab_size}
+
+    # Masks ----------------------------------------------------------------------------------------------------------
+
+    def get_extended_attention_mask(
+        self,
+        attention_mask: Tensor,
+        input_shape: tuple[int, ...] | None = None,
+        device: torch.device | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> Tensor:
+        """Return a mask that is added to attention scores: 0 where a key is seen, the lowest number elsewhere.
+
+        Args:
+            attention_mask: (B, S), or (B, S, S) with a row for each query.
+            input_shape: without effect, since the mask has the shape of the input.
+            device: without effect, since the mask stays where it is.
+            dtype: floating type of the result, that of the model by default.
+
+        Returns:
+            (B, 1, 1, S) or (B, 1, S, S).
+
+        Raises:
+            InputError: the mask has another number of dimensions.
+        """
+        if attention_mask.dim() not in (2, 3):
+            raise InputError(f"attention_mask must have two or three dimensions, got {tuple(attention_mask.shape)}.")
+        dtype = self.dtype if dtype is None else dtype
+        seen = attention_mask[:, None, None, :] if attention_mask.dim() == 2 else attention_mask[:, None]
+        return (1.0 - seen.to(dtype)) * torch.finfo(dtype).min
+
+    def get_head_mask(
+        self, head_mask: Tensor | None, num_hidden_layers: int, is_attention_chunked: bool = False
+    ) -> Tensor | list[None]:
+        """Bring a head mask to the shape that multiplies attention maps.
+
+        Args:
+            head_mask: (N,) or (n_layers, N), a factor for each head; None for no mask.
+            num_hidden_layers: number of layers.
+            is_attention_chunked: add a dimension at the end.
+
+        Returns:
+            (n_layers, 1, N, 1, 1), or a list of None for each layer.
+        """
+        if head_mask is None:
+            return [None] * num_hidden_layers
+        factors = head_mask.to(self.dtype).expand(num_hidden_layers, head_mask.shape[-1])[:, None, :, None, None]
+        return factors[..., None] if is_attention_chunked else factors
+
+
+def _new_instance(cls: Any) -> Any:
+    return cls.__new__(cls)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -68,6 +68,20 @@ def set_parameter(model: nn.Module, name: str, tensor: Tensor) -> None:
     setattr(model.get_submodule(module_name), leaf, parameter)
 
 
+@torch.no_grad()
+def copy_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Copy tensors into the parameters and buffers of their names."""
+    state = model.state_dict()
+    for name, tensor in tensors.items():
+        state[name].copy_(tensor)
+
+
+def mark_loaded(model: nn.Module, names: Iterable[str]) -> None:
+    """Mark the modules of these tensors, so that a model which they become part of does not draw weights for them."""
+    for name in names:
+        model.get_submodule(name.rpartition(".")[0])._is_loaded = True  # type: ignore[assignment]
+
+
 def set_sinusoidal(embedding: nn.Embedding) -> None:
     """Fill position embeddings with sines and cosines and keep them from being trained."""
     weight = embedding.weight
@@ -121,7 +135,7 @@ def resize_position_embeddings(model: Any, positions: int) -> None:
     model.config.max_position_embeddings = positions
 
 
-def prune_heads(model: Any, heads_to_prune: Mapping[int, list[int]]) -> None:
+def prune_heads(model: Any, heads_to_prune: Mapping[int, Collection[int]]) -> None:
     """Remove attention heads from a model for good; the configuration remembers them under ``pruned_heads``.
 
     Args:
