@@ -19,8 +19,6 @@ from .helpers import write_vocab
     [
         (b"", "is empty"),
         (b"\n\n", "is empty"),
-        (b"[UNK]\n\na\n", "Line 2 .* is blank"),
-        (b"[UNK]\na\nb\na\n", "Line 4 .* repeats 'a' of line 2"),
         (b"[UNK]\n\xff\n", "is not UTF-8: invalid start byte at byte 6"),
         (b"a\n[unk]\n", r"has no '\[UNK\]'.*unk_token="),
     ],
@@ -52,14 +50,3 @@ def test_folders_that_cannot_be_read(tmp_path: Path) -> None:
         DistilBertTokenizer.from_pretrained(tmp_path / "vocab.txt")
     with pytest.raises(UnknownArgumentError, match=r"'do_lowercase'. Did you mean 'do_lower_case'"):
         DistilBertTokenizer.from_pretrained(tmp_path, do_lowercase=True)
-
-
-def test_ids_with_gaps(tmp_path: Path) -> None:
-    write_vocab(tmp_path)
-    (tmp_path / "added_tokens.json").write_text('{"<a>": 99}')
-    with pytest.raises(TokenizerError, match=r"'<a>' has id 99.*numbered on from 97 without a gap"):
-        load_spec(tmp_path)
-    with pytest.raises(TokenizerError, match="'a' and 'b' both have id 1"):
-        DistilBertTokenizer(vocab={"[UNK]": 0, "a": 1, "b": 1})
-    with pytest.raises(TokenizerError, match="no entry has id 1"):
-        DistilBertTokenizer(vocab={"[UNK]": 0, "a": 2})

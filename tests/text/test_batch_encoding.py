@@ -143,12 +143,8 @@ def test_pad_as_collators_call_it(tokenizer: Any) -> None:
     assert batch.input_ids.tolist() == [[2, 5, 3, 0, 0, 0, 0, 0], [2, 5, 6, 7, 3, 0, 0, 0]]
     assert batch.attention_mask.sum(1).tolist() == [3, 5]
     assert batch.labels.tolist() == [1, 0]
-    assert tokenizer.pad({"input_ids": torch.tensor([2, 3])}, padding="max_length", max_length=4).input_ids == [
-        2,
-        3,
-        0,
-        0,
-    ]
+    single = tokenizer.pad({"input_ids": torch.tensor([2, 3])}, padding="max_length", max_length=4)
+    assert single.input_ids.tolist() == [2, 3, 0, 0]
     padded = tokenizer.pad(tokenizer(["a", "a b"], return_offsets_mapping=True), padding_side="left")
     assert padded.offset_mapping[0] == [(0, 0), (0, 0), (0, 1), (0, 0)]
     assert rows[0]["input_ids"] == [2, 5, 3]

@@ -137,8 +137,7 @@ def test_lone_surrogates_are_dropped(tokenizer: Any) -> None:
 
 def test_decode_of_other_than_one_sequence(tokenizer: Any) -> None:
     assert tokenizer.decode(5) == "a"
-    with pytest.raises(InputError, match="for a batch use batch_decode"):
-        tokenizer.decode([[5]])
+    assert tokenizer.decode([[5], [6, 7]]) == ["a", "b c"]
     with pytest.raises(InputError, match=r"id -100. Replace label masks"):
         tokenizer.decode([5, -100])
     with pytest.raises(InputError, match=r"integers, but got 0.5 of type float"):

@@ -39,6 +39,10 @@ class AddedToken:
     def __post_init__(self) -> None:
         if not self.content:
             raise TokenizerError("An added token must not be empty.")
+        try:
+            self.content.encode()
+        except UnicodeEncodeError:
+            raise TokenizerError(f"The added token {self.content!r} holds half of a character.") from None
         if self.normalized is None:
             object.__setattr__(self, "normalized", not self.special)
 
@@ -92,12 +96,19 @@ class AddedTokenMatcher:
         longest_first = sorted(self._tokens, key=len, reverse=True)
         self._finditer = re.compile("|".join(map(re.escape, longest_first))).finditer if longest_first else None
 
-    def split(self, text: str) -> Iterator[tuple[int, int, AddedToken | None]]:
-        """Cut ``text`` into ``(start, stop, token)``; the token is None for the text between two matches."""
+    def split(self, text: str, split_special: bool = False) -> Iterator[tuple[int, int, AddedToken | None]]:
+        """Cut ``text`` into ``(start, stop, token)``; the token is None for the text between two matches.
+
+        Args:
+            text: the raw or the normalized text.
+            split_special: do not match special tokens.
+        """
         last_stop = 0
         for match in self._finditer(text) if self._finditer else ():
             start, stop = match.span()
             token = self._tokens[match.group()]
+            if split_special and token.special:
+                continue
             if token.single_word and (
                 (start > 0 and text[start - 1] in WORD_CHARACTERS)
                 or (stop < len(text) and text[stop] in WORD_CHARACTERS)

@@ -13,9 +13,10 @@ from tokenizers import AddedToken as RustAddedToken
 from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
+from ..core.errors import TokenizerError
 from .spec import TokenizerSpec
 from .tokenizer_base import TokenizerBase
-from .tokenizer_files import spec_to_tokenizer_json
+from .tokenizer_json import spec_to_tokenizer_json
 from .truncation import Truncation, truncated_lengths
 from .wordpiece import ASCII_WORD, is_printable_ascii, replace_surrogates
 
@@ -30,15 +31,32 @@ class DistilBertTokenizerFast(TokenizerBase):
     """
 
     def _rebuild(self) -> None:
-        self._backend = Tokenizer.from_str(json.dumps(spec_to_tokenizer_json(self.spec)))
-        self._truncating_backends: dict[tuple[Truncation, str, bool], Tokenizer] = {}
-        self._lock = threading.Lock()
-        self._word_cache = WordCache(self.spec, self._rust_ids)
+        self._backends: dict[bool, Tokenizer] = {}  # whether special tokens in a text are split -> Rust tokenizer
+        self._truncating_backends: dict[tuple[Truncation, str, bool, bool], Tokenizer] = {}
+        self._lock = threading.RLock()
+        self._word_cache: WordCache | None = None
 
     @property
     def backend_tokenizer(self) -> Tokenizer:
         """The Rust tokenizer. All calls share it: do not set truncation or padding on it."""
-        return self._backend
+        return self._backend(self.spec.split_special_tokens)
+
+    def _backend(self, split_special: bool) -> Tokenizer:
+        """Return the Rust tokenizer, which is built at its first use: adding tokens one by one must not build many."""
+        backend = self._backends.get(split_special)
+        if backend is None:
+            with self._lock:
+                backend = self._backends.get(split_special) or self._build(split_special)
+                self._backends[split_special] = backend
+        return backend
+
+    def _build(self, split_special: bool) -> Tokenizer:
+        try:
+            backend = Tokenizer.from_str(json.dumps(spec_to_tokenizer_json(self.spec)))
+        except Exception as error:  # Rust raises no narrower class
+            raise TokenizerError(f"The Rust library cannot build this tokenizer: {error}") from None
+        backend.encode_special_tokens = split_special
+        return backend
 
     @property
     def is_fast(self) -> bool:
@@ -52,11 +70,13 @@ class DistilBertTokenizerFast(TokenizerBase):
         add_special_tokens: bool,
         is_split: bool,
         truncation: Truncation | None,
+        split_special: bool,
     ) -> list[Any]:
-        backend = self._backend
         if truncation:
-            self._check_truncation(texts, pairs, is_split, truncation)
-            backend = self._truncating_backend(truncation, pairs is not None, add_special_tokens)
+            self._check_truncation(texts, pairs, is_split, truncation, split_special)
+            backend = self._truncating_backend(truncation, pairs is not None, add_special_tokens, split_special)
+        else:
+            backend = self._backend(split_special)
         inputs = texts if pairs is None else list(zip(texts, pairs, strict=True))
         try:
             return list(backend.encode_batch(inputs, is_pretokenized=is_split, add_special_tokens=add_special_tokens))
@@ -76,6 +96,10 @@ class DistilBertTokenizerFast(TokenizerBase):
         return [self.build_inputs_with_special_tokens(a, b) for a, b in zip(firsts, seconds_or_none, strict=True)]
 
     def _ids_without_special_tokens(self, texts: Sequence[str]) -> list[list[int]]:
+        if self.spec.split_special_tokens:
+            return self._rust_ids(texts)
+        if self._word_cache is None:
+            self._word_cache = WordCache(self.spec, self._rust_ids)
         cached = self._word_cache(texts)
         rest = [text for text, ids in zip(texts, cached, strict=True) if ids is None]
         rest_ids = iter(self._rust_ids(rest) if rest else [])
@@ -83,27 +107,31 @@ class DistilBertTokenizerFast(TokenizerBase):
 
     def _rust_ids(self, texts: Sequence[str]) -> list[list[int]]:
         try:
-            return [e.ids for e in self._backend.encode_batch_fast(list(texts), add_special_tokens=False)]
+            return [e.ids for e in self.backend_tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)]
         except TypeError:
             return super()._encode_ids(texts, None, False)
 
-    def _truncating_backend(self, truncation: Truncation, is_pair: bool, add_special_tokens: bool) -> Tokenizer:
+    def _truncating_backend(
+        self, truncation: Truncation, is_pair: bool, add_special_tokens: bool, split_special: bool
+    ) -> Tokenizer:
         """Return a Rust tokenizer that truncates. It uses the components of the shared one, which never changes.
 
         The Rust object keeps truncation as state, so threads that cut to different lengths would disturb each other.
         """
         special = self.num_special_tokens_to_add(is_pair) if add_special_tokens else 0
         truncation = truncation._replace(room=truncation.room + special)  # Rust counts the special tokens
-        key = (truncation, self.truncation_side, add_special_tokens)
+        key = (truncation, self.truncation_side, add_special_tokens, split_special)
         with self._lock:
             backend = self._truncating_backends.get(key)
             if backend is None:
-                backend = Tokenizer(self._backend.model)
-                backend.normalizer = self._backend.normalizer
-                backend.pre_tokenizer = self._backend.pre_tokenizer
+                shared = self._backend(split_special)
+                backend = Tokenizer(shared.model)
+                backend.normalizer = shared.normalizer
+                backend.pre_tokenizer = shared.pre_tokenizer
+                backend.encode_special_tokens = split_special
                 # Rust subtracts the special tokens of the template even if a call leaves them out.
                 no_special_tokens = TemplateProcessing(single="$A:0", pair="$A:0 $B:1", special_tokens=[])
-                backend.post_processor = self._backend.post_processor if add_special_tokens else no_special_tokens
+                backend.post_processor = shared.post_processor if add_special_tokens else no_special_tokens
                 for _, token in sorted(self.spec.added_tokens.items()):
                     options = {name: value for name, value in token.to_dict().items() if name != "special"}
                     add = backend.add_special_tokens if token.special else backend.add_tokens
@@ -120,7 +148,12 @@ class DistilBertTokenizerFast(TokenizerBase):
             return backend
 
     def _check_truncation(
-        self, texts: Sequence[Any], pairs: Sequence[Any] | None, is_split: bool, truncation: Truncation
+        self,
+        texts: Sequence[Any],
+        pairs: Sequence[Any] | None,
+        is_split: bool,
+        truncation: Truncation,
+        split_special: bool,
     ) -> None:
         """Raise the error that names the input at fault, where Rust would stop with a panic."""
         room, strategy, stride = truncation
@@ -130,16 +163,16 @@ class DistilBertTokenizerFast(TokenizerBase):
             return  # a cut text keeps at least half of the room
         if pairs is not None and strategy != "longest_first":
             # The uncut texts are often short questions that leave room enough; then there is no need to count the rest.
-            uncut = self._lengths(texts if strategy == "only_second" else pairs, is_split)
+            uncut = self._lengths(texts if strategy == "only_second" else pairs, is_split, split_special)
             if max(uncut, default=0) + stride < room:
                 return
-        firsts = self._lengths(texts, is_split)
-        seconds = None if pairs is None else self._lengths(pairs, is_split)
+        firsts = self._lengths(texts, is_split, split_special)
+        seconds = None if pairs is None else self._lengths(pairs, is_split, split_special)
         for index, first in enumerate(firsts):
             truncated_lengths(first, None if seconds is None else seconds[index], truncation, f"Input {index}: ")
 
-    def _lengths(self, texts: Sequence[Any], is_split: bool) -> list[int]:
-        return [len(encoding) for encoding in self._encode(texts, None, False, is_split, None)]
+    def _lengths(self, texts: Sequence[Any], is_split: bool, split_special: bool) -> list[int]:
+        return [len(encoding) for encoding in self._encode(texts, None, False, is_split, None, split_special)]
 
 
 class WordCache:

@@ -10,6 +10,7 @@ from ..core.errors import InputError, suggest
 # Files write 1e30 for "no limit". No text is cut or padded to a length above this.
 NO_LIMIT = 10**20
 
+_TENSOR_TYPES = {"torch": "pt", "numpy": "np", "tensorflow": "tf", "jax": "jax", "jaxlib": "jax"}
 PaddingStrategy = Literal["longest", "max_length"]
 
 
@@ -69,9 +70,9 @@ def as_columns(inputs: Any, ids_name: str) -> tuple[dict[str, list[Any]], bool]:
         InputError: ``inputs`` has another form, or the column is missing.
     """
     if isinstance(inputs, Mapping):
-        columns = {name: _to_lists(value) for name, value in inputs.items()}
+        columns = {name: to_lists(value) for name, value in inputs.items()}
     elif isinstance(inputs, (list, tuple)) and inputs and all(isinstance(row, Mapping) for row in inputs):
-        columns = {name: [_to_lists(row[name]) for row in inputs] for name in inputs[0]}
+        columns = {name: [to_lists(row[name]) for row in inputs] for name in inputs[0]}
     else:
         raise InputError(f"pad needs a dict or a list of dicts, but got {type(inputs).__name__}: {str(inputs)[:60]!r}.")
     if ids_name not in columns:
@@ -100,8 +101,21 @@ def pad_columns(
             columns[name] = [[*row, *[value] * n] if side == "right" else [*[value] * n, *row] for row, n in rows]
 
 
-def _to_lists(value: Any) -> Any:
+def tensor_type_of(inputs: Any, ids_name: str) -> str | None:
+    """Return the name of the tensor type of the ids in the inputs of ``pad``; None if they are lists."""
+    first: Any = inputs if isinstance(inputs, Mapping) else inputs[0]
+    ids = first[ids_name]
+    if isinstance(ids, (list, tuple)):
+        ids = ids[0] if ids else None
+    library = type(ids).__module__.partition(".")[0]
+    return _TENSOR_TYPES.get(library) if hasattr(ids, "shape") and ids.shape != () else None
+
+
+def to_lists(value: Any) -> Any:
+    """Turn an array or tensor, or those in a list, into lists; other values stay as they are."""
+    if hasattr(value, "numpy"):  # a tensor of TensorFlow has no tolist
+        value = value.detach().cpu() if hasattr(value, "detach") else value.numpy()
     if hasattr(value, "tolist"):
         return value.tolist()
     # The offsets in a row are tuples and stay tuples.
-    return [_to_lists(item) for item in value] if isinstance(value, list) else value
+    return [to_lists(item) for item in value] if isinstance(value, list) else value

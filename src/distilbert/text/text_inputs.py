@@ -14,8 +14,8 @@ def as_batch(text: Any, text_pair: Any, is_split: bool) -> tuple[list[Any], list
     """Turn the text arguments of a call into lists of inputs.
 
     Args:
-        text: a text or a list of texts; with ``is_split`` a list of words or a list of such lists. A list of tuples of
-            two texts is a list of pairs.
+        text: a text or a list of texts; with ``is_split`` a list of words or a list of such lists. A list in which each
+            item holds two texts is a list of pairs. A column of another library is taken as a list.
         text_pair: the second texts in the same form, or None.
         is_split: whether the texts are lists of words.
 
@@ -25,7 +25,8 @@ def as_batch(text: Any, text_pair: Any, is_split: bool) -> tuple[list[Any], list
     Raises:
         InputError: a text has the wrong type, or the two lists differ in length.
     """
-    if not is_split and text_pair is None and isinstance(text, (list, tuple)) and text and _are_pairs(text):
+    text, text_pair = _column_as_list(text), _column_as_list(text_pair)
+    if text_pair is None and isinstance(text, (list, tuple)) and text and _are_pairs(text, is_split):
         text, text_pair = [first for first, _ in text], [second for _, second in text]
     is_single = _is_single(text, is_split)
     if is_single:
@@ -82,8 +83,23 @@ def _is_single(text: Any, is_split: bool) -> bool:
     return isinstance(text, (list, tuple)) and bool(text) and isinstance(text[0], str)
 
 
-def _are_pairs(texts: Sequence[Any]) -> bool:
-    return all(isinstance(item, tuple) and len(item) == 2 for item in texts)
+def _are_pairs(items: Sequence[Any], is_split: bool) -> bool:
+    if not all(isinstance(item, (list, tuple)) and len(item) == 2 for item in items):
+        return False
+    if is_split:
+        return all(isinstance(words, (list, tuple)) for item in items for words in item)
+    return all(isinstance(item, tuple) or all(isinstance(text, str) for text in item) for item in items)
+
+
+def _column_as_list(value: Any) -> Any:
+    """Turn a column of NumPy, pandas, Arrow or ``datasets`` into a list; anything else stays as it is."""
+    if isinstance(value, (str, bytes, list, tuple)):
+        return value
+    for method in ("to_pylist", "tolist"):
+        if hasattr(value, method):
+            values = getattr(value, method)()
+            return values if isinstance(values, list) else value
+    return list(value) if isinstance(value, Sequence) else value
 
 
 def _as_list(value: Any, name: str, is_split: bool) -> list[Any]:
@@ -91,10 +107,6 @@ def _as_list(value: Any, name: str, is_split: bool) -> list[Any]:
         raise InputError(f"{name} must be a list of words with is_split_into_words=True, but is {_describe(value)}.")
     if isinstance(value, (list, tuple)):
         return list(value)
-    if hasattr(value, "tolist") and not isinstance(value, (str, bytes)):  # an array or a column of texts
-        values = value.tolist()
-        if isinstance(values, list):
-            return values
     raise InputError(f"{name} must be a str or a list of str, but is {_describe(value)}.")
 
 

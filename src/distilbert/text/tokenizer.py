@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from ..core.errors import TokenizerError
 from .added_tokens import AddedTokenMatcher
+from .basic_tokenizer import BasicTokenizer, WordpieceTokenizer
 from .encoding import Encoding, pair_windows
 from .tokenizer_base import TokenizerBase
 from .truncation import Truncation, truncated_lengths
@@ -22,6 +24,13 @@ class DistilBertTokenizer(TokenizerBase):
 
     def _rebuild(self) -> None:
         spec = self.spec
+        for name in ("normalizer", "pre_tokenizer"):
+            if name in spec.components:
+                kind = (spec.components[name] or {}).get("type")
+                raise TokenizerError(
+                    f"tokenizer.json has the {name} {kind!r}, which {type(self).__name__} does not run: it only knows "
+                    "BERT's own. Use DistilBertTokenizerFast."
+                )
         self._normalizer = spec.normalizer
         self._split_words = split_words if spec.do_basic_tokenize else split_whitespace
         tokens = [token for _, token in sorted(spec.added_tokens.items())]
@@ -41,23 +50,26 @@ class DistilBertTokenizer(TokenizerBase):
         add_special_tokens: bool,
         is_split: bool,
         truncation: Truncation | None,
+        split_special: bool,
     ) -> list[Encoding]:
         encodings = []
         for index, text in enumerate(texts):
-            first = self._encode_text(text, 0, is_split)
-            second = None if pairs is None else self._encode_text(pairs[index], 1, is_split)
+            first = self._encode_text(text, 0, is_split, split_special)
+            second = None if pairs is None else self._encode_text(pairs[index], 1, is_split, split_special)
             if truncation:
                 self._truncate(first, second, truncation, f"Input {index}: ")
             encodings.append(self._add_template(first, second, add_special_tokens))
         return encodings
 
-    def _encode_text(self, text: str | Sequence[str], sequence_id: int, is_split: bool) -> Encoding:
+    def _encode_text(
+        self, text: str | Sequence[str], sequence_id: int, is_split: bool, split_special: bool
+    ) -> Encoding:
         encoding = Encoding()
         if is_split:
             for index, word in enumerate(text):
-                self._append(encoding, word, index)
+                self._append(encoding, word, index, split_special)
         else:
-            self._append(encoding, str(text), None)
+            self._append(encoding, str(text), None, split_special)
         length = len(encoding)
         encoding.type_ids = [sequence_id] * length
         encoding.sequence_ids = [sequence_id] * length
@@ -65,7 +77,7 @@ class DistilBertTokenizer(TokenizerBase):
         encoding.attention_mask = [1] * length
         return encoding
 
-    def _append(self, encoding: Encoding, text: str, word_id: int | None) -> None:
+    def _append(self, encoding: Encoding, text: str, word_id: int | None, split_special: bool) -> None:
         """Append the tokens of ``text``. All get ``word_id``, or with None the index of their word, from 0."""
         text = replace_surrogates(text)
         n_words = 0
@@ -76,14 +88,14 @@ class DistilBertTokenizer(TokenizerBase):
             encoding.word_ids.append(n_words if word_id is None else word_id)
             encoding.offsets.append((start, stop))
 
-        for start, stop, raw_token in self._raw_matcher.split(text):
+        for start, stop, raw_token in self._raw_matcher.split(text, split_special):
             if raw_token:
                 append(text[start:stop], self._vocab[raw_token.content], start, stop)
                 n_words += 1
                 continue
             normalized, origins = self._normalize(text[start:stop])
             # Positions in the normalized text; origins turn them into positions in the original text.
-            for left, right, token in self._normalized_matcher.split(normalized):
+            for left, right, token in self._normalized_matcher.split(normalized, split_special):
                 if token:
                     token_id = self._vocab[token.content]
                     append(normalized[left:right], token_id, start + origins[left], start + origins[right - 1] + 1)
@@ -100,7 +112,7 @@ class DistilBertTokenizer(TokenizerBase):
         tokens = self._word_cache.get(word)
         if tokens is None:
             vocab = self.spec.vocab
-            split = split_tokens(word, vocab) or [(self.unk_token, 0, len(word))]
+            split = split_tokens(word, vocab, self.spec.max_chars_per_word) or [(self.spec.unknown_word, 0, len(word))]
             tokens = [(entry, vocab[entry], start, stop) for entry, start, stop in split]
             if len(self._word_cache) < MAX_CACHED_WORDS:
                 self._word_cache[word] = tokens
@@ -114,9 +126,7 @@ class DistilBertTokenizer(TokenizerBase):
 
     def _add_template(self, first: Encoding, second: Encoding | None, add_special_tokens: bool) -> Encoding:
         """Make ``[CLS] A [SEP]`` or ``[CLS] A [SEP] B [SEP]`` of every window."""
-        cls = Encoding.special(self.cls_token, self.cls_token_id, 0)
-        sep = Encoding.special(self.sep_token, self.sep_token_id, 0)
-        last_sep = Encoding.special(self.sep_token, self.sep_token_id, 1)
+        cls, sep, last_sep = self._special("cls_token", 0), self._special("sep_token", 0), self._special("sep_token", 1)
         if second is None:
             rows = [[cls, window, sep] for window in (first, *first.overflowing)]
         else:
@@ -128,3 +138,26 @@ class DistilBertTokenizer(TokenizerBase):
         for encoding in (main, *overflowing):
             encoding.n_sequences = 1 if second is None else 2
         return main
+
+    def _special(self, name: str, type_id: int) -> Encoding:
+        """Return an encoding of a special token, which is empty if the token is not set."""
+        token = self.spec.special_tokens.get(name)
+        return Encoding() if token is None else Encoding.special(token, self._vocab[token], type_id)
+
+    # ---- The steps by themselves, as users of transformers know them ----
+
+    @property
+    def basic_tokenizer(self) -> BasicTokenizer:
+        """Cuts a text into words."""
+        spec = self.spec
+        return BasicTokenizer(spec.do_lower_case, spec.never_split, spec.tokenize_chinese_chars, spec.strip_accents)
+
+    @property
+    def wordpiece_tokenizer(self) -> WordpieceTokenizer:
+        """Cuts words into vocabulary entries."""
+        return WordpieceTokenizer(self.spec.vocab, self.spec.unknown_word, self.spec.max_chars_per_word)
+
+    @property
+    def ids_to_tokens(self) -> dict[int, str]:
+        """The entries of the vocabulary by id, without added tokens."""
+        return {token_id: entry for entry, token_id in self.spec.vocab.items()}

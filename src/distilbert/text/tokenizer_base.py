@@ -7,18 +7,20 @@ tokens, options, and what the subclasses implement.
 from __future__ import annotations
 
 import copy
+import json
 import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
-from typing import Any, Self, overload
+from typing import Any, Self
 
 from ..core.errors import InputError, TokenizerError, reject_unknown, suggest
 from ..core.hub import push_saved, resolve
 from .added_tokens import AddedToken
 from .batch_encoding import BatchEncoding, check_tensor_type
-from .padding import NO_LIMIT, as_columns, check_padding, pad_columns, padded_length
+from .padding import NO_LIMIT, as_columns, check_padding, pad_columns, padded_length, tensor_type_of, to_lists
 from .spec import (
     DEFAULT_SPECIAL_TOKENS,
     OPTIONS,
@@ -28,15 +30,18 @@ from .spec import (
     vocab_from_entries,
 )
 from .text_inputs import Text, as_batch, check_texts
+from .tokenizer_arguments import CALLING, DECODING, MAKING, SAVING, TRAINING
 from .tokenizer_files import (
+    TOKENIZER_FILE,
     VOCAB_FILE,
     load_spec,
+    read_tokenizer_json,
     read_vocab,
-    spec_options_from_tokenizer_json,
     write_spec,
     write_vocab,
 )
-from .truncation import Truncation, check_strategy
+from .tokenizer_json import DECODER, check_vocab, spec_options_from_json
+from .truncation import Truncation, check_strategy, cut_ids, truncated_lengths
 from .wordpiece import clean_up_spaces, join_tokens
 
 PathLike = str | os.PathLike[str]
@@ -45,15 +50,18 @@ logger = logging.getLogger(__name__)
 
 
 class SpecialToken:
-    """A property that reads and sets one of the five special tokens."""
+    """A property that reads and sets one of the named special tokens; None means that there is no such token."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __get__(self, tokenizer: TokenizerBase, owner: Any = None) -> str:
-        return tokenizer.spec.special_tokens[self.name]
+    def __get__(self, tokenizer: TokenizerBase, owner: Any = None) -> Any:
+        return tokenizer.spec.special_tokens.get(self.name)
 
     def __set__(self, tokenizer: TokenizerBase, token: Any) -> None:
+        if token is None:
+            tokenizer._unset_special_token(self.name)
+            return
         content = str(token)
         vocab = tokenizer.get_vocab()
         if content not in vocab:
@@ -65,16 +73,33 @@ class SpecialToken:
 
 
 class SpecialTokenId:
-    """A property that reads and sets one of the five special tokens by its id."""
+    """A property that reads and sets one of the named special tokens by its id."""
 
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def __get__(self, tokenizer: TokenizerBase, owner: Any = None) -> int:
-        return tokenizer.convert_tokens_to_ids(tokenizer.spec.special_tokens[self.name])
+    def __get__(self, tokenizer: TokenizerBase, owner: Any = None) -> Any:
+        token = tokenizer.spec.special_tokens.get(self.name)
+        return None if token is None else tokenizer._vocab[token]
 
-    def __set__(self, tokenizer: TokenizerBase, token_id: int) -> None:
-        tokenizer.add_special_tokens({self.name: tokenizer.convert_ids_to_tokens(token_id)})
+    def __set__(self, tokenizer: TokenizerBase, token_id: int | None) -> None:
+        if token_id is None:
+            tokenizer._unset_special_token(self.name)
+        else:
+            tokenizer.add_special_tokens({self.name: tokenizer.convert_ids_to_tokens(token_id)})
+
+
+class SpecOption:
+    """A property that reads and sets an option of the spec."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, tokenizer: TokenizerBase, owner: Any = None) -> Any:
+        return getattr(tokenizer.spec, self.name)
+
+    def __set__(self, tokenizer: TokenizerBase, value: Any) -> None:
+        tokenizer._set_spec(tokenizer.spec.with_options({self.name: value}))
 
 
 class TokenizerBase:
@@ -96,14 +121,20 @@ class TokenizerBase:
         strip_accents: drop accents; None means the same as ``do_lower_case``.
         vocab: the vocabulary itself, a dict of ids or a list, instead of a file.
         tokenizer_file: path of a ``tokenizer.json`` instead of a ``vocab.txt``.
+        tokenizer_object: a ``tokenizers.Tokenizer`` instead of a ``tokenizer.json``.
+        bos_token: begins a text for models that write; usually None.
+        eos_token: ends a text for models that write; usually None.
         model_max_length: longest input of the model in tokens; usually 512.
         padding_side: ``"right"`` (usual) or ``"left"``.
         truncation_side: ``"right"`` (usual) or ``"left"``.
         clean_up_tokenization_spaces: default of that argument of ``decode``; usually False.
-        additional_special_tokens: special tokens beyond the five above.
+        split_special_tokens: treat special tokens in a text as ordinary text; usually False.
+        model_input_names: the columns that a call returns by default; usually ``input_ids`` and ``attention_mask``.
+        additional_special_tokens: special tokens beyond those above.
         added_tokens: other tokens that are matched as a whole.
         name_or_path: where the tokenizer came from, for ``repr``.
-        unknown: any other argument is an error.
+        verbose: warn once, through ``logging``, about a text longer than ``model_max_length``.
+        others: arguments known from transformers, which docs/transformers.md lists.
 
     Raises:
         TokenizerError: there is no vocabulary, more than one, or one that cannot be used.
@@ -112,15 +143,26 @@ class TokenizerBase:
 
     spec: TokenizerSpec
     name_or_path: str
-    model_input_names: list[str]
+    verbose: bool
+    deprecation_warnings: dict[str, bool]  # which warnings were given already, by the names of transformers
+    chat_template = None
+    init_inputs = ()
+    vocab_files_names = {"vocab_file": VOCAB_FILE, "tokenizer_file": TOKENIZER_FILE}  # noqa: RUF012
+    SPECIAL_TOKENS_ATTRIBUTES = (*SPECIAL_TOKEN_NAMES, "additional_special_tokens")
 
+    bos_token, bos_token_id = SpecialToken("bos_token"), SpecialTokenId("bos_token")
+    eos_token, eos_token_id = SpecialToken("eos_token"), SpecialTokenId("eos_token")
     unk_token, unk_token_id = SpecialToken("unk_token"), SpecialTokenId("unk_token")
     sep_token, sep_token_id = SpecialToken("sep_token"), SpecialTokenId("sep_token")
     pad_token, pad_token_id = SpecialToken("pad_token"), SpecialTokenId("pad_token")
     cls_token, cls_token_id = SpecialToken("cls_token"), SpecialTokenId("cls_token")
     mask_token, mask_token_id = SpecialToken("mask_token"), SpecialTokenId("mask_token")
     pad_token_type_id = 0
-    _warned_too_long = False
+    do_lower_case, do_basic_tokenize = SpecOption("do_lower_case"), SpecOption("do_basic_tokenize")
+    tokenize_chinese_chars, strip_accents = SpecOption("tokenize_chinese_chars"), SpecOption("strip_accents")
+    clean_up_tokenization_spaces = SpecOption("clean_up_tokenization_spaces")
+    split_special_tokens = SpecOption("split_special_tokens")
+    model_input_names = SpecOption("model_input_names")
 
     # ---- Making a tokenizer ----
 
@@ -140,19 +182,33 @@ class TokenizerBase:
         *,
         vocab: Mapping[str, int] | Iterable[str] | PathLike | None = None,
         tokenizer_file: PathLike | None = None,
+        tokenizer_object: Any = None,
+        bos_token: Any = None,
+        eos_token: Any = None,
         model_max_length: int | None = None,
         padding_side: str | None = None,
         truncation_side: str | None = None,
         clean_up_tokenization_spaces: bool | None = None,
+        split_special_tokens: bool | None = None,
+        model_input_names: Sequence[str] | None = None,
         additional_special_tokens: Iterable[Any] | None = None,
         added_tokens: Iterable[Any] | None = None,
         name_or_path: str = "",
-        **unknown: Any,
+        verbose: bool = True,
+        **others: Any,
     ) -> None:
         arguments = locals()
-        reject_unknown(unknown, [*TokenizerBase.__init__.__annotations__], f"{type(self).__name__}()")
+        arguments |= _older_names(
+            MAKING.check(others, f"{type(self).__name__}()", TokenizerBase.__init__.__annotations__)
+        )
         options = {name: arguments[name] for name in OPTIONS if arguments[name] is not None}
-        sources = [name for name in ("vocab_file", "vocab", "tokenizer_file") if arguments[name] is not None]
+        if tokenizer_file is not None:
+            vocab_file = arguments["vocab_file"] = None  # transformers passes both where a folder has both
+        sources = [
+            name
+            for name in ("vocab_file", "vocab", "tokenizer_file", "tokenizer_object")
+            if arguments[name] is not None
+        ]
         if len(sources) != 1:
             raise TokenizerError(
                 f"{type(self).__name__} needs one of vocab_file=, vocab= and tokenizer_file=, but got "
@@ -160,14 +216,16 @@ class TokenizerBase:
             )
         spec_options: dict[str, Any]
         if tokenizer_file is not None:
-            spec_options = spec_options_from_tokenizer_json(Path(tokenizer_file))
+            spec_options = read_tokenizer_json(Path(tokenizer_file))
+        elif tokenizer_object is not None:
+            spec_options = spec_options_from_json(json.loads(tokenizer_object.to_str()), "the tokenizer_object")
         else:
             spec_options = {"vocab": _read_vocab(vocab_file if vocab is None else vocab), "special_tokens": {}}
         special_tokens = {**DEFAULT_SPECIAL_TOKENS, **spec_options.pop("special_tokens")}
         # The special tokens must be known at once: the vocabulary may hold only those that the caller names.
         special_tokens |= {name: str(options[name]) for name in SPECIAL_TOKEN_NAMES if name in options}
         spec = TokenizerSpec(**spec_options, special_tokens=special_tokens)
-        self._set_up(spec.with_options(options), name_or_path)
+        self._set_up(spec.with_options(options), name_or_path, verbose)
 
     @classmethod
     def from_pretrained(
@@ -180,6 +238,7 @@ class TokenizerBase:
         local_files_only: bool = False,
         force_download: bool = False,
         subfolder: str = "",
+        verbose: bool = True,
         **options: Any,
     ) -> Self:
         """Load the tokenizer of a folder, of an installed model, or of a model on the hub.
@@ -192,14 +251,18 @@ class TokenizerBase:
             local_files_only: use only what was downloaded before.
             force_download: download again.
             subfolder: folder of the tokenizer inside the folder or model.
-            options: any option of the constructor; it then wins over the files.
+            verbose: as in the constructor.
+            options: any option of the constructor; it then wins over the files. Arguments known from transformers,
+                which docs/transformers.md lists, are taken as well.
 
         Raises:
             TokenizerError: the files do not describe a BERT-style tokenizer.
             ModelNotFoundError: the name is neither a folder nor a model that could be fetched.
             UnknownArgumentError: there is no such option.
         """
-        reject_unknown(options, OPTIONS, f"{cls.__name__}.from_pretrained")
+        options = _older_names(MAKING.check(options, f"{cls.__name__}.from_pretrained", OPTIONS))
+        token = options.pop("token", token)
+        tokenizer_file, tokenizer_object = options.pop("tokenizer_file", None), options.pop("tokenizer_object", None)
         name = os.fspath(pretrained_model_name_or_path)
         if Path(name).is_dir():
             folder = Path(name, subfolder)
@@ -218,47 +281,65 @@ class TokenizerBase:
                 force_download=force_download,
                 subfolder=subfolder,
             )
-        return cls._from_spec(load_spec(folder).with_options(options), name)
+        content = None if tokenizer_object is None else json.loads(tokenizer_object.to_str())
+        spec = load_spec(folder, None if tokenizer_file is None else Path(tokenizer_file), content)
+        return cls._from_spec(spec.with_options(options), name, verbose)
 
     def train_new_from_iterator(
         self,
         text_iterator: Iterable[str] | Iterable[list[str]],
         vocab_size: int,
         *,
+        new_special_tokens: Sequence[Any] = (),
+        special_tokens_map: Mapping[str, str] | None = None,
         min_frequency: int = 2,
         limit_alphabet: int = 1000,
         show_progress: bool = False,
+        **others: Any,
     ) -> Self:
         """Return a tokenizer with the same options and a new vocabulary; it keeps the special and added tokens.
 
         Args:
             text_iterator: texts, or lists of texts.
             vocab_size: entries of the new vocabulary, special tokens included; fewer if the texts are small.
+            new_special_tokens: further special tokens of the new tokenizer.
+            special_tokens_map: new texts for special tokens, by their old ones.
             min_frequency: how often two neighbouring entries must occur together to become one.
             limit_alphabet: how many different characters get an entry, at most.
             show_progress: draw a progress bar on standard error.
+            others: arguments known from transformers, which docs/transformers.md lists.
         """
         from .vocabulary_training import train_vocabulary  # loads the Rust library
 
-        vocab = train_vocabulary(self.spec, text_iterator, vocab_size, min_frequency, limit_alphabet, show_progress)
-        added_tokens = {vocab[token.content]: token for _, token in sorted(self.spec.added_tokens.items())}
-        return type(self)._from_spec(replace(self.spec, vocab=vocab, added_tokens=added_tokens))
+        TRAINING.check(others, "train_new_from_iterator")
+        spec = self.spec.rename_tokens(special_tokens_map or {})
+        new_tokens = [AddedToken.of(token, special=True) for token in new_special_tokens or ()]
+        for token in new_tokens:
+            spec.add(token)
+        additional = dict.fromkeys([*spec.additional_special_tokens, *(token.content for token in new_tokens)])
+        vocab = train_vocabulary(spec, text_iterator, vocab_size, min_frequency, limit_alphabet, show_progress)
+        added_tokens = {vocab[token.content]: token for _, token in sorted(spec.added_tokens.items())}
+        return type(self)._from_spec(
+            replace(spec, vocab=vocab, added_tokens=added_tokens, additional_special_tokens=list(additional))
+        )
 
     @classmethod
-    def _from_spec(cls, spec: TokenizerSpec, name_or_path: str = "") -> Self:
+    def _from_spec(cls, spec: TokenizerSpec, name_or_path: str = "", verbose: bool = True) -> Self:
         tokenizer = cls.__new__(cls)
-        tokenizer._set_up(spec, name_or_path)
+        tokenizer._set_up(spec, name_or_path, verbose)
         return tokenizer
 
-    def _set_up(self, spec: TokenizerSpec, name_or_path: str) -> None:
+    def _set_up(self, spec: TokenizerSpec, name_or_path: str, verbose: bool = True) -> None:
         self.name_or_path = name_or_path
-        self.model_input_names = ["input_ids", "attention_mask"]
+        self.verbose = verbose
+        self.deprecation_warnings = {}
         self._set_spec(spec)
 
     def _set_spec(self, spec: TokenizerSpec) -> None:
         self.spec = spec
         self._vocab = {**spec.vocab, **{token.content: token_id for token_id, token in spec.added_tokens.items()}}
-        self._tokens = sorted(self._vocab, key=self._vocab.__getitem__)
+        # Where two tokens have one id, the added token is shown, as in the Rust library.
+        self._tokens = {token_id: token for token, token_id in self._vocab.items()}
         self._special_ids = {token_id for token_id, token in spec.added_tokens.items() if token.special}
         self._rebuild()
 
@@ -272,9 +353,29 @@ class TokenizerBase:
 
     # ---- Saving ----
 
-    def save_pretrained(self, save_directory: PathLike) -> tuple[str, ...]:
-        """Write the files of the tokenizer into a folder, which is created if it is missing; returns their paths."""
-        return write_spec(self.spec, Path(save_directory))
+    def save_pretrained(
+        self,
+        save_directory: PathLike,
+        legacy_format: bool | None = None,
+        filename_prefix: str | None = None,
+        push_to_hub: bool = False,
+        **options: Any,
+    ) -> tuple[str, ...]:
+        """Write the files of the tokenizer into a folder, which is created if it is missing; returns their paths.
+
+        Args:
+            save_directory: the folder.
+            legacy_format: True leaves out ``tokenizer.json``, False leaves out ``vocab.txt``; None writes both.
+            filename_prefix: set before each name, with a dash.
+            push_to_hub: upload the tokenizer afterwards, to ``repo_id`` or else to the folder's name.
+            options: of the upload, as in ``push_to_hub``.
+        """
+        options = SAVING.check(options, "save_pretrained")
+        folder = Path(save_directory)
+        paths = write_spec(self.spec, folder, prefix=filename_prefix or "", legacy_format=legacy_format)
+        if push_to_hub:
+            self.push_to_hub(options.pop("repo_id", folder.name), **options)
+        return paths
 
     def save_vocabulary(self, save_directory: PathLike, filename_prefix: str | None = None) -> tuple[str, ...]:
         """Write only ``vocab.txt``, or with a prefix ``PREFIX-vocab.txt``; returns its path."""
@@ -285,21 +386,31 @@ class TokenizerBase:
 
     def push_to_hub(self, repo_id: str, **options: Any) -> Any:
         """Upload the files of the tokenizer to the hub; ``options`` go to ``distilbert.core.hub.push``."""
+        options = _older_names(SAVING.keep_meaningful(options, "push_to_hub"))
         return push_saved(self.save_pretrained, repo_id, **options)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"spec": self.spec, "name_or_path": self.name_or_path, "model_input_names": self.model_input_names}
+        return {"spec": self.spec, "name_or_path": self.name_or_path, "verbose": self.verbose}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         # A copy shares nothing with the original that add_tokens changes.
-        self._set_up(copy.deepcopy(state["spec"]), state["name_or_path"])
-        self.model_input_names = list(state["model_input_names"])
+        self._set_up(copy.deepcopy(state["spec"]), state["name_or_path"], state.get("verbose", True))
+
+    @property
+    def init_kwargs(self) -> dict[str, Any]:
+        """The options of the tokenizer, with the names of the arguments of its constructor (a copy)."""
+        names = [name for name in TokenizerBase.__init__.__annotations__ if name not in ("others", "return")]
+        values: dict[str, Any] = {name: getattr(self.spec, name, None) for name in names}
+        values |= {name: self.spec.special_tokens.get(name) for name in SPECIAL_TOKEN_NAMES}
+        values |= {"name_or_path": self.name_or_path, "verbose": self.verbose}
+        values["vocab"] = values["added_tokens"] = None  # these are in get_vocab() and added_tokens_decoder
+        return {**self.spec.other_config, **values}
 
     # ---- Text to ids ----
 
     def __call__(
         self,
-        text: Any,
+        text: Any = None,
         text_pair: Any = None,
         add_special_tokens: bool = True,
         padding: bool | str | None = False,
@@ -317,13 +428,16 @@ class TokenizerBase:
         return_offsets_mapping: bool = False,
         return_length: bool = False,
         verbose: bool = True,
-        **unknown: Any,
+        text_target: Any = None,
+        text_pair_target: Any = None,
+        split_special_tokens: bool | None = None,
+        **others: Any,
     ) -> BatchEncoding:
         """Tokenize a text, a pair, or a list of either.
 
         Args:
             text: a text or a list of texts (``B`` of them); with ``is_split_into_words`` a list of words or a list of
-                such lists. A list of tuples of two texts is a list of pairs.
+                such lists. A list in which each item holds two texts is a list of pairs.
             text_pair: second text or texts, as many as ``text``.
             add_special_tokens: make ``[CLS] A [SEP]`` or ``[CLS] A [SEP] B [SEP]``.
             padding: True or ``"longest"`` pads to the longest row of the batch, ``"max_length"`` to ``max_length``.
@@ -344,7 +458,10 @@ class TokenizerBase:
             return_offsets_mapping: add ``offset_mapping``, (start, stop) of each token in its text in characters.
             return_length: add ``length``, the length of each row.
             verbose: warn once, through ``logging``, about a text longer than ``model_max_length``.
-            unknown: any other argument is an error.
+            text_target: texts whose ids become the column ``labels``; without ``text``, they are tokenized instead.
+            text_pair_target: second texts to ``text_target``.
+            split_special_tokens: treat special tokens in a text as ordinary text; None means as the tokenizer says.
+            others: arguments known from transformers, which docs/transformers.md lists.
 
         Returns:
             Columns of shape (B, S) as tensors or lists of lists; plain lists (S) for a single text without tensors.
@@ -354,8 +471,11 @@ class TokenizerBase:
             TokenizerError: ``padding_side`` has an unknown value.
             UnknownArgumentError: there is no such argument.
         """
-        if unknown:
-            reject_unknown(unknown, _CALL_ARGUMENTS, f"{type(self).__name__}()")
+        if others or text_target is not None or text is None:
+            values = dict(locals())
+            values |= _older_call_names(CALLING.check(others, f"{type(self).__name__}()", _CALL_ARGUMENTS))
+            options = {name: values[name] for name in _CALL_ARGUMENTS}
+            return self._call_with_target(options) if text_target is not None or text is None else self(**options)
         if return_tensors is not None:
             return_tensors = check_tensor_type(return_tensors)
         padding_strategy = check_padding(padding)
@@ -379,6 +499,7 @@ class TokenizerBase:
             max_length=max_length,
             stride=stride,
             is_split_into_words=is_split_into_words,
+            split_special_tokens=split_special_tokens,
         )
         sample_of_row = list(range(len(encodings)))
         if return_overflowing_tokens:
@@ -387,7 +508,7 @@ class TokenizerBase:
             sample_of_row = [index for index, main in enumerate(encodings) for _ in (main, *main.overflowing)]
             encodings = [window for main in encodings for window in (main, *main.overflowing)]
         if verbose and strategy is None:
-            self._warn_if_too_long(encodings)
+            self._warn_if_too_long(max(map(len, encodings), default=0))
         if padding_strategy:
             length = padded_length([len(e) for e in encodings], padding_strategy, limit, pad_to_multiple_of)
             self._pad_encodings(encodings, length, padding_side)
@@ -410,6 +531,16 @@ class TokenizerBase:
             columns["overflow_to_sample_mapping"] = sample_of_row
         return BatchEncoding(columns, encodings, return_tensors, self.is_fast)
 
+    def _call_with_target(self, options: dict[str, Any]) -> BatchEncoding:
+        target = {"text": options.pop("text_target"), "text_pair": options.pop("text_pair_target")}
+        if target["text"] is None and options["text"] is None:
+            raise InputError("text must be a str or a list of str, but is None.")
+        if target["text"] is None or options["text"] is None:
+            return self(**{**options, **target})
+        batch = self(**options)
+        batch["labels"] = self(**{**options, **target})["input_ids"]
+        return batch
+
     def encode_batch(
         self,
         texts: Sequence[Text],
@@ -420,6 +551,7 @@ class TokenizerBase:
         max_length: int | None = None,
         stride: int = 0,
         is_split_into_words: bool = False,
+        split_special_tokens: bool | None = None,
     ) -> list[Any]:
         """Return encodings of a list of texts (or pairs), without padding.
 
@@ -431,6 +563,7 @@ class TokenizerBase:
             max_length: tokens that stay, special tokens included; None means ``model_max_length``.
             stride: tokens that each window of a cut text repeats from the window before.
             is_split_into_words: every text is a list of words; offsets then count within a word.
+            split_special_tokens: treat special tokens in a text as ordinary text; None means as the tokenizer says.
 
         Returns:
             One encoding an input, with the attributes of ``text.encoding.Encoding``: ids, tokens, offsets, word_ids,
@@ -442,9 +575,10 @@ class TokenizerBase:
         """
         check_texts(texts, pairs, is_split_into_words)
         strategy = check_strategy(truncation)
+        split_special = self.spec.split_special_tokens if split_special_tokens is None else split_special_tokens
         length = self.model_max_length if max_length is None else max_length
         if strategy is None or length > NO_LIMIT:
-            return self._encode(texts, pairs, add_special_tokens, is_split_into_words, None)
+            return self._encode(texts, pairs, add_special_tokens, is_split_into_words, None, split_special)
         special = self.num_special_tokens_to_add(pairs is not None) if add_special_tokens else 0
         room = length - special
         if room < 0:
@@ -454,7 +588,8 @@ class TokenizerBase:
                 f"stride={stride} must be at least 0 and smaller than {room}, the tokens that max_length={length} "
                 "leaves besides the special ones."
             )
-        return self._encode(texts, pairs, add_special_tokens, is_split_into_words, Truncation(room, strategy, stride))
+        cut = Truncation(room, strategy, stride)
+        return self._encode(texts, pairs, add_special_tokens, is_split_into_words, cut, split_special)
 
     def encode_ids(
         self, texts: Sequence[str], pairs: Sequence[str] | None = None, add_special_tokens: bool = True
@@ -475,18 +610,28 @@ class TokenizerBase:
         """Tokenize a list of texts, or of tuples of two texts; an older way to call the tokenizer."""
         return self(batch_text_or_text_pairs, **options)
 
-    def tokenize(self, text: str, pair: str | None = None, add_special_tokens: bool = False) -> list[str]:
-        """Return the tokens of a text or pair, as strings."""
+    def tokenize(
+        self, text: str, pair: str | None = None, add_special_tokens: bool = False, **options: Any
+    ) -> list[str]:
+        """Return the tokens of a text or pair, as strings; ``options`` are those of a call, such as ``truncation``."""
+        if options:
+            return self(text, pair, add_special_tokens, **options).tokens()
         pairs = None if pair is None else [pair]
         tokens: list[str] = self.encode_batch([text], pairs, add_special_tokens=add_special_tokens)[0].tokens
         return tokens
 
-    def _warn_if_too_long(self, encodings: Sequence[Any]) -> None:
-        if self._warned_too_long:
-            return
-        longest = max(map(len, encodings), default=0)
-        if longest > self.model_max_length:
-            self._warned_too_long = True
+    def apply_chat_template(self, *args: Any, **options: Any) -> Any:
+        """Raise :class:`InputError`: there is no template of chats.
+
+        Raises:
+            InputError: always.
+        """
+        raise InputError("A DistilBERT does not write, so its tokenizer has no template of chats.")
+
+    def _warn_if_too_long(self, longest: int) -> None:
+        name = "sequence-length-is-longer-than-the-specified-maximum"
+        if longest > self.model_max_length and self.verbose and not self.deprecation_warnings.get(name):
+            self.deprecation_warnings[name] = True
             logger.warning(
                 "A text has %d tokens, more than the %d that the model takes. Pass truncation=True to cut it, or "
                 "return_overflowing_tokens=True with a stride for windows.",
@@ -497,8 +642,16 @@ class TokenizerBase:
     # ---- Special tokens around ids ----
 
     def num_special_tokens_to_add(self, pair: bool = False) -> int:
-        """Return the number of special tokens around a text (2) or a pair (3)."""
-        return 3 if pair else 2
+        """Return the number of special tokens around a text (usually 2) or a pair (usually 3)."""
+        return len(self._cls_ids) + len(self._sep_ids) * (2 if pair else 1)
+
+    @property
+    def _cls_ids(self) -> list[int]:
+        return [] if self.cls_token is None else [self.cls_token_id]
+
+    @property
+    def _sep_ids(self) -> list[int]:
+        return [] if self.sep_token is None else [self.sep_token_id]
 
     @property
     def max_len_single_sentence(self) -> int:
@@ -514,14 +667,15 @@ class TokenizerBase:
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
     ) -> list[int]:
         """Return ``[CLS] A [SEP]`` or ``[CLS] A [SEP] B [SEP]`` around ids."""
-        ids = [self.cls_token_id, *token_ids_0, self.sep_token_id]
-        return ids if token_ids_1 is None else [*ids, *token_ids_1, self.sep_token_id]
+        ids = [*self._cls_ids, *token_ids_0, *self._sep_ids]
+        return ids if token_ids_1 is None else [*ids, *token_ids_1, *self._sep_ids]
 
     def create_token_type_ids_from_sequences(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
     ) -> list[int]:
         """Return 0 for every token of the first text and its special tokens, 1 for those of the second."""
-        return [0] * (len(token_ids_0) + 2) + ([] if token_ids_1 is None else [1] * (len(token_ids_1) + 1))
+        first = [0] * (len(token_ids_0) + self.num_special_tokens_to_add())
+        return first if token_ids_1 is None else first + [1] * (len(token_ids_1) + len(self._sep_ids))
 
     def get_special_tokens_mask(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None, already_has_special_tokens: bool = False
@@ -542,30 +696,160 @@ class TokenizerBase:
                 raise InputError("Ids that already have special tokens are one list; leave token_ids_1 out.")
             special_ids = set(self.all_special_ids)
             return [int(token_id in special_ids) for token_id in token_ids_0]
-        mask = [1, *[0] * len(token_ids_0), 1]
-        return mask if token_ids_1 is None else [*mask, *[0] * len(token_ids_1), 1]
+        cls, sep = [1] * len(self._cls_ids), [1] * len(self._sep_ids)
+        mask = [*cls, *[0] * len(token_ids_0), *sep]
+        return mask if token_ids_1 is None else [*mask, *[0] * len(token_ids_1), *sep]
+
+    def prepare_for_model(
+        self,
+        ids: Sequence[int],
+        pair_ids: Sequence[int] | None = None,
+        add_special_tokens: bool = True,
+        padding: bool | str | None = False,
+        truncation: bool | str | None = None,
+        max_length: int | None = None,
+        stride: int = 0,
+        pad_to_multiple_of: int | None = None,
+        padding_side: str | None = None,
+        return_tensors: str | None = None,
+        return_token_type_ids: bool | None = None,
+        return_attention_mask: bool | None = None,
+        return_overflowing_tokens: bool = False,
+        return_special_tokens_mask: bool = False,
+        return_length: bool = False,
+        verbose: bool = True,
+        prepend_batch_axis: bool = False,
+    ) -> BatchEncoding:
+        """Do with ids what a call does with a text: cut them, put special tokens around them, and pad them.
+
+        Args:
+            ids: ids of the first text, without special tokens.
+            pair_ids: ids of the second text, or None.
+            add_special_tokens: as in a call.
+            padding: as in a call.
+            truncation: as in a call.
+            max_length: as in a call.
+            stride: tokens that ``overflowing_tokens`` repeats from those that stay.
+            pad_to_multiple_of: as in a call.
+            padding_side: as in a call.
+            return_tensors: as in a call.
+            return_token_type_ids: as in a call.
+            return_attention_mask: as in a call.
+            return_overflowing_tokens: add ``overflowing_tokens``, the ids that were cut off, and
+                ``num_truncated_tokens``, how many they are; not for a pair that is cut ``"longest_first"``.
+            return_special_tokens_mask: as in a call.
+            return_length: add ``length``.
+            verbose: as in a call.
+            prepend_batch_axis: add a first axis of size 1 to tensors.
+
+        Raises:
+            InputError: as in a call.
+        """
+        if truncation is None and max_length is not None and padding is False:
+            truncation = True
+        strategy = check_strategy(truncation)
+        limit = self.model_max_length if max_length is None else max_length
+        special = self.num_special_tokens_to_add(pair_ids is not None) if add_special_tokens else 0
+        columns: dict[str, Any] = {}
+        n_cut = max(0, len(ids) + len(pair_ids or ()) + special - limit) if strategy else 0
+        ids, pair_ids, overflow = self.truncate_sequences(ids, pair_ids, n_cut, strategy or "longest_first", stride)
+        if return_overflowing_tokens:
+            if pair_ids is not None and strategy == "longest_first":
+                raise InputError("A pair that is cut 'longest_first' has no single overflow: cut one of its texts.")
+            columns = {"overflowing_tokens": overflow, "num_truncated_tokens": n_cut}
+        if add_special_tokens:
+            columns["input_ids"] = self.build_inputs_with_special_tokens(ids, pair_ids)
+        else:
+            columns["input_ids"] = [*ids, *(pair_ids or ())]
+        if return_token_type_ids or (return_token_type_ids is None and "token_type_ids" in self.model_input_names):
+            if add_special_tokens:
+                columns["token_type_ids"] = self.create_token_type_ids_from_sequences(ids, pair_ids)
+            else:
+                columns["token_type_ids"] = [0] * len(ids) + [1] * len(pair_ids or ())
+        if return_special_tokens_mask:
+            mask = (
+                self.get_special_tokens_mask(ids, pair_ids) if add_special_tokens else [0] * len(columns["input_ids"])
+            )
+            columns["special_tokens_mask"] = mask
+        if verbose and strategy is None:
+            self._warn_if_too_long(len(columns["input_ids"]))
+        names = {"input_ids": self.model_input_names[0]}
+        batch = self.pad(
+            {names.get(name, name): column for name, column in columns.items()},
+            padding,
+            max_length,
+            pad_to_multiple_of,
+            padding_side,
+            return_attention_mask,
+        )
+        if return_length:
+            batch["length"] = len(batch[self.model_input_names[0]])
+        return batch.convert_to_tensors(return_tensors, prepend_batch_axis)
+
+    def truncate_sequences(
+        self,
+        ids: Sequence[int],
+        pair_ids: Sequence[int] | None = None,
+        num_tokens_to_remove: int = 0,
+        truncation_strategy: bool | str = "longest_first",
+        stride: int = 0,
+    ) -> tuple[list[int], list[int] | None, list[int]]:
+        """Cut ids by a number of tokens, by the rules of a call.
+
+        Returns:
+            The first ids, the second ids or None, and those that were cut off, with ``stride`` of those that stay; none
+            for a pair that is cut ``"longest_first"``.
+
+        Raises:
+            InputError: the text that may be cut is too short.
+        """
+        first, second = list(ids), None if pair_ids is None else list(pair_ids)
+        strategy = check_strategy(truncation_strategy)
+        if num_tokens_to_remove <= 0 or strategy is None:
+            return first, second, []
+        room = len(first) + len(second or ()) - num_tokens_to_remove
+        if room < 0:
+            raise InputError(f"num_tokens_to_remove={num_tokens_to_remove} is more than all tokens.")
+        n_second = None if second is None else len(second)
+        lengths = truncated_lengths(len(first), n_second, Truncation(room, strategy))
+        kept_first, cut_first = cut_ids(first, lengths[0], stride, self.truncation_side)
+        if second is None:
+            return kept_first, None, cut_first
+        kept_second, cut_second = cut_ids(second, lengths[1], stride, self.truncation_side)
+        overflow = {"only_first": cut_first, "only_second": cut_second}.get(strategy, [])
+        return kept_first, kept_second, overflow
 
     # ---- Ids to text ----
 
     def decode(
-        self, token_ids: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
-    ) -> str:
-        """Return the text of one sequence of ids.
+        self,
+        token_ids: Any,
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+        spaces_between_special_tokens: bool = True,
+        **others: Any,
+    ) -> Any:
+        """Return the text of one sequence of ids, or the texts of a batch.
 
         Args:
-            token_ids: one id, or a list, array or tensor of ids with one axis. Ids beyond the vocabulary are left out.
+            token_ids: one id, or a list, array or tensor of ids with one axis; for a batch with two. Ids without a
+                token are left out.
             skip_special_tokens: leave out ``[CLS]``, ``[SEP]``, ``[PAD]`` and the like.
             clean_up_tokenization_spaces: also join ``n't``, ``'s`` and the like where they are several tokens; None
                 means what the tokenizer's files say, by default no.
+            spaces_between_special_tokens: False sets no space around added tokens.
+            others: arguments known from transformers, which docs/transformers.md lists.
 
         Raises:
-            InputError: an id is negative or not an integer, or there is more than one sequence.
+            InputError: an id is negative or not an integer.
         """
-        ids = token_ids.tolist() if hasattr(token_ids, "tolist") else token_ids
+        DECODING.check(others, "decode")
+        ids = to_lists(token_ids)
         ids = [ids] if isinstance(ids, int) else list(ids)
+        options = (skip_special_tokens, clean_up_tokenization_spaces, spaces_between_special_tokens)
+        if ids and hasattr(ids[0], "__len__"):
+            return [self.decode(row, *options) for row in ids]
         for token_id in ids:
-            if hasattr(token_id, "__len__"):
-                raise InputError("decode takes the ids of one sequence; for a batch use batch_decode.")
             if not hasattr(token_id, "__index__"):
                 raise InputError(f"decode takes integers, but got {token_id!r} of type {type(token_id).__name__}.")
             if token_id < 0:
@@ -573,21 +857,40 @@ class TokenizerBase:
                     f"decode got the id {token_id}. Replace label masks such as -100 by pad_token_id first."
                 )
         skipped = self._special_ids if skip_special_tokens else ()
-        text = join_tokens(self._tokens[i] for i in ids if i < len(self._tokens) and i not in skipped)
+        tokens = [self._tokens[i] for i in ids if i in self._tokens and i not in skipped]
+        if spaces_between_special_tokens:
+            text = self.convert_tokens_to_string(tokens)
+        else:
+            added = {token.content for token in self.spec.added_tokens.values()}
+            runs = groupby(tokens, lambda token: token if token in added else None)
+            text = "".join("".join(run) if token else self.convert_tokens_to_string([*run]) for token, run in runs)
         if clean_up_tokenization_spaces is None:
             clean_up_tokenization_spaces = self.spec.clean_up_tokenization_spaces
         return clean_up_spaces(text) if clean_up_tokenization_spaces else text
 
     def batch_decode(
-        self, sequences: Any, skip_special_tokens: bool = False, clean_up_tokenization_spaces: bool | None = None
+        self,
+        sequences: Any,
+        skip_special_tokens: bool = False,
+        clean_up_tokenization_spaces: bool | None = None,
+        spaces_between_special_tokens: bool = True,
+        **others: Any,
     ) -> list[str]:
         """Return the texts of a list of sequences, or of an array or tensor with two axes; arguments as ``decode``."""
-        rows = sequences.tolist() if hasattr(sequences, "tolist") else sequences
-        return [self.decode(row, skip_special_tokens, clean_up_tokenization_spaces) for row in rows]
+        options = (skip_special_tokens, clean_up_tokenization_spaces, spaces_between_special_tokens)
+        return [self.decode(row, *options, **others) for row in to_lists(sequences)]
 
     def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
         """Join tokens to a text."""
-        return join_tokens(tokens)
+        decoder = self.spec.components.get("decoder", DECODER)
+        if decoder is None:
+            return " ".join(tokens)
+        return join_tokens(tokens, clean_up=decoder.get("cleanup", True))
+
+    @staticmethod
+    def clean_up_tokenization(out_string: str) -> str:
+        """Remove the spaces before ``n't``, ``'s`` and the like, where these consist of several tokens."""
+        return clean_up_spaces(out_string)
 
     # ---- Padding ----
 
@@ -612,7 +915,7 @@ class TokenizerBase:
             pad_to_multiple_of: as in a call.
             padding_side: as in a call.
             return_attention_mask: add ``attention_mask`` if it is missing; None means yes.
-            return_tensors: as in a call.
+            return_tensors: as in a call; None returns tensors if the ids are tensors, else lists.
             verbose: has no effect; accepted because code written for transformers passes it.
 
         Raises:
@@ -621,6 +924,8 @@ class TokenizerBase:
         """
         ids_name = self.model_input_names[0]
         columns, is_single = as_columns(encoded_inputs, ids_name)
+        if return_tensors is None:
+            return_tensors = tensor_type_of(encoded_inputs, ids_name)
         rows = columns[ids_name]
         if return_attention_mask is None:
             return_attention_mask = "attention_mask" in self.model_input_names
@@ -636,19 +941,28 @@ class TokenizerBase:
                 "token_type_ids": 0,
                 "special_tokens_mask": 1,
                 "offset_mapping": (0, 0),
-                ids_name: self.pad_token_id,
+                ids_name: self._pad_id() if any(len(row) < length for row in rows) else 0,
             }
             side = self.padding_side if padding_side is None else padding_side
             check_side("padding_side", side)
             pad_columns(columns, pad_values, ids_name, length, side)
-        if is_single and return_tensors is None:
+        if is_single:
             columns = {name: column[0] for name, column in columns.items()}
         return BatchEncoding(columns, tensor_type=return_tensors)
+
+    def _pad_id(self) -> int:
+        if self.pad_token is None:
+            raise InputError(
+                "Padding needs a pad_token, and the tokenizer has none. Set it to a token of the vocabulary: "
+                "tokenizer.pad_token = '[PAD]', or add one: tokenizer.add_special_tokens({'pad_token': '[PAD]'})."
+            )
+        pad_id: int = self.pad_token_id
+        return pad_id
 
     def _pad_encodings(self, encodings: Sequence[Any], length: int, side: str | None) -> None:
         side = self.padding_side if side is None else side
         check_side("padding_side", side)
-        pad_id, pad_token = self.pad_token_id, self.pad_token
+        pad_id, pad_token = self._pad_id(), self.pad_token
         for encoding in encodings:
             if len(encoding) < length:
                 encoding.pad(length, direction=side, pad_id=pad_id, pad_type_id=0, pad_token=pad_token)
@@ -656,7 +970,8 @@ class TokenizerBase:
     # ---- Tokens and ids ----
 
     def __len__(self) -> int:
-        return len(self._vocab)
+        """The number of embeddings that a model needs for all ids."""
+        return len(self.spec)
 
     def __bool__(self) -> bool:
         return True
@@ -675,13 +990,14 @@ class TokenizerBase:
         """Return all tokens and their ids, added tokens included (a copy)."""
         return dict(self._vocab)
 
-    @overload
-    def convert_tokens_to_ids(self, tokens: str) -> int: ...  # type: ignore[overload-overlap]  # a str is an iterable of str too
-    @overload
-    def convert_tokens_to_ids(self, tokens: Iterable[str]) -> list[int]: ...
-    def convert_tokens_to_ids(self, tokens: str | Iterable[str]) -> int | list[int]:
-        """Return the id of a token, or the ids of a list of them; unknown tokens get the id of ``unk_token``."""
-        unk_id = self._vocab[self.spec.special_tokens["unk_token"]]
+    def convert_tokens_to_ids(self, tokens: Any) -> Any:
+        """Return the id of a token (an int), or the ids of a list of them (a list of int).
+
+        Unknown tokens get the id of ``unk_token``, or None if that is not set.
+        """
+        if tokens is None:
+            return None
+        unk_id = self.unk_token_id
         if isinstance(tokens, str):
             return self._vocab.get(tokens, unk_id)
         return [self._vocab.get(token, unk_id) for token in tokens]
@@ -702,9 +1018,12 @@ class TokenizerBase:
         return [self._token_of(i) for i in ids if not (skip_special_tokens and i in self._special_ids)]
 
     def _token_of(self, token_id: int) -> str:
-        if 0 <= token_id < len(self._tokens):
-            return self._tokens[token_id]
-        raise InputError(f"There is no token with id {token_id}: the vocabulary has {len(self._tokens)} entries.")
+        token = self._tokens.get(token_id)
+        if token is None:
+            if 0 <= token_id < len(self):
+                return self.spec.unknown_word  # the vocabulary has a gap here
+            raise InputError(f"There is no token with id {token_id}: the vocabulary has {len(self)} entries.")
+        return token
 
     # ---- Special and added tokens ----
 
@@ -715,9 +1034,59 @@ class TokenizerBase:
         return {**self.spec.special_tokens, **({"additional_special_tokens": additional} if additional else {})}
 
     @property
+    def special_tokens_map_extended(self) -> dict[str, Any]:
+        """As ``special_tokens_map``, with an AddedToken for each token that has options."""
+        extended: dict[str, Any] = {name: self._extended(token) for name, token in self.spec.special_tokens.items()}
+        additional = [self._extended(token) for token in self.spec.additional_special_tokens]
+        return {**extended, **({"additional_special_tokens": additional} if additional else {})}
+
+    @property
+    def all_special_tokens_extended(self) -> list[Any]:
+        """As ``all_special_tokens``, with an AddedToken for each token that has options."""
+        return [self._extended(token) for token in self.all_special_tokens]
+
+    def _extended(self, content: str) -> str | AddedToken:
+        token = self.spec.added_tokens[self._vocab[content]]
+        return content if token == AddedToken(content, special=True) else token
+
+    @property
     def additional_special_tokens(self) -> list[str]:
-        """The special tokens beyond the five named ones."""
+        """The special tokens beyond the named ones; a list or None (for none) can be set."""
         return list(self.spec.additional_special_tokens)
+
+    @additional_special_tokens.setter
+    def additional_special_tokens(self, tokens: Iterable[Any] | None) -> None:
+        tokens = list(tokens or ())
+        missing = [str(token) for token in tokens if str(token) not in self._vocab]
+        if missing:
+            raise TokenizerError(
+                f"{missing[0]!r} is not in the vocabulary. To add it use "
+                f"add_special_tokens({{'additional_special_tokens': [{missing[0]!r}]}})."
+            )
+        self.add_special_tokens({"additional_special_tokens": tokens})
+
+    @property
+    def additional_special_tokens_ids(self) -> list[int]:
+        """The ids of ``additional_special_tokens``; they can be set."""
+        return [self._vocab[token] for token in self.spec.additional_special_tokens]
+
+    @additional_special_tokens_ids.setter
+    def additional_special_tokens_ids(self, ids: Iterable[int] | None) -> None:
+        self.additional_special_tokens = [self._token_of(token_id) for token_id in ids or ()]
+
+    @property
+    def extra_special_tokens(self) -> list[str]:
+        """Another name for ``additional_special_tokens``."""
+        return self.additional_special_tokens
+
+    @extra_special_tokens.setter
+    def extra_special_tokens(self, tokens: Iterable[Any] | None) -> None:
+        self.additional_special_tokens = tokens
+
+    def _unset_special_token(self, name: str) -> None:
+        spec = self.spec.copy()
+        spec.special_tokens.pop(name, None)
+        self._set_spec(spec)
 
     @property
     def all_special_tokens(self) -> list[str]:
@@ -759,27 +1128,32 @@ class TokenizerBase:
         Raises:
             TokenizerError: a token is empty, or of an unknown type.
         """
-        tokens = [new_tokens] if isinstance(new_tokens, str) or hasattr(new_tokens, "content") else list(new_tokens)
+        is_one = isinstance(new_tokens, str) or hasattr(new_tokens, "content")
+        tokens = [new_tokens] if is_one else list(new_tokens or ())
         spec = self.spec.copy()  # if a token raises an error, the tokenizer stays as it was
         count = sum(spec.add(AddedToken.of(token, special=special_tokens)) for token in tokens)
         self._set_spec(spec)
         return count
 
     def add_special_tokens(
-        self, special_tokens_dict: Mapping[str, Any], replace_additional_special_tokens: bool = True
+        self,
+        special_tokens_dict: Mapping[str, Any],
+        replace_additional_special_tokens: bool = True,
+        replace_extra_special_tokens: bool = True,
     ) -> int:
         """Set special tokens by name, and add those that are not in the vocabulary.
 
         Args:
-            special_tokens_dict: any of ``unk_token``, ``sep_token``, ``pad_token``, ``cls_token``, ``mask_token`` with
-                one token, and ``additional_special_tokens`` with a list.
+            special_tokens_dict: any of ``unk_token``, ``sep_token``, ``pad_token``, ``cls_token``, ``mask_token``,
+                ``bos_token``, ``eos_token`` with one token, and ``additional_special_tokens`` with a list.
             replace_additional_special_tokens: whether that list replaces the present one or extends it.
+            replace_extra_special_tokens: the newer name of the argument above; False in either extends the list.
 
         Returns:
             How many of the tokens are new.
 
         Raises:
-            TokenizerError: ``unk_token`` is not in the WordPiece vocabulary.
+            TokenizerError: ``unk_token`` is not in the WordPiece vocabulary, or a list or a single token is expected.
             UnknownArgumentError: there is no special token of that name.
         """
         list_names = ("additional_special_tokens", "extra_special_tokens")
@@ -787,16 +1161,21 @@ class TokenizerBase:
         count = 0
         spec = self.spec.copy()  # if a token raises an error, the tokenizer stays as it was
         for name, value in special_tokens_dict.items():
+            if name in list_names and not isinstance(value, (list, tuple)):
+                raise TokenizerError(f"{name} must be a list of tokens, but is {value!r:.60}.")
             tokens = [AddedToken.of(token, special=True) for token in (value if name in list_names else [value])]
             count += sum(spec.add(token) for token in tokens)
             contents = [token.content for token in tokens]
             if name in list_names:
-                kept = [] if replace_additional_special_tokens else spec.additional_special_tokens
+                replaces = replace_additional_special_tokens and replace_extra_special_tokens
+                kept = [] if replaces else spec.additional_special_tokens
                 spec.additional_special_tokens = list(dict.fromkeys([*kept, *contents]))
             elif name == "unk_token" and contents[0] not in spec.vocab:
                 raise TokenizerError(f"unk_token={contents[0]!r} must be an entry of the WordPiece vocabulary itself.")
             else:
                 spec.special_tokens[name] = contents[0]
+                if name == "unk_token":
+                    spec.unknown_word = contents[0]
         self._set_spec(spec)
         return count
 
@@ -849,6 +1228,7 @@ class TokenizerBase:
         add_special_tokens: bool,
         is_split: bool,
         truncation: Truncation | None,
+        split_special: bool,
     ) -> list[Any]:
         """Return encodings of texts that are checked already, with the attributes of ``text.encoding.Encoding``."""
         raise NotImplementedError
@@ -857,15 +1237,40 @@ class TokenizerBase:
         self, texts: Sequence[str], pairs: Sequence[str] | None, add_special_tokens: bool
     ) -> list[list[int]]:
         """Return the ids alone of texts that are checked already."""
-        return [encoding.ids for encoding in self._encode(texts, pairs, add_special_tokens, False, None)]
+        split_special = self.spec.split_special_tokens
+        encodings = self._encode(texts, pairs, add_special_tokens, False, None, split_special)
+        return [encoding.ids for encoding in encodings]
 
 
-_CALL_ARGUMENTS = tuple(name for name in TokenizerBase.__call__.__annotations__ if name not in ("return", "unknown"))
+_CALL_ARGUMENTS = tuple(name for name in TokenizerBase.__call__.__annotations__ if name not in ("return", "others"))
+
+
+def _older_names(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Replace the older or newer names that transformers has for some arguments by those used here."""
+    names = {
+        "max_len": "model_max_length",
+        "extra_special_tokens": "additional_special_tokens",
+        "use_auth_token": "token",
+    }
+    renamed = {names[name]: value for name, value in arguments.items() if name in names and value is not None}
+    return {**renamed, **{name: value for name, value in arguments.items() if name not in names}}
+
+
+def _older_call_names(arguments: dict[str, Any]) -> dict[str, Any]:
+    """Replace the names that arguments of a call had in earlier versions of transformers."""
+    values = dict(arguments)
+    if values.pop("pad_to_max_length", False):
+        values["padding"] = "max_length"
+    for old, new in (("truncation_strategy", "truncation"), ("is_pretokenized", "is_split_into_words")):
+        if values.get(old) is not None:
+            values[new] = values[old]
+        values.pop(old, None)
+    return values
 
 
 def _read_vocab(vocab: Any) -> dict[str, int]:
     if isinstance(vocab, Mapping):
-        return dict(vocab)
+        return check_vocab(vocab, "vocab=")
     if isinstance(vocab, (list, tuple)):
-        return vocab_from_entries(vocab)
+        return check_vocab(vocab_from_entries(vocab), "vocab=")
     return read_vocab(Path(vocab))

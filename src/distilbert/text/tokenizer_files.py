@@ -1,26 +1,36 @@
-"""The files of a tokenizer: reading any folder that holds a BERT tokenizer, writing one that every library reads.
-
-``load_spec`` and ``write_spec`` read and write a folder. ``spec_options_from_tokenizer_json`` and
-``spec_to_tokenizer_json`` convert the content of its main file, tokenizer.json, in the two directions.
-"""
+"""The files of a tokenizer: reading any folder that holds a BERT tokenizer, writing one that every library reads."""
 
 from __future__ import annotations
 
 import json
+import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..core.errors import TokenizerError
 from ..core.files import write_json, write_text
 from .added_tokens import AddedToken
-from .spec import CONFIG_OPTIONS, DEFAULT_MAX_LENGTH, DEFAULT_SPECIAL_TOKENS, SPECIAL_TOKEN_NAMES, TokenizerSpec
-from .wordpiece import CONTINUATION, MAX_CHARS_PER_WORD
+from .spec import (
+    CONFIG_OPTIONS,
+    DEFAULT_MAX_LENGTH,
+    DEFAULT_SPECIAL_TOKENS,
+    MODEL_INPUT_NAMES,
+    NORMALIZER_OPTIONS,
+    SPECIAL_TOKEN_NAMES,
+    TokenizerSpec,
+)
+from .tokenizer_json import spec_options_from_json, spec_to_tokenizer_json
+
+logger = logging.getLogger(__name__)
 
 VOCAB_FILE = "vocab.txt"
 TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_TOKENS_FILE = "special_tokens_map.json"
 ADDED_TOKENS_FILE = "added_tokens.json"
+_SWITCHES = (*NORMALIZER_OPTIONS, "clean_up_tokenization_spaces", "split_special_tokens")
+LARGEST_FILE = 100_000_000  # bytes; the largest published vocabularies take a tenth of it
 WORDPIECE_FAMILIES = ("Bert", "DistilBert", "MobileBert", "Electra", "ConvBert", "LayoutLM", "SqueezeBert", "RetriBert")
 # Entries of tokenizer_config.json that are not kept: they are written anew, or describe the machine or library that
 # wrote the file.
@@ -40,12 +50,19 @@ _DROPPED_CONFIG = (
 )
 
 
-def load_spec(folder: Path) -> TokenizerSpec:
+def load_spec(
+    folder: Path, tokenizer_file: Path | None = None, tokenizer_json: dict[str, Any] | None = None
+) -> TokenizerSpec:
     """Read the tokenizer in ``folder``.
 
     ``vocab.txt`` or ``tokenizer.json`` is enough; if both exist, ``tokenizer.json`` gives the vocabulary. Options in
     ``tokenizer_config.json`` win over those in ``special_tokens_map.json``, ``added_tokens.json`` and
     ``tokenizer.json``.
+
+    Args:
+        folder: holds the files.
+        tokenizer_file: read in place of the folder's ``tokenizer.json``.
+        tokenizer_json: the content of a ``tokenizer.json`` in place of the folder's.
 
     Raises:
         TokenizerError: neither file exists, one cannot be read, or it is not a BERT-style WordPiece tokenizer.
@@ -53,18 +70,35 @@ def load_spec(folder: Path) -> TokenizerSpec:
     folder = Path(folder)
     config = _read_json_if_present(folder / CONFIG_FILE)
     options: dict[str, Any] = {"model_max_length": DEFAULT_MAX_LENGTH}
-    if (folder / TOKENIZER_FILE).is_file():
-        options |= spec_options_from_tokenizer_json(folder / TOKENIZER_FILE)
+    if tokenizer_json is not None:
+        options |= spec_options_from_json(tokenizer_json, "the tokenizer_object")
+    elif tokenizer_file is not None or (folder / TOKENIZER_FILE).is_file():
+        options |= read_tokenizer_json(tokenizer_file or folder / TOKENIZER_FILE)
     elif (folder / VOCAB_FILE).is_file():
         _check_class(config, folder)
         options["vocab"] = read_vocab(folder / VOCAB_FILE)
     else:
         raise TokenizerError(f"There is neither a {VOCAB_FILE} nor a {TOKENIZER_FILE} in {str(folder)!r}.")
     special_tokens_map = _read_json_if_present(folder / SPECIAL_TOKENS_FILE)
+    added_tokens = _read_json_if_present(folder / ADDED_TOKENS_FILE)
+    try:
+        return _combine(options, added_tokens, special_tokens_map, config)
+    except (TypeError, AttributeError, KeyError, IndexError, OverflowError, ValueError) as error:
+        if isinstance(error, TokenizerError):
+            raise
+        raise TokenizerError(
+            f"The files in {str(folder)!r} are not a tokenizer that can be read: {type(error).__name__}: {error}."
+        ) from None
+
+
+def _combine(
+    options: dict[str, Any], added: dict[str, Any], special_tokens_map: dict[str, Any], config: dict[str, Any]
+) -> TokenizerSpec:
+    """Return the spec of the vocabulary and options in ``options`` and the content of the other three files."""
     added_tokens: dict[int, AddedToken] = options.pop("added_tokens", {})
-    for content, token_id in _read_json_if_present(folder / ADDED_TOKENS_FILE).items():
+    for content, token_id in added.items():
         added_tokens.setdefault(int(token_id), AddedToken(content))
-    for token_id, token in config.get("added_tokens_decoder", {}).items():
+    for token_id, token in (config.get("added_tokens_decoder") or {}).items():
         added_tokens[int(token_id)] = AddedToken.of(token)
     ids = {token.content: token_id for token_id, token in added_tokens.items()}
 
@@ -75,7 +109,7 @@ def load_spec(folder: Path) -> TokenizerSpec:
             added_tokens[ids[token.content]] = token
         return token.content
 
-    special_tokens = {**DEFAULT_SPECIAL_TOKENS, **options.pop("special_tokens", {})}
+    special_tokens: dict[str, str] = {**DEFAULT_SPECIAL_TOKENS, **options.pop("special_tokens", {})}
     additional: list[str] = []
     for source in (special_tokens_map, config):
         for name in SPECIAL_TOKEN_NAMES:
@@ -83,23 +117,63 @@ def load_spec(folder: Path) -> TokenizerSpec:
                 special_tokens[name] = special_content(source[name])
         values = source.get("additional_special_tokens") or source.get("extra_special_tokens") or []
         additional += map(special_content, values.values() if isinstance(values, dict) else values)
+    for name in DEFAULT_SPECIAL_TOKENS:
+        # A null in tokenizer_config.json says that there is no such token.
+        if name != "unk_token" and name in config and config[name] is None and special_tokens_map.get(name) is None:
+            del special_tokens[name]
+    # Other components of tokenizer.json decide how texts become words, as in transformers.
+    decided = NORMALIZER_OPTIONS if options.get("components", {}).keys() & {"normalizer", "pre_tokenizer"} else ()
     for name in CONFIG_OPTIONS:
-        if name in config and (config[name] is not None or name == "strip_accents"):
+        if name in config and name not in decided and (config[name] is not None or name == "strip_accents"):
             options[name] = config[name]
+    if "max_len" in config and "model_max_length" not in config:
+        options["model_max_length"] = config["max_len"]
     options["never_split"] = tuple(options.get("never_split") or ())
-    options["model_max_length"] = int(options["model_max_length"])
-    known = {*CONFIG_OPTIONS, *SPECIAL_TOKEN_NAMES, *_DROPPED_CONFIG}
-    return TokenizerSpec(
+    options["model_max_length"] = int(min(options["model_max_length"], 1e30))
+    if config.get("model_input_names"):
+        options["model_input_names"] = list(config["model_input_names"])
+    _check_types(options)
+    known = {*CONFIG_OPTIONS, *SPECIAL_TOKEN_NAMES, *_DROPPED_CONFIG, "model_input_names", "max_len"}
+    spec = TokenizerSpec(
         **options,
         special_tokens=special_tokens,
         additional_special_tokens=list(dict.fromkeys(additional)),
         added_tokens=added_tokens,
         other_config={name: value for name, value in config.items() if name not in known},
     )
+    for token_id, token in added_tokens.items():
+        if spec.id_of(token.content) != token_id:
+            logger.warning(
+                "The files give the added token %r the id %d; it gets the id %s, as in the Rust library.",
+                token.content, token_id, spec.id_of(token.content),
+            )  # fmt: skip
+    return spec
 
 
-def write_spec(spec: TokenizerSpec, folder: Path) -> tuple[str, ...]:
-    """Write vocab.txt, tokenizer.json, tokenizer_config.json and special_tokens_map.json; returns their paths."""
+def _check_types(options: Mapping[str, Any]) -> None:
+    """Check the types of those options that the rest of the package relies on and that come from a JSON file."""
+    for name, value in options.items():
+        if name in ("never_split", "model_input_names"):
+            is_right = all(isinstance(item, str) for item in value)
+        elif name in _SWITCHES:
+            is_right = value in (True, False) or (name == "strip_accents" and value is None)
+        else:
+            continue
+        if not is_right:
+            raise TokenizerError(f"{name}={value!r:.40} in the files of a tokenizer has another type than expected.")
+
+
+def write_spec(
+    spec: TokenizerSpec, folder: Path, *, prefix: str = "", legacy_format: bool | None = None
+) -> tuple[str, ...]:
+    """Write vocab.txt, tokenizer.json, tokenizer_config.json and special_tokens_map.json; returns their paths.
+
+    Args:
+        spec: the tokenizer.
+        folder: created if it is missing.
+        prefix: set before each name, with a dash.
+        legacy_format: True leaves out tokenizer.json, False leaves out vocab.txt.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     special_tokens_map: dict[str, Any] = dict(spec.special_tokens)
     if spec.additional_special_tokens:
@@ -109,131 +183,46 @@ def write_spec(spec: TokenizerSpec, folder: Path) -> tuple[str, ...]:
         "added_tokens_decoder": {str(token_id): t.to_dict() for token_id, t in sorted(spec.added_tokens.items())},
         **{name: getattr(spec, name) for name in CONFIG_OPTIONS},
         "never_split": list(spec.never_split) or None,
+        **dict.fromkeys(DEFAULT_SPECIAL_TOKENS),
         **spec.special_tokens,
         "tokenizer_class": "DistilBertTokenizer",
     }
     if spec.additional_special_tokens:
         config["additional_special_tokens"] = spec.additional_special_tokens
-    contents = {
-        TOKENIZER_FILE: spec_to_tokenizer_json(spec),
-        CONFIG_FILE: config,
-        SPECIAL_TOKENS_FILE: special_tokens_map,
-    }
-    paths = [write_vocab(spec.vocab, folder / VOCAB_FILE)]
+    if tuple(spec.model_input_names) != MODEL_INPUT_NAMES:
+        config["model_input_names"] = spec.model_input_names
+    contents = {CONFIG_FILE: config, SPECIAL_TOKENS_FILE: special_tokens_map}
+    if not legacy_format:
+        contents = {TOKENIZER_FILE: spec_to_tokenizer_json(spec), **contents}
+    prefix = f"{prefix}-" if prefix else ""
+    paths = [] if legacy_format is False else [write_vocab(spec.vocab, folder / f"{prefix}{VOCAB_FILE}")]
     for name, content in contents.items():
-        write_json(folder / name, content)
-        paths.append(str(folder / name))
+        write_json(folder / f"{prefix}{name}", content)
+        paths.append(str(folder / f"{prefix}{name}"))
     return tuple(paths)
 
 
-def spec_options_from_tokenizer_json(path: Path) -> dict[str, Any]:
-    """Read a tokenizer.json, in any of the forms in which it was written over the years.
-
-    The truncation and padding that the file may store are ignored, because every call decides on them.
-
-    Returns:
-        Arguments of ``TokenizerSpec``. Its ``special_tokens`` are only those that the file names.
+def read_tokenizer_json(path: Path) -> dict[str, Any]:
+    """Read a tokenizer.json; returns arguments of ``TokenizerSpec``.
 
     Raises:
         TokenizerError: the file describes another kind of tokenizer; the message says what differs.
     """
-    content = read_json(path)
-
-    def expect(value: Any, allowed: tuple[Any, ...], what: str) -> None:
-        if value not in allowed:
-            names = " or ".join(repr(item) for item in allowed)
-            raise TokenizerError(
-                f"{str(path)!r} is not a BERT-style WordPiece tokenizer: its {what} is {value!r}, expected {names}."
-            )
-
-    model = content.get("model") or {}
-    # Files from before 2020 have no type for the model.
-    model_type = model.get("type", "WordPiece" if "max_input_chars_per_word" in model else None)
-    expect(model_type, ("WordPiece",), "model")
-    expect(model.get("continuing_subword_prefix"), (CONTINUATION,), "model's continuing_subword_prefix")
-    expect(model.get("max_input_chars_per_word"), (MAX_CHARS_PER_WORD,), "model's max_input_chars_per_word")
-    normalizer = content.get("normalizer") or {}
-    pre_tokenizer = (content.get("pre_tokenizer") or {}).get("type")
-    expect(normalizer.get("type"), ("BertNormalizer", None), "normalizer")
-    do_basic_tokenize = bool(normalizer)
-    expect(pre_tokenizer, ("BertPreTokenizer" if do_basic_tokenize else "WhitespaceSplit",), "pre_tokenizer")
-    expect((content.get("decoder") or {}).get("type"), ("WordPiece", None), "decoder")
-    options: dict[str, Any] = {"vocab": model["vocab"], "do_basic_tokenize": do_basic_tokenize}
-    if do_basic_tokenize:
-        expect(normalizer.get("clean_text", True), (True,), "normalizer's clean_text")
-        options["do_lower_case"] = normalizer.get("lowercase", True)
-        options["tokenize_chinese_chars"] = normalizer.get("handle_chinese_chars", True)
-        options["strip_accents"] = normalizer.get("strip_accents")
-    options["added_tokens"] = {int(token["id"]): AddedToken.of(token) for token in content.get("added_tokens") or []}
-    special_tokens = {"unk_token": model.get("unk_token", "[UNK]")}
-    post_processor = content.get("post_processor") or {}
-    expect(post_processor.get("type"), ("TemplateProcessing", "BertProcessing", None), "post_processor")
-    if post_processor.get("type") == "BertProcessing":
-        special_tokens |= {"cls_token": post_processor["cls"][0], "sep_token": post_processor["sep"][0]}
-    elif post_processor:
-        template = [next(iter(item)) for item in post_processor["single"]]
-        expect(template, (["SpecialToken", "Sequence", "SpecialToken"],), "post_processor's template")
-        first, _, last = post_processor["single"]
-        special_tokens |= {"cls_token": first["SpecialToken"]["id"], "sep_token": last["SpecialToken"]["id"]}
-    padding = content.get("padding") or {}
-    if "pad_token" in padding:
-        special_tokens["pad_token"] = padding["pad_token"]
-    options["special_tokens"] = special_tokens
-    return options
-
-
-def spec_to_tokenizer_json(spec: TokenizerSpec) -> dict[str, Any]:
-    """Return the content of tokenizer.json, from which the Rust library builds the same tokenizer."""
-    cls, sep = spec.special_tokens["cls_token"], spec.special_tokens["sep_token"]
-    normalizer = {
-        "type": "BertNormalizer",
-        "clean_text": True,
-        "handle_chinese_chars": spec.tokenize_chinese_chars,
-        "strip_accents": spec.strip_accents,
-        "lowercase": spec.do_lower_case,
-    }
-
-    def special(token: str, type_id: int) -> dict[str, Any]:
-        return {"SpecialToken": {"id": token, "type_id": type_id}}
-
-    def sequence(name: str, type_id: int) -> dict[str, Any]:
-        return {"Sequence": {"id": name, "type_id": type_id}}
-
-    single = [special(cls, 0), sequence("A", 0), special(sep, 0)]
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": [{"id": token_id, **token.to_dict()} for token_id, token in sorted(spec.added_tokens.items())],
-        "normalizer": normalizer if spec.do_basic_tokenize else None,
-        "pre_tokenizer": {"type": "BertPreTokenizer" if spec.do_basic_tokenize else "WhitespaceSplit"},
-        "post_processor": {
-            "type": "TemplateProcessing",
-            "single": single,
-            "pair": [*single, sequence("B", 1), special(sep, 1)],
-            "special_tokens": {
-                token: {"id": token, "ids": [spec.id_of(token)], "tokens": [token]} for token in (cls, sep)
-            },
-        },
-        "decoder": {"type": "WordPiece", "prefix": CONTINUATION, "cleanup": True},
-        "model": {
-            "type": "WordPiece",
-            "unk_token": spec.special_tokens["unk_token"],
-            "continuing_subword_prefix": CONTINUATION,
-            "max_input_chars_per_word": MAX_CHARS_PER_WORD,
-            "vocab": spec.vocab,
-        },
-    }
+    return spec_options_from_json(read_json(path), repr(str(path)))
 
 
 def read_vocab(path: Path) -> dict[str, int]:
     """Read a vocab.txt: one entry a line; the first line has id 0.
 
+    Of an entry that stands in several lines the last counts, and a blank line is the empty entry, as in transformers;
+    both are said in the log. Blank lines at the end are not counted.
+
     Raises:
-        TokenizerError: the file is missing, empty, not UTF-8, or has a blank or repeated line.
+        TokenizerError: the file is missing, empty, too large or not UTF-8.
     """
     if not path.is_file():
         raise TokenizerError(f"There is no vocabulary file {str(path)!r}.")
+    check_size(path)
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -242,22 +231,32 @@ def read_vocab(path: Path) -> dict[str, int]:
     if not lines:
         raise TokenizerError(f"The vocabulary {str(path)!r} is empty. Expected one entry a line.")
     vocab: dict[str, int] = {}
+    faults: list[str] = []
     for index, entry in enumerate(lines):
         if not entry:
-            raise TokenizerError(f"Line {index + 1} of {str(path)!r} is blank, so id {index} would have no entry.")
-        if entry in vocab:
-            raise TokenizerError(
-                f"Line {index + 1} of {str(path)!r} repeats {entry!r} of line {vocab[entry] + 1}, so id "
-                f"{vocab[entry]} or id {index} could never be produced."
+            faults.append(f"line {index + 1} is blank, so id {index} is the empty entry")
+        elif entry in vocab:
+            faults.append(
+                f"line {index + 1} repeats {entry!r} of line {vocab[entry] + 1}, so its id is {index} and no text gets "
+                f"id {vocab[entry]}"
             )
         vocab[entry] = index
+    if faults:
+        logger.warning("%r has %d unusual lines; the first: %s.", str(path), len(faults), faults[0])
     return vocab
 
 
 def write_vocab(vocab: dict[str, int], path: Path) -> str:
-    """Write a vocab.txt, with the entries in the order of their ids; returns its path."""
-    write_text(path, "".join(f"{entry}\n" for entry in sorted(vocab, key=vocab.__getitem__)))
+    """Write a vocab.txt, with the entries in the order of their ids and blank lines for ids without one."""
+    entries = {token_id: entry for entry, token_id in vocab.items()}
+    write_text(path, "".join(f"{entries.get(token_id, '')}\n" for token_id in range(max(entries) + 1)))
     return str(path)
+
+
+def check_size(path: Path) -> None:
+    """Raise an error if a file is larger than any tokenizer's."""
+    if path.stat().st_size > LARGEST_FILE:
+        raise TokenizerError(f"{str(path)!r} has more than {LARGEST_FILE // 10**6} MB: it is no file of a tokenizer.")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -266,9 +265,12 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises:
         TokenizerError: the file is not valid JSON, or not an object.
     """
+    check_size(path)
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except RecursionError:
+        raise TokenizerError(f"{str(path)!r} is nested too deeply to be a file of a tokenizer.") from None
+    except ValueError as error:
         raise TokenizerError(f"{str(path)!r} is not valid JSON: {error}. Is the file complete?") from None
     if not isinstance(content, dict):
         raise TokenizerError(f"{str(path)!r} must hold a JSON object, but holds a {type(content).__name__}.")

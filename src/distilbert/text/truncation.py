@@ -104,6 +104,20 @@ def share_room(first: int, second: int, room: int) -> tuple[int, int]:
     return (shorter, longer) if first <= second else (longer, shorter)
 
 
+def cut_ids(ids: list[int], kept: int, stride: int, side: str) -> tuple[list[int], list[int]]:
+    """Return the ``kept`` ids that stay, and those that are cut off together with ``stride`` of those that stay.
+
+    Example: ``cut_ids([1, 2, 3, 4, 5], 3, 1, "right")`` is ``([1, 2, 3], [3, 4, 5])``.
+    """
+    if kept >= len(ids):
+        return ids, []
+    overlap = min(stride, kept)
+    if side == "right":
+        return ids[:kept], ids[kept - overlap :]
+    start = len(ids) - kept
+    return ids[start:], ids[: start + overlap]
+
+
 def window_spans(length: int, size: int, stride: int, side: str = "right") -> list[tuple[int, int]]:
     """Return start and stop of the windows over ``length`` tokens.
 

@@ -10,7 +10,7 @@ from tokenizers import Tokenizer
 from tokenizers.trainers import WordPieceTrainer
 
 from .spec import TokenizerSpec, vocab_from_entries
-from .tokenizer_files import spec_to_tokenizer_json
+from .tokenizer_json import spec_to_tokenizer_json
 from .wordpiece import CONTINUATION
 
 
@@ -33,7 +33,8 @@ def train_vocabulary(
         show_progress: draw a progress bar on standard error.
     """
     added = [token.content for _, token in sorted(spec.added_tokens.items())]
-    kept = list(dict.fromkeys([spec.special_tokens["pad_token"], *added]))
+    pad_token = [spec.special_tokens["pad_token"]] if "pad_token" in spec.special_tokens else []
+    kept = list(dict.fromkeys([*pad_token, *added, spec.unknown_word]))
     untrained = replace(spec, vocab=vocab_from_entries(kept), added_tokens={}, never_split=())
     backend = Tokenizer.from_str(json.dumps(spec_to_tokenizer_json(untrained)))
     trainer = WordPieceTrainer(

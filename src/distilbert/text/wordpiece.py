@@ -169,14 +169,16 @@ def _split(text: str, stands_alone: Callable[[str], bool]) -> list[tuple[int, in
     return spans
 
 
-def split_tokens(word: str, vocab: Mapping[str, int]) -> list[tuple[str, int, int]] | None:
+def split_tokens(
+    word: str, vocab: Mapping[str, int], max_chars: int = MAX_CHARS_PER_WORD
+) -> list[tuple[str, int, int]] | None:
     """Cut a word into vocabulary entries, the longest match first.
 
     Returns:
         ``(entry, start, stop)`` for each token, with its place in ``word``. None if the word is unknown: it is longer
-        than ``MAX_CHARS_PER_WORD``, or at some place no entry fits.
+        than ``max_chars``, or at some place no entry fits.
     """
-    if len(word) > MAX_CHARS_PER_WORD:
+    if len(word) > max_chars:
         return None
     tokens = []
     start = 0
@@ -193,13 +195,18 @@ def split_tokens(word: str, vocab: Mapping[str, int]) -> list[tuple[str, int, in
     return tokens
 
 
-def join_tokens(tokens: Iterable[str]) -> str:
-    """Join tokens to a text: a space goes before each token, except before ``##`` and before ``. ? ! ,``."""
+def join_tokens(tokens: Iterable[str], clean_up: bool = True) -> str:
+    """Join tokens to a text: a space goes before each token, except before ``##`` and before ``. ? ! ,``.
+
+    Args:
+        tokens: vocabulary entries.
+        clean_up: False keeps the space before ``. ? ! ,``.
+    """
     texts = []
     for index, token in enumerate(tokens):
         if index:
             token = token.removeprefix(CONTINUATION) if token.startswith(CONTINUATION) else f" {token}"
-        for old, new in _TOKEN_REPLACEMENTS:
+        for old, new in _TOKEN_REPLACEMENTS if clean_up else ():
             token = token.replace(old, new)
         texts.append(token)
     return "".join(texts)

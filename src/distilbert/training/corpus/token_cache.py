@@ -23,7 +23,7 @@ from ...core.errors import DataError
 from ...core.files import sync_to_disk
 from ...data.corpus import Sources, describe, documents, name_sources
 from ...text.tokenizer_base import TokenizerBase
-from ...text.tokenizer_files import spec_to_tokenizer_json
+from ...text.tokenizer_json import spec_to_tokenizer_json
 from .document_encoding import encode_documents, id_type
 
 FORMAT = 1  # raise it when the files change, or the way from documents to tokens

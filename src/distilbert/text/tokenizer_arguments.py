@@ -1,0 +1,107 @@
+"""The arguments of tokenizers that are known from transformers: what each does here."""
+
+from __future__ import annotations
+
+from ..core.known_arguments import ArgumentTable, Effect, KnownArgument
+
+
+def _rows(effect: Effect, reasons: dict[str, str]) -> list[KnownArgument]:
+    return [KnownArgument(name, effect, why) for names, why in reasons.items() for name in names.split()]
+
+
+_NO_CHATS = "a DistilBERT does not write, so it has no chats"
+_WORDPIECE = "WordPiece makes the same words with and without a space before them"
+
+MAKING = ArgumentTable(
+    "The classes and `from_pretrained` of tokenizers",
+    *_rows(
+        "taken",
+        {
+            "max_len": "the older name of `model_max_length`",
+            "extra_special_tokens": "the newer name of `additional_special_tokens`",
+            "use_auth_token": "the older name of `token`",
+            "verbose": "False leaves out the warning about texts that are too long",
+            "tokenizer_file": "a tokenizer.json instead of the folder's",
+            "tokenizer_object": "a `tokenizers.Tokenizer` instead of a file",
+            "split_special_tokens": "treat special tokens in a text as ordinary text",
+            "model_input_names": "the columns that a call returns by default",
+            "padding_side truncation_side": '`"right"` or `"left"`',
+            "clean_up_tokenization_spaces": "default of the argument of `decode`",
+        },
+    ),
+    *_rows(
+        "no effect",
+        {
+            "use_fast from_slow": "the class decides: `DistilBertTokenizer` is pure Python, `...Fast` is Rust",
+            "add_prefix_space add_bos_token add_eos_token": _WORDPIECE,
+            "legacy fix_mistral_regex": "it belongs to tokenizers of other kinds",
+            "trust_remote_code code_revision": "code from a checkpoint never runs",
+            "resume_download mirror": "the hub library decides",
+            "proxies": "the hub library takes proxies from `HTTPS_PROXY`",
+            "config tokenizer_type": "the files of the tokenizer say all",
+            "_from_auto _from_pipeline _commit_hash": "transformers passes it to itself",
+            "special_tokens_map_file backend": "loading finds the files",
+        },
+    ),
+    *_rows(
+        "refused",
+        {
+            "chat_template": _NO_CHATS,
+            "gguf_file": "GGUF files are not read",
+        },
+    ),
+)
+CALLING = ArgumentTable(
+    "Calls of tokenizers",
+    *_rows(
+        "taken",
+        {
+            "text_target text_pair_target": "texts whose ids become the column `labels`",
+            "split_special_tokens": "treat special tokens in a text as ordinary text",
+            "pad_to_max_length": 'the older name of `padding="max_length"`',
+            "truncation_strategy": "the older name of `truncation`",
+            "is_pretokenized": "the older name of `is_split_into_words`",
+        },
+    ),
+    *_rows("no effect", {"add_prefix_space": _WORDPIECE, "return_input_ids": "the ids are always returned"}),
+)
+DECODING = ArgumentTable(
+    "`decode` and `batch_decode`",
+    *_rows("taken", {"spaces_between_special_tokens": "False sets no space around added tokens"}),
+    *_rows("no effect", {"use_source_tokenizer": "there is one tokenizer for both sides"}),
+)
+SAVING = ArgumentTable(
+    "`save_pretrained` and `push_to_hub` of tokenizers",
+    *_rows(
+        "taken",
+        {
+            "legacy_format": "True leaves out tokenizer.json, False leaves out vocab.txt; by default both are written",
+            "filename_prefix": "set before each name, with a dash",
+            "push_to_hub": "upload the folder afterwards",
+            "use_auth_token": "the older name of `token`",
+            "repo_id token private revision commit_message commit_description create_pr": "of the upload",
+        },
+    ),
+    *_rows(
+        "no effect",
+        {
+            "save_jinja_files": _NO_CHATS,
+            "save_format is_main_process": "all files are written, whole or not at all",
+            "use_temp_dir": "an upload always goes through a temporary folder",
+            "max_shard_size safe_serialization variant tags": "it belongs to models",
+        },
+    ),
+)
+TRAINING = ArgumentTable(
+    "`train_new_from_iterator`",
+    *_rows(
+        "taken",
+        {
+            "new_special_tokens": "further special tokens of the new tokenizer",
+            "special_tokens_map": "new texts for special tokens, by their old ones",
+            "min_frequency limit_alphabet show_progress": "of the trainer of the Rust library",
+        },
+    ),
+    *_rows("no effect", {"length": "the trainer counts the texts itself"}),
+    *_rows("refused", {"initial_alphabet continuing_subword_prefix end_of_word_suffix": "BERT's own are used"}),
+)
