@@ -57,7 +57,7 @@ def test_alias_and_field_that_disagree() -> None:
         ({"problem_type": "ranking"}, "problem_type must be one of regression,"),
         ({"pad_token_id": 97, "vocab_size": 97}, "pad_token_id 97 is outside the vocabulary of 97"),
         ({"num_labels": 0}, "num_labels must be a positive integer"),
-        ({"id2label": {1: "a", 2: "b"}}, "id2label must number its labels 0 to 1"),
+        ({"id2label": {2: "a", 3: "b"}}, "id2label must number its labels 0 to 1"),
         ({"id2label": ["a"]}, "id2label must map integers to names"),
         ({"attn_implementation": "flash"}, "attn_implementation must be one of eager, sdpa, flash_attention_2"),
         ({"pruned_heads": {0: list(range(12))}}, r"pruned_heads\[0\]"),
@@ -147,3 +147,13 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
         DistilBertConfig.from_pretrained(tmp_path)
     with pytest.raises(Unsupported, match="'gpt2'"):
         DistilBertConfig.from_dict({"model_type": "gpt2"})
+
+
+@pytest.mark.parametrize("stated", [{"id2label": {"2": "b", "1": "a"}}, {"label2id": {"a": 1, "b": 2}}])
+def test_labels_that_count_from_1(stated: dict[str, Any]) -> None:
+    with pytest.warns(UserWarning, match="id2label counts from 1, and outputs count from 0: output 0 is 'a'"):
+        config = DistilBertConfig(**stated)
+    assert (config.id2label, config.label2id) == ({0: "a", 1: "b"}, {"a": 0, "b": 1})
+    config = DistilBertConfig(**stated, num_labels=3)
+    assert config.id2label == {0: "LABEL_0", 1: "a", 2: "b"}
+    assert config.label2id == {"LABEL_0": 0, "a": 1, "b": 2}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -144,6 +145,16 @@ class DistilBertConfig:
             self.id2label = {int(index): str(label) for index, label in id2label.items()}
         except (AttributeError, TypeError, ValueError):
             raise ConfigError(f"id2label must map integers to names, got {id2label!r}.") from None
+        count = len(self.id2label)
+        if count and sorted(self.id2label) == list(range(1, count + 1)):
+            if num_labels == count + 1:  # output 0 has no name
+                self.id2label = {0: "LABEL_0", **dict(sorted(self.id2label.items()))}
+            else:
+                self.id2label = {number - 1: label for number, label in sorted(self.id2label.items())}
+                warnings.warn(
+                    f"id2label counts from 1, and outputs count from 0: output 0 is {self.id2label[0]!r}.", stacklevel=4
+                )
+            label2id = None
         if num_labels is not None and num_labels != len(self.id2label):
             self.num_labels = num_labels  # a new number makes old names meaningless
             return
