@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import signal
 import time
 from pathlib import Path
@@ -203,3 +205,102 @@ def test_results_of_a_pipe_are_kept_too(cli: Command) -> None:
     assert len(json.loads(cli.read("out.json"))) == 2
     done = cli.run("--output", "other.json", stdin="one\na\tb\tc\n")
     assert "The results of 1 rows are kept in other.json.part" in done.err
+
+
+# Two commands, other contents, full disks.
+
+
+def test_two_commands_on_one_output(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text(rows(600))
+    first = start(*RUN, cwd=tmp_path, FAKE_PAUSE="1")
+    while not (tmp_path / "out.jsonl.part").exists():
+        assert first.poll() is None
+        time.sleep(0.02)
+    for arguments in ([], ["--overwrite"], ["--resume"]):
+        refused = finish(start(*RUN, *arguments, cwd=tmp_path))
+        assert refused.code == 2
+        assert "Another distilbert run is writing out.jsonl (it holds out.jsonl.part)" in refused.err
+    assert finish(first).code == 0
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 600
+    assert files(tmp_path) == ["in.txt", "out.jsonl"]
+
+
+def test_commands_that_start_together_never_mix_their_outputs(tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text(rows(100))
+    several = [start(*RUN, cwd=tmp_path, FAKE_PAUSE="0.05") for _ in range(3)]
+    done = [finish(process) for process in several]
+    assert sorted(one.code for one in done) == [0, 2, 2]
+    assert all("Another distilbert run" in one.err or "exists already" in one.err for one in done if one.code)
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 100
+    assert files(tmp_path) == ["in.txt", "out.jsonl"]
+
+
+def test_resume_compares_contents(cli: Command) -> None:
+    model = cli.folder / "model"
+    model.mkdir()
+    (model / "config.json").write_text("{}")
+    (model / "model.safetensors").write_bytes(b"1")
+    cli.write("in.txt", rows(500))
+    killed(cli.folder, "--model", "model")
+    part = cli.read("out.jsonl.part")
+    cli.write("in.txt", rows(500).replace("x", "y"))
+    done = cli(*RUN, "--model", "model", "--resume")
+    assert done.code == 2
+    assert "content of the input was" in done.err
+    cli.write("in.txt", rows(500))
+    (model / "model.safetensors").write_bytes(b"2")
+    done = cli(*RUN, "--model", "model", "--resume")
+    assert done.code == 2
+    assert "content of the model was" in done.err
+    assert cli.read("out.jsonl.part") == part
+    (model / "model.safetensors").write_bytes(b"1")
+    assert cli(*RUN, "--model", "model", "--resume").code == 0
+
+
+def test_resume_keeps_the_precision_that_was_chosen(cli: Command) -> None:
+    cli.write("in.txt", rows(500))
+    killed(cli.folder)
+    note = json.loads(cli.read("out.jsonl.part.json"))
+    cli.write("out.jsonl.part.json", json.dumps(note | {"precision": "fp32"}))
+    assert cli(*RUN, "--resume").code == 0
+    assert cli.task.options["precision"] == "fp32"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("name", ["e.jsonl.part", "e.jsonl.part.json", "e.jsonl", "link.jsonl", "hard.jsonl"])
+def test_an_input_is_never_lost(cli: Command, name: str) -> None:
+    content = '"one"\n"two"\n'
+    cli.write(name if name.startswith("e.") else "e.jsonl", content)
+    if name == "link.jsonl":
+        (cli.folder / name).symlink_to("e.jsonl")
+    if name == "hard.jsonl":
+        (cli.folder / name).hardlink_to(cli.folder / "e.jsonl")
+    for arguments in ([], ["--overwrite"], ["--resume"], ["--overwrite", "--resume"]):
+        done = cli.run("--input", name, "--format", "jsonl", "--output", "e.jsonl", *arguments)
+        assert done.code == 2
+        assert "is the input" in done.err
+        assert cli.read(name) == content
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full there")
+def test_a_full_disk_names_the_file_and_the_way_on(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    cli.write("in.txt", rows(100))
+    original, calls = os.fsync, []
+
+    def full(descriptor: int) -> None:
+        calls.append(descriptor)
+        if len(calls) > 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        original(descriptor)
+
+    monkeypatch.setattr("distilbert.cli.run.partial_output.os.fsync", full)
+    done = cli(*RUN)
+    assert done.code == 1
+    assert done.err == (
+        "distilbert: out.jsonl.part: No space left on device. 48 rows are done and kept in out.jsonl.part: the same "
+        "command with --resume goes on from there.\n"
+    )
+    monkeypatch.undo()
+    (cli.folder / "again").mkdir()
+    again = finish(start(*RUN, "--resume", cwd=cli.folder))
+    assert again.code == 0
+    assert len(cli.read("out.jsonl").splitlines()) == 100

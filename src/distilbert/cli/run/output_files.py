@@ -44,7 +44,7 @@ def output_format(path: str, stated: str) -> str:
     return format
 
 
-def publish(json_lines: Path, output: Path, format: str) -> None:
+def publish(json_lines: Path, output: Path, format: str) -> bool:
     """Make the output file from complete JSON lines; it appears under its name all at once.
 
     Args:
@@ -52,13 +52,16 @@ def publish(json_lines: Path, output: Path, format: str) -> None:
         output: the final name; ``.gz`` at its end compresses.
         format: one of ``FORMATS``.
 
+    Returns:
+        Whether the file was moved, so that ``json_lines`` is no more.
+
     Raises:
         DataError: the results do not fit into the columns of a parquet file.
     """
     compressed = format_of(output).compressed
     if format == "jsonl" and not compressed:
         json_lines.replace(output)
-        return
+        return True
     with replacing(output) as temporary:
         if format == "parquet":
             _write_parquet(json_lines, temporary)
@@ -70,6 +73,7 @@ def publish(json_lines: Path, output: Path, format: str) -> None:
                     file.writelines(_lines(json_lines))
                 else:
                     _write_table(json_lines, file, format)
+    return False
 
 
 @contextmanager

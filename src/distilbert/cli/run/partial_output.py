@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from bisect import bisect_left
@@ -28,6 +29,7 @@ class PartialOutput:
     Attributes:
         rows: how many are done.
         rows_without_answer: how many of those that an earlier run has done have the answer null.
+        precision: the one that the model runs in, kept in the note; empty if it is not known.
     """
 
     def __init__(self, output: Path, format: str) -> None:
@@ -35,22 +37,38 @@ class PartialOutput:
         self.path = output.with_name(output.name + ".part")
         self.note = output.with_name(output.name + ".part.json")
         self.rows = self.rows_without_answer = 0
+        self.precision = ""
+        self._overwrite = False
         self._command: Mapping[str, Any] = {}
         self._refused: list[int] = []
-        self._file: IO[bytes] | None = None
+        self._file: io.FileIO | None = None
 
-    def check(self, *, overwrite: bool, resume: bool) -> None:
+    def check(self, *, overwrite: bool, resume: bool, input: str | None = None) -> None:
         """Check, before any work, that the output can be written.
 
+        Args:
+            overwrite: the output may be replaced.
+            resume: there may be unfinished work.
+            input: the file that is read; it must be none of those that are written.
+
         Raises:
-            UsageError: the output exists already, or unfinished work does.
+            UsageError: the output exists already, or unfinished work does, or another command is at it.
         """
+        self._overwrite = overwrite
+        for path in (self.output, self.path, self.note):
+            if input is not None and _is_same_file(path, Path(input)):
+                what = "the input" if path == self.output else "the input, which would be lost"
+                raise UsageError(f"{path} is {what}; name another output.")
         if self.output.is_dir():
             raise UsageError(f"{self.output} is a folder; name a file to write.")
         if self.output.exists() and not overwrite:
             raise UsageError(f"{self.output} exists already; name another file, or replace it with --overwrite.")
         if not self.output.parent.is_dir():
             raise UsageError(f"There is no folder {self.output.parent} to write {self.output.name} into.")
+        if self.path.exists():
+            with self.path.open("rb") as file:
+                if not lock_file(file):
+                    raise self._is_busy()
         if self.path.exists() and not resume and not overwrite:
             raise UsageError(
                 f"{self.path} holds unfinished work: go on with --resume, or start again with --overwrite."
@@ -69,23 +87,60 @@ class PartialOutput:
             How many rows are done.
 
         Raises:
-            UsageError: another command left the unfinished work.
+            UsageError: another command left the unfinished work, is at the same output now, or has written it.
         """
         self._command = command
-        if resume and self.path.exists():
-            self._compare()
-            self._cut(window_end)
-        else:
-            self.path.unlink(missing_ok=True)
-            self._write_note()
-        self._file = self.path.open("ab")
+        resume = resume and self.path.exists()
+        file = self._open_locked()
+        try:
+            if self.output.exists() and not self._overwrite:  # another command was quicker
+                if not resume:
+                    self.path.unlink(missing_ok=True)
+                raise UsageError(f"{self.output} exists already; name another file, or replace it with --overwrite.")
+            if resume:
+                self._compare()
+                self._cut(window_end)
+            else:
+                file.truncate(0)
+                self._write_note()
+        except BaseException:
+            file.close()
+            raise
+        self._file = file
         return self.rows
+
+    def noted_precision(self) -> str:
+        """Return the precision that an earlier run noted; empty if it noted none."""
+        try:
+            return str(json.loads(self.note.read_text(encoding="utf-8"))["precision"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            return ""
+
+    def _open_locked(self) -> io.FileIO:
+        """Open ``OUTPUT.part``, so that no other command can."""
+        while True:
+            file = io.FileIO(self.path, "ab")
+            if not lock_file(file):
+                file.close()
+                raise self._is_busy()
+            try:
+                if os.path.samestat(os.fstat(file.fileno()), self.path.stat()):
+                    return file
+            except FileNotFoundError:
+                pass
+            file.close()  # the command before it finished in between, and took the file away
+
+    def _is_busy(self) -> UsageError:
+        return UsageError(
+            f"Another distilbert run is writing {self.output} (it holds {self.path}). "
+            "Wait for it, or name another output."
+        )
 
     def _compare(self) -> None:
         try:
             note = json.loads(self.note.read_text(encoding="utf-8"))
             before, self._refused = note["command"], sorted(note["refused"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             raise UsageError(
                 f"{self.note} is missing or broken, so it is unknown what {self.path} holds; "
                 "start again with --overwrite."
@@ -122,7 +177,7 @@ class PartialOutput:
         self._write_note()
 
     def _write_note(self) -> None:
-        write_json(self.note, {"command": self._command, "refused": self._refused})
+        write_json(self.note, {"command": self._command, "refused": self._refused, "precision": self.precision})
 
     def write(self, results: list[Any], refused: list[int]) -> None:
         """Append the results of a window, and wait until they are on the disk.
@@ -135,27 +190,63 @@ class PartialOutput:
         if refused:
             self._refused += [self.rows + place for place in refused]
             self._write_note()
-        self._file.write(encode_lines(results))
-        self.rows += len(results) + len(refused)  # before they are on the disk: Ctrl-C meanwhile must not discard them
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        rows = len(results) + len(refused)
+        self.rows += rows  # before they are on the disk: Ctrl-C meanwhile must not discard them
+        try:
+            lines = memoryview(encode_lines(results))
+            while lines:
+                lines = lines[self._file.write(lines) or 0 :]
+            os.fsync(self._file.fileno())
+        except OSError:
+            self.rows -= rows
+            raise
 
     def finish(self) -> None:
         """Make the final file and remove the partial ones."""
         assert self._file is not None
-        self._file.close()
+        if os.name == "nt":  # there an open file can be neither renamed nor removed, and nobody else can either
+            self._file.close()
         try:
-            publish(self.path, self.output, self.format)
+            is_moved = publish(self.path, self.output, self.format)
         except DataError as error:
             raise DataError(f"{error} All results are kept in {self.path}, as JSON lines.") from None
-        self.path.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
+        if not is_moved:
+            self.path.unlink(missing_ok=True)
+        self._file.close()  # the lock ends here, when nothing is left to do
+        self._file = None
 
     def close(self) -> None:
         """Close the file; what is done is kept, and no file is left if nothing is done."""
         if self._file is None:
             return
-        self._file.close()
-        if self.rows == 0:
-            self.path.unlink(missing_ok=True)
+        if self.rows == 0 and os.name != "nt":
             self.note.unlink(missing_ok=True)
+            self.path.unlink(missing_ok=True)
+        self._file.close()
+        self._file = None
+
+
+def lock_file(file: IO[bytes]) -> bool:
+    """Lock an open file until it is closed or the process ends; False if another process has locked it.
+
+    Where the file system knows no locks, every call succeeds.
+    """
+    if os.name == "nt":
+        return True
+    import fcntl
+
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _is_same_file(path: Path, other: Path) -> bool:
+    try:
+        return path.samefile(other)
+    except OSError:  # one of them does not exist
+        return path.resolve() == other.resolve()

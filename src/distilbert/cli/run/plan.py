@@ -35,6 +35,7 @@ class RunPlan:
         loading: what ``pipeline`` takes besides the task.
         task_options: options that set parameters of the task, such as ``--stride``, with their values.
         parameters: parameters of the task, by name.
+        contents: hashes of the input and the model; see ``content_hashes``.
 
     Raises:
         UsageError: the task does not exist, or options contradict each other.
@@ -57,6 +58,7 @@ class RunPlan:
     loading: dict[str, Any] = field(default_factory=dict)
     task_options: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
+    contents: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.task is not None:
@@ -102,10 +104,11 @@ class RunPlan:
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What the results depend on, besides the content of the input."""
+        """What the results depend on."""
         names = ("task", "column", "format", "delimiter", "encoding", "keep_input", "source", "loading")
         values = {name: getattr(self, name) for name in (*names, "task_options", "parameters")}
         values["every_row"] = self.on_error == "null"  # whether rows without an answer are counted
+        values |= self.contents
         if self.input is None:
             return {"input": None} | values
         path = Path(self.input).resolve()

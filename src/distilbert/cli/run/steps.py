@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from ...data.row_stream import RowStream
 from ...tasks.registry import task_spec
 from ..failures import OK, warn
 from .answering import answer_rows
+from .content_hashes import ContentHashes
 from .input_rows import open_input
 from .output_files import output_format
 from .partial_output import PartialOutput
@@ -24,6 +26,9 @@ from .row_progress import RowProgress
 from .row_windows import UnusableRows
 from .sentence_ranking import rank_rows
 from .task_inputs import SENTENCE, TaskInputs
+
+# The disk or a quota is full, a file is too large, or the device failed.
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def run(plan: RunPlan) -> int:
@@ -37,7 +42,13 @@ def run(plan: RunPlan) -> int:
     answer = answer_rows if plan.source is None else rank_rows
     with open_input(plan.input, plan.format, plan.delimiter, plan.encoding) as stream:
         inputs = match_columns(plan, plan.task, stream) if plan.task else None
-        task = load(plan)
+        hashing = ContentHashes(plan) if output is not None and plan.can_resume else None
+        noted = output.noted_precision() if output is not None and plan.resume else ""
+        task = load(plan, noted)
+        if output is not None:
+            output.precision = getattr(getattr(task, "runner", None), "precision", None) or ""
+            if hashing is not None:
+                plan.contents = hashing.result()
         inputs = inputs or match_columns(plan, task.task, stream)
         unusable = UnusableRows(plan.on_error, warn)
         writer = PartialOutputWriter(output, plan.keep_input) if output else printer(plan, task.task)
@@ -49,6 +60,11 @@ def run(plan: RunPlan) -> int:
                 raise DataError(_with_what_is_kept(str(error), output, plan)) from None
             if output is not None:
                 output.finish()
+        except OSError as error:
+            if output is None or error.errno not in DISK_ERRORS:
+                raise
+            message = f"{error.filename or output.path}: {error.strerror}"
+            raise DataError(_with_what_is_kept(message, output, plan)) from None
         except KeyboardInterrupt:
             raise Interrupted(_with_what_is_kept("interrupted", output, plan)) from None
         finally:
@@ -79,9 +95,7 @@ def plan_output(plan: RunPlan) -> PartialOutput | None:
             require("pyarrow.parquet", "parquet")
         except MissingExtraError as error:
             raise UsageError(str(error)) from None
-    output.check(overwrite=plan.overwrite, resume=plan.resume)
-    if plan.input is not None and Path(plan.input).resolve() == output.output.resolve():
-        raise UsageError(f"{plan.output} is the input; name another file.")
+    output.check(overwrite=plan.overwrite, resume=plan.resume, input=plan.input)
     return output
 
 
@@ -99,8 +113,12 @@ def match_columns(plan: RunPlan, task: str, stream: RowStream) -> TaskInputs:
     return inputs
 
 
-def load(plan: RunPlan) -> Any:
+def load(plan: RunPlan, noted_precision: str = "") -> Any:
     """Load the model and check the parameters, before the first row.
+
+    Args:
+        plan: the command line.
+        noted_precision: the one that an earlier run chose, where the command line leaves the choice.
 
     Raises:
         UsageError: no model is named, or the task has no such parameter, or not with that value.
@@ -110,6 +128,8 @@ def load(plan: RunPlan) -> Any:
     from ...tasks.loading import pipeline
 
     options = {name: value for name, value in plan.loading.items() if value is not None}
+    if noted_precision and options.get("precision", "auto") == "auto":
+        options["precision"] = noted_precision
     task = pipeline(plan.task, options.pop("model"), **options)
     try:
         task([], **plan.parameters_of(task.task))
