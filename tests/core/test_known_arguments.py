@@ -9,9 +9,11 @@ import pytest
 from distilbert.core import loading_arguments
 from distilbert.core.errors import InputError, UnknownArgumentError
 from distilbert.core.known_arguments import ArgumentTable, KnownArgument
+from distilbert.tasks import pipeline_arguments
 
 PAGE = Path(__file__).parents[2] / "docs" / "transformers.md"
-TABLES = [value for value in vars(loading_arguments).values() if isinstance(value, ArgumentTable)]
+MODULES = (loading_arguments, pipeline_arguments)
+TABLES = [value for module in MODULES for value in vars(module).values() if isinstance(value, ArgumentTable)]
 TABLE = ArgumentTable(
     "f",
     KnownArgument("colour", "taken", "paints"),

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
 
 from ..core.config import DistilBertConfig
-from ..core.errors import InputError, reject_unknown
+from ..core.errors import InputError
 from ..core.hub import push_saved
 from ..core.runner_protocol import AsynchronousRunner, Runner
 from ..core.schema import HEADS
@@ -22,6 +22,7 @@ from .checks import check_choice, check_count
 from .columns import Column, to_inputs
 from .failed_inputs import ON_ERROR, FailedInputs
 from .foreign_tokenizers import to_task_tokenizer
+from .pipeline_arguments import task_parameters
 from .pipeline_steps import PipelineSteps
 from .runner_options import RunnerOptions, runner_of
 from .task_spec import TaskSpec
@@ -117,8 +118,7 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
         self.batch_size = batch_size
         check_choice(on_error, ON_ERROR, "on_error")
         self.on_error = on_error
-        self._reject_unknown(params)
-        self.params: ParamsT = self.spec.parameters_class(**params)
+        self.params: ParamsT = self.spec.parameters_class(**self._own_parameters(params))
         self.check(self.params)
 
     def __call__(
@@ -151,7 +151,7 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
         inputs = to_inputs(inputs, column)
         if self._replaces_steps():
             return self._call_in_steps(inputs, params)
-        self._reject_unknown(params)
+        params = self._own_parameters(params)
         check_count(batch_tokens, "batch_tokens", optional=True)
         check_count(batch_size, "batch_size", optional=True)
         check_choice(on_error or "raise", ON_ERROR, "on_error")
@@ -351,8 +351,10 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
         """Longest sequence that the model takes, in tokens."""
         return self.config.max_position_embeddings
 
-    def _reject_unknown(self, params: Iterable[str]) -> None:
-        reject_unknown(params, [field.name for field in fields(self.spec.parameters_class)], f"The task {self.task!r}")
+    def _own_parameters(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the parameters of the task among the arguments of a call."""
+        defaults = {field.name: field.default for field in fields(self.spec.parameters_class)}
+        return task_parameters(given, defaults, f"The task {self.task!r}")
 
 
 def _is_single(inputs: Any) -> bool:

@@ -36,7 +36,8 @@ class FeatureExtractionParams:
         return_tensors: ``"np"``, ``"pt"``, ``"tf"`` or ``"jax"``: tensors of that kind instead of lists; True: those of
             the model's framework.
         truncation: cut long texts as tokenizers do, instead of reading them whole, in windows.
-        tokenize_kwargs: ``truncation`` and ``max_length``.
+        max_length: tokens that ``truncation`` leaves; by default what the tokenizer says.
+        tokenize_kwargs: ``truncation`` and ``max_length`` in a dict.
         stride: tokens that two windows of a long text share; by default a quarter of the model's length.
     """
 
@@ -44,6 +45,7 @@ class FeatureExtractionParams:
     normalize: bool = False
     return_tensors: bool | str | None = False
     truncation: bool | str | None = None
+    max_length: int | None = None
     tokenize_kwargs: Mapping[str, Any] | None = None
     stride: int | None = None
 
@@ -51,15 +53,16 @@ class FeatureExtractionParams:
         check_choice(self.pooling, (None, *POOLINGS), "pooling")
         if self.return_tensors not in (None, False, True):
             check_tensor_type(self.return_tensors)
-        if self.truncation is not None and "truncation" in (self.tokenize_kwargs or {}):
-            raise InputError("truncation is given twice: as a parameter and in tokenize_kwargs. Leave one out.")
+        for name in ("truncation", "max_length"):
+            if getattr(self, name) is not None and name in (self.tokenize_kwargs or {}):
+                raise InputError(f"{name} is given twice: as a parameter and in tokenize_kwargs. Leave one out.")
         check_truncation(self.truncation_options, "tokenize_kwargs of feature-extraction")
 
     @property
     def truncation_options(self) -> dict[str, Any]:
         """What :func:`truncate` takes."""
-        options = dict(self.tokenize_kwargs or {})
-        return options if self.truncation is None else options | {"truncation": self.truncation}
+        own = {"truncation": self.truncation, "max_length": self.max_length}
+        return dict(self.tokenize_kwargs or {}) | {name: value for name, value in own.items() if value is not None}
 
 
 SPEC = TaskSpec(

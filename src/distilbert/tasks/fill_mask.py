@@ -18,6 +18,7 @@ from ..core.errors import InputError
 from .base import Task
 from .batching import EncodedInput, Outputs, run_encoded
 from .checks import check_count, check_text, check_texts
+from .columns import to_inputs
 from .scores import largest, softmax
 from .task_spec import (
     TEXT,
@@ -44,25 +45,36 @@ class FillMaskParams:
         targets: propose only these words; the first piece of a word stands for it where the vocabulary lacks it.
         joint: fill several masks together, from left to right, each given those before it; a proposal then holds a
             token for every mask, and its score is the probability of all of them.
-        tokenizer_kwargs: ``truncation`` and ``max_length``, to cut long texts as tokenizers do. By default, each mask
-            of a long text is filled in the part of the text around it.
+        truncation: cut long texts as tokenizers do. By default, each mask of a long text is filled in the part of the
+            text around it.
+        max_length: tokens that ``truncation`` leaves; by default what the tokenizer says.
+        tokenizer_kwargs: ``truncation`` and ``max_length`` in a dict.
     """
 
     top_k: int = 5
     targets: str | Sequence[str] | None = None
     joint: bool = False
+    truncation: bool | str | None = None
+    max_length: int | None = None
     tokenizer_kwargs: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         check_count(self.top_k, "top_k")
         check_truncation(self.truncation_options, "tokenizer_kwargs of fill-mask")
         if self.targets is not None:
-            check_texts([self.targets] if isinstance(self.targets, str) else self.targets, "targets")
+            check_texts(self.words, "targets")
+
+    @property
+    def words(self) -> list[str]:
+        """The targets as a list."""
+        targets = to_inputs(self.targets)
+        return [targets] if isinstance(targets, str) else targets
 
     @property
     def truncation_options(self) -> Mapping[str, Any]:
         """What :func:`truncate` takes."""
-        return self.tokenizer_kwargs or {}
+        own = {"truncation": self.truncation, "max_length": self.max_length}
+        return dict(self.tokenizer_kwargs or {}) | {name: value for name, value in own.items() if value is not None}
 
 
 SPEC = TaskSpec(
@@ -184,7 +196,7 @@ class FillMaskPipeline(Task[FillMaskParams]):
         if params.targets is None:
             return None
         targets = []
-        for word in [params.targets] if isinstance(params.targets, str) else params.targets:
+        for word in params.words:
             token = self.tokenizer.convert_tokens_to_ids(word)
             if token is None or (token == self.tokenizer.unk_token_id and word != self.tokenizer.unk_token):
                 pieces = self.tokenizer.encode_ids([word], None, False)[0]

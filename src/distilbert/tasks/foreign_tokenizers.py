@@ -9,6 +9,11 @@ from ..core.errors import InputError
 from ..models.auto import AutoTokenizer
 
 
+def is_tokenizer(value: Any) -> bool:
+    """Whether ``value`` is a tokenizer, of this package or of transformers."""
+    return hasattr(value, "convert_tokens_to_ids") and hasattr(value, "save_pretrained")
+
+
 def to_task_tokenizer(tokenizer: Any) -> Any:
     """Return a tokenizer that tasks can use.
 
@@ -22,7 +27,7 @@ def to_task_tokenizer(tokenizer: Any) -> Any:
     """
     if hasattr(tokenizer, "encode_ids") and hasattr(tokenizer, "encode_batch"):
         return tokenizer
-    if not callable(tokenizer) or not hasattr(tokenizer, "save_pretrained"):
+    if not is_tokenizer(tokenizer):
         raise InputError(f"tokenizer must be a tokenizer, or the folder or name of one, got {tokenizer!r:.80}.")
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)

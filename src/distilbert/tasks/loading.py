@@ -14,15 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from ..core.config import DistilBertConfig
-from ..core.errors import InputError, UnsupportedArchitectureError
+from ..core.errors import InputError, UnsupportedArchitectureError, reject_unknown
 from ..core.hub import Kind, resolve
 from ..core.installed import find_installed
+from ..core.loading_arguments import LOADING
 from ..core.runner_protocol import Runner
 from ..core.schema import Head, head_of
 from ..models.auto import AutoConfig, AutoTokenizer
 from ..models.checkpoint import OPENING_ARGUMENTS, open_checkpoint
 from ..models.frameworks import FRAMEWORKS
 from .base import Task
+from .foreign_tokenizers import is_tokenizer
+from .pipeline_arguments import CALLING, PIPELINE
 from .registry import TASKS, task_class, task_spec, tasks_for
 from .runner_options import RUNNERS_OF_EXPORTED, RunnerOptions, runner_of
 from .task_spec import TaskSpec
@@ -31,27 +34,32 @@ from .task_spec import TaskSpec
 def pipeline(
     task: str | None = None,
     model: Any = None,
-    *,
     config: DistilBertConfig | str | os.PathLike[str] | None = None,
     tokenizer: Any = None,
-    framework: str = "pt",
-    runner: str | None = None,
-    precision: str | None = None,
-    threads: int | None = None,
+    feature_extractor: Any = None,
+    image_processor: Any = None,
+    processor: Any = None,
+    framework: str | None = None,
     revision: str | None = None,
+    use_fast: bool = True,
     token: str | bool | None = None,
-    cache_dir: str | os.PathLike[str] | None = None,
-    local_files_only: bool = False,
     device: Any = None,
     device_map: Any = None,
     dtype: Any = None,
+    trust_remote_code: bool | None = None,
+    model_kwargs: Mapping[str, Any] | None = None,
+    pipeline_class: type[Task[Any]] | None = None,
+    *,
+    runner: str | None = None,
+    precision: str | None = None,
+    threads: int | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    local_files_only: bool = False,
     torch_dtype: Any = None,
     attn_implementation: str | None = None,
     batch_size: int | None = None,
     batch_tokens: int | None = None,
     on_error: str = "raise",
-    use_fast: bool = True,
-    model_kwargs: Mapping[str, Any] | None = None,
     **task_params: Any,
 ) -> Task[Any]:
     """Load a model and its tokenizer for a task.
@@ -61,30 +69,39 @@ def pipeline(
         model: a folder, the name of an installed model or of one on the hub, a loaded model, or a
             :class:`~distilbert.core.runner_protocol.Runner`; None: the default model of the task, if installed.
         config: a configuration, or where to read it, instead of the model's own.
-        tokenizer: a tokenizer, or where to read it; by default it is read from the model's folder.
-        framework: what loads the model: ``"pt"`` (PyTorch), ``"tf"`` (Keras on TensorFlow) or ``"flax"`` (JAX).
+        tokenizer: a tokenizer, or where to read it, or a pair of this and options of the tokenizer's
+            ``from_pretrained``; by default it is read from the model's folder.
+        feature_extractor: no effect, and neither have ``image_processor``, ``processor`` and ``trust_remote_code``;
+            they are known from transformers.
+        image_processor: no effect.
+        processor: no effect.
+        framework: what loads the model: ``"pt"`` (PyTorch, the default), ``"tf"`` (Keras on TensorFlow) or ``"flax"``
+            (JAX). A loaded model decides it.
+        revision: branch, tag or commit on the hub.
+        use_fast: take the Rust-backed tokenizer instead of the pure-Python one.
+        token: access token for the hub, or True for the one stored on this machine.
+        device: where to run, such as ``"cuda"`` or 0; None: where the model is, which is the CPU once loaded.
+        device_map: where to load the weights, such as ``"auto"``; give ``device`` or this.
+        dtype: floating type of the weights; any but fp32 means ``runner="pytorch"``.
+        trust_remote_code: no effect: code from a checkpoint never runs.
+        model_kwargs: further arguments of the model's ``from_pretrained``.
+        pipeline_class: a class derived from that of the task.
         runner: what runs it: ``"engine"``, the default of a PyTorch model on a CPU; ``"pytorch"``, the model as it is;
             ``"onnxruntime"`` or ``"openvino"`` for folders that ``distilbert export`` wrote.
         precision: ``"fp32"``, ``"bf16"``, ``"fp16"`` (not in the engine), ``"int8"`` (for models that
             ``distilbert quantize`` or ``export`` wrote), or ``"auto"``, the engine's default: int8 for such a model,
             bf16 where the CPU is faster in it and the model's outputs agree with fp32, else fp32.
         threads: to compute with on a CPU; None for the runner's default.
-        revision: branch, tag or commit on the hub.
-        token: access token for the hub, or True for the one stored on this machine.
         cache_dir: where downloads are kept.
         local_files_only: never open a connection.
-        device: where to run, such as ``"cuda"`` or 0; None: where the model is, which is the CPU once loaded.
-        device_map: where to load the weights, such as ``"auto"``; give ``device`` or this.
-        dtype: floating type of the weights; any but fp32 means ``runner="pytorch"``.
         torch_dtype: the older name of ``dtype``.
         attn_implementation: ``"eager"``, ``"sdpa"`` or ``"flash_attention_2"``, for ``runner="pytorch"``.
         batch_size: most sequences in a batch; None: only ``batch_tokens`` counts.
         batch_tokens: most tokens of a batch, counted as sequences x longest sequence; None: 2048, many more on a GPU.
         on_error: what an input that cannot be answered does, such as an empty text: ``"raise"`` stops with its error,
             ``"null"`` gives None in its place; the number of these is logged at the end.
-        use_fast: take the Rust-backed tokenizer instead of the pure-Python one.
-        model_kwargs: further arguments of the model's ``from_pretrained``.
-        **task_params: default parameters of the task; see its class.
+        **task_params: default parameters of the task, see its class; and further arguments of the model's
+            ``from_pretrained``.
 
     Returns:
         The task; call it with inputs. It has ``.model``, ``.tokenizer``, ``.task``, ``.runner`` and ``.device``.
@@ -96,33 +113,50 @@ def pipeline(
     """
     if model is None and task is None:
         raise InputError("pipeline() needs a task or a model: pass model=, or a task that has a default model.")
-    if framework not in FRAMEWORKS:
+    if framework not in (None, *FRAMEWORKS):
         raise InputError(f"framework must be one of {', '.join(map(repr, FRAMEWORKS))}, got {framework!r}.")
+    if is_tokenizer(config):
+        if tokenizer is not None:
+            raise InputError("config must be a configuration or where to read one, got a tokenizer; leave it out.")
+        config, tokenizer = None, config
+    spec = None if task is None else task_spec(task)
+    options = _sort_options(task_params, model_kwargs, spec)
+    use_auth_token = options.model.pop("use_auth_token", None)
+    if use_auth_token is not None and token is not None:
+        raise InputError("token and use_auth_token were both given; choose one.")
     for new, old, values in (
         ("dtype", "torch_dtype", (dtype, torch_dtype)),
         ("device", "device_map", (device, device_map)),
     ):
         if None not in values:
             raise InputError(f"{new} and {old} were both given; choose one.")
-    runner_options = RunnerOptions(runner, precision, threads, FRAMEWORKS[framework])
+    runner_options = RunnerOptions(runner, precision, threads, FRAMEWORKS[framework or "pt"])
     runner_options.check()
-    spec = None if task is None else task_spec(task)
     if model is None and spec is not None:
         model = default_model(spec.name)[1]
     if tokenizer is None and not isinstance(model, (str, os.PathLike)):
         raise InputError("A loaded model does not know its tokenizer: pass tokenizer=, one or the folder of one.")
-    hub = {"revision": revision, "token": token, "cache_dir": cache_dir, "local_files_only": local_files_only}
+    hub = {
+        "revision": revision,
+        "token": use_auth_token if token is None else token,
+        "cache_dir": cache_dir,
+        "local_files_only": local_files_only,
+    }
+    hub = {name: value or options.model.pop(name, value) for name, value in hub.items()}
     model_options = {
         "device_map": device_map,
         "dtype": runner_options.dtype_to_load(torch_dtype if dtype is None else dtype),
         "attn_implementation": attn_implementation,
-    } | dict(model_kwargs or {})
+    } | options.model
     model_options = {name: value for name, value in model_options.items() if value is not None}
     if isinstance(model, (str, os.PathLike)):
         kind: Kind = "model" if tokenizer is not None else "model and tokenizer"
         loaded = _load(model, runner_options, spec, config, device, model_options, hub, kind)
     else:
-        ignored = [*(["config"] if config is not None else []), *model_options]
+        if str(model_options.get("dtype")).removeprefix("torch.") in ("auto", str(getattr(model, "dtype", ""))[6:]):
+            del model_options["dtype"]
+        own_config = config is None or config is getattr(model, "config", None)
+        ignored = [*([] if own_config else ["config"]), *model_options]
         if ignored:
             raise InputError(
                 f"{', '.join(ignored)}: only for loading a model, and this one is loaded already. Leave it out."
@@ -132,17 +166,59 @@ def pipeline(
         assert loaded.folder is not None, "a model without a folder comes with its tokenizer"
         tokenizer = AutoTokenizer.from_pretrained(loaded.folder, use_fast=use_fast)
         tokenizer.name_or_path = os.fspath(model)
+    elif isinstance(tokenizer, tuple):
+        name, tokenizer_options = tokenizer
+        tokenizer = AutoTokenizer.from_pretrained(name, **{"use_fast": use_fast} | hub | dict(tokenizer_options))
     elif isinstance(tokenizer, (str, os.PathLike)):
         tokenizer = AutoTokenizer.from_pretrained(tokenizer, use_fast=use_fast, **hub)
     answering = task_class(spec.name if spec is not None else tasks_for(loaded.runner.head)[0])
-    return answering(
+    if pipeline_class is not None and not issubclass(pipeline_class, answering):
+        raise InputError(f"pipeline_class must be derived from {answering.__name__}, got {pipeline_class.__name__}.")
+    return (pipeline_class or answering)(
         loaded.runner,
         tokenizer,
         batch_tokens=batch_tokens,
         batch_size=batch_size,
         on_error=on_error,
-        **task_params,
+        **options.task,
     )
+
+
+@dataclass(frozen=True)
+class SortedOptions:
+    """The further arguments of :func:`pipeline`.
+
+    Attributes:
+        model: those of the model's ``from_pretrained``.
+        task: parameters of the task.
+    """
+
+    model: dict[str, Any]
+    task: dict[str, Any]
+
+
+def _sort_options(
+    given: Mapping[str, Any], model_kwargs: Mapping[str, Any] | None, spec: TaskSpec | None
+) -> SortedOptions:
+    """Sort the further arguments of :func:`pipeline`, and leave out those without effect.
+
+    Raises:
+        InputError: an argument is refused.
+        UnknownArgumentError: an argument is not known. Where the model says what the task is, only the task itself will
+            find out.
+    """
+    given = PIPELINE.keep_meaningful(given, "pipeline()")
+    of_model = {name: value for name, value in given.items() if name in LOADING.rows}
+    of_task = {name: value for name, value in given.items() if name not in LOADING.rows}
+    for name in ("output_loading_info", "state_dict"):
+        if of_model.get(name) or (model_kwargs or {}).get(name):
+            raise InputError(f"pipeline() does not take {name}: load the model with from_pretrained(), and pass it.")
+    if spec is not None:
+        own = [parameter.name for parameter in spec.parameters]
+        arguments = [name for name in inspect.signature(pipeline).parameters if name != "task_params"]
+        unknown = [name for name in of_task if name not in own and name not in CALLING.rows]
+        reject_unknown(unknown, [*own, *arguments, *CALLING.names("no effect")], "pipeline()")
+    return SortedOptions({**of_model, **(model_kwargs or {})}, of_task)
 
 
 def default_model(task: str, option: str = "model=") -> tuple[str, Path]:
@@ -211,9 +287,7 @@ def _load(
     )
     model_class = runner_options.framework.model_class(_head_to_load(checkpoint.config, name, spec))
     model = model_class.from_checkpoint(checkpoint, **model_options)
-    # Other floating types and implementations of attention are the framework's own.
-    other_dtype = str(model_options.get("dtype", "float32")).removeprefix("torch.") != "float32"
-    needs_framework = other_dtype or "attn_implementation" in model_options
+    needs_framework = "attn_implementation" in model_options  # the engine has its own attention
     runner = runner_options.make_runner(model, device, checkpoint.folder, needs_framework=needs_framework)
     return LoadedModel(runner, checkpoint.folder)
 

@@ -97,8 +97,7 @@ class PipelineSteps:
         return self.decode(encoded, outputs, self._merged(params))
 
     def _merged(self: Any, params: Mapping[str, Any]) -> Any:
-        self._reject_unknown(params)
-        merged = replace(self.params, **params)
+        merged = replace(self.params, **self._own_parameters(params))
         self.check(merged)
         return merged
 

@@ -114,9 +114,26 @@ class QuestionAnsweringPipeline(Task[QuestionAnsweringParams]):
     in_chunks = True
 
     def __call__(
-        self, inputs: Any = None, /, *texts: str, question: Any = None, context: Any = None, **params: Any
+        self,
+        inputs: Any = None,
+        /,
+        *texts: Any,
+        question: Any = None,
+        context: Any = None,
+        data: Any = None,
+        X: Any = None,
+        **params: Any,
     ) -> Any:
-        """Answer; see :meth:`Task.__call__` and :class:`QuestionAnsweringParams`."""
+        """Answer; see :meth:`Task.__call__` and :class:`QuestionAnsweringParams`.
+
+        ``data`` and ``X`` are older names of the inputs. Several inputs may be given one after the other.
+        """
+        if data is not None or X is not None:
+            if inputs is not None or (data is not None and X is not None):
+                raise InputError("question-answering takes one of inputs, data= and X=; more was given.")
+            inputs = X if data is None else data
+        if texts and not isinstance(inputs, str):
+            inputs, texts = [inputs, *texts], ()
         if texts:
             if len(texts) > 1 or inputs is None or question is not None:
                 raise InputError("question-answering takes one input, or question and context; more was given.")
@@ -127,9 +144,14 @@ class QuestionAnsweringPipeline(Task[QuestionAnsweringParams]):
             return super().__call__(inputs, **params)
         if question is None or context is None:
             raise InputError("question-answering needs both question= and context=, or one dict with both.")
+        return super().__call__(self.create_sample(question, context), **params)
+
+    @staticmethod
+    def create_sample(question: Any, context: Any) -> Any:
+        """Return an input of question and context; a list of inputs where one of them is a list."""
         pairs, is_list = pair_up(question, context, "The input")
-        inputs = [{"question": question, "context": context} for question, context in pairs]
-        return super().__call__(inputs if is_list else inputs[0], **params)
+        samples = [{"question": question, "context": context} for question, context in pairs]
+        return samples if is_list else samples[0]
 
     def window_length(self, params: QuestionAnsweringParams) -> int:
         """Tokens of a window: what the parameters say, and never more than tokenizer and model allow."""
@@ -143,6 +165,8 @@ class QuestionAnsweringPipeline(Task[QuestionAnsweringParams]):
 
     def parse(self, item: Any, where: str, params: QuestionAnsweringParams) -> _Questions:
         """Return questions and contexts."""
+        if hasattr(item, "question_text") and hasattr(item, "context_text"):  # a SquadExample of transformers
+            item = {"question": item.question_text, "context": item.context_text}
         check_fields(item, ["question", "context"], [], where)
         pairs, is_list = pair_up(item["question"], item["context"], where)
         for question, context in pairs:

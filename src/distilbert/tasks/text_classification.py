@@ -79,9 +79,14 @@ class TextClassificationParams:
         if self.top_k is not UNSET:
             check_count(self.top_k, "top_k", optional=True)
         if self.function_to_apply is not None:
-            check_choice(self.function_to_apply.lower(), FUNCTIONS, "function_to_apply")
+            check_choice(self.function, FUNCTIONS, "function_to_apply")
         check_truncation(self.truncation_options, "text-classification")
         check_choice(self.aggregation, ("mean", "max", "first"), "aggregation")
+
+    @property
+    def function(self) -> str:
+        """Name of ``function_to_apply``, which may be a member of an enum of transformers; empty: none is given."""
+        return str(getattr(self.function_to_apply, "value", self.function_to_apply) or "").lower()
 
     @property
     def truncation_options(self) -> dict[str, Any]:
@@ -196,7 +201,7 @@ class TextClassificationPipeline(Task[TextClassificationParams]):
 
     def _scores_of(self, logits: np.ndarray, params: TextClassificationParams) -> np.ndarray:
         """Apply the function that the parameters name, or that suits the model, to ``logits`` (..., L)."""
-        name = (params.function_to_apply or self._default_function()).lower()
+        name = params.function or self._default_function()
         if name == "none":
             return logits
         return sigmoid(logits) if name == "sigmoid" else softmax(logits)

@@ -51,15 +51,20 @@ class TokenClassificationParams:
     ignore_subwords: bool | None = None
 
     def __post_init__(self) -> None:
-        check_choice(str(self.aggregation_strategy).lower(), AGGREGATION_STRATEGIES, "aggregation_strategy")
+        check_choice(self._named_strategy, AGGREGATION_STRATEGIES, "aggregation_strategy")
         if isinstance(self.ignore_labels, str):
             raise InputError(f"ignore_labels must be a list of labels, got the str {self.ignore_labels!r}.")
+
+    @property
+    def _named_strategy(self) -> str:
+        """The value of ``aggregation_strategy``, which may be a member of an enum of transformers."""
+        return str(getattr(self.aggregation_strategy, "value", self.aggregation_strategy)).lower()
 
     @property
     def strategy(self) -> str:
         """The aggregation strategy, whichever parameter named it."""
         if self.grouped_entities is None and self.ignore_subwords is None:
-            return self.aggregation_strategy.lower()
+            return self._named_strategy
         if not self.grouped_entities:
             return "none"
         return "first" if self.ignore_subwords else "simple"

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..core.errors import InputError, reject_unknown
+from ..core.errors import InputError
 from ..text.truncation import share_room, window_spans
 from .checks import check_choice, check_count
+from .pipeline_arguments import task_parameters
 from .task_tokenizer import TaskTokenizer
 
 TRUNCATIONS = (True, False, "longest_first", "only_first", "only_second", "do_not_truncate")
@@ -36,8 +37,8 @@ def stride_or_default(stride: int | None, max_tokens: int) -> int:
 
 
 def check_truncation(options: Mapping[str, Any], where: str) -> None:
-    """Raise an error unless ``options`` holds only ``truncation``, ``max_length`` and ``padding``."""
-    reject_unknown(options, ("truncation", "max_length", "padding"), where)
+    """Raise an error unless ``options`` holds only ``truncation``, ``max_length``, and what has no effect."""
+    task_parameters(options, {"truncation": False, "max_length": None}, where)
     check_choice(options.get("truncation", False), TRUNCATIONS, "truncation")
     check_count(options.get("max_length"), "max_length", least=4, optional=True)
 

@@ -18,7 +18,7 @@ from .checks import check_text, check_texts
 from .columns import to_inputs
 from .scores import softmax
 from .task_spec import TEXT, ExampleInput, InputForm, TaskSpec
-from .windows import add_special, truncate_pair
+from .windows import add_special, check_truncation, truncate_pair
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +28,15 @@ class ZeroShotParams:
     Attributes:
         candidate_labels: the labels, as a list or as one text with commas; required, here or in the call.
         hypothesis_template: a sentence with ``{}`` where the label goes.
+        truncation: accepted because other libraries have it; a text that is too long is always cut at its end.
+        max_length: tokens of the longest pair of text and label; by default what the tokenizer says.
         multi_label: judge each label on its own; otherwise exactly one of them is right, and scores sum to 1.
     """
 
     candidate_labels: str | Sequence[str] | None = None
     hypothesis_template: str = "This example is {}."
+    truncation: bool | str = True
+    max_length: int | None = None
     multi_label: bool = False
 
     def __post_init__(self) -> None:
@@ -46,6 +50,7 @@ class ZeroShotParams:
                 f"hypothesis_template must hold {{}} once, where the label goes; got {template!r}, which gives "
                 "the same sentence for every label, or none."
             )
+        check_truncation({"truncation": self.truncation, "max_length": self.max_length}, "zero-shot-classification")
         if self.candidate_labels is not None:
             check_texts(self.labels, "candidate_labels")
 
@@ -79,8 +84,14 @@ class ZeroShotClassificationPipeline(Task[ZeroShotParams]):
     spec = SPEC
     in_chunks = True
 
-    def __call__(self, inputs: Any, candidate_labels: Any = None, **params: Any) -> Any:
-        """Answer; see :meth:`Task.__call__` and :class:`ZeroShotParams`."""
+    def __call__(
+        self, inputs: Any = None, candidate_labels: Any = None, *, sequences: Any = None, **params: Any
+    ) -> Any:
+        """Answer; see :meth:`Task.__call__` and :class:`ZeroShotParams`; ``sequences`` are the inputs, too."""
+        if inputs is None:
+            inputs = sequences
+        elif sequences is not None:
+            raise InputError("zero-shot-classification takes inputs or sequences=, not both.")
         if candidate_labels is not None:
             params["candidate_labels"] = candidate_labels
         elif self.params.candidate_labels is None:
@@ -115,7 +126,7 @@ class ZeroShotClassificationPipeline(Task[ZeroShotParams]):
         hypotheses = self.tokenizer.encode_ids(
             [params.hypothesis_template.format(label) for label in params.labels], None, False
         )
-        room = min(self.tokenizer.model_max_length, self.max_tokens) - 3
+        room = min(params.max_length or self.tokenizer.model_max_length, self.max_tokens) - 3
         encoded = []
         for text, ids in zip(items, self.tokenizer.encode_ids(items, None, False), strict=True):
             pairs = [truncate_pair(ids, hypothesis, room, "only_first") for hypothesis in hypotheses]
