@@ -1,15 +1,18 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distilbert import ConfigError, DistilBertConfig, ModelNotFoundError, UnknownArgumentError
+from distilbert import AutoConfig, ConfigError, DistilBertConfig, ModelNotFoundError, UnknownArgumentError
 from distilbert import UnsupportedArchitectureError as Unsupported
 from distilbert.core.config import ALIASES, ALWAYS_WRITTEN, DEFAULTS
 
@@ -97,7 +100,7 @@ def test_old_files_keep_their_extra_keys(tmp_path: Path) -> None:
     }  # fmt: skip
     (tmp_path / "config.json").write_text(json.dumps(old))
     config = DistilBertConfig.from_pretrained(tmp_path)
-    assert (config.finetuning_task, config.dtype, config.pruned_heads) == ("sst-2", "float16", {1: [0, 2]})
+    assert (config.finetuning_task, config.dtype_name, config.pruned_heads) == ("sst-2", "float16", {1: [0, 2]})
     config.save_pretrained(tmp_path / "again")
     written = json.loads((tmp_path / "again" / "config.json").read_text())
     for key in ("tie_weights_", "output_past", "finetuning_task", "pruned_heads", "something_new"):
@@ -107,6 +110,199 @@ def test_old_files_keep_their_extra_keys(tmp_path: Path) -> None:
 
 def test_attention_belongs_to_a_run_and_is_not_saved() -> None:
     assert "attn_implementation" not in DistilBertConfig(attn_implementation="eager").to_dict()
+
+
+def test_the_attention_in_use() -> None:
+    assert DistilBertConfig()._attn_implementation == "sdpa"
+    config = DistilBertConfig(attn_implementation="eager")
+    assert config._attn_implementation == "eager"
+    config._attn_implementation = "sdpa"
+    assert config.attn_implementation == "sdpa"
+
+
+def test_the_constructor_takes_what_to_dict_returns() -> None:
+    config = DistilBertConfig(97, dim=24, n_heads=3, num_labels=5, dtype="float16", pruned_heads={1: [0]})
+    config.depth_of_sea = [1, {"a": None}]
+    again = DistilBertConfig(**config.to_dict())
+    assert again == config
+    assert again.depth_of_sea == [1, {"a": None}]
+    assert again.to_dict() == config.to_dict()
+    for name in ("id2label", "label2id", "output_hidden_states", "return_dict", "problem_type", "is_decoder", "dtype"):
+        assert name in config.to_dict()
+    assert DistilBertConfig(**transformers.DistilBertConfig(num_labels=5).to_dict()).num_labels == 5
+    assert transformers.DistilBertConfig(**config.to_dict()).depth_of_sea == [1, {"a": None}]
+
+
+def test_fields_of_ones_own(tmp_path: Path) -> None:
+    config = DistilBertConfig(temperature_of_day=3)
+    config.update({"dropout": 0.4, "classifier_dropout": 0.3})
+    config.weather = {"rain": True}
+    config._private = 1
+    config.save_pretrained(tmp_path)
+    again = DistilBertConfig.from_pretrained(tmp_path)
+    assert (again.temperature_of_day, again.dropout, again.classifier_dropout) == (3, 0.4, 0.3)
+    assert again.weather == {"rain": True}
+    assert DistilBertConfig.from_pretrained(tmp_path, weather="dry").weather == "dry"
+    del again.weather
+    assert not hasattr(again, "weather")
+    config.weather = object()
+    with pytest.raises(ConfigError, match="The field 'weather' of the configuration cannot be written as JSON"):
+        config.save_pretrained(tmp_path)
+    assert DistilBertConfig.from_pretrained(tmp_path).weather == {"rain": True}
+
+
+def test_an_update_that_cannot_work_changes_nothing() -> None:
+    config = DistilBertConfig()
+    with pytest.raises(ConfigError, match="n_layers"):
+        config.update({"dropout": 0.5, "n_layers": 0})
+    with pytest.raises(UnknownArgumentError, match="Did you mean 'n_layers'"):
+        config.update({"dropout": 0.5, "num_layers": 3})
+    assert config == DistilBertConfig()
+    config.update_from_string("n_layers=3,dropout=0,sinusoidal_pos_embds=True,activation=relu")
+    assert (config.n_layers, config.dropout, config.sinusoidal_pos_embds, config.activation) == (3, 0, True, "relu")
+    for text in ("n_layers=x", "n_layers=0.5", "depth=3", "sinusoidal_pos_embds=1"):
+        with pytest.raises(ConfigError):
+            config.update_from_string(text)
+
+
+class Deeper(DistilBertConfig):
+    """A configuration as users of transformers write them."""
+
+    model_type = "deeper"
+    depth: int = 3
+
+    def __init__(self, colour: str = "red", **others: Any) -> None:
+        self.colour = colour
+        super().__init__(**others)
+
+
+def test_a_subclass_with_fields_and_arguments(tmp_path: Path) -> None:
+    Deeper(colour="blue", depth=5, dim=24, n_heads=3, num_labels=4).save_pretrained(tmp_path)
+    written = json.loads((tmp_path / "config.json").read_text())
+    assert (written["model_type"], written["colour"], written["depth"]) == ("deeper", "blue", 5)
+    config = Deeper.from_pretrained(tmp_path, depth=6)
+    assert (config.colour, config.depth, config.dim, config.num_labels) == ("blue", 6, 24, 4)
+    assert Deeper(**config.to_dict()) == config
+    assert (Deeper().depth, Deeper.from_dict({}).colour) == (3, "red")
+    with pytest.raises(UnknownArgumentError, match="Did you mean 'colour'"):
+        Deeper(color="red")
+    with pytest.raises(Unsupported, match="'deeper'"):
+        DistilBertConfig.from_pretrained(tmp_path)
+
+
+def test_the_type_of_the_weights_is_a_type_where_pytorch_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = DistilBertConfig(torch_dtype="float16")
+    assert config.dtype is config.torch_dtype is torch.float16
+    assert (config.dtype_name, config.to_dict()["dtype"]) == ("float16", "float16")
+    config.torch_dtype = torch.bfloat16
+    assert config.dtype_name == "bfloat16"
+    monkeypatch.delitem(sys.modules, "torch")
+    assert config.dtype == config.torch_dtype == "bfloat16"
+    assert DistilBertConfig(dtype="float32", torch_dtype="float16").dtype == "float32"
+    assert DistilBertConfig(torch_dtype="float16", dtype="float32").dtype == "float32"
+
+
+def test_what_other_libraries_read() -> None:
+    config = DistilBertConfig()
+    for name in ("is_decoder", "is_encoder_decoder", "add_cross_attention", "tie_encoder_decoder", "torchscript"):
+        assert getattr(config, name) is False
+        setattr(config, name, True)
+        assert getattr(DistilBertConfig(**config.to_dict()), name) is True
+    for name in ("bos_token_id", "eos_token_id", "sep_token_id", "prefix", "tokenizer_class", "finetuning_task"):
+        assert getattr(config, name) is None
+    assert (config.chunk_size_feed_forward, config.keys_to_ignore_at_inference) == (0, [])
+    assert config.attribute_map["hidden_size"] == "dim"
+    assert config.get_text_config() is config.get_text_config(decoder=True) is config
+    assert not hasattr(config, "use_cache")
+    config.use_cache = False
+    assert config.to_dict()["use_cache"] is False
+
+
+def test_where_a_configuration_comes_from(tmp_path: Path) -> None:
+    assert DistilBertConfig().name_or_path == DistilBertConfig()._name_or_path == ""
+    DistilBertConfig(_name_or_path="secret/place").save_pretrained(tmp_path)
+    assert "secret" not in (tmp_path / "config.json").read_text()
+    config = DistilBertConfig.from_pretrained(tmp_path)
+    assert config.name_or_path == config._name_or_path == str(tmp_path)
+
+
+def test_files_of_a_configuration(tmp_path: Path) -> None:
+    config = DistilBertConfig(dim=24, n_heads=3)
+    config.to_json_file(tmp_path / "a.json")
+    config.to_json_file(tmp_path / "b.json", use_diff=False)
+    for name in ("a.json", "b.json"):
+        assert DistilBertConfig.from_json_file(tmp_path / name) == config
+    assert json.loads((tmp_path / "a.json").read_text()) == config.to_diff_dict()
+    assert json.loads((tmp_path / "b.json").read_text()).keys() == config.to_dict().keys()
+    config.save_pretrained(tmp_path)
+    content, rest = DistilBertConfig.get_config_dict(tmp_path, trust_remote_code=True, cache_dir=None, dim=48)
+    assert (content["dim"], rest) == (24, {"dim": 48})
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"label2id": 3}, {"label2id": ["a"]}, {"label2id": {"a": []}}, {"id2label": 3}, {"id2label": {"x": "a"}},
+        {"id2label": {"1e999": "a"}}, {"id2label": {"9" * 5000: "a"}}, {"id2label": []}, {"architectures": 3},
+        {"architectures": "DistilBertModel"}, {"architectures": [3]}, {"architectures": {}},
+        {"pruned_heads": 3}, {"pruned_heads": [0]}, {"pruned_heads": {"x": [0]}}, {"pruned_heads": {"0": 3}},
+        {"pruned_heads": {"0": ["x"]}}, {"pruned_heads": {"0": [[]]}}, {"pruned_heads": {"99": [0]}},
+        {"pad_token_id": "0"}, {"pad_token_id": 1.5}, {"pad_token_id": []}, {"pad_token_id": -1},
+        {"pad_token_id": True},
+        {"dtype": 3.5}, {"dtype": {}}, {"dtype": "x" * 100}, {"activation": []}, {"problem_type": {}},
+        {"attn_implementation": []}, {"initializer_range": "x"}, {"initializer_range": 1e400}, {"dropout": "x"},
+        {"dropout": float("nan")}, {"sinusoidal_pos_embds": "yes"}, {"tie_word_embeddings": []}, {"return_dict": 7},
+        {"num_labels": "3"}, {"num_labels": 10**8}, {"n_layers": 1_000_000}, {"vocab_size": 10**12}, {"dim": 10**9},
+        {"hidden_dim": 10**9}, {"n_heads": 0}, {"max_position_embeddings": 10**15}, {"model_type": []},
+        {"model_type": None}, {"id2label": {str(i): "x" * 1000 for i in range(1, 100)}}, {"hidden_size": [768]},
+        {"vocab_size": 1.0}, {"n_layers": True}, {"model_type": {}},
+    ],
+)  # fmt: skip
+def test_hostile_values_are_refused_in_a_short_message(values: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    for read in (DistilBertConfig.from_pretrained, AutoConfig.from_pretrained):
+        with pytest.raises((ConfigError, Unsupported)) as caught:
+            read(tmp_path)
+        assert len(str(caught.value)) < 400
+
+
+def test_keys_that_are_names_of_methods_do_no_harm(tmp_path: Path) -> None:
+    values = {
+        "to_dict": 1,
+        "validate": 2,
+        "extra": {"a": 1},
+        "__class__": 3,
+        "__dict__": 4,
+        "from_dict": 5,
+        "_assign": 6,
+    }
+    (tmp_path / "config.json").write_text(json.dumps(values))
+    config = DistilBertConfig.from_pretrained(tmp_path)
+    assert config.n_layers == 6
+    config.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text()).items() >= values.items()
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, '{"a":' + "[" * 500 + "]" * 500 + "}", "\xff"])
+def test_files_that_are_too_deep_or_no_text(text: str, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(text, encoding="latin-1")
+    with pytest.raises(ConfigError, match=r"config\.json is not valid JSON"):
+        DistilBertConfig.from_pretrained(tmp_path)
+
+
+def test_what_is_no_regular_file_is_not_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "config.json")
+    with pytest.raises(ConfigError, match="no regular file"):
+        DistilBertConfig.from_pretrained(tmp_path)
+    (tmp_path / "config.json").unlink()
+    (tmp_path / "config.json").symlink_to("/dev/zero")
+    with pytest.raises(ConfigError, match="no regular file"):
+        DistilBertConfig.from_pretrained(tmp_path)
+    (tmp_path / "config.json").unlink()
+    with (tmp_path / "config.json").open("wb") as file:
+        file.truncate(2**33)
+    with pytest.raises(ConfigError, match="larger than 64 MB"):
+        DistilBertConfig.from_pretrained(tmp_path)
 
 
 def test_transformers_reads_what_is_written(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def describe_model(name: str, list_tensors: bool = False) -> dict[str, Any]:
     """
     checkpoint = open_checkpoint(name)
     tensors = open_tensors(checkpoint.folder)
-    config = checkpoint.config.to_dict()
+    config = checkpoint.config.to_diff_dict()
     summary = {
         "folder": str(checkpoint.folder),
         "kind": f"BERT ({checkpoint.bert}), read as a DistilBERT" if checkpoint.bert else "DistilBERT",

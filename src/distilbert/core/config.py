@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import copy
+import difflib
+import inspect
 import json
 import os
+import sys
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from .config_checks import (
+    MOST_LABELS,
+    check_config,
+    check_count,
+    dtype_name,
+    heads_by_layer,
+    int_key,
+    labels_by_id,
+    mapping,
+    shown,
+)
 from .errors import ConfigError, UnsupportedArchitectureError, reject_unknown
-from .files import output_folder, read_config_file, write_json
+from .files import output_folder, write_text
 from .hub import push, push_saved, resolve
+from .json_files import read_config_file
 from .loading_arguments import CONFIG_LOADING, CONFIG_SAVING, HUB_ARGUMENTS, hub_arguments, upload_arguments
 
-ACTIVATIONS = ("gelu", "gelu_new", "gelu_fast", "gelu_pytorch_tanh", "relu", "silu", "swish", "tanh")
-ATTENTIONS = ("eager", "sdpa", "flash_attention_2")
-PROBLEM_TYPES = ("regression", "single_label_classification", "multi_label_classification")
 # Names that BERT's users and other libraries know, and the field that each of them means.
 ALIASES = {
     "hidden_size": "dim",
@@ -28,16 +39,24 @@ ALIASES = {
     "hidden_act": "activation",
     "hidden_dropout_prob": "dropout",
     "attention_probs_dropout_prob": "attention_dropout",
-    "torch_dtype": "dtype",
+    "dtype": "dtype_name",
+    "torch_dtype": "dtype_name",
     "_attn_implementation": "attn_implementation",
 }
-# Keys that other libraries write. They are accepted by name and kept in ``extra``, and nothing here reads them.
-FOREIGN_KEYS = (
-    "_name_or_path", "transformers_version", "finetuning_task", "tie_weights_", "output_past", "torchscript",
-    "use_bfloat16", "use_cache", "chunk_size_feed_forward", "is_encoder_decoder", "is_decoder", "add_cross_attention",
-    "bos_token_id", "eos_token_id", "sep_token_id", "decoder_start_token_id", "prefix", "task_specific_params",
-    "tokenizer_class",
-)  # fmt: skip
+# Fields that other models of transformers have, with their values where nothing sets them. Nothing here reads them.
+FOREIGN_FIELDS: dict[str, Any] = {
+    "is_encoder_decoder": False, "is_decoder": False, "add_cross_attention": False, "cross_attention_hidden_size": None,
+    "tie_encoder_decoder": False, "torchscript": False, "use_bfloat16": False, "tf_legacy_loss": False,
+    "chunk_size_feed_forward": 0, "bos_token_id": None, "eos_token_id": None, "sep_token_id": None,
+    "decoder_start_token_id": None, "prefix": None, "task_specific_params": None, "tokenizer_class": None,
+    "finetuning_task": None, "transformers_version": None,
+}  # fmt: skip
+# Keys of old files. They are accepted by name and kept.
+OLD_KEYS = ("tie_weights_", "output_past", "use_cache")
+# They say where a configuration comes from and how it runs, and are never written.
+OF_THIS_RUN: dict[str, Any] = {"_name_or_path": "", "_commit_hash": None, "_auto_class": None}
+# How near an unknown name must be to a known one, as difflib measures it, to be taken for a mistake in writing.
+MISSPELT = 0.85
 
 
 class DistilBertConfig:
@@ -67,16 +86,23 @@ class DistilBertConfig:
         output_hidden_states: return all hidden states by default.
         output_attentions: return attention maps by default.
         return_dict: return output objects rather than tuples by default.
-        dtype: name of the type the weights were saved in, such as ``"float32"``. ``torch_dtype`` is an alias.
+        dtype: type the weights were saved in, such as ``"float32"``. ``torch_dtype`` is an alias. Reading it gives a
+            ``torch.dtype`` if PyTorch is loaded, else the name, which :attr:`dtype_name` always is.
         attn_implementation: ``"eager"``, ``"sdpa"`` or ``"flash_attention_2"``; belongs to a run and is never saved.
-        **others: aliases (``hidden_size``, ``num_hidden_layers``, ...) and the keys of ``FOREIGN_KEYS``.
+        **others: aliases (``hidden_size``, ``num_hidden_layers``, ...), the fields in ``FOREIGN_FIELDS``, and fields of
+            your own, which are kept and written. A name that is close to a known one counts as a mistake.
 
     Raises:
         ConfigError: a value cannot work; the message names the field.
-        UnknownArgumentError: an argument that is none of these; the message names the nearest.
+        UnknownArgumentError: a misspelt argument; the message names the nearest.
     """
 
     model_type: ClassVar[str] = "distilbert"
+    attribute_map: ClassVar[dict[str, str]] = {name: field for name, field in ALIASES.items() if name[0] != "_"}
+    keys_to_ignore_at_inference: ClassVar[list[str]] = []
+    base_config_key: ClassVar[str] = ""
+    sub_configs: ClassVar[dict[str, Any]] = {}
+    is_composition: ClassVar[bool] = False
 
     # Always written to config.json. The constructor takes these by position too.
     vocab_size: int = 30522
@@ -99,7 +125,7 @@ class DistilBertConfig:
     output_hidden_states: bool = False
     output_attentions: bool = False
     return_dict: bool = True
-    dtype: str | None = None
+    dtype_name: str | None = None
     architectures: list[str] | None = None
     pruned_heads: dict[int, list[int]] = {}  # noqa: RUF012  (copied for each configuration)
     # Never written.
@@ -114,37 +140,62 @@ class DistilBertConfig:
             raise ConfigError(
                 f"DistilBertConfig takes {len(ALWAYS_WRITTEN)} positional arguments, {len(args)} were given."
             )
-        values = dict(zip(ALWAYS_WRITTEN, args, strict=False))
-        reject_unknown(others, ARGUMENTS, "DistilBertConfig")
-        self._assign(values | others)
+        values = dict(zip(ALWAYS_WRITTEN, args, strict=False)) | others
+        self._check_model_type(values)
+        if "model_type" not in values:  # it is part of to_dict(), which may hold fields of any name
+            for name in others:
+                self._refuse_misspelt(name)
+        self._assign(values)
+
+    @classmethod
+    def _check_model_type(cls, values: Mapping[str, Any]) -> None:
+        kind = values.get("model_type", cls.model_type)
+        if kind not in (cls.model_type, DistilBertConfig.model_type):
+            advice = " AutoConfig and the Auto classes turn a BERT into its DistilBERT twin." if kind == "bert" else ""
+            raise UnsupportedArchitectureError(
+                f"This is the configuration of a {shown(kind)}, not of a DistilBERT.{advice}"
+            )
+
+    @classmethod
+    def _refuse_misspelt(cls, name: str) -> None:
+        known = [*ARGUMENTS, *own_parameters(cls)]
+        if name in known or name.startswith("_") or hasattr(cls, name):
+            return
+        if difflib.get_close_matches(name, known, n=1, cutoff=MISSPELT):
+            reject_unknown([name], known, cls.__name__)
 
     def _assign(self, values: Mapping[str, Any]) -> None:
         named: dict[str, Any] = {}
         for name, value in values.items():
             target = ALIASES.get(name, name)
-            if target in named and named[target] != value:
+            if target == "dtype_name":
+                value = dtype_name(value)
+                if name != "dtype" and named.get(target) is not None:
+                    continue
+            elif target in named and named[target] != value:
                 raise ConfigError(f"{name!r} means the field {target!r}, which was given too, with another value.")
             named[target] = value
-        self.extra = {}
         for name, default in DEFAULTS.items():
-            object.__setattr__(self, name, copy.deepcopy(named.pop(name, default)))
-        self.dtype = _dtype_name(self.dtype)
-        self.pruned_heads = {int(layer): sorted(heads) for layer, heads in (self.pruned_heads or {}).items()}
+            value = named.pop(name, default)
+            if value is None and isinstance(default, bool):
+                value = default
+            object.__setattr__(self, name, copy.deepcopy(value))
+        self.pruned_heads = heads_by_layer(self.pruned_heads or {})
         self._assign_labels(named.pop("num_labels", None), named.pop("id2label", None), named.pop("label2id", None))
         named.pop("model_type", None)
-        self.extra.update(named)
+        if "name_or_path" in named:
+            named["_name_or_path"] = named.pop("name_or_path")
+        for name, value in named.items():
+            self._keep(name, value)
         self.validate()
 
     def _assign_labels(self, num_labels: int | None, id2label: Any, label2id: Any) -> None:
         if id2label is None and label2id is not None:
-            id2label = {index: label for label, index in label2id.items()}
+            id2label = {int_key("label2id", number): label for label, number in mapping("label2id", label2id).items()}
         if id2label is None:
             self.num_labels = 2 if num_labels is None else num_labels
             return
-        try:
-            self.id2label = {int(index): str(label) for index, label in id2label.items()}
-        except (AttributeError, TypeError, ValueError):
-            raise ConfigError(f"id2label must map integers to names, got {id2label!r}.") from None
+        self.id2label = labels_by_id(id2label)
         count = len(self.id2label)
         if count and sorted(self.id2label) == list(range(1, count + 1)):
             if num_labels == count + 1:  # output 0 has no name
@@ -158,7 +209,15 @@ class DistilBertConfig:
         if num_labels is not None and num_labels != len(self.id2label):
             self.num_labels = num_labels  # a new number makes old names meaningless
             return
-        self.label2id = dict(label2id) if label2id else {label: index for index, label in self.id2label.items()}
+        names = mapping("label2id", label2id) if label2id else {}
+        self.label2id = dict(names) if names else {label: index for index, label in self.id2label.items()}
+
+    def _keep(self, name: str, value: Any) -> None:
+        """Keep a field that is not a DistilBERT's own."""
+        if name in OF_THIS_RUN or name in own_fields(type(self)):
+            object.__setattr__(self, name, value)
+        else:
+            self.__dict__.setdefault("extra", {})[name] = value
 
     def validate(self) -> None:
         """Check every field.
@@ -166,36 +225,7 @@ class DistilBertConfig:
         Raises:
             ConfigError: a value is of the wrong type, out of range, or does not fit another one.
         """
-        for name in ("vocab_size", "max_position_embeddings", "n_layers", "n_heads", "dim", "hidden_dim"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigError(f"{name} must be a positive integer, got {value!r}.")
-        for name in ("dropout", "attention_dropout", "qa_dropout", "seq_classif_dropout"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
-                raise ConfigError(f"{name} must be a probability between 0 and 1, got {value!r}.")
-        if not isinstance(self.initializer_range, (int, float)) or self.initializer_range < 0:
-            raise ConfigError(f"initializer_range must be a number of at least 0, got {self.initializer_range!r}.")
-        if self.dim % self.n_heads:
-            raise ConfigError(f"dim must be a multiple of n_heads, got dim {self.dim} and n_heads {self.n_heads}.")
-        for name, choices in (("activation", ACTIVATIONS), ("problem_type", PROBLEM_TYPES)):
-            value = getattr(self, name)
-            if value not in choices and not (name == "problem_type" and value is None):
-                raise ConfigError(f"{name} must be one of {', '.join(choices)}, got {value!r}.")
-        if self.attn_implementation is not None and self.attn_implementation not in ATTENTIONS:
-            raise ConfigError(
-                f"attn_implementation must be one of {', '.join(ATTENTIONS)}, got {self.attn_implementation!r}."
-            )
-        if self.pad_token_id is not None and not 0 <= self.pad_token_id < self.vocab_size:
-            raise ConfigError(f"pad_token_id {self.pad_token_id} is outside the vocabulary of {self.vocab_size}.")
-        if sorted(self.id2label) != list(range(len(self.id2label))):
-            raise ConfigError(f"id2label must number its labels 0 to {len(self.id2label) - 1}, got {self.id2label!r}.")
-        for layer, heads in self.pruned_heads.items():
-            if not 0 <= layer < self.n_layers or not set(heads) < set(range(self.n_heads)):
-                raise ConfigError(
-                    f"pruned_heads[{layer}] = {heads} must name some, not all, of {self.n_heads} heads "
-                    f"of one of {self.n_layers} layers."
-                )
+        check_config(self)
 
     @property
     def num_labels(self) -> int:
@@ -204,8 +234,7 @@ class DistilBertConfig:
 
     @num_labels.setter
     def num_labels(self, number: int) -> None:
-        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
-            raise ConfigError(f"num_labels must be a positive integer, got {number!r}.")
+        check_count("num_labels", number, MOST_LABELS)
         if number != len(getattr(self, "id2label", {})):
             self.id2label = {index: f"LABEL_{index}" for index in range(number)}
             self.label2id = {label: index for index, label in self.id2label.items()}
@@ -215,21 +244,68 @@ class DistilBertConfig:
         """Whether the models return output objects: ``return_dict``, unless ``torchscript`` asks for tuples."""
         return self.return_dict and not self.extra.get("torchscript", False)
 
+    @property
+    def dtype(self) -> Any:
+        """Type the weights were saved in: a ``torch.dtype`` if PyTorch is loaded, else its name; None if not known."""
+        torch: Any = sys.modules.get("torch")
+        name = self.dtype_name
+        return name if name is None or torch is None else getattr(torch, name, name)
+
+    @dtype.setter
+    def dtype(self, value: Any) -> None:
+        self.dtype_name = dtype_name(value)
+
+    @property
+    def torch_dtype(self) -> Any:
+        """The older name of :attr:`dtype`."""
+        return self.dtype
+
+    @torch_dtype.setter
+    def torch_dtype(self, value: Any) -> None:
+        self.dtype = value
+
+    @property
+    def _attn_implementation(self) -> str:
+        """The attention implementation in use."""
+        return self.attn_implementation or "sdpa"
+
+    @property
+    def name_or_path(self) -> str:
+        """Where the configuration was read: a folder or a name; empty for a new one."""
+        return str(self._name_or_path)
+
+    @name_or_path.setter
+    def name_or_path(self, value: Any) -> None:
+        self._name_or_path = os.fspath(value)
+
     def __getattr__(self, name: str) -> Any:
         if name in ALIASES:
             return getattr(self, ALIASES[name])
-        if name != "extra" and name in self.__dict__.get("extra", {}):
-            return self.extra[name]
-        raise AttributeError(f"DistilBertConfig has no field {name!r}.")
+        extra = self.__dict__.get("extra", {})
+        for fields in (extra, FOREIGN_FIELDS, OF_THIS_RUN):
+            if name in fields:
+                return fields[name]
+        if name == "extra":
+            return self.__dict__.setdefault("extra", {})
+        raise AttributeError(f"{type(self).__name__} has no field {name!r}.")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        name = ALIASES.get(name, name)
-        if name in self.__dict__.get("extra", {}) or name in FOREIGN_KEYS:
-            self.extra[name] = value
-        elif name in type(self).__annotations__ or hasattr(type(self), name):
+        if name in ("dtype", "torch_dtype", "num_labels", "name_or_path"):
             object.__setattr__(self, name, value)
+            return
+        name = ALIASES.get(name, name)
+        if name in DistilBertConfig.__annotations__:
+            object.__setattr__(self, name, value)
+            return
+        if name not in self.extra:
+            self._refuse_misspelt(name)
+        self._keep(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        if name in self.extra:
+            del self.extra[name]
         else:
-            reject_unknown([name], ARGUMENTS, "DistilBertConfig")
+            object.__delattr__(self, name)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, DistilBertConfig) and self.to_dict() == other.to_dict()
@@ -240,33 +316,110 @@ class DistilBertConfig:
         return f"DistilBertConfig {self.to_json_string()}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything that belongs in ``config.json``."""
+        """Return all fields; the constructor takes them."""
+        values: dict[str, Any] = {
+            name: value for name, value in FOREIGN_FIELDS.items() if name != "transformers_version"
+        }
+        values |= {WRITTEN_AS.get(name, name): getattr(self, name) for name in (*ALWAYS_WRITTEN, *WRITTEN_IF_SET)}
+        return copy.deepcopy(values | {"id2label": self.id2label, "label2id": self.label2id} | self.to_diff_dict())
+
+    def to_diff_dict(self) -> dict[str, Any]:
+        """Return what belongs in ``config.json``: the sizes, and all else that differs from the defaults."""
         values: dict[str, Any] = {"model_type": self.model_type}
         values |= {name: getattr(self, name) for name in ALWAYS_WRITTEN}
-        values |= {name: getattr(self, name) for name in WRITTEN_IF_SET if getattr(self, name) != DEFAULTS[name]}
+        for name in WRITTEN_IF_SET:
+            if getattr(self, name) != DEFAULTS[name]:
+                values[WRITTEN_AS.get(name, name)] = getattr(self, name)
+        values |= {name: getattr(self, name) for name in own_fields(type(self))}
         if self.id2label != {0: "LABEL_0", 1: "LABEL_1"}:
             values |= {"id2label": self.id2label, "label2id": self.label2id}
         return copy.deepcopy(self.extra | values)
 
-    def to_json_string(self) -> str:
-        """Return :meth:`to_dict` as indented JSON."""
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False) + "\n"
+    def to_json_string(self, use_diff: bool = True) -> str:
+        """Return :meth:`to_diff_dict`, or with ``use_diff=False`` :meth:`to_dict`, as indented JSON.
+
+        Raises:
+            ConfigError: a field that you added cannot be written as JSON.
+        """
+        values = self.to_diff_dict() if use_diff else self.to_dict()
+        try:
+            return json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+        except (TypeError, ValueError, RecursionError):
+            for name, value in values.items():
+                try:
+                    json.dumps(value)
+                except (TypeError, ValueError, RecursionError):
+                    raise ConfigError(
+                        f"The field {name!r} of the configuration cannot be written as JSON, it holds {shown(value)}."
+                    ) from None
+            raise
+
+    def to_json_file(self, json_file_path: str | os.PathLike[str], use_diff: bool = True) -> None:
+        """Write :meth:`to_json_string` into a file."""
+        write_text(Path(json_file_path), self.to_json_string(use_diff))
+
+    def update(self, config_dict: Mapping[str, Any]) -> None:
+        """Set several fields.
+
+        Raises:
+            ConfigError: a value cannot work; no field has been changed then.
+        """
+        before = copy.deepcopy(self.__dict__)
+        try:
+            for name, value in config_dict.items():
+                setattr(self, name, value)
+            self.pruned_heads = heads_by_layer(self.pruned_heads)
+            self.id2label = labels_by_id(self.id2label)
+            self.validate()
+        except Exception:
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
+
+    def update_from_string(self, update_str: str) -> None:
+        """Set several fields from text such as ``"n_layers=3,dropout=0.2"``; each keeps the type that it has.
+
+        Raises:
+            ConfigError: a value is not of the field's type, or the field does not exist.
+        """
+        values: dict[str, Any] = {}
+        for item in update_str.split(","):
+            name, _, text = item.strip().partition("=")
+            present = getattr(self, name, None)
+            if present is None:
+                raise ConfigError(f"{name!r} is no field whose type is known; set it in Python.")
+            try:
+                values[name] = text if isinstance(present, str) else json.loads(text.lower())
+            except ValueError:
+                values[name] = None
+            if type(values[name]) is not type(present) and not (
+                isinstance(present, float) and type(values[name]) is int
+            ):
+                raise ConfigError(f"{name} must be of type {type(present).__name__}, got {shown(text)}.")
+        self.update(values)
+
+    def get_text_config(self, decoder: bool | None = None, encoder: bool | None = None) -> Self:
+        """Return this configuration: a DistilBERT reads text only, and has no decoder."""
+        return self
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any], **overrides: Any) -> Self:
+    def from_dict(cls, config_dict: Mapping[str, Any], *, return_unused_kwargs: bool = False, **overrides: Any) -> Any:
         """Build a configuration from the content of a ``config.json``; keys it does not know are kept in ``extra``.
 
         Args:
-            values: the dictionary; a ``model_type`` other than ``"distilbert"`` is an error.
+            config_dict: the dictionary; a ``model_type`` other than ``"distilbert"`` is an error.
+            return_unused_kwargs: return a pair: the configuration, and the overrides that it has no use for.
             **overrides: arguments of the constructor that replace values of the file.
         """
-        kind = values.get("model_type", cls.model_type)
-        if kind != cls.model_type:
-            advice = " AutoConfig and the Auto classes turn a BERT into its DistilBERT twin." if kind == "bert" else ""
-            raise UnsupportedArchitectureError(f"This is the configuration of a {kind!r}, not of a DistilBERT.{advice}")
-        reject_unknown(overrides, ARGUMENTS, "DistilBertConfig")
-        merged = {ALIASES.get(name, name): value for name, value in values.items()}
-        merged |= {ALIASES.get(name, name): value for name, value in overrides.items()}
+        values = mapping("The content of config.json", config_dict)
+        cls._check_model_type(values)
+        known = {*ARGUMENTS, *own_parameters(cls), *values}
+        unused = {name: value for name, value in overrides.items() if return_unused_kwargs and name not in known}
+        overrides = {name: value for name, value in overrides.items() if name not in unused}
+        reject_unknown(overrides, known, cls.__name__)
+        accepted = {*ARGUMENTS, *own_parameters(cls), "model_type"}
+        replaced = {ALIASES.get(name, name) for name in overrides}
+        merged = {name: value for name, value in values.items() if ALIASES.get(name, name) not in replaced} | overrides
         if "num_labels" in overrides and "id2label" not in overrides and "label2id" not in overrides:
             labels = merged.get("id2label") or {}
             if len(labels) != overrides["num_labels"]:
@@ -276,13 +429,14 @@ class DistilBertConfig:
             merged.pop("num_labels", None)
             if "label2id" not in overrides:
                 merged.pop("label2id", None)
-        config = cls.__new__(cls)
-        config._assign(merged)
-        return config
+        config = cls(**{name: value for name, value in merged.items() if name in accepted})
+        for name in merged.keys() - accepted:
+            config._keep(name, merged[name])
+        return (config, unused) if return_unused_kwargs else config
 
     def replaced(self, fields: Mapping[str, Any]) -> Self:
         """Return a copy in which some fields have other values, given as to the constructor."""
-        copied = self.from_dict(self.to_dict(), **fields)
+        copied: Self = self.from_dict(self.to_dict(), **fields)
         if not {"attn_implementation", "_attn_implementation"} & fields.keys():
             copied.attn_implementation = self.attn_implementation
         return copied
@@ -290,7 +444,26 @@ class DistilBertConfig:
     @classmethod
     def from_json_file(cls, path: str | os.PathLike[str], **overrides: Any) -> Self:
         """Read a ``config.json``."""
-        return cls.from_dict(read_config_file(Path(path)), **overrides)
+        config: Self = cls.from_dict(read_config_file(Path(path)), **overrides)
+        return config
+
+    @classmethod
+    def get_config_dict(
+        cls, pretrained_model_name_or_path: str | os.PathLike[str], **options: Any
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Read the content of ``config.json`` as it is.
+
+        Args:
+            pretrained_model_name_or_path: a folder, or a name on the hub.
+            **options: as in :meth:`from_pretrained`.
+
+        Returns:
+            The content, and the options that do not say where it is.
+        """
+        chosen = CONFIG_LOADING.keep_meaningful(options, f"{cls.__name__}.get_config_dict")
+        rest = {name: value for name, value in chosen.items() if name not in CONFIG_LOADING.rows}
+        folder = resolve(pretrained_model_name_or_path, kind="config", **hub_arguments(chosen))
+        return read_config_file(folder / "config.json"), rest
 
     @classmethod
     def from_pretrained(
@@ -325,11 +498,14 @@ class DistilBertConfig:
             ConfigError: the file is not valid JSON or holds an impossible value.
         """
         given = locals()
-        place = {name: given[name] for name in HUB_ARGUMENTS} | options
-        chosen = split_options(place, f"{cls.__name__}.from_pretrained", return_unused=return_unused_kwargs)
-        folder = resolve(pretrained_model_name_or_path, kind="config", **chosen.hub)
-        config = cls.from_json_file(folder / "config.json", **chosen.fields)
-        return (config, chosen.unused) if return_unused_kwargs else config
+        where = f"{cls.__name__}.from_pretrained"
+        chosen = CONFIG_LOADING.keep_meaningful({name: given[name] for name in HUB_ARGUMENTS} | options, where)
+        folder = resolve(pretrained_model_name_or_path, kind="config", **hub_arguments(chosen))
+        values = read_config_file(folder / "config.json")
+        fields, unused = split_fields(chosen, values, where, cls, return_unused=return_unused_kwargs)
+        config = cls.from_dict(values, **fields)
+        config.name_or_path = pretrained_model_name_or_path
+        return (config, unused) if return_unused_kwargs else config
 
     def save_pretrained(
         self, save_directory: str | os.PathLike[str], *, push_to_hub: bool = False, **options: Any
@@ -344,7 +520,8 @@ class DistilBertConfig:
         """
         upload = upload_arguments(CONFIG_SAVING.check(options, f"{type(self).__name__}.save_pretrained"))
         self.validate()
-        write_json(output_folder(save_directory) / "config.json", self.to_dict())
+        text = self.to_json_string()
+        write_text(output_folder(save_directory) / "config.json", text)
         if push_to_hub:
             push(save_directory, upload.pop("repo_id", Path(save_directory).name), **upload)
 
@@ -354,53 +531,67 @@ class DistilBertConfig:
         return push_saved(self.save_pretrained, repo_id, **upload)
 
 
-@dataclass(frozen=True)
-class ConfigOptions:
-    """The arguments of a configuration's ``from_pretrained``, sorted.
-
-    Attributes:
-        hub: those of :func:`distilbert.core.hub.resolve`.
-        fields: fields of the configuration.
-        unused: anything else, where it is not an error.
-    """
-
-    hub: dict[str, Any]
-    fields: dict[str, Any]
-    unused: dict[str, Any]
-
-
-def split_options(options: Mapping[str, Any], where: str, *, return_unused: bool) -> ConfigOptions:
-    """Sort the arguments of ``from_pretrained``.
+def split_fields(
+    options: Mapping[str, Any],
+    values: Mapping[str, Any],
+    where: str,
+    config_class: type[DistilBertConfig] = DistilBertConfig,
+    *,
+    return_unused: bool,
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the fields among the arguments of a configuration's ``from_pretrained``, and what has no use.
 
     Args:
-        options: name -> value.
+        options: all arguments.
+        values: the content of ``config.json``; its keys are fields too.
         where: the function that was called, for messages.
-        return_unused: whether names that are not known are returned, rather than an error.
+        config_class: of the configuration.
+        return_unused: whether there may be arguments that have no use.
 
     Raises:
-        UnknownArgumentError: a name is not known.
-        InputError: an argument asks for something that does not exist here.
+        UnknownArgumentError: there are some, and may not be.
     """
-    known = {*CONFIG_LOADING.rows, *ARGUMENTS}
-    unused = {name: value for name, value in options.items() if return_unused and name not in known}
-    kept = {name: value for name, value in options.items() if name not in unused}
-    kept = CONFIG_LOADING.check(kept, where, ARGUMENTS)
-    fields = {name: value for name, value in kept.items() if name not in CONFIG_LOADING.rows}
-    return ConfigOptions(hub_arguments(kept), fields, unused)
+    known = [*ARGUMENTS, *own_parameters(config_class), *values]
+    rest = {name: value for name, value in options.items() if name not in CONFIG_LOADING.rows}
+    unused = {name: value for name, value in rest.items() if return_unused and name not in known}
+    fields = {name: value for name, value in rest.items() if name not in unused}
+    CONFIG_LOADING.check(fields, where, known)
+    return fields, unused
+
+
+def own_fields(config_class: type[DistilBertConfig]) -> list[str]:
+    """Return the fields that a subclass declares in its body: ``depth: int = 3``."""
+    classes = config_class.__mro__[: config_class.__mro__.index(DistilBertConfig)]
+    ours = {*vars(DistilBertConfig), *DistilBertConfig.__annotations__}
+    declared = {name: value for each in reversed(classes) for name, value in vars(each).items()}
+    return [
+        name
+        for name, value in declared.items()
+        if name not in ours and not name.startswith("_") and not callable(value)
+        and not isinstance(value, (property, classmethod, staticmethod))
+    ]  # fmt: skip
+
+
+def own_parameters(config_class: type[DistilBertConfig]) -> list[str]:
+    """Return the fields of a subclass: those in its body, and the arguments of its constructor."""
+    if config_class is DistilBertConfig:
+        return []
+    parameters = inspect.signature(config_class).parameters.values()
+    named = [each.name for each in parameters if each.kind not in (each.VAR_POSITIONAL, each.VAR_KEYWORD)]
+    return [*own_fields(config_class), *named]
 
 
 # The three groups of fields, in the order of the class above.
-_FIELDS = [name for name in DistilBertConfig.__annotations__ if name in vars(DistilBertConfig) and name != "model_type"]
+_FIELDS = [
+    name for name in DistilBertConfig.__annotations__
+    if name in vars(DistilBertConfig) and "ClassVar" not in str(DistilBertConfig.__annotations__[name])
+]  # fmt: skip
 DEFAULTS: dict[str, Any] = {name: vars(DistilBertConfig)[name] for name in _FIELDS}
 ALWAYS_WRITTEN = tuple(_FIELDS[: _FIELDS.index("problem_type")])
 WRITTEN_IF_SET = tuple(_FIELDS[_FIELDS.index("problem_type") : _FIELDS.index("attn_implementation")])
+WRITTEN_AS = {"dtype_name": "dtype"}
 # Everything that the constructor takes by name.
-ARGUMENTS = (*DEFAULTS, *ALIASES, *FOREIGN_KEYS, "num_labels", "id2label", "label2id")
-
-
-def _dtype_name(dtype: Any) -> str | None:
-    """Return the bare name of a type: ``torch.float16`` and ``"torch.float16"`` become ``"float16"``."""
-    if dtype is None:
-        return None
-    name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", None) or str(dtype)
-    return name.removeprefix("torch.")
+ARGUMENTS = (
+    *(name for name in DEFAULTS if name not in WRITTEN_AS), *ALIASES, *FOREIGN_FIELDS, *OLD_KEYS, *OF_THIS_RUN,
+    "name_or_path", "num_labels", "id2label", "label2id",
+)  # fmt: skip

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from .errors import ConfigError, InputError, ModelNotFoundError
+from .errors import InputError
 
 
 @contextmanager
@@ -95,21 +95,3 @@ def check_output_folder(path: str | os.PathLike[str]) -> Path:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is a file; a model is saved into a folder.")
     return folder
-
-
-def read_config_file(path: Path) -> dict[str, Any]:
-    """Return the JSON object in ``path``.
-
-    Raises:
-        ModelNotFoundError: there is no such file.
-        ConfigError: it is not a JSON object.
-    """
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ModelNotFoundError(f"There is no {path.name} in {path.parent}.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid JSON: {error}") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} must hold a JSON object, got a {type(values).__name__}.")
-    return values

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import InputError
-from ..core.files import read_config_file, write_json
+from ..core.files import write_json
+from ..core.json_files import read_config_file
 
 EXPORT_RECORD = "export.json"
 

@@ -15,7 +15,7 @@ import numpy as np
 from ..core.config import DistilBertConfig
 from ..core.errors import InputError, WeightsError, suggest
 from ..core.extras import require
-from ..core.files import read_config_file
+from ..core.json_files import read_config_file
 from ..core.runner_protocol import Batch, Runner, check_batch
 from ..core.schema import HEADS, Head, head_of
 from ..models.checkpoint import config_from_dict

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from ..core import hub
-from ..core.config import ARGUMENTS, DistilBertConfig, split_options
+from ..core.config import ARGUMENTS, DistilBertConfig, own_parameters, split_fields
+from ..core.config_checks import shown
 from ..core.errors import InputError, UnsupportedArchitectureError
-from ..core.files import read_config_file
-from ..core.loading_arguments import HUB_ARGUMENTS, LOADING, WEIGHT_ARGUMENTS, hub_arguments
+from ..core.json_files import read_config_file
+from ..core.loading_arguments import CONFIG_LOADING, HUB_ARGUMENTS, LOADING, WEIGHT_ARGUMENTS, hub_arguments
 from ..core.schema import Head, Shapes
 from ..weights import bert
 from ..weights.match import Matched, match, match_shapes, normalize
@@ -111,6 +112,7 @@ def open_checkpoint(
     *,
     config: DistilBertConfig | str | os.PathLike[str] | None = None,
     overrides: Mapping[str, Any] | None = None,
+    config_class: type[DistilBertConfig] = DistilBertConfig,
     kind: hub.Kind = "model",
     where: str = "from_pretrained",
     **arguments: Any,
@@ -122,6 +124,7 @@ def open_checkpoint(
         config: a configuration, or where to read one, to use instead of that of the folder.
         overrides: fields that replace those of the configuration; and other arguments of ``from_pretrained`` that are
             known from transformers, see :data:`distilbert.core.loading_arguments.LOADING`.
+        config_class: of the configuration, where a model has one with fields of its own.
         kind: which files are needed.
         where: the function that a user called, for messages.
         **arguments: those of :data:`OPENING_ARGUMENTS`.
@@ -131,7 +134,6 @@ def open_checkpoint(
         UnsupportedArchitectureError: the model is neither a DistilBERT nor a BERT.
         UnknownArgumentError: an override is neither a field nor an argument that is known from transformers.
     """
-    overrides = LOADING.check(overrides or {}, where, ARGUMENTS)
     place = hub_arguments(arguments)
     source = WeightSource(**{name: arguments[name] for name in WEIGHT_ARGUMENTS if name in arguments})
     folder = None
@@ -143,11 +145,18 @@ def open_checkpoint(
     values = read_config_file(file) if file is not None and (not config or file.is_file()) else {}
     is_bert = values.get("model_type") == "bert"
     if config is not None and not isinstance(config, DistilBertConfig):
-        config = open_checkpoint(config, overrides=overrides, kind="config", where=where).config
-    elif config is not None and overrides:
-        config = config.replaced(overrides)
-    if config is None:
-        config = config_from_dict(values, overrides, folder)
+        config = open_checkpoint(
+            config, overrides=overrides, config_class=config_class, kind="config", where=where
+        ).config
+    else:
+        present = values if config is None else config.to_dict()
+        overrides = LOADING.check(overrides or {}, where, [*ARGUMENTS, *own_parameters(config_class), *present])
+        if config is None:
+            config = config_from_dict(values, overrides, folder, config_class)
+        elif overrides:
+            config = config.replaced(overrides)
+    if name_or_path is not None:
+        config.name_or_path = name_or_path
     architectures = values.get("architectures") or ["BertModel"]
     return Checkpoint(folder, config, architectures[0] if is_bert else None, source)
 
@@ -166,15 +175,22 @@ def open_config(
     Returns:
         The configuration; with ``return_unused_kwargs`` also the arguments that are not its fields.
     """
-    options = dict(options)
-    return_unused = bool(options.pop("return_unused_kwargs", False))
-    chosen = split_options(options, where, return_unused=return_unused)
-    folder = hub.resolve(name_or_path, kind="config", **chosen.hub)
-    config = config_from_dict(read_config_file(folder / "config.json"), chosen.fields, folder)
-    return (config, chosen.unused) if return_unused else config
+    chosen = CONFIG_LOADING.keep_meaningful(options, where)
+    return_unused = bool(chosen.pop("return_unused_kwargs", False))
+    folder = hub.resolve(name_or_path, kind="config", **hub_arguments(chosen))
+    values = read_config_file(folder / "config.json")
+    fields, unused = split_fields(chosen, values, where, return_unused=return_unused)
+    config = config_from_dict(values, fields, folder)
+    config.name_or_path = name_or_path
+    return (config, unused) if return_unused else config
 
 
-def config_from_dict(values: Mapping[str, Any], overrides: Mapping[str, Any], where: object) -> DistilBertConfig:
+def config_from_dict(
+    values: Mapping[str, Any],
+    overrides: Mapping[str, Any],
+    where: object,
+    config_class: type[DistilBertConfig] = DistilBertConfig,
+) -> DistilBertConfig:
     """Return the configuration in the content of a ``config.json``, of a DistilBERT or a BERT.
 
     Raises:
@@ -183,8 +199,9 @@ def config_from_dict(values: Mapping[str, Any], overrides: Mapping[str, Any], wh
     model_type = values.get("model_type", "distilbert")
     if model_type == "bert":
         values = bert.config_from_bert(values)
-    elif model_type != "distilbert":
+    elif model_type not in ("distilbert", config_class.model_type):
         raise UnsupportedArchitectureError(
-            f"{where} holds a {model_type!r} model; this package runs 'distilbert' and, as its twin, 'bert'."
+            f"{where} holds a {shown(model_type)} model; this package runs 'distilbert' and, as its twin, 'bert'."
         )
-    return DistilBertConfig.from_dict(values, **overrides)
+    config: DistilBertConfig = config_class.from_dict(values, **overrides)
+    return config

@@ -57,7 +57,7 @@ def pick_dtype(dtype: Any, config: DistilBertConfig, tensors: Tensors | None = N
     if dtype is None:
         return jnp.dtype(jnp.float32)
     if isinstance(dtype, str) and dtype == "auto":
-        dtype = config.dtype or next((t.dtype for t in (tensors or {}).values() if "float" in t.dtype), "float32")
+        dtype = config.dtype_name or next((t.dtype for t in (tensors or {}).values() if "float" in t.dtype), "float32")
     named = str(dtype).removeprefix("torch.")
     try:
         chosen = jnp.dtype(named if isinstance(dtype, str) or named != str(dtype) else dtype)

@@ -256,7 +256,14 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
         opening = {name: given[name] for name in OPENING_ARGUMENTS}
         where = f"{cls.__name__}.from_pretrained"
         loaded: Any = cls.from_checkpoint(
-            open_checkpoint(pretrained_model_name_or_path, config=config, overrides=overrides, where=where, **opening),
+            open_checkpoint(
+                pretrained_model_name_or_path,
+                config=config,
+                overrides=overrides,
+                config_class=cls.config_class,
+                where=where,
+                **opening,
+            ),
             dtype=dtype,
             torch_dtype=torch_dtype,
             param_dtype=param_dtype,

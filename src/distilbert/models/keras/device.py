@@ -80,7 +80,7 @@ def pick_dtype(dtype: Any, config: DistilBertConfig, tensors: Tensors | None = N
     if dtype is None:
         return keras.config.dtype_policy()
     if dtype == "auto":
-        dtype = config.dtype or next((t.dtype for t in (tensors or {}).values() if "float" in t.dtype), "float32")
+        dtype = config.dtype_name or next((t.dtype for t in (tensors or {}).values() if "float" in t.dtype), "float32")
     if isinstance(dtype, keras.dtype_policies.DTypePolicy):
         return dtype
     name = dtype if isinstance(dtype, str) else str(getattr(dtype, "name", getattr(dtype, "__name__", dtype)))

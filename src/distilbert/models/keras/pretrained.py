@@ -157,7 +157,14 @@ class TFDistilBertPreTrainedModel(TrainableModel):
         opening = {name: given[name] for name in OPENING_ARGUMENTS}
         where = f"{cls.__name__}.from_pretrained"
         return cls.from_checkpoint(
-            open_checkpoint(pretrained_model_name_or_path, config=config, overrides=overrides, where=where, **opening),
+            open_checkpoint(
+                pretrained_model_name_or_path,
+                config=config,
+                overrides=overrides,
+                config_class=cls.config_class,
+                where=where,
+                **opening,
+            ),
             dtype=dtype,
             torch_dtype=torch_dtype,
             device_map=device_map,

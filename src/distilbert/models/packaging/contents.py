@@ -11,9 +11,10 @@ import ml_dtypes
 import numpy as np
 
 from ...core.errors import InputError, TokenizerError, WeightsError, WeightsMismatchError
-from ...core.files import read_config_file, write_json
+from ...core.files import write_json
 from ...core.hub import TOKENIZER_FILES
 from ...core.installed import CONFIG
+from ...core.json_files import read_config_file
 from ...core.schema import HEADS, Head, head_of
 from ...text.tokenizer_files import load_spec
 from ...weights.folder import QUANTIZATION, SAFETENSORS, open_tensors

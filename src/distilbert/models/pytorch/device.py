@@ -65,7 +65,7 @@ def pick_dtype(
     if dtype is None:
         return torch.float32
     if dtype == "auto":
-        dtype = config.dtype or next((t.dtype for t in (tensors or {}).values() if "float" in t.dtype), "float32")
+        dtype = config.dtype_name or next((t.dtype for t in (tensors or {}).values() if "float" in t.dtype), "float32")
     chosen = getattr(torch, dtype.removeprefix("torch."), None) if isinstance(dtype, str) else dtype
     if not isinstance(chosen, torch.dtype) or not chosen.is_floating_point:
         raise InputError(f"dtype must be a floating type such as torch.bfloat16 or 'float16', got {dtype!r}.")

@@ -189,7 +189,14 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
         own = list(inspect.signature(cls.__init__).parameters)[2:]  # without self and config
         model_arguments = {name: overrides.pop(name) for name in own if name in overrides}
         return cls.from_checkpoint(
-            open_checkpoint(pretrained_model_name_or_path, config=config, overrides=overrides, where=where, **opening),
+            open_checkpoint(
+                pretrained_model_name_or_path,
+                config=config,
+                overrides=overrides,
+                config_class=cls.config_class,
+                where=where,
+                **opening,
+            ),
             dtype=dtype,
             torch_dtype=torch_dtype,
             device_map=device_map,
