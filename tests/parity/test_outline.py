@@ -66,7 +66,8 @@ NAMES = [
         "pretrained.*.is_activation_checkpointing pretrained.*.gradient_checkpointing_enable "
         "pretrained.*.activation_checkpointing_enable pretrained.*.activation_checkpointing_disable "
         "pretrained.*.enable_input_require_grads pretrained.*.disable_input_require_grads "
-        "pretrained.*.estimate_tokens pretrained.*.floating_point_ops pretrained.*.can_generate "
+        "pretrained.*.estimate_tokens pretrained.*.floating_point_ops "
+        "pretrained.*.can_generate pretrained.*.is_custom_code "
         "pretrained.*.get_memory_footprint pretrained.*.dummy_inputs",
         "Trainer, accelerate and peft, which are made for PyTorch, ask for them",
     ),
@@ -76,7 +77,7 @@ NAMES = [
         "tools of attribution call them, and these are made for PyTorch",
     ),
     ("pytorch", "surgery.copy_tensors surgery.mark_loaded", "only classes of PyTorch are derived by users"),
-    ("pytorch", "pretrained.*.tie_weights", "only parameters of PyTorch can be shared"),
+    ("pytorch", "pretrained.*.load_state_dict pretrained.*.tie_weights", "only parameters of PyTorch can be shared"),
     ("keras", "pretrained.*.build pretrained.*.get_config", "how Keras builds and saves a model"),
     ("keras", "pretrained.*.get_arrays pretrained.*.set_arrays", "in the place of PyTorch's state_dict"),
     ("flax", "pretrained.*.params", "in the place of PyTorch's state_dict"),
@@ -108,7 +109,7 @@ PARAMETERS = [
     ("keras", "training", "Keras's switch of dropout"),
     ("flax", "deterministic", "Flax's switch of dropout"),
     ("flax", "layers", "the factory of layers"),
-    ("flax", "rngs seed", "JAX takes random numbers as arguments"),
+    ("flax", "rng rngs seed", "JAX takes random numbers as arguments"),
     ("flax", "dtype param_dtype", "Flax computes in a type of its own, and constructors take it"),
     ("flax", "params", "Flax's form of the weights"),
     ("flax", "input_shape _do_init", "a model of Flax can be without weights"),

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ...core.config import DistilBertConfig
 from ...core.errors import ConfigError, InputError
 from ...core.loading_arguments import BUILDING
+from ...core.schema import tied
 from ..checkpoint import OPENING_ARGUMENTS, Checkpoint, open_checkpoint
 from ..pretrained_mixin import PreTrainedMixin
 from . import surgery
@@ -42,7 +43,15 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
     accepts_loss_kwargs = False
     # What accelerate keeps on one device, and what FSDP wraps.
     _no_split_modules: ClassVar[list[str]] = ["TransformerBlock"]
-    _keys_to_ignore_on_save: ClassVar[list[str] | None] = None
+    # What transformers asks a class before it chooses attention or a floating type for it.
+    _supports_sdpa = True
+    _supports_flash_attn = True
+    _supports_flex_attn = False
+    _supports_attention_backend = False
+    _keep_in_fp32_modules: ClassVar[list[str] | None] = None
+    _keep_in_fp32_modules_strict: ClassVar[list[str] | None] = None
+    _keys_to_ignore_on_load_missing: ClassVar[list[str] | None] = None
+    _keys_to_ignore_on_load_unexpected: ClassVar[list[str] | None] = None
 
     def __init__(self, config: DistilBertConfig) -> None:
         super().__init__()
@@ -306,6 +315,14 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
         """Floating type of the weights."""
         return next(self.parameters()).dtype
 
+    @classmethod
+    def _can_set_attn_implementation(cls) -> bool:
+        return True
+
+    @classmethod
+    def _can_set_experts_implementation(cls) -> bool:
+        return False
+
     @staticmethod
     def _require_implementation(name: str) -> None:
         if name == "flash_attention_2":
@@ -326,16 +343,22 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
         if projector is not None and self.config.tie_word_embeddings:
             projector.weight = self.get_input_embeddings().weight
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *arguments: Any) -> None:
-        # A tensor that parameters share may stand in a file under one of its names, as save_pretrained writes it.
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Load weights by name, as in PyTorch; a file that holds a shared tensor under one of its names is complete."""
+        state = dict(state_dict)
         names_of: dict[int, list[str]] = {}
         for name, parameter in self.named_parameters(remove_duplicate=False):
-            names_of.setdefault(id(parameter), []).append(prefix + name)
-        for names in names_of.values():
-            present = [name for name in names if name in state_dict]
-            if present and len(present) < len(names):
-                state_dict.update(dict.fromkeys(names, state_dict[present[0]]))
-        super()._load_from_state_dict(state_dict, prefix, *arguments)
+            names_of.setdefault(id(parameter), []).append(name)
+        for names in names_of.values() if strict else ():
+            present = [name for name in names if name in state]
+            if present:
+                state.update((name, state[present[0]]) for name in names if name not in state)
+        return super().load_state_dict(state, strict, assign)
+
+    @property
+    def _keys_to_ignore_on_save(self) -> list[str] | None:
+        """Names that are not saved since they share another tensor; Trainer ties these again after loading."""
+        return list(tied(self.config, self.head_spec)) or None
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """Return the number of weights, shared ones once."""
@@ -427,9 +450,15 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
         """
         return 6 * self.estimate_tokens(input_dict) * self.num_parameters(exclude_embeddings=exclude_embeddings)
 
-    def can_generate(self) -> bool:
+    @classmethod
+    def can_generate(cls) -> bool:
         """False: an encoder does not generate text."""
         return False
+
+    @classmethod
+    def is_custom_code(cls) -> bool:
+        """True: the class is not one of transformers, which therefore does not rename its weights by model type."""
+        return True
 
     def get_memory_footprint(self, return_buffers: bool = True) -> int:
         """Return the bytes of all weights, shared ones once, and of the buffers."""
