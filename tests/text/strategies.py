@@ -13,6 +13,7 @@ AWKWARD = [
     *"\u0660\u203f\u200d\u2014\u00ab\U0001f600\U000e0001\ue000",
 ]
 PIECES = ["[MASK]", "[SEP]", "[mask]", "the", "cafe", "playing", "Foo", "foo", "don't", "##s", "unaffable", "x" * 101]
+PIECES += ["aaa!", "aaaa", "the play", "<ccc>", "foo", "ab", "a!b"]
 
 characters = st.one_of(st.sampled_from(AWKWARD), st.characters(exclude_categories=["Cs"]))
 texts = st.lists(st.one_of(characters, characters, st.sampled_from(PIECES)), max_size=30).map("".join)

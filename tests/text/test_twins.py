@@ -18,6 +18,19 @@ from distilbert.text.added_tokens import AddedToken
 from .helpers import SMALL_VOCAB, as_dict, both_tokenizers
 from .strategies import plain_texts, texts, words
 
+# Together longer than the regular expression with which a few tokens are found.
+MANY_TOKENS = [
+    *(
+        AddedToken(f"{first}{second}{third}", single_word=third == "b")
+        for first in "ab"
+        for second in "é! b"
+        for third in "bc中"
+    ),
+    *(AddedToken("a" * length + "!", normalized=length % 2 == 0, rstrip=length % 3 == 0) for length in range(1, 25)),
+    *(AddedToken(f"the {word}", lstrip=True) for word in ("cafe", "play", "cafe playing", "Foo", "[", "dog")),
+    *(f"<{letter * 3}>" for letter in "abcdefghijklmnopqrstuvwxyz"),
+    *("##s", "!", "..", "foo", "FOO", "Ab"),
+]
 OPTIONS: dict[str, dict[str, Any]] = {
     "uncased": {},
     "cased": {"do_lower_case": False},
@@ -39,6 +52,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         ],
         "mask_token": AddedToken("[MASK]", lstrip=True, special=True),
     },
+    "many added": {"added_tokens": [*MANY_TOKENS]},
 }
 
 

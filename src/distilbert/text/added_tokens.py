@@ -81,6 +81,92 @@ class AddedToken:
         return {"content": self.content, **{name: getattr(self, name) for name in _FLAGS}}
 
 
+# Up to this many characters of tokens, a regular expression of all tokens is faster than the tree.
+_MAX_PATTERN = 500
+# The time of the tree can grow with the square of the length of a text.
+_MAX_SEARCHED = 500
+
+
+class TokenSearch:
+    """Finds any of a set of texts in a text: from left to right, and where several match, the longest.
+
+    A few short texts become one regular expression. Many become a tree of their common beginnings, because the time of
+    a regular expression grows with their number. An edge of the tree is a tuple: its text, whether one of the set ends
+    after it, and the edges that follow, by their first character.
+    """
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        # "|" takes the first alternative that fits, so the longest must stand first. The tree is flat in that order.
+        longest_first = sorted(set(texts), key=len, reverse=True)
+        self._finditer = None
+        self._root: _Edges = {}
+        if sum(map(len, longest_first)) > _MAX_PATTERN:
+            for text in longest_first:
+                _insert(self._root, text)
+        elif longest_first:
+            self._finditer = re.compile("|".join(map(re.escape, longest_first))).finditer
+
+    def spans(self, text: str) -> Iterator[tuple[int, int]]:
+        """Yield start and stop of every match; matches do not overlap."""
+        if self._finditer is not None:
+            yield from (match.span() for match in self._finditer(text))
+            return
+        root, length, start = self._root, len(text), 0
+        while root and start < length:
+            edge = root.get(text[start])
+            stop, position = -1, start
+            while edge is not None and text.startswith(edge[0], position):
+                position += len(edge[0])
+                if edge[1]:
+                    stop = position
+                edge = edge[2].get(text[position]) if position < length else None
+            if stop < 0:
+                start += 1
+            else:
+                yield start, stop
+                start = stop
+
+    def may_be_in(self, text: str) -> bool:
+        """Whether one of the texts stands in ``text``; True also if the search would take long."""
+        is_long = self._finditer is None and len(text) > _MAX_SEARCHED and bool(self._root)
+        return is_long or next(self.spans(text), None) is not None
+
+
+_Edges = dict[str, tuple[str, bool, "_Edges"]]
+
+
+def _insert(edges: _Edges, text: str) -> None:
+    """Add a text to the tree, which holds only texts that are at least as long."""
+    while True:
+        edge = edges.get(text[0])
+        if edge is None:
+            edges[text[0]] = (text, True, {})
+            return
+        label, is_end, following = edge
+        common = _common_length(label, text)
+        if common < len(label):
+            following = {label[common]: (label[common:], is_end, following)}
+            is_end = common == len(text)
+            edges[text[0]] = (label[:common], is_end, following)
+        elif common == len(text):
+            edges[text[0]] = (label, True, following)
+        if common == len(text):
+            return
+        edges, text = following, text[common:]
+
+
+def _common_length(first: str, second: str) -> int:
+    """Return the length of the common beginning of two texts, by halving."""
+    low, high = 0, min(len(first), len(second))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if first[low:middle] == second[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
 class AddedTokenMatcher:
     """Finds added tokens in a text, from left to right; where several match, the longest wins.
 
@@ -92,9 +178,7 @@ class AddedTokenMatcher:
         self._tokens: dict[str, AddedToken] = {}
         for text, token in tokens:
             self._tokens.setdefault(text, token)
-        # "|" takes the first alternative that fits, so the longest must stand first.
-        longest_first = sorted(self._tokens, key=len, reverse=True)
-        self._finditer = re.compile("|".join(map(re.escape, longest_first))).finditer if longest_first else None
+        self._search = TokenSearch(self._tokens)
 
     def split(self, text: str, split_special: bool = False) -> Iterator[tuple[int, int, AddedToken | None]]:
         """Cut ``text`` into ``(start, stop, token)``; the token is None for the text between two matches.
@@ -104,9 +188,8 @@ class AddedTokenMatcher:
             split_special: do not match special tokens.
         """
         last_stop = 0
-        for match in self._finditer(text) if self._finditer else ():
-            start, stop = match.span()
-            token = self._tokens[match.group()]
+        for start, stop in self._search.spans(text):
+            token = self._tokens[text[start:stop]]
             if split_special and token.special:
                 continue
             if token.single_word and (

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Any
 
@@ -14,6 +13,7 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
 from ..core.errors import TokenizerError
+from .added_tokens import TokenSearch
 from .spec import TokenizerSpec
 from .tokenizer_base import TokenizerBase
 from .tokenizer_json import spec_to_tokenizer_json
@@ -192,10 +192,7 @@ class WordCache:
         contents = {token.content for token in spec.added_tokens.values()}
         if self._normalizer is not None:
             contents |= {self._normalizer(content)[0] for content in contents}
-        # Text and tokens are compared in lower case: that may find a token where the tokenizer would not, never the
-        # other way round.
-        pattern = "|".join(re.escape(content.lower()) for content in sorted(contents - {""}))
-        self._search_added_token = re.compile(pattern).search
+        self._added_tokens = AddedTokenFilter(contents)
 
     def __call__(self, texts: Sequence[str]) -> list[list[int] | None]:
         """Return the ids of each text, without special tokens; None for a text that only the tokenizer can encode."""
@@ -215,9 +212,49 @@ class WordCache:
         if self._normalizer is None or not is_printable_ascii(text):
             return None
         lower = text.lower()
-        if self._search_added_token(lower):
+        lower_words = ASCII_WORD.findall(lower)
+        if self._added_tokens.may_be_in(lower, lower_words):
             return None
-        return ASCII_WORD.findall(lower if self._normalizer.lowercase else text)
+        return lower_words if self._normalizer.lowercase else ASCII_WORD.findall(text)
+
+
+class AddedTokenFilter:
+    """Says of a text of printable ASCII whether an added token may stand in it.
+
+    Text and tokens are compared in lower case: that may find a token where the tokenizer would not, never the other way
+    round. Wherever a token stands, its longest word stands inside a word of the text. So a text of words of which each
+    is known to hold no such key holds no token, however many tokens there are.
+
+    Args:
+        contents: the texts of the tokens, also as the normalizer makes them.
+    """
+
+    def __init__(self, contents: Iterable[str]) -> None:
+        lower = {content.lower() for content in contents if content}
+        self._contents = TokenSearch(lower)
+        words = {content: ASCII_WORD.findall(content) for content in lower}
+        self._keys = TokenSearch(max(found, key=len) for found in words.values() if found)
+        self._without_key = TokenSearch(content for content, found in words.items() if not found and content.isascii())
+        self._has_key: dict[str, bool] = {}  # word in lower case -> whether a key stands in it
+
+    def may_be_in(self, text: str, words: Sequence[str]) -> bool:
+        """Whether a token may stand in a text.
+
+        Args:
+            text: in lower case.
+            words: its words and punctuation marks.
+        """
+        has_key = self._has_key
+        try:
+            suspicious = any(map(has_key.__getitem__, words))
+        except KeyError:
+            if len(has_key) > MAX_CACHED_WORDS:
+                has_key.clear()
+            for word in words:
+                if word not in has_key:
+                    has_key[word] = self._keys.may_be_in(word)
+            suspicious = any(map(has_key.__getitem__, words))
+        return (suspicious and self._contents.may_be_in(text)) or self._without_key.may_be_in(text)
 
 
 def _replace_all_surrogates(texts: Sequence[Any]) -> list[Any]:
