@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from operator import index
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -25,18 +26,46 @@ class Batch:
         input_ids: (T,) int64 ids.
         offsets: (B + 1,) int64; sequence ``b`` is ``input_ids[offsets[b]:offsets[b + 1]]``.
         rows: (R,) int64 sorted indices into ``input_ids``, the tokens that a per-token head answers for; None: all.
+
+    Other integer types, lists and arrays with a stride are converted.
+
+    Raises:
+        InputError: an array is not one of integers in one dimension, or the numbers do not go together.
     """
 
     input_ids: np.ndarray
     offsets: np.ndarray
     rows: np.ndarray | None = None
 
+    def __post_init__(self) -> None:
+        ids, offsets = _integers("input_ids", self.input_ids), _integers("offsets", self.offsets)
+        object.__setattr__(self, "input_ids", ids)
+        object.__setattr__(self, "offsets", offsets)
+        if not len(offsets) or offsets[0] != 0 or offsets[-1] != len(ids) or (offsets[1:] < offsets[:-1]).any():
+            raise InputError(
+                f"offsets must rise from 0 to the number of tokens, {len(ids)}, got {_shorten(offsets)}; Batch.of() "
+                "makes them from a list of sequences."
+            )
+        if self.rows is not None:
+            rows = _integers("rows", self.rows)
+            object.__setattr__(self, "rows", rows)
+            if len(rows) and (rows[0] < 0 or rows[-1] >= len(ids) or (rows[1:] < rows[:-1]).any()):
+                raise InputError(
+                    f"rows must be sorted indices from 0 to {len(ids) - 1} of the packed tokens, got {_shorten(rows)}."
+                )
+
     @classmethod
     def of(cls, sequences: Sequence[Sequence[int]], rows: Sequence[Sequence[int]] | None = None) -> Batch:
         """Pack ``sequences`` of ids; ``rows[b]`` are the positions in sequence ``b`` that answers are wanted for."""
-        lengths = [len(sequence) for sequence in sequences]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        ids = np.fromiter(chain.from_iterable(sequences), dtype=np.int64, count=int(offsets[-1]))
+        try:
+            lengths = [len(sequence) for sequence in sequences]
+            offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+            ids = np.fromiter(map(index, chain.from_iterable(sequences)), dtype=np.int64, count=int(offsets[-1]))
+        except (TypeError, ValueError, OverflowError) as error:
+            raise InputError(
+                f"A batch is made of sequences of token ids, such as [[101, 7592, 102]], got {sequences!r:.80}. "
+                "For texts there is pipeline()."
+            ) from error
         if rows is None:
             return cls(ids, offsets)
         picked = [offset + row for offset, positions in zip(offsets, rows, strict=False) for row in sorted(positions)]
@@ -94,8 +123,10 @@ def check_batch(batch: Batch, config: DistilBertConfig, head: Head) -> None:
     """Check that a model can run ``batch``.
 
     Raises:
-        InputError: an id outside the vocabulary, or an empty sequence to classify.
+        InputError: it is something else, holds an id outside the vocabulary, or an empty sequence to classify.
     """
+    if not isinstance(batch, Batch):
+        raise InputError(f"A runner takes a Batch, such as Batch.of([[101, 7592, 102]]), got {batch!r:.80}.")
     ids = batch.input_ids
     if ids.size and (ids.min() < 0 or ids.max() >= config.vocab_size):
         raise InputError(
@@ -104,6 +135,18 @@ def check_batch(batch: Batch, config: DistilBertConfig, head: Head) -> None:
         )
     if not head.per_token and not batch.lengths.all():
         raise InputError("A sequence without tokens cannot be classified.")
+
+
+def _integers(name: str, values: object) -> np.ndarray:
+    """Return the integers of a batch as (N,) int64, one after the other in memory."""
+    array = np.asarray(values)
+    if array.ndim != 1 or not (np.issubdtype(array.dtype, np.integer) or not array.size):
+        raise InputError(f"{name} must be integers in one dimension, got {array.dtype} of shape {array.shape}.")
+    return np.ascontiguousarray(array, dtype=np.int64)
+
+
+def _shorten(numbers: np.ndarray) -> str:
+    return np.array2string(numbers, threshold=8, edgeitems=3)
 
 
 def name_outputs(head: Head, answers: np.ndarray) -> dict[str, np.ndarray]:

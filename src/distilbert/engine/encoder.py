@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from ..core.schema import attention_width
+from .model_protocol import bias_of
 from .operations import EmbeddingWeights, LayerNormWeights, Operations, Quantizer, SequenceOffsets
 from .products import ActivationRange, Product, float_product, int8_product
 from .projection_cache import MIN_TOKENS, ProjectionCache
@@ -23,6 +24,8 @@ from .projection_cache import MIN_TOKENS, ProjectionCache
 PRODUCT_NAMES = ("qkv", "out", "lin1", "lin2")  # the matrix products of a block, in order
 Ranges = Mapping[str, ActivationRange]  # "BLOCK.PRODUCT" -> range of its inputs; products not in it run in floats
 ATTENTION_COST = 6  # time of a multiplication in attention, relative to one in a matrix product
+WATCHED = 0  # column of the word embeddings that is compared with the model's own
+INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # size of a number -> integers that compare its bits
 SMALL_BATCH = 64  # tokens up to which a product takes as long as reading its weights
 
 
@@ -69,8 +72,11 @@ class Encoder:
         self._config, self.dtype, self._ranges, self._operations = config, dtype, ranges, operations
         self._head_dim = config.dim // config.n_heads
         embeddings = model.embeddings
+        words = embeddings.word_embeddings.weight.detach()
+        self._watched_column = words[:, WATCHED].view(INTEGERS[words.element_size()])  # (V,) a view of the model's own
+        self._known_column = self._watched_column.clone()
         self._embeddings = EmbeddingWeights(
-            embeddings.word_embeddings.weight.detach().to(dtype).contiguous(),
+            words.to(dtype).contiguous(),
             embeddings.position_embeddings.weight.detach().to(dtype).contiguous(),
             _norm_weights(embeddings.LayerNorm),
         )
@@ -110,6 +116,14 @@ class Encoder:
         if not self._blocks or (rows is not None and not len(rows)):
             return x if rows is None else x[torch.from_numpy(rows)]
         return self._last_block(self._blocks[-1], x, x8, ends, None if rows is None else torch.from_numpy(rows))
+
+    def has_current_words(self, ids: np.ndarray) -> bool:
+        """Say whether the model's embeddings of ids (T,) still are those that the encoder was made with.
+
+        A row that was written through ``.data``, as new words often are, shows in nothing but the row itself.
+        """
+        rows = torch.from_numpy(ids)
+        return torch.equal(self._watched_column[rows], self._known_column[rows])
 
     def _last_block(self, block: Block, x: Tensor, x8: Tensor | None, ends: Tensor, rows: Tensor | None) -> Tensor:
         """Run the last block for the rows that the head reads: (T, D) -> (R, D)."""
@@ -208,7 +222,7 @@ def _concatenate(linears: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tens
 
 
 def _weight_and_bias(linear: Any) -> tuple[Tensor, Tensor]:
-    return linear.weight.detach(), linear.bias.detach()
+    return linear.weight.detach(), bias_of(linear)
 
 
 def _norm_weights(module: Any) -> LayerNormWeights:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
 import pytest
+from flax import nnx
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -60,6 +62,32 @@ def test_bad_batches() -> None:
     with pytest.raises(InputError, match="24 tokens and the model knows 23 positions"):
         runner(Batch.of([[1] * 24]))
     assert runner(Batch.of([[1] * 23]))["last_hidden_state"].shape == (23, 24)
+
+
+def test_answers_come_from_the_weights_of_now() -> None:
+    model = flax_model("ForSequenceClassification")
+    runner, batch = FlaxRunner(model), Batch.of(SEQUENCES)
+    before = runner(batch)["logits"]
+    state = runner._state
+    model.train()
+    close(runner(batch)["logits"], before)
+    assert runner._state is state  # nothing was made anew
+    model.classifier.bias[...] = model.classifier.bias[...] + 1
+    close(runner(batch)["logits"], before + 1)
+    assert not model.distilbert.transformer.layer[0].ffn.dropout.deterministic  # training goes on
+    nnx.update(model, nnx.state(flax_model("ForSequenceClassification", seed=4)))
+    close(runner(batch)["logits"], FlaxRunner(model)(batch)["logits"])
+    assert np.abs(runner(batch)["logits"] - before).max() > 0.01
+    model.resize_token_embeddings(120)
+    model.prune_heads({0: [1]})
+    for device in (None, "cpu"):
+        new = Batch.of([[110, 3]])
+        close(runner(new)["logits"], FlaxRunner(model, device)(new)["logits"])
+    model.classifier = nnx.Linear(24, 3, rngs=nnx.Rngs(0))
+    assert runner(batch)["logits"].shape == (5, 3)
+    twin = copy.deepcopy(runner)
+    assert twin.model is not model
+    close(twin(batch)["logits"], runner(batch)["logits"])
 
 
 def test_few_shapes_are_compiled() -> None:

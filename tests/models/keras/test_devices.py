@@ -36,6 +36,12 @@ for name in ("cpu:0", "cpu:1"):
     assert_close(runner(batch)["logits"], KerasRunner(model)(batch)["logits"])
     print(runner.device, device_of(runner._selected_tokens.model), where[-2][-5:], device_of(model))
 tf.config.run_functions_eagerly(False)
+copied = KerasRunner(model, "cpu:1")
+copied(batch)
+model.distilbert.transformer.layer[0].ffn.lin1.kernel.assign_add(model.distilbert.transformer.layer[0].ffn.lin1.kernel)
+assert_close(copied(batch)["logits"], KerasRunner(model)(batch)["logits"])
+model.prune_heads({0: [1]})
+assert_close(copied(batch)["logits"], KerasRunner(model)(batch)["logits"])
 assert_close(KerasRunner(model, 'cpu:1')(batch)["logits"], KerasRunner(model)(batch)["logits"])
 """
 

@@ -74,6 +74,20 @@ def test_a_pruned_model_trains_and_goes_through_keras_files(tmp_path: Path) -> N
     assert KerasRunner(model)(Batch.of([[1, 2], [3]]))["logits"].shape == (2, 5)
 
 
+def test_a_runner_answers_with_the_weights_of_now() -> None:
+    model, batch = tiny_keras("ForSequenceClassification"), Batch.of([[1, 2], [3, 4]])
+    runner = KerasRunner(model)
+    before = runner(batch)["logits"]
+    prepared = runner._selected_tokens
+    model.classifier.bias.assign(model.classifier.bias + 1)
+    assert_close(runner(batch)["logits"], before + 1, tolerance=1e-5)
+    assert runner._selected_tokens is prepared  # the compiled function reads the weights of the model
+    model.prune_heads({0: [1]})
+    model.resize_token_embeddings(120)
+    for ids in ([[1, 2], [3, 4]], [[110, 3]]):
+        assert_close(runner(Batch.of(ids))["logits"], model(np.array(ids)).logits, tolerance=1e-5)
+
+
 def gradients(model: Any, given: dict[str, Any], how: str) -> tuple[Any, list[Any]]:
     """Loss and gradients of a training step, from the same random numbers each time."""
     for layer in model._flatten_layers():

@@ -26,7 +26,7 @@ class FlaxRunner:
     A compiled function is for one shape. So batches are padded to a few lengths, numbers of sequences and numbers of
     requested tokens (:func:`round_up`), and each shape is compiled once.
 
-    The runner keeps the weights that the model has now: after further training, make a new runner.
+    Before each batch the runner looks whether the model has changed, and takes its weights anew if so.
 
     Args:
         model: any of the six classes; it is switched to evaluation mode.
@@ -36,17 +36,22 @@ class FlaxRunner:
     def __init__(self, model: FlaxDistilBertPreTrainedModel, device: Any = None) -> None:
         model.eval()
         self.model = model
-        graphdef, state = nnx.split(model)
-        self._state = state if device is None else jax.device_put(state, pick_device(device))
+        self._requested_device = device
+        head, dim = model.head_spec, model.config.dim
 
-        def run(state: Any, ids: Array, mask: Array, rows: Array) -> Array:
+        def run(graphdef: Any, state: Any, ids: Array, mask: Array, rows: Array) -> Array:
             """Compute (R, L) at ``rows`` (R,) of the flattened (B * S) rectangle."""
             merged: Any = nnx.merge(graphdef, state)
             output = merged.base_model(ids, mask, output_attentions=False, output_hidden_states=False, return_dict=True)
-            hidden = output.last_hidden_state.reshape(-1, self.config.dim)[rows]  # (R, D)
-            return merged.head(hidden) if self.head.name else hidden
+            hidden = output.last_hidden_state.reshape(-1, dim)[rows]  # (R, D)
+            return merged.head(hidden) if head.name else hidden
 
-        self._run = jax.jit(run)
+        self._run = jax.jit(run, static_argnums=0)
+        self._take_weights()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy the model alone; compiled functions are made anew."""
+        return type(self), (self.model, self._requested_device)
 
     @property
     def config(self) -> DistilBertConfig:
@@ -76,8 +81,21 @@ class FlaxRunner:
         padded, mask = self._pad(batch)
         positions = np.flatnonzero(mask)[tokens]  # (R,) of the requested tokens in the flattened rectangle
         fill = np.zeros(round_up(len(positions)) - len(positions), positions.dtype)
-        outputs = self._run(self._state, padded, mask, np.concatenate([positions, fill]).astype(np.int32))
+        if not self._snapshot.is_current():
+            self._take_weights()
+        outputs = self._run(
+            self._graphdef, self._state, padded, mask, np.concatenate([positions, fill]).astype(np.int32)
+        )
         return name_outputs(self.head, np.asarray(outputs)[: len(positions)].astype(np.float32))  # (R, L)
+
+    def _take_weights(self) -> None:
+        """Keep the weights that the model has now, in evaluation mode, whichever mode the model is in."""
+        self._snapshot = _Snapshot(self.model)
+        twin: Any = nnx.merge(*nnx.split(self.model))
+        twin.eval()
+        self._graphdef, state = nnx.split(twin)
+        device = self._requested_device
+        self._state = state if device is None else jax.device_put(state, pick_device(device))
 
     def _pad(self, batch: Batch) -> tuple[np.ndarray, np.ndarray]:
         """Return int32 ids and mask (B, S), padded to the next shape that is compiled."""
@@ -87,6 +105,33 @@ class FlaxRunner:
         padding = ((0, round_up(len(ids)) - len(ids)), (0, length - ids.shape[1]))
         ids = np.pad(ids, padding, constant_values=self.config.pad_token_id or 0)
         return ids.astype(np.int32), np.pad(mask, padding).astype(np.int32)
+
+
+class _Snapshot:
+    """What a model consists of at one moment: its modules, and the arrays of its weights, which never change."""
+
+    def __init__(self, model: FlaxDistilBertPreTrainedModel) -> None:
+        nodes = [node for _, node in nnx.iter_graph(model)]
+        self._weights = [node for node in nodes if isinstance(node, nnx.Param)]
+        self._attributes = [vars(node) for node in nodes if isinstance(node, (nnx.Module, nnx.List))]
+        self._places = [
+            (attributes, name)
+            for attributes in self._attributes
+            for name, value in attributes.items()
+            if isinstance(value, (nnx.Module, nnx.List, nnx.Variable))
+        ]
+        self._members, self._counts = self._read(), list(map(len, self._attributes))
+
+    def is_current(self) -> bool:
+        """Say whether the model is the same as at that moment."""
+        if list(map(len, self._attributes)) != self._counts:
+            return False
+        return list(map(id, self._read())) == list(map(id, self._members))
+
+    def _read(self) -> list[Any]:
+        """Return the members of all modules, and the array of each weight."""
+        members = [attributes.get(name) for attributes, name in self._places]
+        return members + [weight.get_raw_value() for weight in self._weights]
 
 
 def round_up(number: int) -> int:

@@ -6,7 +6,8 @@ Legend: T packed tokens, R requested tokens, B sequences, L labels (or vocabular
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core.config import DistilBertConfig
+from ...core.module_snapshot import ModuleSnapshot, evaluation_mode
 from ...core.runner_protocol import Batch, check_batch, name_outputs
 from ...core.schema import Head
 from .device import Device, pick_device
@@ -25,7 +27,7 @@ class PytorchRunner:
     """Runs a model on packed batches, without padding, in inference mode.
 
     On a CPU the runner holds a copy of the weights of the linear maps, laid out for the matrix kernels. So it needs
-    their memory a second time, and after further training a new runner has to be made.
+    their memory a second time. Before each batch it looks whether the model has changed, and lays them out anew if so.
 
     Args:
         model: any of the six classes; it is switched to evaluation mode.
@@ -36,7 +38,11 @@ class PytorchRunner:
         if device is not None:
             model.to(pick_device(device))
         self.model = model.eval()
-        self._fast: Any = prepack(model)
+        self._prepared = self._prepare()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle and copy the model alone; weights laid out for this machine are made anew."""
+        return type(self), (self.model,)
 
     @property
     def config(self) -> DistilBertConfig:
@@ -61,13 +67,31 @@ class PytorchRunner:
         """
         check_batch(batch, self.config, self.head)
         requested = batch.rows if self.head.per_token else batch.offsets[:-1]
-        with torch.inference_mode():
+        with torch.inference_mode(), self._evaluated() as fast:
             rows = None if requested is None else torch.from_numpy(requested).to(self.device)
             packing = Packing.of_lengths(batch.lengths.tolist(), self.device)
             ids = torch.from_numpy(batch.input_ids).to(self.device)
-            hidden = self._fast.base_model.forward_packed(ids, packing, rows)  # (R, D)
-            answers = self._fast.head(hidden) if self.head.name else hidden  # (R, L)
+            hidden = fast.base_model.forward_packed(ids, packing, rows)  # (R, D)
+            answers = fast.head(hidden) if self.head.name else hidden  # (R, L)
             return name_outputs(self.head, answers.float().cpu().numpy())
+
+    def _prepare(self) -> tuple[Any, ModuleSnapshot | None]:
+        """Return the model to run; and what it was made from, unless it is the model itself."""
+        snapshot = ModuleSnapshot(self.model)
+        fast = prepack(self.model)
+        return fast, None if fast is self.model else snapshot
+
+    @contextmanager
+    def _evaluated(self) -> Iterator[Any]:
+        """Return a model with the weights of now, in evaluation mode until the block ends."""
+        fast, snapshot = self._prepared
+        if snapshot is not None and not snapshot.is_current():
+            fast, _ = self._prepared = self._prepare()
+        if not fast.training:
+            yield fast
+            return
+        with evaluation_mode(fast):
+            yield fast
 
 
 class CudaRunner(PytorchRunner):
@@ -96,11 +120,11 @@ class CudaRunner(PytorchRunner):
         positions = np.arange(len(batch.input_ids)) - np.repeat(batch.offsets[:-1], batch.lengths)  # (T,)
         columns = [batch.input_ids, positions, batch.offsets]
         rows = batch.rows if self.head.per_token else batch.offsets[:-1]
-        with torch.inference_mode():
+        with torch.inference_mode(), self._evaluated() as fast:
             input_ids, position_ids, offsets, *picked = self._send(columns if rows is None else [*columns, rows])
             packing = Packing(offsets, batch.lengths.tolist(), positions=position_ids)
-            hidden = self._fast.base_model.forward_packed(input_ids, packing, picked[0] if picked else None)  # (R, D)
-            answers = self._fast.head(hidden) if self.head.name else hidden  # (R, L)
+            hidden = fast.base_model.forward_packed(input_ids, packing, picked[0] if picked else None)  # (R, D)
+            answers = fast.head(hidden) if self.head.name else hidden  # (R, L)
             fetched = self._fetch(answers.float())
         return lambda: name_outputs(self.head, fetched())
 
@@ -137,8 +161,8 @@ def make_runner(model: DistilBertPreTrainedModel, device: Device = None) -> Pyto
 def prepack(model: nn.Module) -> nn.Module:
     """Return a copy of ``model`` whose linear maps use weights laid out for the CPU's matrix kernels.
 
-    Everything else is shared with ``model``. Where there is no such layout (another device, a type without these
-    kernels, a PyTorch built without oneDNN), the model itself is returned.
+    The copy is in evaluation mode, and shares everything else with ``model``. Where there is no such layout (another
+    device, a type without these kernels, a PyTorch built without oneDNN), the model itself is returned.
     """
     weight = next(model.parameters())
     bf16 = weight.dtype == torch.bfloat16 and torch.ops.mkldnn._is_mkldnn_bf16_supported()
@@ -150,13 +174,18 @@ def prepack(model: nn.Module) -> nn.Module:
         return model
     shared: dict[int, Any] = {id(tensor): tensor for tensor in [*model.parameters(), *model.buffers()]}
     shared[id(model.config)] = model.config
-    twin = copy.deepcopy(model, shared)
+    twin = copy.deepcopy(model, shared).eval()
     for module in list(twin.modules()):
         for name, child in module.named_children():
             # For small matrices the plain kernel is as fast.
-            if isinstance(child, nn.Linear) and min(child.weight.shape) >= 32:
+            if isinstance(child, nn.Linear) and _is_plain(child) and min(child.weight.shape) >= 32:
                 setattr(module, name, PrepackedLinear(child))
     return twin
+
+
+def _is_plain(linear: nn.Linear) -> bool:
+    """Say whether a linear map is nothing more; a subclass or a hook may compute something else."""
+    return type(linear).forward is nn.Linear.forward and not linear._forward_pre_hooks
 
 
 class PrepackedLinear(nn.Module):
