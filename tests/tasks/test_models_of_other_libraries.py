@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import peft
 import pytest
 import torch
 import transformers
@@ -56,13 +55,16 @@ def answers_as_itself(task: Any) -> None:
     assert close(task(TEXTS), [task([text])[0] for text in TEXTS]), "padding changes nothing"
 
 
+def add_adapters(model: Any) -> Any:
+    peft = pytest.importorskip("peft")
+    return peft.get_peft_model(model, peft.LoraConfig(target_modules=["q_lin"], init_lora_weights=False))
+
+
 WRAPPERS: dict[str, Callable[[Any], Any]] = {
     "compiled": lambda model: torch.compile(model, backend="eager"),
     "data parallel": nn.DataParallel,
     "both": lambda model: torch.compile(nn.DataParallel(model), backend="eager"),
-    "lora": lambda model: peft.get_peft_model(
-        copy.deepcopy(model), peft.LoraConfig(target_modules=["q_lin"], init_lora_weights=False)
-    ),
+    "lora": lambda model: add_adapters(copy.deepcopy(model)),
 }
 
 
