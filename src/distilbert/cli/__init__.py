@@ -22,7 +22,18 @@ import typer
 from .. import __version__
 from ..core.errors import DistilBertError, UsageError
 from . import convert, distill, evaluate, export, finetune, info, package, pretrain, quantize, run, tokenize
-from .failures import BROKEN_PIPE, FAILED, OK, USAGE, explain, interrupted, silence, warn
+from .failures import (
+    BROKEN_PIPE,
+    FAILED,
+    OK,
+    USAGE,
+    explain,
+    flush_output,
+    interrupted,
+    open_closed_streams,
+    silence,
+    warn,
+)
 
 DEBUG = "DISTILBERT_DEBUG"
 
@@ -82,6 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     Args:
         arguments: those after the program's name; None takes them from ``sys.argv``.
     """
+    open_closed_streams()
     show_others = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], filename: str, *details: Any, **options: Any) -> None:
@@ -107,7 +119,9 @@ def invoke(arguments: Sequence[str]) -> int:
     """
     try:
         code = _run(arguments)
-        sys.stdout.flush()
+        if failure := flush_output():
+            warn(failure)
+            return FAILED
         return code
     except BrokenPipeError:
         silence(sys.stdout.fileno())
@@ -118,7 +132,7 @@ def invoke(arguments: Sequence[str]) -> int:
     except (DistilBertError, OSError, ImportError) as error:
         if os.environ.get(DEBUG):
             traceback.print_exc()
-        warn(explain(error))
+        warn(flush_output() or explain(error))
         return USAGE if isinstance(error, UsageError) else FAILED
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -25,6 +26,31 @@ def warn(message: str) -> None:
         silence(sys.stderr.fileno())
 
 
+def open_closed_streams() -> None:
+    """Give a number to each standard stream that is closed, so that no file of ours gets it.
+
+    What is written to standard output then fails when it is flushed. Standard input stays None.
+    """
+    if sys.stdin is None:
+        os.open(os.devnull, os.O_RDONLY)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
+
+
+def flush_output() -> str:
+    """Flush standard output; return why it cannot be, in words, and drop what is left of it, or an empty text."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        silence(sys.stdout.fileno())
+        return explain(error)
+    return ""
+
+
 def silence(descriptor: int) -> None:
     """Send a stream without a reader to the null device, so that the last flush of the interpreter does not fail."""
     null = os.open(os.devnull, os.O_WRONLY)
@@ -33,7 +59,13 @@ def silence(descriptor: int) -> None:
 
 
 def explain(error: BaseException) -> str:
-    """Return the message of an error; for an ``OSError`` of the system, its file and reason."""
+    """Return the message of an error; for an ``OSError`` of the system, its file and reason.
+
+    Only standard output has no name, of what is written.
+    """
+    if isinstance(error, OSError) and error.filename is None and error.errno in (errno.EBADF, errno.ENOSPC):
+        reason = "it is closed" if error.errno == errno.EBADF else error.strerror
+        return f"The results could not be printed on standard output: {reason}."
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename is not None else error.strerror
     return str(error) or type(error).__name__

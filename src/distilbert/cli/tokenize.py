@@ -31,6 +31,10 @@ def command(
     pair: Annotated[
         bool, typer.Option("--pair", help="Two texts are one input; on a line, a tab separates them.")
     ] = False,
+    delimiter: Annotated[
+        str, typer.Option(help="What separates the two texts of a line. Default: a tab.", show_default=False)
+    ] = "",
+    encoding: Annotated[str, typer.Option(help="Encoding of standard input. Default: utf-8.", show_default=False)] = "",
     slow: Annotated[bool, typer.Option("--slow", help="The tokenizer in plain Python instead of Rust.")] = False,
     format: Annotated[
         TokenFormat | None,
@@ -42,7 +46,7 @@ def command(
 
     tokenizer = _load(model, vocab, slow)
     table = format is TokenFormat.table or (format is None and sys.stdout.isatty())
-    for first, second in _inputs(texts or [], pair):
+    for first, second in _inputs(texts or [], pair, delimiter, encoding):
         encoding = tokenizer(first, second, return_offsets_mapping=True, verbose=False)
         tokens = tokenizer.convert_ids_to_tokens(encoding["input_ids"])
         if table:
@@ -74,7 +78,7 @@ def _load(model: str | None, vocab: str | None, slow: bool) -> Any:
     return DistilBertTokenizerFast(vocab)
 
 
-def _inputs(texts: list[str], pair: bool) -> Any:
+def _inputs(texts: list[str], pair: bool, delimiter: str, encoding: str) -> Any:
     """Yield (text, second text or None)."""
     if texts and pair:
         if len(texts) % 2:
@@ -85,12 +89,18 @@ def _inputs(texts: list[str], pair: bool) -> Any:
     else:
         import sys
 
-        from ..data.text_lines import PipeLines
+        from ..data.delimited_table import written_delimiter
+        from ..data.text_lines import PipeLines, check_encoding
 
-        for number, line in enumerate(PipeLines(sys.stdin.fileno()), 1):
-            first, tab, second = line.rstrip("\r\n").partition("\t") if pair else (line.rstrip("\r\n"), "", "")
-            if pair and not tab:
-                raise InputError(f"standard input:{number}: a tab between two texts is expected (--pair).")
+        if sys.stdin is None:
+            raise UsageError("Standard input is closed; give texts as arguments.")
+        between = written_delimiter(delimiter) or "\t"
+        for number, line in enumerate(PipeLines(sys.stdin.fileno(), check_encoding(encoding)), 1):
+            content = line.rstrip("\r\n")
+            first, separator, second = content.partition(between) if pair else (content, "", "")
+            if pair and not separator:
+                name = "a tab" if between == "\t" else repr(between)
+                raise InputError(f"standard input:{number}: {name} between two texts is expected (--pair).")
             yield first, second if pair else None
 
 

@@ -15,6 +15,7 @@ from ..core.errors import ConfigError, DataError, reject_unknown
 from ..core.extras import require
 from ..core.files import write_text
 from ..data.memory_source import MemorySource, as_sources
+from ..data.text_lines import check_regular_file
 
 
 def setting(
@@ -44,6 +45,7 @@ def setting(
 
 
 REQUIRED = dataclasses.MISSING
+LARGEST_TOML = 1 << 20  # bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,10 +144,15 @@ def read_toml(path: str | Path) -> dict[str, Any]:
         ConfigError: there is no such file, or it is not TOML.
     """
     try:
+        check_regular_file(Path(path))
+        if (size := Path(path).stat().st_size) > LARGEST_TOML:
+            raise ConfigError(f"{path} has {size:,} bytes, which is no file of settings.")
         return tomllib.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"There is no configuration at {path}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except DataError as error:
+        raise ConfigError(str(error)) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid TOML: {error}") from None
 
 

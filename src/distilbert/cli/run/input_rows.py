@@ -42,6 +42,8 @@ def open_input(path: str | None, stated: str, delimiter: str = "", encoding: str
     if path is None:
         if format == "parquet":
             raise UsageError("A parquet file cannot be read from a pipe; name it with --input.")
+        if sys.stdin is None:
+            raise UsageError("Standard input is closed; name a file with --input.")
         lines = PipeLines(sys.stdin.fileno(), encoding)
         stream = RowStream("standard input", format, ready=lines.ready)
         read_lines(stream, lines, rules)

@@ -214,4 +214,6 @@ def _parameters(options: list[str]) -> dict[str, Any]:
             parameters[name.replace("-", "_")] = json.loads(value)
         except ValueError:
             parameters[name.replace("-", "_")] = value
+        except RecursionError:
+            raise UsageError(f"--param {name}: its JSON is nested too deeply.") from None
     return parameters

@@ -19,6 +19,7 @@ from .answering import answer_rows
 from .content_hashes import ContentHashes
 from .input_rows import open_input
 from .output_files import output_format
+from .parameter_types import check_names, check_types
 from .partial_output import PartialOutput
 from .plan import RunPlan
 from .result_writers import LinesWriter, PartialOutputWriter, ResultWriter, TableWriter
@@ -131,10 +132,16 @@ def load(plan: RunPlan, noted_precision: str = "") -> Any:
     if noted_precision and options.get("precision", "auto") == "auto":
         options["precision"] = noted_precision
     task = pipeline(plan.task, options.pop("model"), **options)
+    parameters = plan.parameters_of(task.task)
+    check_names(task.task, parameters)
     try:
-        task([], **plan.parameters_of(task.task))
+        task([], **parameters)
     except (InputError, UnknownArgumentError) as error:
         raise UsageError(str(error)) from None
+    except (TypeError, AttributeError):
+        check_types(task.task, parameters)  # the usual reason, which these errors do not tell
+        raise
+    check_types(task.task, parameters)
     return task
 
 
