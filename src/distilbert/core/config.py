@@ -203,7 +203,8 @@ class DistilBertConfig:
             else:
                 self.id2label = {number - 1: label for number, label in sorted(self.id2label.items())}
                 warnings.warn(
-                    f"id2label counts from 1, and outputs count from 0: output 0 is {self.id2label[0]!r}.", stacklevel=4
+                    f"id2label counts from 1, and outputs count from 0: output 0 is {shown(self.id2label[0])}.",
+                    stacklevel=4,
                 )
             label2id = None
         if num_labels is not None and num_labels != len(self.id2label):

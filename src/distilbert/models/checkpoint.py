@@ -21,6 +21,7 @@ from ..core.json_files import read_config_file
 from ..core.loading_arguments import CONFIG_LOADING, HUB_ARGUMENTS, LOADING, WEIGHT_ARGUMENTS, hub_arguments
 from ..core.schema import Head, Shapes
 from ..weights import bert
+from ..weights.file_names import FileTensors, plain_names
 from ..weights.match import Matched, match, match_shapes, normalize
 from ..weights.source import WeightSource
 from ..weights.tensors import Tensors
@@ -58,22 +59,35 @@ class Checkpoint:
             raise InputError("This model comes from a state_dict and has no folder.")
         return self.path
 
+    @property
+    def _place(self) -> Path | str:
+        """Where the weights come from, for messages."""
+        return self.path or "state_dict"
+
     def tensors(self, head: Head | None = None) -> Tensors:
         """Return all tensors by DistilBERT's names, without the ``distilbert.`` prefix."""
-        tensors = self.source.open(self.path)
+        return self._translated(plain_names(self.source.open(self.path), self._place), head)
+
+    def _translated(self, file: FileTensors, head: Head | None) -> Tensors:
         if self.bert is not None:
-            return bert.tensors_from_bert(tensors, self.bert, head)
-        return normalize(tensors)
+            return bert.tensors_from_bert(file.tensors, self.bert, head)
+        return normalize(file.tensors)
 
     def match(self, head: Head, *, ignore_mismatched_sizes: bool = False) -> Matched:
         """Return exactly the tensors of a model with ``head``; a warning names those that start from random numbers."""
+        file = plain_names(self.source.open(self.path), self._place)
+
+        def name_in_file(name: str) -> str | None:
+            theirs = name if self.bert is None else bert.bert_name(name)
+            return theirs and file.name_in_file(theirs)
+
         matched = match(
-            self.tensors(head),
+            self._translated(file, head),
             self.config,
             head,
-            where=self.path or "state_dict",
+            where=self._place,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
-            name_in_file=None if self.bert is None else bert.bert_name,
+            name_in_file=name_in_file,
         )
         self._say_fresh(matched, head.architecture)
         return matched
@@ -90,7 +104,7 @@ class Checkpoint:
             {} if self.bert is not None else self.source.open(self.path),
             self.tensors(),
             shapes,
-            where=self.path or "state_dict",
+            where=self._place,
             model=model,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
         )
@@ -101,7 +115,7 @@ class Checkpoint:
         if matched.fresh:
             logger.warning(
                 "%s has no weights for %s of %s: they start from random numbers, train before use.",
-                self.path or "state_dict",
+                self._place,
                 ", ".join(dict.fromkeys(name.rpartition(".")[0] or name for name in matched.fresh)),
                 model,
             )
@@ -143,7 +157,7 @@ def open_checkpoint(
         raise InputError(f"{where} needs a folder or a name; None needs both config= and state_dict=.")
     file = None if folder is None else folder / "config.json"
     values = read_config_file(file) if file is not None and (not config or file.is_file()) else {}
-    is_bert = values.get("model_type") == "bert"
+    is_bert = bert.is_bert(values)
     if config is not None and not isinstance(config, DistilBertConfig):
         config = open_checkpoint(
             config, overrides=overrides, config_class=config_class, kind="config", where=where
@@ -157,8 +171,8 @@ def open_checkpoint(
             config = config.replaced(overrides)
     if name_or_path is not None:
         config.name_or_path = name_or_path
-    architectures = values.get("architectures") or ["BertModel"]
-    return Checkpoint(folder, config, architectures[0] if is_bert else None, source)
+    names = values.get("architectures") or ["BertModel"]
+    return Checkpoint(folder, config, str(names[0]) if is_bert else None, source)
 
 
 def open_config(
@@ -197,7 +211,7 @@ def config_from_dict(
         UnsupportedArchitectureError: it belongs to another model; the message says which and where.
     """
     model_type = values.get("model_type", "distilbert")
-    if model_type == "bert":
+    if bert.is_bert(values):
         values = bert.config_from_bert(values)
     elif model_type not in ("distilbert", config_class.model_type):
         raise UnsupportedArchitectureError(

@@ -81,6 +81,15 @@ INEXACT_HEADS = {
 }
 
 
+def is_bert(values: Mapping[str, Any]) -> bool:
+    """Return whether the content of a ``config.json`` is that of a BERT. Old files have no ``model_type``."""
+    if "model_type" in values:
+        return bool(values["model_type"] == "bert")
+    names = values.get("architectures")
+    named = isinstance(names, list) and bool(names) and str(names[0]).startswith("Bert")
+    return named or "type_vocab_size" in values or ("hidden_size" in values and "dim" not in values)
+
+
 def config_from_bert(values: Mapping[str, Any]) -> dict[str, Any]:
     """Turn the content of a BERT's ``config.json`` into that of its DistilBERT twin.
 
@@ -98,7 +107,8 @@ def config_from_bert(values: Mapping[str, Any]) -> dict[str, Any]:
             raise UnsupportedArchitectureError(
                 f"This BERT has no DistilBERT twin: {field} is {value!r}, and DistilBERT has {required!r}."
             )
-    source = (values.get("architectures") or ["BertModel"])[0]
+    names = values.get("architectures") or ["BertModel"]
+    source = names[0] if isinstance(names, list) and isinstance(names[0], str) else "BertModel"
     twin = {new: values[old] for old, new in CONFIG_FIELDS.items() if values.get(old) is not None}
     if values.get("pad_token_id", 0) is None:
         twin["pad_token_id"] = None
@@ -144,7 +154,7 @@ def tensors_from_bert(tensors: Tensors, architecture: str | None, head: Head | N
     """Rename a BERT's tensors to DistilBERT's, without the ``distilbert.`` prefix, and fold segment 0 into positions.
 
     Args:
-        tensors: by BERT's names, with or without the ``bert.`` prefix.
+        tensors: by BERT's names, without the ``bert.`` prefix.
         architecture: the BERT class that was saved, from its ``config.json``.
         head: the head to load into; None for the one that the checkpoint has.
 
@@ -152,18 +162,21 @@ def tensors_from_bert(tensors: Tensors, architecture: str | None, head: Head | N
         UnsupportedArchitectureError: the checkpoint has the requested head, but DistilBERT's computes something else.
         WeightsMismatchError: DistilBERT has no such tensor.
     """
+    heads = ("classifier.", "qa_outputs.")
+    if head is not None and architecture == "BertModel" and any(name.startswith(heads) for name in tensors):
+        architecture = f"Bert{head.name}"  # the config.json is old and names no class
     if architecture in INEXACT_HEADS:
         if head is not None and architecture.removeprefix("Bert") == head.name:
             raise UnsupportedArchitectureError(
                 f"The head of {architecture} cannot be converted: {INEXACT_HEADS[architecture]}. "
                 "Convert the encoder alone (distilbert convert --head none) and fine-tune a new head on it."
             )
-        tensors = {n: t for n, t in tensors.items() if not n.startswith(("classifier.", "qa_outputs."))}
+        tensors = {n: t for n, t in tensors.items() if not n.startswith(heads)}
     renamed: Tensors = {}
     segments: LazyTensor | None = None
     unknown = []
     for name, tensor in tensors.items():
-        name = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name.removeprefix(BERT_PREFIX)))
+        name = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name))
         if LEFT_OUT.match(name):
             continue
         if name == SEGMENTS:
@@ -171,11 +184,11 @@ def tensors_from_bert(tensors: Tensors, architecture: str | None, head: Head | N
             continue
         new = distilbert_name(name)
         if new is None:
-            unknown.append(name)
+            unknown.append(tensor.origin or name)
         else:
             renamed[new] = tensor
     if unknown:
-        listed = "\n".join(f"  {name}" for name in unknown)
+        listed = "\n".join(f"  {name}" for name in unknown[:20])
         raise WeightsMismatchError(f"Tensors of a BERT that DistilBERT has no place for ({len(unknown)}):\n{listed}")
     if segments is not None and POSITIONS in renamed:
         renamed[POSITIONS] = _sum_with_first_row(renamed[POSITIONS], segments)
@@ -188,4 +201,4 @@ def _sum_with_first_row(positions: LazyTensor, segments: LazyTensor) -> LazyTens
         exact: np.ndarray = array.astype(np.float32) + segments.read()[0].astype(np.float32)  # (P, D)
         return exact.astype(array.dtype, copy=False)
 
-    return LazyTensor(positions.shape, positions.dtype, read)
+    return LazyTensor(positions.shape, positions.dtype, read, positions.origin)

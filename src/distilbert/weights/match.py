@@ -12,6 +12,7 @@ from ..core.errors import ConfigError, WeightsMismatchError
 from ..core.schema import HEAD_MODULES, PREFIX, Head, Shapes, head_shapes, tensor_shapes, tied
 from .tensors import Tensors
 
+MOST_LISTED = 200  # names in a message
 LAYER = re.compile(r"(transformer\.layer\.)(\d+)(\..*)")
 
 
@@ -43,14 +44,8 @@ class Matched:
 
 
 def normalize(tensors: Tensors) -> Tensors:
-    """Return tensors without the ``distilbert.`` prefix, old LayerNorm names replaced, stray buffers removed."""
-    normal: Tensors = {}
-    for name, tensor in tensors.items():
-        name = name.removeprefix(PREFIX)
-        name = re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name))
-        if not name.endswith("position_ids"):
-            normal[name] = tensor
-    return normal
+    """Return tensors with the names of today's LayerNorm, which older files call ``gamma`` and ``beta``."""
+    return {re.sub(r"\.gamma$", ".weight", re.sub(r"\.beta$", ".bias", name)): x for name, x in tensors.items()}
 
 
 def keep_layers(tensors: Tensors, layers: Sequence[int]) -> Tensors:
@@ -89,13 +84,13 @@ def match(
     dropped. Everything else that does not fit is an error.
 
     Args:
-        tensors: normalized names, see :func:`normalize`.
+        tensors: names of today without the ``distilbert.`` prefix; see :mod:`.file_names` and :func:`normalize`.
         config: of the model.
         head: of the model.
         where: the folder or file, for messages.
         ignore_mismatched_sizes: list tensors of a head, and embeddings, of another shape in ``fresh`` instead of
             raising an error. A block never starts afresh among trained ones.
-        name_in_file: returns what the file calls a tensor, where the file has names of its own.
+        name_in_file: returns how the file would call a tensor that it lacks.
 
     Raises:
         WeightsMismatchError: lists all missing, left-over and misshapen tensors at once.
@@ -185,18 +180,26 @@ def _report(
     name_in_file: Callable[[str], str | None] | None,
 ) -> str:
     def line(name: str, detail: str) -> str:
-        original = name_in_file(name) if name_in_file else None
-        return f"  {name}{detail}" + (f" (in the file: {original})" if original else "")
+        if name in available:
+            original = available[name].origin
+        else:
+            original = (name_in_file(name) if name_in_file else None) or ""
+        return f"  {name}{detail}" + (f" (in the file: {original})" if original not in ("", name) else "")
+
+    def section(title: str, names: list[str], detail: Callable[[str], str]) -> list[str]:
+        if not names:
+            return []
+        more = [f"  and {len(names) - MOST_LISTED} more"] if len(names) > MOST_LISTED else []
+        return [f"{title} ({len(names)}):", *(line(name, detail(name)) for name in names[:MOST_LISTED]), *more]
 
     lines = [f"The weights of {where} do not fit {head.architecture} with this configuration."]
-    if missing:
-        lines += [f"missing ({len(missing)}):", *(line(name, f" {expected[name]}") for name in missing)]
-    if left_over:
-        lines += [f"left over ({len(left_over)}):", *(line(name, f" {available[name].shape}") for name in left_over)]
-    if misshapen:
-        lines.append(f"wrong shape ({len(misshapen)}):")
-        for name in misshapen:
-            lines.append(line(name, f": the file has {available[name].shape}, needed is {expected[name]}"))
+    lines += section("missing", missing, lambda name: f" {expected[name]}")
+    lines += section("left over", left_over, lambda name: f" {available[name].shape}")
+    lines += section(
+        "wrong shape",
+        misshapen,
+        lambda name: f": the file has {available[name].shape}, needed is {expected[name]}",
+    )
     if misshapen and set(misshapen) <= replaceable and not missing and not left_over:
         lines.append("ignore_mismatched_sizes=True starts these tensors afresh.")
     return "\n".join(lines)

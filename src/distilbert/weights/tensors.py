@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -17,6 +18,8 @@ from ..core.errors import WeightsError
 from ..core.extras import require
 from ..core.files import replacing
 
+logger = logging.getLogger("distilbert")
+
 DTYPES: dict[str, np.dtype[Any]] = {
     "F64": np.dtype(np.float64),
     "F32": np.dtype(np.float32),
@@ -30,6 +33,9 @@ DTYPES: dict[str, np.dtype[Any]] = {
     "BOOL": np.dtype(np.bool_),
 }
 
+# Where training loops keep the weights among what else they save.
+WRAPPERS = ("state_dict", "model_state_dict", "model")
+
 
 @dataclass(frozen=True)
 class LazyTensor:
@@ -39,11 +45,13 @@ class LazyTensor:
         shape: its shape.
         dtype: NumPy's name of its type; ``"bfloat16"`` is that of ``ml_dtypes``.
         read: returns the array; writing to it never changes the file.
+        origin: its name in the file; empty where that is not known.
     """
 
     shape: tuple[int, ...]
     dtype: str
     read: Callable[[], np.ndarray]
+    origin: str = ""
 
     @property
     def size(self) -> int:
@@ -52,7 +60,7 @@ class LazyTensor:
 
     def transposed(self) -> LazyTensor:
         """Return the tensor with its axes reversed."""
-        return LazyTensor(self.shape[::-1], self.dtype, lambda: np.ascontiguousarray(self.read().T))
+        return LazyTensor(self.shape[::-1], self.dtype, lambda: np.ascontiguousarray(self.read().T), self.origin)
 
 
 Tensors = dict[str, LazyTensor]
@@ -112,10 +120,20 @@ def open_torch_files(paths: Iterable[Path]) -> Tensors:
         except Exception as error:  # PyTorch raises various kinds, depending on where a file is broken
             reason = str(error).split("\n")[0]
             raise WeightsError(f"{path} is truncated, corrupt, or holds more than tensors: {reason}") from None
+        state = _unwrapped(state, path)
         if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
             raise WeightsError(f"{path} does not hold a dictionary of tensors.")
         tensors |= {name: in_memory(as_array(tensor)) for name, tensor in state.items()}
     return tensors
+
+
+def _unwrapped(state: Any, path: Path) -> Any:
+    """Return the tensors of a checkpoint that a training loop wrote: a dictionary with ``state_dict`` among others."""
+    for name in WRAPPERS if isinstance(state, dict) else ():
+        if isinstance(state.get(name), Mapping):
+            logger.warning("%s holds a training checkpoint; its %r is read.", path, name)
+            return dict(state[name])
+    return state
 
 
 def as_array(tensor: Any) -> np.ndarray:

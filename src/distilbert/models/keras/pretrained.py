@@ -14,6 +14,7 @@ from ...core.config import DistilBertConfig
 from ...core.loading_arguments import BUILDING
 from ...core.model_checks import refuse_flash_attention
 from ...core.schema import tensor_shapes, tied
+from ...weights.file_names import plain_names
 from ...weights.match import match, normalize
 from ...weights.tensors import in_memory
 from ..checkpoint import OPENING_ARGUMENTS, Checkpoint, open_checkpoint
@@ -213,7 +214,9 @@ class TFDistilBertPreTrainedModel(TrainableModel):
         Raises:
             WeightsMismatchError: some are missing, left over or of another shape; nothing has been changed.
         """
-        tensors = normalize({name: in_memory(array) for name, array in arrays.items()})
+        tensors = normalize(
+            plain_names({name: in_memory(array) for name, array in arrays.items()}, "set_arrays").tensors
+        )
         matched = match(tensors, self.config, self.head_spec, where="set_arrays")
         for name, tensor in matched.tensors.items():
             write_variable(self, name, tensor.read())

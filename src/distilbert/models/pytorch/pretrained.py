@@ -24,6 +24,11 @@ from .gradient_checkpointing import GradientCheckpointing
 from .transformers_type import class_for_transformers
 
 
+def _tie_again(model: Any, _: Any) -> None:
+    """Share tied weights again after ``load_state_dict(..., assign=True)``, which replaces each of them."""
+    model.tie_weights()
+
+
 class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
     """Base of the six PyTorch classes, and of classes with a head of their own.
 
@@ -55,6 +60,7 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
 
     def __init__(self, config: DistilBertConfig) -> None:
         super().__init__()
+        self.register_load_state_dict_post_hook(_tie_again)
         if not isinstance(config, DistilBertConfig):
             raise ConfigError(f"{type(self).__name__} takes a DistilBertConfig, got a {type(config).__name__}.")
         self.config = config
