@@ -28,7 +28,7 @@ def rows_of_page(heading: str) -> dict[str, tuple[str, str]]:
     section = re.search(rf"^### {re.escape(heading)}\n(.*?)(?=^##|\Z)", page, re.M | re.S)
     assert section, f"{PAGE.name} has no heading {heading!r}"
     rows = {}
-    for line in section[1].splitlines():
+    for line in re.findall(r"^\|.*$", section[1], re.M):
         columns = [column.strip() for column in line.strip("|").split(" | ")]
         for name in re.findall(r"`(\w+)`", columns[0]):
             rows[name] = (columns[1], columns[2])
