@@ -15,8 +15,10 @@ import numpy as np
 import pytest
 
 pytest.importorskip("transformers")
-datasets = pytest.importorskip("datasets")
-accelerate = pytest.importorskip("accelerate")
+pytest.importorskip("datasets")
+pytest.importorskip("accelerate")
+import accelerate
+import datasets
 import torch
 from accelerate.state import AcceleratorState
 from torch.utils.data import DataLoader

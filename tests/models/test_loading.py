@@ -176,6 +176,8 @@ def test_resizing_the_vocabulary(size: int | None, multiple: int | None, result:
     rows = min(result, 97)
     torch.testing.assert_close(model.get_input_embeddings().weight[:rows], before[:rows])
     torch.testing.assert_close(model.vocab_projector.bias[:rows], bias[:rows])
+    for new, old in ((model.get_input_embeddings().weight, before), (model.vocab_projector.bias, bias)):
+        torch.testing.assert_close(new[97:], old.mean(0).expand(new[97:].shape))
     assert model.vocab_projector.weight is model.get_input_embeddings().weight
     ids = torch.tensor([[result - 1, 1, 2]])
     logits = model(ids).logits
@@ -184,6 +186,17 @@ def test_resizing_the_vocabulary(size: int | None, multiple: int | None, result:
     torch.testing.assert_close(DistilBertForMaskedLM.from_pretrained(tmp_path)(ids).logits, logits, **EXACT)
     with pytest.raises(InputError, match="at least one entry"):
         model.resize_token_embeddings(0)
+
+
+def test_new_words_may_start_from_random_numbers() -> None:
+    model = tiny_model("ForMaskedLM", tie_word_embeddings=False)
+    projection = model.vocab_projector.weight.clone()
+    model.resize_token_embeddings(99, mean_resizing=False)
+    words = model.get_input_embeddings().weight
+    assert not torch.equal(words[97], words[98])
+    model.resize_token_embeddings(101)
+    torch.testing.assert_close(model.vocab_projector.weight[:97], projection)
+    torch.testing.assert_close(model.vocab_projector.weight[99], model.vocab_projector.weight[:99].mean(0))
 
 
 @pytest.mark.parametrize("sinusoidal", [False, True])

@@ -180,7 +180,7 @@ class DistilBertConfig:
             if value is None and isinstance(default, bool):
                 value = default
             object.__setattr__(self, name, copy.deepcopy(value))
-        self.pruned_heads = heads_by_layer(self.pruned_heads or {})
+        self.pruned_heads = heads_by_layer(self.pruned_heads or {}, self.n_layers)
         self._assign_labels(named.pop("num_labels", None), named.pop("id2label", None), named.pop("label2id", None))
         named.pop("model_type", None)
         if "name_or_path" in named:
@@ -369,7 +369,7 @@ class DistilBertConfig:
         try:
             for name, value in config_dict.items():
                 setattr(self, name, value)
-            self.pruned_heads = heads_by_layer(self.pruned_heads)
+            self.pruned_heads = heads_by_layer(self.pruned_heads, self.n_layers)
             self.id2label = labels_by_id(self.id2label)
             self.validate()
         except Exception:

@@ -106,13 +106,16 @@ def labels_by_id(id2label: Any) -> dict[int, str]:
     return {int_key("id2label", number): str(label) for number, label in id2label.items()}
 
 
-def heads_by_layer(pruned_heads: Any) -> dict[int, list[int]]:
-    """Return the pruned heads of each layer, sorted; the keys may be text, as JSON has them."""
+def heads_by_layer(pruned_heads: Any, n_layers: Any) -> dict[int, list[int]]:
+    """Return the pruned heads of each layer, sorted; the keys may be text, as JSON has them, or count from the end."""
     result = {}
     for layer, heads in mapping("pruned_heads", pruned_heads).items():
         if not isinstance(heads, (list, tuple, set)):
             raise ConfigError(f"pruned_heads must map layers to lists of heads, got {shown(heads)}.")
-        result[int_key("pruned_heads", layer)] = sorted(int_key("pruned_heads", head) for head in heads)
+        number = int_key("pruned_heads", layer)
+        if isinstance(n_layers, int) and -n_layers <= number < 0:
+            number += n_layers
+        result[number] = sorted(int_key("pruned_heads", head) for head in heads)
     return result
 
 

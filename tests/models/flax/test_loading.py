@@ -200,9 +200,14 @@ def test_resizing_the_vocabulary(
     rows = min(result, 97)
     ids = np.array([[rows - 1, 1, 2]])
     before = model(ids).logits
+    words = np.asarray(model.get_input_embeddings().embedding.get_value())
     model.resize_token_embeddings(size, pad_to_multiple_of=multiple)
+    new = np.asarray(model.get_input_embeddings().embedding.get_value())[97:]
+    close(new, np.broadcast_to(words.mean(0), new.shape))
     assert model.config.vocab_size == result
     close(model(ids).logits[..., :rows], before[..., :rows])
+    if result > 97:
+        close(model(ids).logits[..., 97:], np.broadcast_to(before.mean(-1, keepdims=True), (1, 3, result - 97)))
     logits = model(np.array([[result - 1, 1, 2]])).logits
     assert logits.shape == (1, 3, result)
     model.save_pretrained(tmp_path)

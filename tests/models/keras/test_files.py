@@ -157,6 +157,8 @@ def test_resizing(tied: bool, tmp_path: Path) -> None:
     model.resize_position_embeddings(40)
     assert (model.config.vocab_size, model.config.max_position_embeddings) == (128, 40)
     assert_close(model(ids).logits[..., :97], logits)
+    mean = np.asarray(logits).mean(-1, keepdims=True)
+    assert_close(model(ids).logits[..., 97:], np.broadcast_to(mean, (1, 10, 31)))
     assert model(np.full((1, 40), 127)).logits.shape == (1, 40, 128)
     for name, array in before.items():
         rows = model.get_arrays()[name]

@@ -249,3 +249,12 @@ def test_state_dicts_of_a_tied_model_load_with_and_without_the_copy() -> None:
     untied = DistilBertForMaskedLM(tiny_config(tie_word_embeddings=False))
     with pytest.raises(RuntimeError, match="vocab_projector"):
         untied.load_state_dict({name: x for name, x in state.items() if name != "vocab_projector.weight"})
+
+
+def test_resized_embeddings_keep_their_weights() -> None:
+    model = DistilBertForMaskedLM(tiny_config(tie_word_embeddings=False))
+    model.resize_token_embeddings(SIZES["vocab_size"] + 4)
+    words, projection = model.get_input_embeddings().weight.clone(), model.vocab_projector.weight.clone()
+    model.post_init()
+    torch.testing.assert_close(model.get_input_embeddings().weight, words)
+    torch.testing.assert_close(model.vocab_projector.weight, projection)

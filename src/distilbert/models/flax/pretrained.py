@@ -466,10 +466,13 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
         return count(self) - (count(self.base_model.embeddings) if exclude_embeddings else 0)
 
     def resize_token_embeddings(
-        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None
+        self,
+        new_num_tokens: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        mean_resizing: bool = True,
     ) -> nnx.Embed:
-        """Change the size of the vocabulary; new rows start from random numbers. See :mod:`.surgery`."""
-        return surgery.resize_token_embeddings(self, new_num_tokens, pad_to_multiple_of)
+        """Change the size of the vocabulary; new rows start from the mean of the old ones. See :mod:`.surgery`."""
+        return surgery.resize_token_embeddings(self, new_num_tokens, pad_to_multiple_of, mean_resizing)
 
     def resize_position_embeddings(self, new_num_position_embeddings: int) -> None:
         """Change the longest sequence; learned positions are kept, sinusoidal ones computed. See :mod:`.surgery`."""

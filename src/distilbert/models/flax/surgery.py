@@ -57,16 +57,20 @@ def set_sinusoidal(embedding: nnx.Embed) -> None:
     embedding.embedding = FixedWeight(jnp.asarray(table, embedding.param_dtype))  # type: ignore[assignment]
 
 
-def resize_token_embeddings(model: Any, new_num_tokens: int | None, pad_to_multiple_of: int | None) -> nnx.Embed:
+def resize_token_embeddings(
+    model: Any, new_num_tokens: int | None, pad_to_multiple_of: int | None, mean_resizing: bool = True
+) -> nnx.Embed:
     """Change the size of the vocabulary of a model, and of its masked-LM head.
 
     Args:
         model: any of the Flax models.
         new_num_tokens: new size V; None keeps the old one, for use with ``pad_to_multiple_of``.
         pad_to_multiple_of: round the size up to a multiple of this.
+        mean_resizing: new rows start from the mean of the old ones, so that a new word is as likely as the average one;
+            False lets them start from random numbers.
 
     Returns:
-        The word embeddings. The old rows are kept, new rows start from random numbers.
+        The word embeddings. The old rows are kept.
     """
     old = model.get_input_embeddings()
     size = old.num_embeddings if new_num_tokens is None else new_num_tokens
@@ -75,15 +79,17 @@ def resize_token_embeddings(model: Any, new_num_tokens: int | None, pad_to_multi
     tables = model.base_model.embeddings
     tables.padding_idx = tables.padding_idx if tables.padding_idx is not None and tables.padding_idx < size else None
     new = layers.embedding(size, old.features)
-    _copy_rows(old.embedding, new.embedding)
+    _copy_rows(old.embedding, new.embedding, mean_resizing)
     model.set_input_embeddings(new)
     projector = model.get_output_embeddings()
     if projector is not None:
         bias, projector.bias = projector.bias, nnx.Param(jnp.zeros(size, model.param_dtype))
-        _copy_rows(bias, projector.bias)
+        _copy_rows(bias, projector.bias, mean_resizing)
         if isinstance(projector, nnx.Linear):
             kernel, projector.kernel = projector.kernel, layers.linear(old.features, size).kernel
-            projector.kernel.set_value(_join_rows(kernel.get_value().T, projector.kernel.get_value().T).T)
+            projector.kernel.set_value(
+                _join_rows(kernel.get_value().T, projector.kernel.get_value().T, mean_resizing).T
+            )
             projector.out_features = size
     return new
 
@@ -128,11 +134,14 @@ def _layer_factory(model: Any, size: int) -> LayerFactory:
     return LayerFactory(model.config, nnx.Rngs(size), model.dtype, model.param_dtype)
 
 
-def _join_rows(old: Array, new: Array) -> Array:
-    """Return ``new`` with its first rows replaced by those of ``old``."""
+def _join_rows(old: Array, new: Array, fill_with_mean: bool = False) -> Array:
+    """Return ``new`` with its first rows replaced by those of ``old``, and the others by their mean if asked."""
     rows = min(len(old), len(new))
-    return jnp.concatenate([old[:rows].astype(new.dtype), new[rows:]])
+    others = new[rows:]
+    if fill_with_mean:
+        others = jnp.broadcast_to(old.astype(jnp.float32).mean(axis=0), others.shape).astype(new.dtype)
+    return jnp.concatenate([old[:rows].astype(new.dtype), others])
 
 
-def _copy_rows(old: nnx.Variable[Any], new: nnx.Variable[Any]) -> None:
-    new.set_value(_join_rows(old.get_value(), new.get_value()))
+def _copy_rows(old: nnx.Variable[Any], new: nnx.Variable[Any], fill_with_mean: bool = False) -> None:
+    new.set_value(_join_rows(old.get_value(), new.get_value(), fill_with_mean))

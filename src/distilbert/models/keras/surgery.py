@@ -22,25 +22,35 @@ def set_sinusoidal(embedding: Any) -> None:
     table.assign(sinusoidal_positions(*table.shape))
 
 
-def resize_token_embeddings(model: Any, new_num_tokens: int | None, pad_to_multiple_of: int | None) -> Any:
+def resize_token_embeddings(
+    model: Any, new_num_tokens: int | None, pad_to_multiple_of: int | None, mean_resizing: bool = True
+) -> Any:
     """Change the size of the vocabulary of a model, and of its masked-LM head.
 
     Args:
         model: any of the Keras models; one that was compiled must be compiled again.
         new_num_tokens: new size V; None keeps the old one, for use with ``pad_to_multiple_of``.
         pad_to_multiple_of: round the size up to a multiple of this.
+        mean_resizing: new rows start from the mean of the old ones, so that a new word is as likely as the average one;
+            False lets them start from random numbers.
 
     Returns:
-        The word embeddings. The old rows are kept, new rows start from random numbers.
+        The word embeddings. The old rows are kept.
     """
     embedding = model.get_input_embeddings()
-    size = embedding.input_dim if new_num_tokens is None else new_num_tokens
-    size = check_vocabulary_size(size, pad_to_multiple_of)
+    old = embedding.input_dim
+    size = check_vocabulary_size(old if new_num_tokens is None else new_num_tokens, pad_to_multiple_of)
     model.config.vocab_size = size
     resize_embedding(embedding, size)
     projector = model.get_output_embeddings()
     if projector is not None:
         projector.resize(size)
+    if mean_resizing and size > old:
+        _fill_with_mean(embedding.embeddings, old)
+        if projector is not None:
+            _fill_with_mean(projector.bias, old)
+            if not projector.tied:
+                _fill_with_mean(projector.kernel, old, axis=1)
     return embedding
 
 
@@ -111,3 +121,10 @@ def copy_rows(rows: np.ndarray, variable: Any) -> None:
     array = to_numpy(variable.value).copy()
     array[: len(rows)] = rows
     variable.assign(array)
+
+
+def _fill_with_mean(variable: Any, old: int, axis: int = 0) -> None:
+    """Overwrite all but the first ``old`` rows, or columns with ``axis`` 1, with the mean of these."""
+    array = np.moveaxis(to_numpy(variable.value).copy(), axis, 0)
+    array[old:] = array[:old].astype(np.float32).mean(axis=0)
+    variable.assign(np.moveaxis(array, 0, axis))

@@ -6,7 +6,7 @@ arguments of :meth:`DistilBertModel.forward` and labels. ``head`` is what follow
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from torch import Tensor, nn
 
@@ -22,7 +22,7 @@ from ...core.outputs import (
     SequenceClassifierOutput,
     TokenClassifierOutput,
 )
-from ...core.schema import HEADS, LAYER_NORM_EPS
+from ...core.schema import HEADS, LAYER_NORM_EPS, tied
 from .losses import choice_loss, sequence_classification_loss, span_loss, token_loss
 from .modeling import ACTIVATIONS, DistilBertModel
 from .pretrained import DistilBertPreTrainedModel
@@ -71,6 +71,7 @@ class DistilBertForMaskedLM(_ModelWithHead):
     """Predicts masked tokens: the objective of pretraining."""
 
     head_spec = HEADS["ForMaskedLM"]
+    _tied_weights_keys: ClassVar[dict[str, str]] = tied(DistilBertConfig(), head_spec)
 
     def __init__(self, config: DistilBertConfig) -> None:
         super().__init__(config)

@@ -53,8 +53,9 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
     _supports_flash_attn = True
     _supports_flex_attn = False
     _supports_attention_backend = False
-    _keep_in_fp32_modules: ClassVar[list[str] | None] = None
-    _keep_in_fp32_modules_strict: ClassVar[list[str] | None] = None
+    _keep_in_fp32_modules: ClassVar[list[str]] = []
+    _keep_in_fp32_modules_strict: ClassVar[list[str]] = []
+    _tied_weights_keys: ClassVar[dict[str, str] | None] = None
     _keys_to_ignore_on_load_missing: ClassVar[list[str] | None] = None
     _keys_to_ignore_on_load_unexpected: ClassVar[list[str] | None] = None
 
@@ -82,15 +83,17 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
     def post_init(self) -> None:
         """Draw fresh weights and tie those that are shared; called at the end of each constructor.
 
-        Modules whose weights were loaded keep them, such as an encoder from ``from_pretrained``.
+        Modules whose weights were loaded or resized keep them, such as an encoder from ``from_pretrained``.
         """
         for module in self.modules():
-            if not getattr(module, "_is_loaded", False):
+            if not getattr(module, "_keeps_weights", False):
                 self._init_weights(module)
         positions = getattr(getattr(self.base_model, "embeddings", None), "position_embeddings", None)
         if self.config.sinusoidal_pos_embds and positions is not None:
             surgery.set_sinusoidal(positions)
         self.tie_weights()
+        if self.config.extra.get("gradient_checkpointing") and hasattr(self.base_model, "transformer"):
+            self.gradient_checkpointing_enable()  # as files of transformers 4.10 and older ask for it
 
     def init_weights(self) -> None:
         """The older name of :meth:`post_init`."""
@@ -373,10 +376,13 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
         return sum(p.numel() for p in chosen)
 
     def resize_token_embeddings(
-        self, new_num_tokens: int | None = None, pad_to_multiple_of: int | None = None
+        self,
+        new_num_tokens: int | None = None,
+        pad_to_multiple_of: int | None = None,
+        mean_resizing: bool = True,
     ) -> nn.Embedding:
-        """Change the size of the vocabulary; new rows start from random numbers. See :mod:`.surgery`."""
-        return surgery.resize_token_embeddings(self, new_num_tokens, pad_to_multiple_of)
+        """Change the size of the vocabulary; new rows start from the mean of the old ones. See :mod:`.surgery`."""
+        return surgery.resize_token_embeddings(self, new_num_tokens, pad_to_multiple_of, mean_resizing)
 
     def resize_position_embeddings(self, new_num_position_embeddings: int) -> None:
         """Change the longest sequence; learned positions are kept, sinusoidal ones computed. See :mod:`.surgery`."""

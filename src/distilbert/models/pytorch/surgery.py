@@ -79,7 +79,7 @@ def copy_tensors(model: nn.Module, tensors: Mapping[str, Tensor]) -> None:
 def mark_loaded(model: nn.Module, names: Iterable[str]) -> None:
     """Mark the modules of these tensors, so that a model which they become part of does not draw weights for them."""
     for name in names:
-        model.get_submodule(name.rpartition(".")[0])._is_loaded = True  # type: ignore[assignment]
+        model.get_submodule(name.rpartition(".")[0])._keeps_weights = True  # type: ignore[assignment]
 
 
 def set_sinusoidal(embedding: nn.Embedding) -> None:
@@ -90,16 +90,20 @@ def set_sinusoidal(embedding: nn.Embedding) -> None:
         weight.copy_(torch.from_numpy(sinusoidal_positions(*weight.shape)))
 
 
-def resize_token_embeddings(model: Any, new_num_tokens: int | None, pad_to_multiple_of: int | None) -> nn.Embedding:
+def resize_token_embeddings(
+    model: Any, new_num_tokens: int | None, pad_to_multiple_of: int | None, mean_resizing: bool = True
+) -> nn.Embedding:
     """Change the size of the vocabulary of a model, and of its masked-LM head.
 
     Args:
         model: any of the PyTorch models.
         new_num_tokens: new size V; None keeps the old one, for use with ``pad_to_multiple_of``.
         pad_to_multiple_of: round the size up to a multiple of this.
+        mean_resizing: new rows start from the mean of the old ones, so that a new word is as likely as the average one;
+            False lets them start from random numbers.
 
     Returns:
-        The word embeddings. The old rows are kept, new rows start from random numbers.
+        The word embeddings. The old rows are kept.
     """
     old = model.get_input_embeddings()
     size = old.num_embeddings if new_num_tokens is None else new_num_tokens
@@ -107,15 +111,17 @@ def resize_token_embeddings(model: Any, new_num_tokens: int | None, pad_to_multi
     padding = old.padding_idx if old.padding_idx is not None and old.padding_idx < size else None
     new = nn.Embedding(size, old.embedding_dim, padding, device=old.weight.device, dtype=old.weight.dtype)
     init_module(new, model.config)
-    _copy_rows(old.weight, new.weight)
+    _copy_rows(old.weight, new.weight, mean_resizing)
+    new._keeps_weights = True  # type: ignore[assignment]
     new.weight.requires_grad_(old.weight.requires_grad)
     model.set_input_embeddings(new)
     projector = model.get_output_embeddings()
     if projector is not None:
         resized = nn.Linear(projector.in_features, size, device=new.weight.device, dtype=new.weight.dtype)
         init_module(resized, model.config)
-        _copy_rows(projector.weight, resized.weight)
-        _copy_rows(projector.bias, resized.bias)
+        _copy_rows(projector.weight, resized.weight, mean_resizing)
+        _copy_rows(projector.bias, resized.bias, mean_resizing)
+        resized._keeps_weights = True  # type: ignore[assignment]
         model.vocab_projector = resized
     model.tie_weights()
     return new
@@ -161,6 +167,8 @@ def _replace_linear(lin: nn.Linear, weight: Tensor, bias: Tensor) -> None:
 
 
 @torch.no_grad()
-def _copy_rows(old: Tensor, new: Tensor) -> None:
+def _copy_rows(old: Tensor, new: Tensor, fill_with_mean: bool = False) -> None:
     rows = min(len(old), len(new))
     new[:rows] = old[:rows]
+    if fill_with_mean:
+        new[rows:] = old.float().mean(dim=0)
