@@ -152,7 +152,7 @@ def preprocess_choices(tokenizer: Any, examples: dict[str, list[Any]]) -> Any:
 
 def preprocess_masked(tokenizer: Any, examples: dict[str, list[Any]]) -> Any:
     tokenized = tokenizer(examples["sentence"], return_special_tokens_mask=True)
-    joined = {name: sum(column, []) for name, column in tokenized.items()}
+    joined = {name: [token for row in column for token in row] for name, column in tokenized.items()}
     total = len(joined["input_ids"]) // 14 * 14
     return {name: [column[n : n + 14] for n in range(0, total, 14)] for name, column in joined.items()}
 
