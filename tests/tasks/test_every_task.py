@@ -86,6 +86,8 @@ def test_dataset_with_indices_only(name: str, task: Any) -> None:
             return items[index]
 
     assert [close(a, b) for a, b in zip(task(Dataset()), task(items), strict=True)] == [True] * 3
+    assert len(task(Dataset())) == 3
+    assert not hasattr(task(iter(items)), "__len__")
 
 
 @pytest.mark.parametrize("bad", [None, "", 3, 2.5, b"bytes", {}, {"nothing": "x"}, [], ["a"], ("a",), [None]])

@@ -168,7 +168,7 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
             if failures is not None:
                 failures.report()
             return None if failures is not None and failures.count else self.single_answer(inputs, answer, params)
-        return self._answers(_iterate(inputs), merged, budget, failures, 1)
+        return _sized(self._answers(_iterate(inputs), merged, budget, failures, 1), inputs)
 
     def single_answer(self, inputs: Any, answer: Any, params: Mapping[str, Any]) -> Any:
         """Return what a call with one input gives; ``params`` are those of the call."""
@@ -178,7 +178,7 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
         if _is_single(inputs):
             return self.single_answer(inputs, self._answer_in_steps(inputs, params), params)
         answers = (self._answer_in_steps(item, params) for item in _iterate(inputs))
-        return list(answers) if isinstance(inputs, list) else answers
+        return list(answers) if isinstance(inputs, list) else _sized(answers, inputs)
 
     def _answers(
         self,
@@ -362,6 +362,26 @@ def _is_single(inputs: Any) -> bool:
     if inputs is None or isinstance(inputs, (str, bytes, tuple, Mapping)):
         return True
     return not (isinstance(inputs, Iterable) or (hasattr(inputs, "__getitem__") and hasattr(inputs, "__len__")))
+
+
+class SizedAnswers(Iterator[Any]):
+    """The answers to inputs whose number is known, for progress bars; lazy, and to be read once."""
+
+    def __init__(self, answers: Iterator[Any], size: int) -> None:
+        self._answers, self._size = answers, size
+
+    def __next__(self) -> Any:
+        return next(self._answers)
+
+    def __len__(self) -> int:
+        return self._size
+
+
+def _sized(answers: Iterator[Any], inputs: Any) -> Iterator[Any]:
+    try:
+        return SizedAnswers(answers, len(inputs))
+    except TypeError:
+        return answers
 
 
 def _iterate(inputs: Any) -> Iterable[Any]:
