@@ -14,6 +14,7 @@ import torch
 from ..core.allocator import keep_buffers
 from ..core.config import DistilBertConfig
 from ..core.errors import InputError
+from ..core.forks import end_threads_before_forks
 from ..core.model_checks import check_length
 from ..core.module_snapshot import ModuleSnapshot, evaluation_mode
 from ..core.runner_protocol import Batch, check_batch, name_outputs
@@ -77,6 +78,7 @@ class EngineRunner:
     ) -> None:
         check_supported(model)
         keep_buffers()
+        end_threads_before_forks()
         self.model = model.eval()
         self.threads = pick_threads(threads)
         self._requested, self._lock = precision, threading.Lock()

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ...core.config import DistilBertConfig
+from ...core.forks import end_threads_before_forks
 from ...core.module_snapshot import ModuleSnapshot, evaluation_mode
 from ...core.runner_protocol import Batch, check_batch, name_outputs
 from ...core.schema import Head
@@ -37,6 +38,7 @@ class PytorchRunner:
     def __init__(self, model: DistilBertPreTrainedModel, device: Device = None) -> None:
         if device is not None:
             model.to(pick_device(device))
+        end_threads_before_forks()
         self.model = model.eval()
         self._prepared = self._prepare()
 
