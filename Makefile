@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --use-pep517 -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run minilm test test-pytorch test-flax test-keras test-slow test-interop check bench gpu-files gpu distil tasks clean
+.PHONY: help run minilm test test-pytorch test-flax test-keras test-slow test-interop fuzz check bench gpu-files gpu distil tasks clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F': *' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -40,6 +40,11 @@ test-slow: $(VENV)/.dev  ## Run the long tests: every sentence of the data sets,
 
 test-interop: $(VENV)/.interop  ## Run the tests with transformers' Trainer, accelerate, peft, sentence-transformers, captum and SHAP
 	$(BIN)/python -m pytest tests/interop
+
+COUNT ?= 20000
+SEED ?= 0
+fuzz: $(VENV)/.dev  ## Damage files of every format and use them: COUNT of cases (20,000), SEED
+	$(BIN)/python -m tests.fuzz --count $(COUNT) --seed $(SEED)
 
 check: $(VENV)/.dev  ## Lint, formatting and types
 	$(BIN)/ruff check .

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +24,28 @@ def open_parquet(path: Path) -> Any:
     arrow = require("pyarrow", "parquet")
     try:
         return parquet.ParquetFile(path)
-    except arrow.ArrowInvalid as error:
+    except (arrow.ArrowException, OSError) as error:  # damage is either, depending on where it is
         raise DataError(f"{path} is not a parquet file: {error}") from None
+
+
+def parquet_batches(table: Any, name: str, size: int, columns: list[str] | None) -> Iterator[list[dict[str, Any]]]:
+    """Yield the rows of a parquet file, so many at a time.
+
+    Args:
+        table: from :func:`open_parquet`.
+        name: of the file, for messages.
+        size: rows at a time.
+        columns: those to read; None for all.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    arrow = require("pyarrow", "parquet")
+    try:
+        for batch in table.iter_batches(batch_size=size, columns=columns):
+            yield batch.to_pylist()
+    except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{name} is damaged: {error}") from None
 
 
 def classes_of_parquet(schema: Any) -> ClassNames:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..core.errors import DataError
-from .arrow import classes_of_parquet, open_parquet, with_class_names
+from .arrow import classes_of_parquet, open_parquet, parquet_batches, with_class_names
 from .conll_format import read_sentences
 from .delimited_table import LINES_TO_DETECT, read_delimited, written_delimiter
 from .messages import type_name
@@ -276,7 +276,7 @@ def _json_row(place: str, value: Any, rules: ReadingRules) -> Row:
 def _parquet_rows(table: Any, stream: RowStream, rules: ReadingRules) -> Iterator[Row]:
     classes = classes_of_parquet(table.schema_arrow) if rules.class_names else {}
     number = 0
-    for batch in table.iter_batches(batch_size=PARQUET_BATCH, columns=stream.columns_to_read):
-        for value in batch.to_pylist():
+    for batch in parquet_batches(table, stream.name, PARQUET_BATCH, stream.columns_to_read):
+        for value in batch:
             number += 1
             yield Row(f"{stream.name}, row {number}", with_class_names(value, classes) if classes else value)

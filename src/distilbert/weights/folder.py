@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from ..core.errors import InputError, ModelNotFoundError, WeightsError
 from ..core.files import output_folder, write_json
 from ..core.hub import WEIGHT_FILES, variant_name
+from ..core.json_files import read_json
 from ..core.schema import Head
 from .h5 import open_h5, save_h5
 from .msgpack import open_msgpack, save_msgpack
@@ -69,14 +69,15 @@ def _files(folder: Path, name: str, variant: str | None) -> list[Path]:
         return [single]
     if not index.is_file():
         return []
-    try:
-        shards = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise WeightsError(f"{index} is not an index of shards: {error!r}.") from None
-    for shard in shards:
-        if Path(shard).name != shard or not (folder / shard).is_file():
-            raise WeightsError(f"{index} names the shard {shard!r}, which is not in the folder.")
-    return [folder / shard for shard in shards]
+    values = read_json(index, WeightsError)
+    shard_of = values.get("weight_map") if isinstance(values, dict) else None
+    if not isinstance(shard_of, dict) or not shard_of:
+        raise WeightsError(f"{index} is not an index of shards: it has no 'weight_map'.")
+    there = {path.name for path in folder.iterdir() if path.is_file()}
+    for shard in shard_of.values():
+        if not isinstance(shard, str) or shard not in there:
+            raise WeightsError(f"{index} names the shard {shard!r:.200}, which is not in the folder.")
+    return [folder / shard for shard in sorted(set(shard_of.values()))]
 
 
 def save_tensors(
