@@ -93,23 +93,26 @@ class TokenSearch:
     A few short texts become one regular expression. Many become a tree of their common beginnings, because the time of
     a regular expression grows with their number. An edge of the tree is a tuple: its text, whether one of the set ends
     after it, and the edges that follow, by their first character.
+
+    Attributes:
+        pattern: the regular expression, or None if there is a tree.
     """
 
     def __init__(self, texts: Iterable[str]) -> None:
         # "|" takes the first alternative that fits, so the longest must stand first. The tree is flat in that order.
         longest_first = sorted(set(texts), key=len, reverse=True)
-        self._finditer = None
+        self.pattern: re.Pattern[str] | None = None
         self._root: _Edges = {}
         if sum(map(len, longest_first)) > _MAX_PATTERN:
             for text in longest_first:
                 _insert(self._root, text)
         elif longest_first:
-            self._finditer = re.compile("|".join(map(re.escape, longest_first))).finditer
+            self.pattern = re.compile("|".join(map(re.escape, longest_first)))
 
     def spans(self, text: str) -> Iterator[tuple[int, int]]:
         """Yield start and stop of every match; matches do not overlap."""
-        if self._finditer is not None:
-            yield from (match.span() for match in self._finditer(text))
+        if self.pattern is not None:
+            yield from (match.span() for match in self.pattern.finditer(text))
             return
         root, length, start = self._root, len(text), 0
         while root and start < length:
@@ -128,7 +131,7 @@ class TokenSearch:
 
     def may_be_in(self, text: str) -> bool:
         """Whether one of the texts stands in ``text``; True also if the search would take long."""
-        is_long = self._finditer is None and len(text) > _MAX_SEARCHED and bool(self._root)
+        is_long = self.pattern is None and len(text) > _MAX_SEARCHED and bool(self._root)
         return is_long or next(self.spans(text), None) is not None
 
 

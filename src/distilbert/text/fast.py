@@ -212,18 +212,17 @@ class WordCache:
         if self._normalizer is None or not is_printable_ascii(text):
             return None
         lower = text.lower()
-        lower_words = ASCII_WORD.findall(lower)
-        if self._added_tokens.may_be_in(lower, lower_words):
+        if self._added_tokens.may_be_in(lower):
             return None
-        return lower_words if self._normalizer.lowercase else ASCII_WORD.findall(text)
+        return ASCII_WORD.findall(lower if self._normalizer.lowercase else text)
 
 
 class AddedTokenFilter:
     """Says of a text of printable ASCII whether an added token may stand in it.
 
     Text and tokens are compared in lower case: that may find a token where the tokenizer would not, never the other way
-    round. Wherever a token stands, its longest word stands inside a word of the text. So a text of words of which each
-    is known to hold no such key holds no token, however many tokens there are.
+    round. A few tokens are searched in the text. Of many, the longest word is the key: wherever the token stands, its
+    key stands inside a word of the text. So a text of words of which each is known to hold no key holds no token.
 
     Args:
         contents: the texts of the tokens, also as the normalizer makes them.
@@ -237,14 +236,11 @@ class AddedTokenFilter:
         self._without_key = TokenSearch(content for content, found in words.items() if not found and content.isascii())
         self._has_key: dict[str, bool] = {}  # word in lower case -> whether a key stands in it
 
-    def may_be_in(self, text: str, words: Sequence[str]) -> bool:
-        """Whether a token may stand in a text.
-
-        Args:
-            text: in lower case.
-            words: its words and punctuation marks.
-        """
-        has_key = self._has_key
+    def may_be_in(self, text: str) -> bool:
+        """Whether a token may stand in a text in lower case."""
+        if self._contents.pattern is not None:
+            return self._contents.pattern.search(text) is not None
+        words, has_key = ASCII_WORD.findall(text), self._has_key
         try:
             suspicious = any(map(has_key.__getitem__, words))
         except KeyError:
