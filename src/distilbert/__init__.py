@@ -55,7 +55,7 @@ _ROOMS = {
     f"{prefix}DistilBert{head or 'Model'}": framework
     for framework, prefix in (("pt", ""), ("tf", "TF"), ("flax", "Flax"))
     for head in (*_HEADS, "PreTrainedModel")
-}
+} | {"TFDistilBertMainLayer": "tf"}
 
 _EARLIER_PATHS = {  # that documentation named before, and where their names are now
     "core.runner": "core.runner_protocol",

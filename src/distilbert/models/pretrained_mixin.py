@@ -27,6 +27,7 @@ class PreTrainedMixin:
 
     config_class = DistilBertConfig
     base_model_prefix = "distilbert"
+    main_input_name = "input_ids"
     head_spec: ClassVar[Head] = HEADS[""]
     config: Any
 
@@ -129,6 +130,11 @@ class PreTrainedMixin:
         except Exception:
             self.config.attn_implementation = previous
             raise
+
+    @classmethod
+    def can_generate(cls) -> bool:
+        """False: an encoder does not generate text."""
+        return False
 
     def get_input_embeddings(self) -> Any:
         """Return the word embeddings."""

@@ -73,6 +73,7 @@ class Embeddings(nnx.Module):
         """
         if inputs_embeds is None:
             assert input_ids is not None
+            input_ids = jnp.asarray(input_ids)
             inputs_embeds = self.word_embeddings(input_ids)
             if self.padding_idx is not None:  # the padding row is not trained through the input, as in PyTorch
                 is_padding = (input_ids == self.padding_idx)[..., None]

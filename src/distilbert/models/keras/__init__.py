@@ -7,7 +7,7 @@ from .heads import (
     TFDistilBertForSequenceClassification,
     TFDistilBertForTokenClassification,
 )
-from .modeling import TFDistilBertModel
+from .modeling import TFDistilBertMainLayer, TFDistilBertModel
 from .pretrained import TFDistilBertPreTrainedModel
 from .tflite import to_tflite
 
@@ -17,6 +17,7 @@ __all__ = [
     "TFDistilBertForQuestionAnswering",
     "TFDistilBertForSequenceClassification",
     "TFDistilBertForTokenClassification",
+    "TFDistilBertMainLayer",
     "TFDistilBertModel",
     "TFDistilBertPreTrainedModel",
     "to_tflite",

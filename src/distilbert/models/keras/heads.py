@@ -39,6 +39,11 @@ class VocabProjector(layers.Layer):
         self.config = config
         self.tied = config.tie_word_embeddings
 
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """(B, S, V), for ``summary``."""
+        return (None, None, self.config.vocab_size)
+
     def build(self, input_shape: Any = None) -> None:
         """Create the bias (V,) and, where it is not tied, the kernel (D, V)."""
         size = self.config.vocab_size
@@ -102,9 +107,13 @@ class TFDistilBertForMaskedLM(_ModelWithHead):
         hidden = self.vocab_layer_norm(self.activation(self.vocab_transform(hidden)))
         return self.vocab_projector(hidden, ops.convert_to_tensor(self.get_input_embeddings().embeddings))
 
-    def head_loss(self, output: Any, labels: Any) -> Any:
+    def head_loss(self, output: Any, labels: Any, weights: Any = None) -> Any:
         """Return the loss of an output; ``labels`` as in ``call``."""
-        return token_loss(output.logits, labels)
+        return token_loss(output.logits, labels, weights)
+
+    def hf_compute_loss(self, labels: Any, logits: Any) -> Any:
+        """Return the loss (1,) of logits (B, S, ...), which is a mean over tokens; ``labels`` as in ``call``."""
+        return ops.reshape(token_loss(logits, ops.convert_to_tensor(labels)), (1,))
 
     def call(
         self,
@@ -149,9 +158,14 @@ class TFDistilBertForSequenceClassification(_ModelWithHead):
         """First tokens (..., D) -> (..., L)."""
         return self.classifier(self.dropout(ops.relu(self.pre_classifier(hidden)), training=training))
 
-    def head_loss(self, output: Any, labels: Any) -> Any:
+    def head_loss(self, output: Any, labels: Any, weights: Any = None) -> Any:
         """Return the loss of an output; ``labels`` as in ``call``."""
-        return sequence_classification_loss(output.logits, labels, self.config.problem_type)
+        return sequence_classification_loss(output.logits, labels, self.config.problem_type, weights)
+
+    def hf_compute_loss(self, labels: Any, logits: Any) -> Any:
+        """Return the loss (B,) of each row of logits (B, L); ``labels`` as in ``call``."""
+        labels = ops.convert_to_tensor(labels)
+        return sequence_classification_loss(logits, labels, self.config.problem_type, reduce=False)
 
     def call(
         self,
@@ -196,9 +210,13 @@ class TFDistilBertForMultipleChoice(_ModelWithHead):
         """First tokens (..., D) -> (..., 1)."""
         return self.classifier(self.dropout(ops.relu(self.pre_classifier(hidden)), training=training))
 
-    def head_loss(self, output: Any, labels: Any) -> Any:
+    def head_loss(self, output: Any, labels: Any, weights: Any = None) -> Any:
         """Return the loss of an output; ``labels`` as in ``call``."""
-        return choice_loss(output.logits, labels)
+        return choice_loss(output.logits, labels, weights)
+
+    def hf_compute_loss(self, labels: Any, logits: Any) -> Any:
+        """Return the loss (B,) of each row of logits (B, C); ``labels`` as in ``call``."""
+        return choice_loss(logits, ops.convert_to_tensor(labels), reduce=False)
 
     def call(
         self,
@@ -254,9 +272,13 @@ class TFDistilBertForTokenClassification(_ModelWithHead):
         """(..., D) -> (..., L)."""
         return self.classifier(self.dropout(hidden, training=training))
 
-    def head_loss(self, output: Any, labels: Any) -> Any:
+    def head_loss(self, output: Any, labels: Any, weights: Any = None) -> Any:
         """Return the loss of an output; ``labels`` as in ``call``."""
-        return token_loss(output.logits, labels)
+        return token_loss(output.logits, labels, weights)
+
+    def hf_compute_loss(self, labels: Any, logits: Any) -> Any:
+        """Return the loss (1,) of logits (B, S, ...), which is a mean over tokens; ``labels`` as in ``call``."""
+        return ops.reshape(token_loss(logits, ops.convert_to_tensor(labels)), (1,))
 
     def call(
         self,
@@ -301,9 +323,22 @@ class TFDistilBertForQuestionAnswering(_ModelWithHead):
         """(..., D) -> (..., 2), start and end."""
         return self.qa_outputs(self.dropout(hidden, training=training))
 
-    def head_loss(self, output: Any, start_positions: Any, end_positions: Any) -> Any:
+    def head_loss(self, output: Any, start_positions: Any, end_positions: Any, weights: Any = None) -> Any:
         """Return the loss of an output; positions as in ``call``."""
-        return span_loss(output.start_logits, output.end_logits, start_positions, end_positions)
+        return span_loss(output.start_logits, output.end_logits, start_positions, end_positions, weights)
+
+    def hf_compute_loss(self, labels: Any, logits: Any) -> Any:
+        """Return the loss (B,) of each row.
+
+        Args:
+            labels: a dictionary with the positions under ``"start_position"`` and ``"end_position"``, or with an s.
+            logits: start and end logits, (B, S) each.
+        """
+        start, end = (
+            ops.convert_to_tensor(labels[f"{side}_position" if f"{side}_position" in labels else f"{side}_positions"])
+            for side in ("start", "end")
+        )
+        return span_loss(*logits, start, end, reduce=False)
 
     def call(
         self,

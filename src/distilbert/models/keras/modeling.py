@@ -63,6 +63,11 @@ class Embeddings(layers.Layer):
         self.LayerNorm = layer_norm("LayerNorm", dtype)
         self.dropout = layers.Dropout(config.dropout, name="dropout", dtype=dtype)
 
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """(B, S, D), for ``summary``."""
+        return (None, None, self.config.dim)
+
     def build(self, input_shape: Any = None) -> None:
         """Make the weights."""
         self.word_embeddings.build(None)
@@ -85,7 +90,7 @@ class Embeddings(layers.Layer):
                 frozen = ops.stop_gradient(inputs_embeds)
                 inputs_embeds = ops.where(ops.expand_dims(ops.equal(input_ids, padding), -1), frozen, inputs_embeds)
         if position_ids is None:
-            position_ids = ops.arange(ops.shape(inputs_embeds)[-2])
+            position_ids = ops.arange(ops.shape(inputs_embeds)[-2], dtype="int32")
         hidden = inputs_embeds + self.position_embeddings(position_ids)
         return self.dropout(self.LayerNorm(hidden), training=training)
 
@@ -208,7 +213,13 @@ class Transformer(layers.Layer):
             TransformerBlock(config, layer, name=f"layer_{layer}", dtype=self.dtype_policy)
             for layer in range(config.n_layers)
         ]
+        self.dim = config.dim
         self.gradient_checkpointing = False
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """(B, S, D), for ``summary``."""
+        return (None, None, self.dim)
 
     def build(self, input_shape: Any = None) -> None:
         """Make the weights."""
@@ -288,9 +299,6 @@ class TFDistilBertModel(TFDistilBertPreTrainedModel):
         output_attentions = config.output_attentions if output_attentions is None else output_attentions
         if output_hidden_states is None:
             output_hidden_states = config.output_hidden_states
-        if position_ids is None:
-            source = input_ids if input_ids is not None else inputs_embeds
-            position_ids = ops.arange(ops.shape(source)[1], dtype="int32")
         hidden = self.embeddings(input_ids, inputs_embeds, position_ids, training=training)  # (B, S, D)
         implementation = "eager" if output_attentions or head_mask is not None else self.attn_implementation
         states, maps = self.transformer(
@@ -313,6 +321,9 @@ class TFDistilBertModel(TFDistilBertPreTrainedModel):
             return None
         factors = ops.broadcast_to(head_mask, (self.config.n_layers, self.config.n_heads))
         return ops.cast(factors, self.compute_dtype)[:, None, :, None, None]
+
+
+TFDistilBertMainLayer = TFDistilBertModel  # transformers' name of the encoder where it is a layer of another model
 
 
 def _normal(config: DistilBertConfig) -> keras.initializers.Initializer:

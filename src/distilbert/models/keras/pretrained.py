@@ -34,16 +34,29 @@ class TFDistilBertPreTrainedModel(TrainableModel):
         trainable: whether any weight is trained.
     """
 
+    framework = "tf"
+
     def build(self, input_shape: Any = None) -> None:
         """Make the weights; a constructor does so."""
+        shape = (None, None, self.config.dim) if self.head_spec.per_token else (None, self.config.dim)
         for layer in self.layers:
-            if not layer.built:
-                layer.build((None, None, self.config.dim))
+            if layer is not self.base_model and not layer._build_shapes_dict:
+                layer.build(shape)
+
+    def build_in_name_scope(self) -> None:
+        """Make the weights where there are none yet, as transformers' TensorFlow classes call it."""
+        if not self.built:
+            self.build()
+
+    @property
+    def output_shape(self) -> tuple[int | None, ...]:
+        """Shape of the encoder's output, (B, S, D), for :meth:`summary`."""
+        return (None, None, self.config.dim)
 
     def post_init(self) -> None:
         """Make fresh weights; called at the end of each constructor."""
         refuse_flash_attention(self.attn_implementation)
-        self.build()
+        self.build((None, None))
         padding = self.config.pad_token_id
         if padding is not None and self.base_model is self:
             table = self.get_input_embeddings().embeddings
@@ -264,6 +277,16 @@ class TFDistilBertPreTrainedModel(TrainableModel):
     def __dir__(self) -> list[str]:
         # Keras saves what it finds by name, and would find the encoder a second time, or itself without end.
         return [name for name in super().__dir__() if name != "base_model"]
+
+    def get_lm_head(self) -> keras.layers.Layer | None:
+        """Return the projection of masked language modelling, or None where there is none."""
+        head: keras.layers.Layer | None = self.get_output_embeddings()
+        return head
+
+    def get_bias(self) -> dict[str, Any] | None:
+        """Return the bias (V,) of masked language modelling by its name, or None where there is none."""
+        head = self.get_lm_head()
+        return None if head is None else {"vocab_projector.bias": head.bias.value}
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """Return the number of weights, shared ones once."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, ClassVar
@@ -30,6 +30,7 @@ from ...core.model_checks import (
 from ...core.outputs import ModelOutput
 from ..pretrained_mixin import PreTrainedMixin
 from .arrays import concrete
+from .losses import fit_weights
 
 LABELS = ("labels", "start_positions", "end_positions")
 
@@ -106,8 +107,10 @@ class CheckedModel(PreTrainedMixin, keras.Model):
         values: dict[str, Any] = {}
         if args and isinstance(args[0], Mapping):
             values, args = dict(args[0]), (None, *args[1:])
-        if len(args) > len(names):
-            raise InputError(f"{type(self).__name__} takes {len(names)} arguments, {len(args)} were given by position.")
+        elif args and self._is_list_of_inputs(args[0]):
+            self._check_count(args[0], names)
+            values, args = dict(zip(names, args[0], strict=False)), (None, *args[1:])
+        self._check_count(args, names)
         for named in (dict(zip(names, args, strict=False)), kwargs):
             for name, value in named.items():
                 if value is not None and values.get(name) is not None:
@@ -124,6 +127,18 @@ class CheckedModel(PreTrainedMixin, keras.Model):
                     raise InputError(f"{name} must be rectangular: pad its rows to one length.") from None
         return {name: value for name, value in values.items() if value is not None}
 
+    def _is_list_of_inputs(self, value: Any) -> bool:
+        """Whether a list holds inputs by position, ``[ids, mask]``, and not the rows of one input."""
+        if not isinstance(value, (list, tuple)):
+            return False
+        tensors = [item for item in value if hasattr(item, "shape")]
+        rank = 3 if self.head_spec.name == "ForMultipleChoice" else 2
+        return bool(tensors) and (value[0] is None or (value[0] is tensors[0] and len(tensors[0].shape) == rank))
+
+    def _check_count(self, args: Sequence[Any], names: list[str]) -> None:
+        if len(args) > len(names):
+            raise InputError(f"{type(self).__name__} takes {len(names)} arguments, {len(args)} were given by position.")
+
     def _flat_shapes(self, shapes: dict[str, Shape]) -> dict[str, Shape]:
         """Return the shapes as the encoder will see them."""
         return shapes
@@ -137,18 +152,58 @@ class TrainableModel(CheckedModel):
     """
 
     label_names: ClassVar[tuple[str, ...]] = ()
+    _class_weights: np.ndarray | None = None  # (L,), while fit or train_on_batch run with class_weight
 
-    def head_loss(self, output: Any, *labels: Any) -> Any:
-        """Return the loss of an output; labels come in the order of ``label_names``."""
+    def head_loss(self, output: Any, *labels: Any, weights: Any = None) -> Any:
+        """Return the loss of an output.
+
+        Args:
+            output: of a call.
+            *labels: in the order of ``label_names``.
+            weights: factors for the labels, of their shape or (B,); or a list of them, one for each of ``labels``.
+        """
         raise InputError(f"{type(self).__name__} has no loss of its own: compile(loss=...) one.")
 
-    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Train as :meth:`keras.Model.fit` does; ``x`` may be the output of a tokenizer with labels added to it."""
-        return super().fit(_as_dictionary(x), *args, **kwargs)
+    def hf_compute_loss(self, labels: Any, logits: Any) -> Any:
+        """Return the loss of logits as transformers' TensorFlow classes do: of each row, not their mean."""
+        raise InputError(f"{type(self).__name__} has no loss of its own.")
 
-    def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def compile(
+        self, optimizer: Any = "rmsprop", loss: Any = None, loss_weights: Any = None, metrics: Any = None,
+        weighted_metrics: Any = None, **options: Any,
+    ) -> None:  # fmt: skip
+        """Set up training, as :meth:`keras.Model.compile` does.
+
+        A plain list of metrics holds for each label: question answering measures it for the start and for the end.
+        """
+        metrics, weighted_metrics = map(self._for_each_label, (metrics, weighted_metrics))
+        super().compile(optimizer, loss, loss_weights, metrics, weighted_metrics, **options)
+
+    def _for_each_label(self, metrics: Any) -> Any:
+        """Return a list of metrics for each label, where a model has several labels and ``metrics`` is one list."""
+        plain = isinstance(metrics, (list, tuple)) and not any(isinstance(each, (list, tuple)) for each in metrics)
+        if not plain or not metrics or len(self.label_names) < 2:
+            return metrics
+        return [[_copy_metric(metric) for metric in metrics] for _ in self.label_names]
+
+    def fit(self, x: Any = None, y: Any = None, *args: Any, class_weight: Any = None, **kwargs: Any) -> Any:
+        """Train as :meth:`keras.Model.fit` does; ``x`` may be the output of a tokenizer with labels added to it."""
+        x, y = self._split_labels(x, y, kwargs.get("sample_weight"))
+        with self._weighting_classes(class_weight) as rest:
+            return super().fit(x, y, *args, class_weight=rest, **kwargs)
+
+    def train_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, **kwargs: Any
+    ) -> Any:
+        """Train on one batch, as :meth:`keras.Model.train_on_batch` does."""
+        x, y = self._split_labels(x, y, sample_weight)
+        with self._weighting_classes(class_weight) as rest:
+            return super().train_on_batch(x, y, sample_weight=sample_weight, class_weight=rest, **kwargs)
+
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """Measure the loss and the metrics, as :meth:`keras.Model.evaluate` does."""
-        return super().evaluate(_as_dictionary(x), *args, **kwargs)
+        x, y = self._split_labels(x, y, kwargs.get("sample_weight"))
+        return super().evaluate(x, y, *args, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Return the output for all of ``x`` as NumPy arrays; labels in ``x`` are ignored."""
@@ -166,16 +221,20 @@ class TrainableModel(CheckedModel):
         """Return the loss that ``fit`` minimizes: the compiled one, else that of the head.
 
         Raises:
-            InputError: there are no labels, or sample weights for the loss of the head.
+            InputError: there are no labels, or weights that do not go with them.
         """
         if self._compile_loss is not None:
             labels = _one_or_list(self._labels(x, y))
             return super().compute_loss(x, labels, _predictions(y_pred), sample_weight, training)
-        if sample_weight is not None:
-            raise InputError("The built-in loss takes no sample_weight: compile(loss=...) one of Keras's, which do.")
-        loss = y_pred.get("loss")
+        weighs_classes = training and self._class_weights is not None
+        loss = None if sample_weight is not None or weighs_classes else y_pred.get("loss")
         if loss is None:
-            loss = self.head_loss(y_pred, *(ops.convert_to_tensor(label) for label in self._labels(x, y)))
+            targets = tuple(ops.convert_to_tensor(label) for label in self._labels(x, y))
+            leaves = keras.tree.flatten(sample_weight)  # Keras gives each of several labels the weights of the samples
+            weights = _one_or_list(tuple(leaves))
+            if weighs_classes:
+                weights = self._weights_of_labels(targets, weights)
+            loss = self.head_loss(y_pred, *targets, weights=weights)
         for extra in self.losses:  # of regularizers
             loss = loss + ops.cast(ops.sum(extra), loss.dtype)
         return loss
@@ -199,6 +258,129 @@ class TrainableModel(CheckedModel):
             names = ", ".join(self.label_names or LABELS[:1])
             raise InputError(f"There are no labels to compute a loss from: put {names} beside the inputs, or pass y.")
         return labels
+
+    def _split_labels(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
+        """Return inputs as a dictionary of arrays, and labels apart from them where Keras needs it.
+
+        Keras drops ``sample_weight`` silently where ``y`` is None.
+        """
+        x = _as_dictionary(x)
+        names = self.label_names or LABELS[:1]
+        if sample_weight is None or y is not None or not isinstance(x, Mapping) or any(name not in x for name in names):
+            return x, y
+        return {n: column for n, column in x.items() if n not in names}, _one_or_list(tuple(x[name] for name in names))
+
+    @contextmanager
+    def _weighting_classes(self, class_weight: Mapping[int, float] | None) -> Iterator[Mapping[int, float] | None]:
+        """Let the built-in loss weigh classes in this context; yield what is left for a loss of Keras to weigh."""
+        if class_weight is None or self._compile_loss is not None:
+            yield class_weight
+            return
+        classes = self._number_of_classes()
+        wrong = [label for label in class_weight if not 0 <= int(label) < classes]
+        if wrong:
+            raise InputError(f"class_weight has weights for {wrong}; the classes are 0 to {classes - 1}.")
+        table = np.ones(classes, np.float32)
+        for label, weight in class_weight.items():
+            table[int(label)] = weight
+        self._class_weights = table
+        self.train_function = None  # one that was traced before has no weights or others
+        try:
+            yield None
+        finally:
+            self._class_weights = self.train_function = None
+
+    def _number_of_classes(self) -> int:
+        """Return the number of classes that a label can name; the loss must be that of classes."""
+        config, name = self.config, self.head_spec.name
+        if name == "ForMaskedLM":
+            return int(config.vocab_size)
+        classifies = name == "ForTokenClassification" or (
+            name == "ForSequenceClassification"
+            and config.problem_type in (None, "single_label_classification")
+            and config.num_labels > 1
+        )
+        if not classifies:
+            raise InputError(
+                f"class_weight needs labels that name one class each, and {type(self).__name__} has others: "
+                "use sample_weight."
+            )
+        return config.num_labels
+
+    def _weights_of_labels(self, labels: tuple[Any, ...], sample_weight: Any) -> Any:
+        """Return the weight of each label's class, times that of its sample."""
+        target = labels[0]
+        assert self._class_weights is not None
+        if "int" not in keras.backend.standardize_dtype(target.dtype):
+            raise InputError("class_weight needs labels that are integers, one class each: use sample_weight.")
+        known = ops.clip(ops.cast(target, "int32"), 0, len(self._class_weights) - 1)  # -100 has no loss in any case
+        weights = ops.take(ops.convert_to_tensor(self._class_weights), known)
+        return weights if sample_weight is None else weights * fit_weights(sample_weight, target)
+
+    # Data -----------------------------------------------------------------------------------------------------------
+
+    def prepare_tf_dataset(
+        self,
+        dataset: Any,
+        batch_size: int = 8,
+        shuffle: bool = True,
+        tokenizer: Any = None,
+        collate_fn: Any = None,
+        collate_fn_args: Mapping[str, Any] | None = None,
+        drop_remainder: bool | None = None,
+        prefetch: bool = True,
+    ) -> Any:
+        """Turn a ``datasets.Dataset`` into a ``tf.data.Dataset`` for ``fit``: of inputs, or of inputs and labels.
+
+        Args:
+            dataset: of tokenized rows. Columns that the model does not take are left out; ``label`` and ``label_ids``
+                are taken as ``labels``.
+            batch_size: rows of a batch, B.
+            shuffle: another order in each epoch.
+            tokenizer: pads the rows of each batch to one length; without it they must have one length.
+            collate_fn: turns a list of rows into a batch, instead of the tokenizer.
+            collate_fn_args: further arguments of ``collate_fn``.
+            drop_remainder: leave out a last batch of fewer rows; None for what ``shuffle`` says.
+            prefetch: prepare a batch while the model works on another.
+
+        Raises:
+            InputError: it is another kind of data, none of its columns is an input, or the backend is not TensorFlow.
+        """
+        if keras.backend.backend() != "tensorflow" or not hasattr(dataset, "to_tf_dataset"):
+            raise InputError(
+                "prepare_tf_dataset takes a datasets.Dataset, on the TensorFlow backend of Keras, got a "
+                f"{type(dataset).__name__} on {keras.backend.backend()}. fit(...) itself takes arrays."
+            )
+        taken = [name for name in inspect.signature(type(self).call).parameters if name != "self"]
+        for other in ("label", "label_ids"):
+            if self.label_names == LABELS[:1] and other in dataset.features and "labels" not in dataset.features:
+                dataset = dataset.rename_column(other, "labels")
+        columns = [name for name in dataset.features if name in taken]
+        if not {"input_ids", "inputs_embeds"} & set(columns):
+            raise InputError(
+                f"No column is input_ids: there are {', '.join(dataset.features)}. Tokenize the texts first."
+            )
+        labels = [name for name in columns if name in self.label_names]
+        if collate_fn is None and tokenizer is not None:
+            collate_fn, collate_fn_args = _pad_rows, {"tokenizer": tokenizer}
+        options = (
+            {} if collate_fn is None else {"collate_fn": collate_fn, "collate_fn_args": dict(collate_fn_args or {})}
+        )
+        return dataset.select_columns(columns).to_tf_dataset(
+            batch_size=batch_size,
+            columns=_one_or_list(tuple(name for name in columns if name not in labels)),
+            label_cols=_one_or_list(tuple(labels)) if labels else None,
+            shuffle=shuffle,
+            drop_remainder=shuffle if drop_remainder is None else drop_remainder,
+            prefetch=prefetch,
+            **options,
+        )
+
+    @property
+    def dummy_inputs(self) -> dict[str, Any]:
+        """Inputs that any model takes: int32 ids and mask (2, 3), or (2, 2, 3) for multiple choice."""
+        shape = (2, 2, 3) if self.head_spec.name == "ForMultipleChoice" else (2, 3)
+        return {"input_ids": ops.zeros(shape, "int32"), "attention_mask": ops.ones(shape, "int32")}
 
     # Files ----------------------------------------------------------------------------------------------------------
 
@@ -229,12 +411,19 @@ class TrainableModel(CheckedModel):
             )
 
     @property
-    def input_signature(self) -> dict[str, keras.InputSpec]:
-        """Shapes and types of ids and mask, (B, S) or (B, C, S), of any size."""
+    def input_signature(self) -> dict[str, Any]:
+        """Shapes and types of ids and mask, (B, S) or (B, C, S) of any size; on TensorFlow, ``tf.TensorSpec``."""
         shape = (None, None, None) if self.head_spec.name == "ForMultipleChoice" else (None, None)
-        return {
-            name: keras.InputSpec(shape=shape, dtype="int32", name=name) for name in ("input_ids", "attention_mask")
-        }
+        names = ("input_ids", "attention_mask")
+        if keras.backend.backend() == "tensorflow":
+            import tensorflow as tf
+
+            return {name: tf.TensorSpec(shape, tf.int32, name=name) for name in names}
+        return {name: keras.InputSpec(shape=shape, dtype="int32", name=name) for name in names}
+
+    def serving_output(self, output: ModelOutput) -> dict[str, Any]:
+        """Return an output as a dictionary of tensors; hidden states and attention maps are stacked, layers first."""
+        return {name: ops.stack(value) if isinstance(value, (list, tuple)) else value for name, value in output.items()}
 
 
 def check_shapes(config: DistilBertConfig, shapes: Mapping[str, Shape]) -> None:
@@ -287,3 +476,18 @@ def _as_dictionary(x: Any) -> Any:
     if not isinstance(x, Mapping):
         return x
     return {name: np.asarray(column) if isinstance(column, list) else column for name, column in x.items()}
+
+
+def _pad_rows(rows: list[dict[str, Any]], tokenizer: Any) -> dict[str, np.ndarray]:
+    """Return rows as a batch: what the tokenizer makes is padded to one length, labels are stacked."""
+    made = {"input_ids", "attention_mask", "token_type_ids"}
+    padded = tokenizer.pad([{n: row[n] for n in row if n in made} for row in rows], return_tensors="np")
+    others = {name: np.asarray([row[name] for row in rows]) for name in rows[0] if name not in made}
+    return {**padded, **others}
+
+
+def _copy_metric(metric: Any) -> Any:
+    """Return another metric of the same kind; a name or function is its own copy."""
+    if not isinstance(metric, keras.metrics.Metric):
+        return metric
+    return keras.metrics.deserialize(keras.metrics.serialize(metric))
