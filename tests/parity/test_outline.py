@@ -70,7 +70,7 @@ NAMES = [
         "pretrained.*.activation_checkpointing_enable pretrained.*.activation_checkpointing_disable "
         "pretrained.*.enable_input_require_grads pretrained.*.disable_input_require_grads "
         "pretrained.*.estimate_tokens pretrained.*.floating_point_ops "
-        "pretrained.*.can_generate pretrained.*.is_custom_code "
+        "pretrained.*.is_custom_code "
         "pretrained.*.get_memory_footprint pretrained.*.dummy_inputs",
         "Trainer, accelerate and peft, which are made for PyTorch, ask for them",
     ),
@@ -93,6 +93,7 @@ NAMES = [
     ("pytorch", "runner.prepack runner.PrepackedLinear", "the layout of weights is oneDNN's"),
     ("keras", "runner._SelectedTokens", "Keras compiles a model, JAX a function"),
     ("flax", "runner.round_up", "JAX compiles every shape"),
+    ("keras flax", "runner._Snapshot", "PyTorch's watches modules of other libraries too, in a file of its own"),
     ("pytorch", "surgery.without_weights surgery.fresh_weight", "Keras builds a model with its weights"),
     ("flax", "surgery.model_without_weights surgery.fresh_weight", "Keras builds a model with its weights"),
     ("pytorch", "surgery._NoInit", "drawing weights without memory would import PyTorch's compiler"),
@@ -110,6 +111,7 @@ PARAMETERS = [
     ("pytorch flax", "return_dict unknown", "Keras takes them in __call__, before call"),
     ("keras", "options custom_objects", "Keras's own arguments"),
     ("keras", "training", "Keras's switch of dropout"),
+    ("keras", "copied", "TensorFlow changes weights in place, JAX replaces them"),
     ("keras", "weights reduce", "fit takes weights of samples, and hf_compute_loss returns the loss of each row"),
     ("flax", "deterministic", "Flax's switch of dropout"),
     ("flax", "layers", "the factory of layers"),

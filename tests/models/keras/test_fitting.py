@@ -94,7 +94,7 @@ def test_mistakes() -> None:
         model.fit(inputs(), verbose=0)
     with pytest.raises(UnknownArgumentError, match="'lables'. Did you mean 'labels'"):
         model.fit(inputs() | {"lables": np.zeros(4)}, verbose=0)
-    with pytest.raises(InputError, match=r"sample_weight of shape \(4, 2\) does not go with labels of shape \(4,\)"):
+    with pytest.raises(InputError, match=r"sample_weight of shape \(None, 2\) does not go with labels"):
         model.fit(inputs(), np.zeros(4, int), sample_weight=np.ones((4, 2)), verbose=0)
     encoder = fresh_keras()
     encoder.compile("sgd", jit_compile=False)

@@ -166,9 +166,9 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
                 :data:`distilbert.core.loading_arguments.BUILDING`.
         """
         BUILDING.check(others, f"{cls.__name__}.from_config", ("param_dtype", "rngs", "seed"))
-        options: dict[str, Any] = {"dtype": dtype if dtype is not None else torch_dtype, "param_dtype": param_dtype}
-        options |= {"input_shape": input_shape, "_do_init": _do_init}
-        model = cls(config, rngs=rngs, seed=seed, **options)
+        dtype = dtype if dtype is not None else torch_dtype
+        options = {"input_shape": input_shape, "_do_init": _do_init}
+        model = cls(config, rngs=rngs, seed=seed, dtype=dtype, param_dtype=param_dtype, **options)  # type: ignore[call-arg]
         if attn_implementation is not None:
             model.set_attn_implementation(attn_implementation)
         return model

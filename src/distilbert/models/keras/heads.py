@@ -338,7 +338,8 @@ class TFDistilBertForQuestionAnswering(_ModelWithHead):
             ops.convert_to_tensor(labels[f"{side}_position" if f"{side}_position" in labels else f"{side}_positions"])
             for side in ("start", "end")
         )
-        return span_loss(*logits, start, end, reduce=False)
+        start_logits, end_logits = logits
+        return span_loss(start_logits, end_logits, start, end, reduce=False)
 
     def call(
         self,

@@ -154,13 +154,13 @@ class TrainableModel(CheckedModel):
     label_names: ClassVar[tuple[str, ...]] = ()
     _class_weights: np.ndarray | None = None  # (L,), while fit or train_on_batch run with class_weight
 
-    def head_loss(self, output: Any, *labels: Any, weights: Any = None) -> Any:
+    def head_loss(self, output: Any, *labels: Any, **options: Any) -> Any:
         """Return the loss of an output.
 
         Args:
             output: of a call.
             *labels: in the order of ``label_names``.
-            weights: factors for the labels, of their shape or (B,); or a list of them, one for each of ``labels``.
+            **options: ``weights``: factors of the shape of the labels or (B,), or a list, one for each of ``labels``.
         """
         raise InputError(f"{type(self).__name__} has no loss of its own: compile(loss=...) one.")
 
@@ -189,6 +189,8 @@ class TrainableModel(CheckedModel):
     def fit(self, x: Any = None, y: Any = None, *args: Any, class_weight: Any = None, **kwargs: Any) -> Any:
         """Train as :meth:`keras.Model.fit` does; ``x`` may be the output of a tokenizer with labels added to it."""
         x, y = self._split_labels(x, y, kwargs.get("sample_weight"))
+        if hasattr(x, "element_spec"):  # a tf.data.Dataset has its own order, and Keras warns of its own default
+            kwargs.setdefault("shuffle", False)
         with self._weighting_classes(class_weight) as rest:
             return super().fit(x, y, *args, class_weight=rest, **kwargs)
 

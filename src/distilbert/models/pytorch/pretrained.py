@@ -41,7 +41,6 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
     """
 
     config: DistilBertConfig
-    main_input_name = "input_ids"
     framework = "pt"
     supports_gradient_checkpointing = True
     # Trainer would otherwise count the labels of a whole accumulated step; our losses are means over one batch.
@@ -461,11 +460,6 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
             exclude_embeddings: leave the embeddings out, which look up and do not compute.
         """
         return 6 * self.estimate_tokens(input_dict) * self.num_parameters(exclude_embeddings=exclude_embeddings)
-
-    @classmethod
-    def can_generate(cls) -> bool:
-        """False: an encoder does not generate text."""
-        return False
 
     @classmethod
     def is_custom_code(cls) -> bool:
