@@ -47,16 +47,16 @@ def command(
     tokenizer = _load(model, vocab, slow)
     table = format is TokenFormat.table or (format is None and sys.stdout.isatty())
     for first, second in _inputs(texts or [], pair, delimiter, encoding):
-        encoding = tokenizer(first, second, return_offsets_mapping=True, verbose=False)
-        tokens = tokenizer.convert_ids_to_tokens(encoding["input_ids"])
+        encoded = tokenizer(first, second, return_offsets_mapping=True, verbose=False)
+        tokens = tokenizer.convert_ids_to_tokens(encoded["input_ids"])
         if table:
-            _print_table(first, second, encoding, tokens)
+            _print_table(first, second, encoded, tokens)
             continue
         from .text_output import encode_lines
 
         text = {"text": first} if second is None else {"text": first, "text_pair": second}
-        offsets = [list(span) for span in encoding["offset_mapping"]]
-        record = {**text, "ids": list(encoding["input_ids"]), "tokens": tokens, "offsets": offsets}
+        offsets = [list(span) for span in encoded["offset_mapping"]]
+        record = {**text, "ids": list(encoded["input_ids"]), "tokens": tokens, "offsets": offsets}
         sys.stdout.buffer.write(encode_lines([record]))
         sys.stdout.buffer.flush()
     return OK

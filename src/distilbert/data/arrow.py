@@ -21,11 +21,10 @@ def open_parquet(path: Path) -> Any:
         MissingExtraError: pyarrow is not installed.
     """
     parquet = require("pyarrow.parquet", "parquet")
-    arrow = require("pyarrow", "parquet")
     try:
         return parquet.ParquetFile(path)
-    except (arrow.ArrowException, OSError) as error:  # damage is either, depending on where it is
-        raise DataError(f"{path} is not a parquet file: {error}") from None
+    except (ValueError, OSError) as error:  # pyarrow's own errors are both, depending on where the damage is
+        raise DataError(f"{path} is not a parquet file: {_short(error)}") from None
 
 
 def parquet_batches(table: Any, name: str, size: int, columns: list[str] | None) -> Iterator[list[dict[str, Any]]]:
@@ -40,12 +39,19 @@ def parquet_batches(table: Any, name: str, size: int, columns: list[str] | None)
     Raises:
         DataError: the file is damaged.
     """
-    arrow = require("pyarrow", "parquet")
-    try:
-        for batch in table.iter_batches(batch_size=size, columns=columns):
-            yield batch.to_pylist()
-    except (arrow.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{name} is damaged: {error}") from None
+    batches = table.iter_batches(batch_size=size, columns=columns)
+    while True:
+        try:
+            values: list[dict[str, Any]] = next(batches).to_pylist()
+        except StopIteration:
+            return
+        except (ValueError, OSError, OverflowError) as error:
+            raise DataError(f"{name} is damaged: {_short(error)}") from None
+        yield values
+
+
+def _short(error: Exception) -> str:
+    return str(error).partition("\n")[0][:200]
 
 
 def classes_of_parquet(schema: Any) -> ClassNames:

@@ -129,6 +129,8 @@ def detect_delimiter(header: str, rows: Sequence[str], usual: str) -> str:
         if delimiter not in header:
             continue
         widths = _widths([header, *rows], delimiter)
+        if not widths:
+            continue
         if len(widths) > 2 and len(rows) == LINES_TO_DETECT:
             del widths[-1]  # its end may not have been read
         below = widths[1:]
@@ -144,7 +146,7 @@ def detect_delimiter(header: str, rows: Sequence[str], usual: str) -> str:
 def _widths(lines: Sequence[str], delimiter: str) -> list[int]:
     """Return how many fields each row has, from the header to the first that is broken as CSV."""
     if delimiter == "\t":  # a quotation mark may be a character like others
-        return [line.count(delimiter) + 1 for line in lines if line.strip()]
+        return [line.count(delimiter) + 1 for line in lines if line.strip("\r\n")]
     widths: list[int] = []
     try:
         widths += (len(record) for record in csv.reader(lines, delimiter=delimiter) if record)

@@ -294,7 +294,7 @@ def _answers(row: Row, columns: tuple[str, ...]) -> list[Answer] | None:
 def _answer(item: Any, place: str) -> Answer:
     text = item.get("text") if isinstance(item, dict) else None
     start = item.get("answer_start", item.get("start")) if isinstance(item, dict) else None
-    if isinstance(start, str) and start.strip().isdecimal():
+    if isinstance(start, str) and start.strip().isdecimal() and len(start) < 20:
         start = int(start)
     if not isinstance(text, str) or not text.strip() or isinstance(start, bool) or not isinstance(start, int):
         raise DataError(

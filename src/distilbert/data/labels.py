@@ -15,7 +15,7 @@ from .row_values import whole_number
 
 OUTSIDE = "O"  # the tag of words that are in no entity
 _TASKS = ("text-classification", "token-classification")  # those whose labels have names
-_INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
+_INTEGER = re.compile(r"[+-]?\d{1,300}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _SEPARATORS = re.compile(r"[|;,]")
 _LARGEST = 1e38  # of a number to regress on; targets are float32
@@ -87,9 +87,9 @@ def collect_labels(
     if len(set(labels.names)) != len(labels.names):
         raise DataError(f"Each label needs a name of its own, got {listed(labels.names)}.")
     if len(values) == 1:
-        raise DataError(f"All rows have the same label, {values[0]!r}: there is nothing to learn from them.")
+        raise DataError(f"All rows have the same label, {values[0]!r:.80}: there is nothing to learn from them.")
     if few := [value for value in counts if counts[value] < minimum]:
-        raise DataError(f"The label {few[0]!r} has {counts[few[0]]} rows, and at least {minimum} are needed.")
+        raise DataError(f"The label {few[0]!r:.80} has {counts[few[0]]} rows, and at least {minimum} are needed.")
     return labels
 
 
@@ -122,7 +122,7 @@ def check_labels(examples: Sequence[Example], labels: Labels, what: str) -> None
             if labels.problem != REGRESSION and value not in index:
                 kind = "tag" if isinstance(example, TaggedExample) else "label"
                 raise DataError(
-                    f"{example.place}: {what} has the {kind} {value!r}, which is not among the labels of the model: "
+                    f"{example.place}: {what} has the {kind} {value!r:.80}, which is not among the labels of the model: "
                     f"{_known(labels.names)}.{suggest(value, index)}"
                 )
 
@@ -179,7 +179,7 @@ def _values(example: Example, labels: Labels) -> tuple[str, ...]:
     if problem == MULTI:
         return tuple(part.strip() for part in _SEPARATORS.split(text) if part.strip())
     if problem == REGRESSION and (not _NUMBER.fullmatch(text.strip()) or abs(float(text)) > _LARGEST):
-        raise DataError(f"{example.place} has the label {text!r}, where a regression expects a number.")
+        raise DataError(f"{example.place} has the label {text!r:.80}, where a regression expects a number.")
     if (
         problem == SINGLE
         and labels.names

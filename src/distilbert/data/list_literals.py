@@ -48,7 +48,10 @@ def _flat(text: str) -> list[Any] | None:
         match = _QUOTED.match(inner, position)
         if match is None or not (match[1] or _is_scalar(match[2])):
             return None
-        values.append(ast.literal_eval(match[1]) if match[1] else _scalar(match[2]))
+        value = _nested(match[1]) if match[1] else _scalar(match[2])
+        if match[1] and value is None:  # not a string of Python
+            return None
+        values.append(value)
         position = match.end()
     return values
 
@@ -63,7 +66,7 @@ def _unquoted(inner: str, opening: str) -> list[Any] | None:
 
 
 def _is_scalar(text: str) -> bool:
-    return text in _WORDS or _NUMBER.fullmatch(text) is not None
+    return text in _WORDS or (len(text) <= 300 and _NUMBER.fullmatch(text) is not None)
 
 
 def _scalar(text: str) -> Any:

@@ -29,7 +29,7 @@ def is_missing(value: Any) -> bool:
     return value is None or value != value or (isinstance(value, str) and (not value or value.isspace()))
 
 
-_WHOLE_NUMBER = re.compile(r"\s*([+-]?\d+)\.0?\s*", re.ASCII)
+_WHOLE_NUMBER = re.compile(r"\s*([+-]?\d{1,300})\.0?\s*", re.ASCII)
 
 
 def whole_number(text: str) -> str:
@@ -142,7 +142,7 @@ def choice_of(row: Row, column: str, choices: tuple[str, ...], labelled: bool) -
     meant = {number for number, choice in enumerate(choices) if choice == name}
     if not meant:
         name = whole_number(name) or name
-    if name.isascii() and name.isdigit():
+    if name.isascii() and name.isdigit() and len(name) < 10:
         meant.add(int(name))
     elif len(name) == 1 and "A" <= name.upper() <= "Z":
         meant.add(ord(name.upper()) - ord("A"))
