@@ -13,6 +13,7 @@ from distilbert import DataError
 from distilbert.data.labelled import read_examples
 
 
+@pytest.mark.filterwarnings("ignore:.* left out of:UserWarning")
 @pytest.mark.parametrize("compression", ["snappy", "gzip", "none"])
 def test_flipped_bits_give_rows_or_one_error(tmp_path: Path, compression: str) -> None:
     path = tmp_path / "rows.parquet"

@@ -122,8 +122,8 @@ def check_labels(examples: Sequence[Example], labels: Labels, what: str) -> None
             if labels.problem != REGRESSION and value not in index:
                 kind = "tag" if isinstance(example, TaggedExample) else "label"
                 raise DataError(
-                    f"{example.place}: {what} has the {kind} {value!r:.80}, which is not among the labels of the model: "
-                    f"{_known(labels.names)}.{suggest(value, index)}"
+                    f"{example.place}: {what} has the {kind} {value!r:.80}, which is not among the labels of the "
+                    f"model: {_known(labels.names)}.{suggest(value, index)}"
                 )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-
 LONGEST_NAME, MOST_NAMES = 80, 50  # characters; names
 
 

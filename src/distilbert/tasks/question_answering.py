@@ -101,6 +101,11 @@ class _Contexts:
     contexts: list[_ContextWindows]
     is_list: bool
 
+    @property
+    def windows(self) -> list[TextEncoding]:
+        """The windows of all contexts."""
+        return [window for context in self.contexts for window in context.windows]
+
 
 class QuestionAnsweringPipeline(Task[QuestionAnsweringParams]):
     """``{"question": str, "context": str}`` -> ``{"score", "start", "end", "answer"}``, or a list of them.
