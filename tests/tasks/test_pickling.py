@@ -77,6 +77,9 @@ def test_a_cache_of_datasets_recognizes_the_pipeline(task: Any, make_task: Any) 
     answers = task(TEXTS)
     assert list(task(iter([*TEXTS, ""]), on_error="null"))[-1] is None
     assert Hasher.hash(task) == before, "answering changes nothing that counts"
+    assert Hasher.hash(make_task("text-classification", "labels")) == Hasher.hash(
+        make_task("text-classification", "labels")
+    ), "equal pipelines have equal hashes"
     assert Hasher.hash(make_task("text-classification", "labels", top_k=2)) != before
     dataset = Dataset.from_dict({"text": TEXTS})
 

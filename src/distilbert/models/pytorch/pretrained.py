@@ -60,7 +60,9 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
 
     def __init__(self, config: DistilBertConfig) -> None:
         super().__init__()
-        self.register_load_state_dict_post_hook(_tie_again)
+        # As register_load_state_dict_post_hook does, but under a key that does not count the models of the process:
+        # hashes of equal models, as caches of datasets take them, are equal.
+        self._load_state_dict_post_hooks[-1] = _tie_again
         if not isinstance(config, DistilBertConfig):
             raise ConfigError(f"{type(self).__name__} takes a DistilBertConfig, got a {type(config).__name__}.")
         self.config = config
