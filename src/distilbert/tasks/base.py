@@ -63,7 +63,6 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
         runner: computes the model's outputs.
         model: the model behind the runner; the runner itself where there is none.
         tokenizer: as given, or as a tokenizer of this package.
-        device: where the model runs; None if the runner does not say.
 
     Raises:
         InputError: the model has another head than this task needs, or a parameter cannot work.
@@ -109,7 +108,6 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
         self.tokenizer: TaskTokenizer = to_task_tokenizer(tokenizer)
         behind = getattr(self.runner, "model", None)
         self.model: Any = self.runner if behind is None else behind
-        self.device = getattr(self.runner, "device", None)
         self.feature_extractor, self.image_processor = feature_extractor, image_processor
         self.processor, self.modelcard, self.binary_output = processor, modelcard, binary_output
         check_count(batch_tokens, "batch_tokens", optional=True)
@@ -328,6 +326,11 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
         except InputError:
             return "np"
         return next(name for name, each in FRAMEWORKS.items() if each is framework)
+
+    @property
+    def device(self) -> Any:
+        """Where the model runs; None if the runner does not say."""
+        return getattr(self.runner, "device", None)
 
     @property
     def dtype(self) -> Any:
