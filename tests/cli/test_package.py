@@ -121,11 +121,9 @@ def test_the_default_is_the_installed_one_and_not_a_folder_of_that_name(
 def test_a_run_with_the_default_goes_on_with_resume(cli: Command, default: Path) -> None:
     cli.write("in.txt", "one\nrefuse me\nthree\n")
     line = ["run", "--task", "text-classification", "--input", "in.txt", "--output", "out.jsonl"]
-    assert cli(*line).code == 1
-    cli.write("in.txt", "one\nrefuse it\nthree\n")
-    done = cli(*line, "--resume")
-    assert done.code == 0, done.err
-    assert len(cli.read("out.jsonl").splitlines()) == 3
+    assert cli(*line, "--on-error", "stop").code == 1
+    done = cli(*line, "--resume", "--on-error", "stop")  # the same command: the default is the same model
+    assert (done.code, "in.txt:2" in done.err) == (1, True), done.err
 
 
 def test_no_model_and_no_default_is_wrong_usage(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -195,6 +195,15 @@ def test_a_run_that_cannot_start_leaves_no_folder(tmp_path: Path) -> None:
         assert not (tmp_path / "deep").exists(), changes
 
 
+def test_a_corpus_without_text_leaves_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "empty.txt").write_text("\n")
+    with pytest.raises(DataError, match=r"^The corpus is empty"):
+        distill(
+            config_for(tmp_path, data=[str(tmp_path / "empty.txt")], output=str(tmp_path / "a" / "b")), verbose=False
+        )
+    assert not (tmp_path / "a").exists()
+
+
 def test_an_unknown_setting_names_the_nearest() -> None:
     with pytest.raises(UnknownArgumentError, match=r"FinetuneConfig got an unknown argument 'epoch'.*'epochs'"):
         FinetuneConfig(task="text-classification", model="m", train_data=["a"], output="o", epoch=3)  # type: ignore[call-arg]

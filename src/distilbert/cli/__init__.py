@@ -148,6 +148,7 @@ def _run(arguments: Sequence[str]) -> int:
             print(error.format_message())
             return USAGE
         path = context.command_path if context else "distilbert"
-        warn(f"{error.format_message()}\nTry '{path} --help'.")
+        message = error.format_message().replace(": Value error, ", ": ")  # which some versions of Typer put in
+        warn(f"{message}\nTry '{path} --help'.")
         return USAGE
     return result() if callable(result) else result if isinstance(result, int) else OK

@@ -7,7 +7,7 @@ import os
 import secrets
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,20 @@ def replacing_folder(path: Path) -> Iterator[Path]:
             if old.exists():
                 old.rename(path)
             raise
+
+
+@contextmanager
+def folder_for(path: Path) -> Iterator[None]:
+    """Create a folder for what the block writes; after an error, those that were created and are empty go again."""
+    created = [folder for folder in (path, *path.parents) if not folder.exists()]
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        for folder in created:
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
+        raise
 
 
 def write_text(path: Path, text: str) -> None:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import DataError
-from ...core.files import sync_to_disk
+from ...core.files import folder_for, sync_to_disk
 from ...data.corpus import Sources, describe, documents, name_sources
 from ...text.tokenizer_base import TokenizerBase
 from ...text.tokenizer_json import spec_to_tokenizer_json
@@ -80,14 +80,14 @@ def tokenize_corpus(
     cache = open_cache(final)
     if cache is not None:
         return cache
-    parent.mkdir(parents=True, exist_ok=True)
-    _remove_stale(parent)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".tmp", dir=parent))
-    try:
-        _build(temporary, sources, tokenizer, column, on_tokenized, name)
-        return _publish(temporary, final)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with folder_for(parent):
+        _remove_stale(parent)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".tmp", dir=parent))
+        try:
+            _build(temporary, sources, tokenizer, column, on_tokenized, name)
+            return _publish(temporary, final)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def fingerprint(sources: Sources, tokenizer: TokenizerBase, column: str = "text") -> str:
