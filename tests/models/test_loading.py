@@ -184,8 +184,11 @@ def test_resizing_the_vocabulary(size: int | None, multiple: int | None, result:
     assert logits.shape == (1, 3, result)
     model.save_pretrained(tmp_path)
     torch.testing.assert_close(DistilBertForMaskedLM.from_pretrained(tmp_path)(ids).logits, logits, **EXACT)
+    assert model.vocab_size == result
     with pytest.raises(InputError, match="at least one entry"):
         model.resize_token_embeddings(0)
+    with pytest.raises(InputError, match=r"pad_to_multiple_of must be an integer, got 1\.3"):
+        model.resize_token_embeddings(result, pad_to_multiple_of=1.3)  # type: ignore[arg-type]
 
 
 def test_new_words_may_start_from_random_numbers() -> None:

@@ -70,7 +70,7 @@ NAMES = [
         "pretrained.*.activation_checkpointing_enable pretrained.*.activation_checkpointing_disable "
         "pretrained.*.enable_input_require_grads pretrained.*.disable_input_require_grads "
         "pretrained.*.estimate_tokens pretrained.*.floating_point_ops "
-        "pretrained.*.is_custom_code "
+        "pretrained.*.is_custom_code pretrained.*.vocab_size "
         "pretrained.*.get_memory_footprint pretrained.*.dummy_inputs",
         "Trainer, accelerate and peft, which are made for PyTorch, ask for them",
     ),

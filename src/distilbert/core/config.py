@@ -295,6 +295,8 @@ class DistilBertConfig:
             object.__setattr__(self, name, value)
             return
         name = ALIASES.get(name, name)
+        if name == "pruned_heads":
+            value = heads_by_layer(value or {}, self.n_layers)
         if name in DistilBertConfig.__annotations__:
             object.__setattr__(self, name, value)
             return

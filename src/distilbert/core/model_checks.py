@@ -196,9 +196,12 @@ def check_vocabulary_size(new_num_tokens: int, pad_to_multiple_of: int | None) -
     """Return the size of a resized vocabulary, rounded up to a multiple.
 
     Raises:
-        InputError: nothing would be left.
+        InputError: a number is not an integer, or nothing would be left.
     """
     size = new_num_tokens
+    for name, number in (("new_num_tokens", new_num_tokens), ("pad_to_multiple_of", pad_to_multiple_of)):
+        if number is not None and not isinstance(number, (int, np.integer)):
+            raise InputError(f"{name} must be an integer, got {number!r}.")
     if pad_to_multiple_of is not None:
         size = -(-size // pad_to_multiple_of) * pad_to_multiple_of
     if size < 1:

@@ -88,7 +88,9 @@ class PreTrainedMixin:
             if copy is not None:
                 arrays.setdefault(original, copy)
         own = "head_spec" not in vars(type(self))  # a class that a user wrote
-        self.config.architectures = [type(self).__name__ if own else self.head_spec.architecture]
+        # fully_shard puts a class with this prefix in front of the model's.
+        name = type(self).__name__.removeprefix("FSDP")
+        self.config.architectures = [name if own else self.head_spec.architecture]
         self.config.dtype = dtype
         save_tensors(
             Path(save_directory), arrays, max_shard_size=max_shard_size, safe=safe_serialization, variant=variant

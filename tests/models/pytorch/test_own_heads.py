@@ -258,3 +258,43 @@ def test_resized_embeddings_keep_their_weights() -> None:
     model.post_init()
     torch.testing.assert_close(model.get_input_embeddings().weight, words)
     torch.testing.assert_close(model.vocab_projector.weight, projection)
+
+
+class OwnConfig(DistilBertConfig):
+    """A configuration with a field of its own."""
+
+    def __init__(self, *arguments: Any, width: int = 5, **others: Any) -> None:
+        super().__init__(*arguments, **others)
+        self.width = width
+
+
+class OwnConfigured(DistilBertPreTrainedModel):
+    config_class = OwnConfig
+
+    def __init__(self, config: Any) -> None:
+        super().__init__(config)
+        self.distilbert = DistilBertModel(config)
+        self.narrow = nn.Linear(config.dim, config.width)
+        self.post_init()
+
+
+@pytest.mark.parametrize("width", [5, 7])
+def test_a_configuration_of_its_own(width: int, tmp_path: Path) -> None:
+    model = OwnConfigured(OwnConfig(width=width, **SIZES))
+    model.save_pretrained(tmp_path)
+    loaded = OwnConfigured.from_pretrained(tmp_path)
+    assert isinstance(loaded.config, OwnConfig)
+    assert loaded.config.width == width
+    assert_equal_weights(loaded, model)
+    assert OwnConfigured.from_pretrained(tmp_path, config=OwnConfig.from_pretrained(tmp_path)).config.width == width
+    tiny_model().save_pretrained(tmp_path / "plain")
+    assert OwnConfigured.from_pretrained(tmp_path / "plain").narrow.out_features == 5, "the default of the class"
+    assert OwnConfigured.from_pretrained(tmp_path / "plain", width=6).narrow.out_features == 6
+
+
+def test_own_fields_of_our_configuration(tmp_path: Path) -> None:
+    config = tiny_config()
+    config.projection = {"width": 9}
+    model = DistilBertModel(config)
+    model.save_pretrained(tmp_path)
+    assert DistilBertModel.from_pretrained(tmp_path).config.projection == {"width": 9}

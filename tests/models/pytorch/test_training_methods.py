@@ -139,7 +139,10 @@ def test_layers_are_counted_from_the_end(heads: dict[int, Any]) -> None:
     torch.testing.assert_close(model(**tiny_inputs())[0], other(**tiny_inputs())[0])
     with pytest.raises(ConfigError, match=r"pruned_heads\[-3\]"):
         model.prune_heads({-3: [0]})
-    assert tiny_config(pruned_heads={-1: [0]}).pruned_heads == {1: [0]}
+    config = tiny_config(pruned_heads={-1: [0]})
+    assert config.pruned_heads == {1: [0]}
+    config.pruned_heads = {-2: [2, 1]}
+    assert config.pruned_heads == {0: [1, 2]}
 
 
 @pytest.mark.parametrize("attention", ["eager", "sdpa"])
@@ -173,9 +176,19 @@ def test_arguments_of_calls_known_from_transformers(head: str) -> None:
     plain = model(**inputs)[0]
     nothing = {"use_cache": False, "num_items_in_batch": 4, "past_key_values": None, "encoder_hidden_states": None}
     torch.testing.assert_close(model(**inputs, **nothing)[0], plain)
-    with pytest.raises(InputError, match="DistilBertModel.forward does not take encoder_hidden_states=.*encoder"):
+    name = type(model).__name__
+    with pytest.raises(InputError, match=f"^{name}.forward does not take encoder_hidden_states=.*encoder"):
         model(**inputs, encoder_hidden_states=torch.ones(1))
     with pytest.raises(InputError, match="masked_lm_labels=.*called `labels`"):
         model(**inputs, masked_lm_labels=torch.ones(1))
-    with pytest.raises(UnknownArgumentError, match="Did you mean 'attention_mask'"):
+    with pytest.raises(UnknownArgumentError, match=f"^{name}.forward got .*Did you mean 'attention_mask'"):
         model(**inputs, attention_masks=inputs["attention_mask"])
+
+
+@pytest.mark.parametrize("head", ["", "ForQuestionAnswering"])
+def test_labels_of_another_head_are_an_error(head: str) -> None:
+    model = tiny_model(head)
+    with pytest.raises(UnknownArgumentError, match=f"^{type(model).__name__}.forward got an unknown argument 'labels'"):
+        model(**tiny_inputs(head), labels=torch.zeros(4, dtype=torch.long))
+    with pytest.raises(UnknownArgumentError, match="unknown argument 'start_positions'"):
+        tiny_model("ForTokenClassification")(**tiny_inputs(), start_positions=torch.zeros(4))

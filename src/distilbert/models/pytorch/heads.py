@@ -48,6 +48,7 @@ class _ModelWithHead(DistilBertPreTrainedModel):
         unknown: dict[str, Any],
         first_token: bool = False,
     ) -> BaseModelOutput:
+        self._check_call(unknown)
         encoded: BaseModelOutput = self.distilbert(
             input_ids=input_ids,
             attention_mask=attention_mask,
@@ -59,7 +60,6 @@ class _ModelWithHead(DistilBertPreTrainedModel):
             position_ids=position_ids,
             token_type_ids=token_type_ids,
             first_token=first_token,
-            **unknown,
         )
         return encoded
 

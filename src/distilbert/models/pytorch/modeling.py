@@ -14,9 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ...core.config import DistilBertConfig
-from ...core.loading_arguments import CALLING
 from ...core.model_checks import (
-    CALL_ARGUMENTS,
     check_attention_mask,
     check_head_mask,
     check_id_type,
@@ -272,8 +270,7 @@ class DistilBertModel(DistilBertPreTrainedModel):
         Raises:
             InputError: the input cannot be used; the message says why.
         """
-        if unknown:
-            CALLING.check(unknown, f"{type(self).__name__}.forward", CALL_ARGUMENTS)
+        self._check_call(unknown)
         config = self.config
         output_attentions = config.output_attentions if output_attentions is None else output_attentions
         if output_hidden_states is None:

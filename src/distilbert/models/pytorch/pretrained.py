@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from ...core.config import DistilBertConfig
 from ...core.errors import ConfigError, InputError
-from ...core.loading_arguments import BUILDING
+from ...core.loading_arguments import BUILDING, CALLING
+from ...core.model_checks import CALL_ARGUMENTS
 from ...core.schema import tied
 from ..checkpoint import OPENING_ARGUMENTS, Checkpoint, open_checkpoint
 from ..pretrained_mixin import PreTrainedMixin
@@ -325,6 +326,11 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
         """Floating type of the weights."""
         return next(self.parameters()).dtype
 
+    @property
+    def vocab_size(self) -> int:
+        """Number of word pieces, that of the configuration."""
+        return self.config.vocab_size
+
     @classmethod
     def _can_set_attn_implementation(cls) -> bool:
         return True
@@ -337,6 +343,17 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
     def _require_implementation(name: str) -> None:
         if name == "flash_attention_2":
             require_flash()
+
+    def _check_call(self, unknown: Mapping[str, Any]) -> None:
+        """Check the arguments of a call that ``forward`` does not name.
+
+        Raises:
+            InputError: it asks for something that DistilBERT does not have.
+            UnknownArgumentError: an argument is not known from transformers either; the message names the nearest.
+        """
+        if unknown:
+            named = inspect.signature(type(self).forward).parameters
+            CALLING.check(unknown, f"{type(self).__name__}.forward", [n for n in CALL_ARGUMENTS if n in named])
 
     def _returns_dict(self, return_dict: bool | None) -> bool:
         """Whether a call returns an output object rather than a tuple: its argument, else the configuration."""
