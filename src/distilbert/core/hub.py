@@ -10,14 +10,16 @@ from typing import Any, Literal
 
 from . import installed
 from .errors import ModelNotFoundError
+from .json_files import read_json
 
 Kind = Literal["model", "config", "tokenizer", "model and tokenizer"]
 TOKENIZER_FILES = (
     "vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
 )  # fmt: skip
 MODEL_FILES = ("config.json", "quantization.safetensors")
-SENTENCE_FILES = (  # of sentence-transformers: what comes after the encoder
-    "modules.json", "config_sentence_transformers.json", "sentence_bert_config.json", "[0-9]*_*/*",
+SENTENCE_MODULES = "modules.json"  # of sentence-transformers: the parts of a model
+SENTENCE_FILES = (
+    SENTENCE_MODULES, "config_sentence_transformers.json", "sentence_bert_config.json", "[0-9]*_*/*",
 )  # fmt: skip
 PATTERNS: dict[Kind, list[str]] = {
     "config": ["config.json"],
@@ -70,7 +72,7 @@ def resolve(
     if local is not None:
         if not (local / subfolder).is_dir():
             raise ModelNotFoundError(f"{local} has no folder {subfolder!r} in it.")
-        return local / subfolder
+        return encoder_folder(local / subfolder)
     if not _could_be_hub_name(name):
         raise ModelNotFoundError(f"There is no folder {folder}{_siblings(folder)}.")
     offline = local_files_only or any(os.environ.get(v, "").upper() in ("1", "TRUE", "YES", "ON") for v in ONLINE_OFF)
@@ -93,7 +95,23 @@ def resolve(
             patterns = ["config.json"]
     if not (root / subfolder).is_dir():
         raise ModelNotFoundError(f"{name} on the hub has no folder {subfolder!r} in it, or it is not in the cache.")
-    return root / subfolder
+    return encoder_folder(root / subfolder)
+
+
+def encoder_folder(folder: Path) -> Path:
+    """Return where the encoder is: in the folder, or in one that ``modules.json`` of sentence-transformers names.
+
+    Until 2021 the encoder had a folder of its own, such as ``0_DistilBERT`` or ``0_Transformer``.
+    """
+    modules = folder / SENTENCE_MODULES
+    if (folder / "config.json").is_file() or not modules.is_file():
+        return folder
+    parts = read_json(modules, ModelNotFoundError)
+    first = parts[0] if isinstance(parts, list) and parts else None
+    name = first.get("path") if isinstance(first, dict) else None
+    if not isinstance(name, str) or name in ("", ".", "..") or Path(name).name != name:
+        return folder
+    return folder / name
 
 
 def variant_name(file: str, variant: str | None) -> str:

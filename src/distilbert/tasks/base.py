@@ -25,6 +25,7 @@ from .foreign_tokenizers import to_task_tokenizer
 from .pipeline_arguments import task_parameters
 from .pipeline_steps import PipelineSteps
 from .runner_options import RunnerOptions, runner_of
+from .sentence_modules import SentenceModules
 from .task_spec import TaskSpec
 from .task_tokenizer import TaskTokenizer
 
@@ -72,6 +73,8 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
     spec: ClassVar[TaskSpec]
     chunk_size: ClassVar[int] = 1024  # inputs that are tokenized and answered together
     first_chunk_size: ClassVar[int] = 64  # of a list: small, so that an asynchronous runner begins early
+
+    sentence_modules: SentenceModules | None = None  # of the folder that the model was read from
 
     def __init__(
         self,

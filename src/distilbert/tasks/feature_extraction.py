@@ -31,7 +31,9 @@ class FeatureExtractionParams:
     """Parameters.
 
     Attributes:
-        pooling: makes one vector of a text: ``"mean"`` of its tokens, or ``"cls"``; None: a vector for every token.
+        pooling: makes one vector of a text: ``"mean"`` of its tokens, ``"cls"``, ``"max"``, ``"mean_sqrt_len"``,
+            ``"weightedmean"`` or ``"lasttoken"``; ``"none"``: a vector for every token; None: what a folder of
+            sentence-transformers says, else a vector for every token.
         normalize: scale vectors to length 1.
         return_tensors: ``"np"``, ``"pt"``, ``"tf"`` or ``"jax"``: tensors of that kind instead of lists; True: those of
             the model's framework.
@@ -50,7 +52,7 @@ class FeatureExtractionParams:
     stride: int | None = None
 
     def __post_init__(self) -> None:
-        check_choice(self.pooling, (None, *POOLINGS), "pooling")
+        check_choice(self.pooling, (None, "none", *POOLINGS), "pooling")
         if self.return_tensors not in (None, False, True):
             check_tensor_type(self.return_tensors)
         for name in ("truncation", "max_length"):
@@ -93,6 +95,10 @@ class FeatureExtractionPipeline(Task[FeatureExtractionParams]):
     def encode(self, items: list[str], params: FeatureExtractionParams) -> list[EncodedInput]:
         """One sequence per text, or several windows where it is longer than the model."""
         options, stride = params.truncation_options, stride_or_default(params.stride, self.max_tokens)
+        modules = self.sentence_modules if params.pooling is None else None
+        if modules is not None:
+            items = [modules.text(item) for item in items]
+            options = modules.truncation() | options
         encoded = []
         for ids in self.tokenizer.encode_ids(items, None, False):
             if asks_for_truncation(options):
@@ -106,7 +112,9 @@ class FeatureExtractionPipeline(Task[FeatureExtractionParams]):
         """Join windows, pool and scale."""
         windows = [output["last_hidden_state"] for output in outputs]  # (S, D) each
         stride = stride_or_default(params.stride, self.max_tokens)
-        if params.pooling is None:
+        if params.pooling is None and self.sentence_modules is not None:
+            features = self.sentence_modules.vector(windows)  # (E,)
+        elif params.pooling in (None, "none"):
             features = join_windows(windows, stride)[None]  # (1, S, D)
         else:
             features = pool(windows, params.pooling, stride)  # (D,)

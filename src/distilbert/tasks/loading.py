@@ -28,6 +28,7 @@ from .foreign_tokenizers import is_tokenizer
 from .pipeline_arguments import CALLING, PIPELINE
 from .registry import TASKS, task_class, task_spec, tasks_for
 from .runner_options import RUNNERS_OF_EXPORTED, RunnerOptions, runner_of
+from .sentence_modules import read_sentence_modules
 from .task_spec import TaskSpec
 
 
@@ -174,7 +175,7 @@ def pipeline(
     answering = task_class(spec.name if spec is not None else tasks_for(loaded.runner.head)[0])
     if pipeline_class is not None and not issubclass(pipeline_class, answering):
         raise InputError(f"pipeline_class must be derived from {answering.__name__}, got {pipeline_class.__name__}.")
-    return (pipeline_class or answering)(
+    result = (pipeline_class or answering)(
         loaded.runner,
         tokenizer,
         batch_tokens=batch_tokens,
@@ -182,6 +183,9 @@ def pipeline(
         on_error=on_error,
         **options.task,
     )
+    if loaded.folder is not None and getattr(result.params, "pooling", "") is None:
+        result.sentence_modules = read_sentence_modules(loaded.folder)
+    return result
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-POOLINGS = ("mean", "cls")
+POOLINGS = ("mean", "cls", "max", "mean_sqrt_len", "weightedmean", "lasttoken")
 
 
 def join_windows(windows: Sequence[np.ndarray], stride: int) -> np.ndarray:
@@ -32,14 +32,29 @@ def pool(windows: Sequence[np.ndarray], pooling: str, stride: int) -> np.ndarray
 
     Args:
         windows: as in :func:`join_windows`.
-        pooling: ``"mean"`` over all tokens, special ones included, or ``"cls"``, the first token; of several windows,
-            the mean of their first tokens, weighted by the lengths of the windows.
+        pooling: one of ``POOLINGS``. ``"cls"`` is the first token; of several windows, the mean of their first tokens,
+            weighted by the lengths of the windows. The others go over all tokens, special ones included: ``"mean"``,
+            ``"max"``, ``"mean_sqrt_len"`` (the sum, divided by the root of the number of tokens), ``"weightedmean"``
+            (the n-th token counts n times) and ``"lasttoken"``.
         stride: as in :func:`join_windows`.
     """
-    if pooling == "mean":
-        result: np.ndarray = join_windows(windows, stride).mean(axis=0)
+    if pooling == "cls":
+        first: np.ndarray = np.average(
+            [window[0] for window in windows], axis=0, weights=[len(window) for window in windows]
+        )
+        return first
+    states = join_windows(windows, stride)
+    result: np.ndarray
+    if pooling == "max":
+        result = states.max(axis=0)
+    elif pooling == "lasttoken":
+        result = states[-1]
+    elif pooling == "mean_sqrt_len":
+        result = states.sum(axis=0) / np.sqrt(len(states))
+    elif pooling == "weightedmean":
+        result = np.average(states, axis=0, weights=np.arange(1, len(states) + 1))
     else:
-        result = np.average([window[0] for window in windows], axis=0, weights=[len(window) for window in windows])
+        result = states.mean(axis=0)
     return result
 
 

@@ -15,7 +15,7 @@ from .batching import EncodedInput, Outputs
 from .checks import check_choice, check_fields, check_text, check_texts
 from .pooling import POOLINGS, normalize, pool
 from .task_spec import TEXT, ExampleInput, InputColumn, InputForm, TaskSpec
-from .windows import split_into_windows, stride_or_default
+from .windows import split_into_windows, stride_or_default, truncate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,13 +23,14 @@ class SentenceSimilarityParams:
     """Parameters.
 
     Attributes:
-        pooling: makes one vector of a text: ``"mean"`` of its tokens, or ``"cls"``.
+        pooling: makes one vector of a text: ``"mean"`` of its tokens, ``"cls"``, ``"max"``, ``"mean_sqrt_len"``,
+            ``"weightedmean"`` or ``"lasttoken"``; None: what a folder of sentence-transformers says, else the mean.
     """
 
-    pooling: str = "mean"
+    pooling: str | None = None
 
     def __post_init__(self) -> None:
-        check_choice(self.pooling, POOLINGS, "pooling")
+        check_choice(self.pooling, (None, *POOLINGS), "pooling")
 
 
 @dataclass(frozen=True)
@@ -79,12 +80,18 @@ class SentenceSimilarityPipeline(Task[SentenceSimilarityParams]):
     def encode(self, items: list[_Texts], params: SentenceSimilarityParams) -> list[EncodedInput]:
         """The windows of the source, then those of each sentence; ``metadata`` has the number of windows of each."""
         texts = [text for item in items for text in (item.source, *item.others)]
+        modules = self.sentence_modules if params.pooling is None else None
+        if modules is not None:
+            modules.check_cosine()
+            texts = [modules.text(text) for text in texts]
         ids_of_texts = iter(self.tokenizer.encode_ids(texts, None, False))
         stride = stride_or_default(None, self.max_tokens)
         encoded = []
         for item in items:
             windows_of_texts = [
                 split_into_windows(self.tokenizer, ids, None, max_tokens=self.max_tokens, stride=stride)
+                if modules is None
+                else [truncate(self.tokenizer, ids, None, modules.truncation(), self.max_tokens)]
                 for ids in islice(ids_of_texts, 1 + len(item.others))
             ]
             counts = [len(windows) for windows in windows_of_texts]
@@ -97,7 +104,12 @@ class SentenceSimilarityPipeline(Task[SentenceSimilarityParams]):
         counts, is_pair = encoded.metadata
         states = iter(output["last_hidden_state"] for output in outputs)  # (S, D) each
         stride = stride_or_default(None, self.max_tokens)
-        pooled = [pool(list(islice(states, count)), params.pooling, stride) for count in counts]  # N + 1 of (D,)
+        modules = self.sentence_modules if params.pooling is None else None
+        windows_of_texts = [list(islice(states, count)) for count in counts]
+        pooled = [
+            pool(windows, params.pooling or "mean", stride) if modules is None else modules.vector(windows)
+            for windows in windows_of_texts
+        ]
         vectors = normalize(np.stack(pooled))  # (N + 1, D)
         cosines = [float(cosine) for cosine in np.clip(vectors[1:] @ vectors[0], -1, 1)]
         return cosines[0] if is_pair else cosines

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..core.errors import InputError, TokenizerError, reject_unknown, suggest
-from ..core.hub import push_saved, resolve
+from ..core.hub import encoder_folder, push_saved, resolve
 from .added_tokens import AddedToken
 from .batch_encoding import BatchEncoding, check_tensor_type
 from .padding import NO_LIMIT, as_columns, check_padding, pad_columns, padded_length, tensor_type_of, to_lists
@@ -265,7 +265,7 @@ class TokenizerBase:
         tokenizer_file, tokenizer_object = options.pop("tokenizer_file", None), options.pop("tokenizer_object", None)
         name = os.fspath(pretrained_model_name_or_path)
         if Path(name).is_dir():
-            folder = Path(name, subfolder)
+            folder = encoder_folder(Path(name, subfolder))
         elif Path(name).is_file():
             raise TokenizerError(
                 f"{name!r} is a file; from_pretrained takes its folder, vocab_file= takes a vocab.txt."
