@@ -107,7 +107,7 @@ class RunPlan:
         """What the results depend on."""
         names = ("task", "column", "format", "delimiter", "encoding", "keep_input", "source", "loading")
         values = {name: getattr(self, name) for name in (*names, "task_options", "parameters")}
-        values["every_row"] = self.on_error == "null"  # whether rows without an answer are counted
+        values["on_error"] = "null" if self.on_error == "null" else "stop or skip"  # whether such rows are written
         values |= self.contents
         if self.input is None:
             return {"input": None} | values
