@@ -85,10 +85,13 @@ def test_what_only_the_ids_or_the_model_show(make_task: Any, monkeypatch: pytest
 def test_other_errors_are_not_hidden(make_task: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     task = make_task("text-classification", "labels", on_error="null")
 
-    def fail(*_: Any) -> Any:
-        raise MemoryError
+    class Failing:
+        head, config = task.runner.head, task.runner.config
 
-    monkeypatch.setattr(task.runner, "_encoder", fail)
+        def __call__(self, batch: Any) -> Any:
+            raise MemoryError
+
+    monkeypatch.setattr(task, "runner", Failing())
     with pytest.raises(MemoryError):
         task(["a film"])
 

@@ -147,6 +147,18 @@ def test_classes_of_a_users_own(model: Any, tokenizer: Any) -> None:
     assert task(TEXTS[:1])[0][0]["score"] == pytest.approx(float(scores.max()), abs=1e-5)
 
 
+class Scaled(torch.Tensor):
+    """A weight of a kind of its own, as quantizers make them."""
+
+
+def test_weights_of_another_kind_are_not_read(model: Any) -> None:
+    changed = copy.deepcopy(model)
+    linear = changed.distilbert.transformer.layer[0].ffn.lin1
+    assert is_plain(changed)
+    linear.weight = nn.Parameter(linear.weight.detach().as_subclass(Scaled))
+    assert not is_plain(changed)
+
+
 def test_hooks_run(model: Any, tokenizer: Any) -> None:
     hooked = copy.deepcopy(model)
     seen: list[Any] = []

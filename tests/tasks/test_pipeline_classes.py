@@ -125,6 +125,10 @@ def test_steps_of_a_users_own(make_task: Any) -> None:
     scores = [answer["score"] for answer in task(["a film", "the sea"])]
     assert sure(["a film", "the sea"]) == pytest.approx(scores, abs=1e-5)
     assert list(sure(iter(["a film"]))) == pytest.approx(scores[:1], abs=1e-5)
+    assert sure(["", "a film"], on_error="null") == [None, pytest.approx(scores[0], abs=1e-5)]
+    assert sure("", on_error="null") is None
+    with pytest.raises(InputError, match="empty text"):
+        sure(["a film", ""])
     assert pipeline("text-classification", task.model, tokenizer=task.tokenizer)("a film")[0]["score"] == pytest.approx(
         scores[0], abs=1e-2
     )

@@ -150,16 +150,16 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
             UnknownArgumentError: a parameter that the task does not have.
         """
         inputs = to_inputs(inputs, column)
+        check_choice(on_error or "raise", ON_ERROR, "on_error")
+        failures = FailedInputs(self.task) if (on_error or self.on_error) == "null" else None
         if self._replaces_steps():
-            return self._call_in_steps(inputs, params)
+            return self._call_in_steps(inputs, params, failures)
         params = self._own_parameters(params)
         check_count(batch_tokens, "batch_tokens", optional=True)
         check_count(batch_size, "batch_size", optional=True)
-        check_choice(on_error or "raise", ON_ERROR, "on_error")
         merged: ParamsT = replace(self.params, **params)  # type: ignore[type-var]
         self.check(merged)
         budget = (batch_tokens or self.batch_tokens, batch_size or self.batch_size)
-        failures = FailedInputs(self.task) if (on_error or self.on_error) == "null" else None
         if isinstance(inputs, list):
             if isinstance(self.runner, AsynchronousRunner):
                 return list(self._answers(inputs, merged, budget, failures, self.first_chunk_size, ahead=1))
@@ -175,10 +175,26 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
         """Return what a call with one input gives; ``params`` are those of the call."""
         return answer
 
-    def _call_in_steps(self, inputs: Any, params: Mapping[str, Any]) -> Any:
+    def _call_in_steps(self, inputs: Any, params: Mapping[str, Any], failures: FailedInputs | None) -> Any:
+        """Answer one input at a time, in the steps of a class of a user's own."""
+
+        def answer_each(items: Iterable[Any]) -> Iterator[Any]:
+            for index, item in enumerate(items):
+                if failures is None:
+                    yield self._answer_in_steps(item, params)
+                    continue
+                answer = None
+                with failures.counted(f"inputs[{index}]"):
+                    answer = self._answer_in_steps(item, params)
+                yield answer
+            if failures is not None:
+                failures.report()
+
         if _is_single(inputs):
-            return self.single_answer(inputs, self._answer_in_steps(inputs, params), params)
-        answers = (self._answer_in_steps(item, params) for item in _iterate(inputs))
+            (answer,) = answer_each([inputs])
+            failed = failures is not None and failures.count
+            return None if failed else self.single_answer(inputs, answer, params)
+        answers = answer_each(_iterate(inputs))
         return list(answers) if isinstance(inputs, list) else _sized(answers, inputs)
 
     def _answers(

@@ -99,7 +99,7 @@ def unwrap(module: Any) -> Any:
 
 
 def is_plain(module: Any) -> bool:
-    """Whether a module is one of this package's models, with all layers and without hooks.
+    """Whether a module is one of this package's models, with its own layers and weights, and without hooks.
 
     Only then do runners that compute each layer from its weights give the module's own answers.
     """
@@ -107,6 +107,7 @@ def is_plain(module: Any) -> bool:
     return (
         type(module).__module__.startswith(ours)
         and "forward" not in vars(module)
+        and all(type(parameter) is nn.Parameter for parameter in module.parameters())
         and all(
             type(each).__module__.startswith((ours, "torch.nn.modules."))
             and not each._forward_pre_hooks
