@@ -23,7 +23,7 @@ def open_parquet(path: Path) -> Any:
     parquet = require("pyarrow.parquet", "parquet")
     try:
         return parquet.ParquetFile(path)
-    except (ValueError, OSError) as error:  # pyarrow's own errors are both, depending on where the damage is
+    except _damage() as error:
         raise DataError(f"{path} is not a parquet file: {_short(error)}") from None
 
 
@@ -45,9 +45,14 @@ def parquet_batches(table: Any, name: str, size: int, columns: list[str] | None)
             values: list[dict[str, Any]] = next(batches).to_pylist()
         except StopIteration:
             return
-        except (ValueError, OSError, OverflowError) as error:
+        except _damage() as error:
             raise DataError(f"{name} is damaged: {_short(error)}") from None
         yield values
+
+
+def _damage() -> tuple[type[Exception], ...]:
+    """Return what pyarrow raises for a damaged file, depending on where the damage is."""
+    return (require("pyarrow", "parquet").ArrowException, ValueError, OSError, OverflowError)
 
 
 def _short(error: Exception) -> str:
