@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from distilbert import DeviceError
+from distilbert.cli.failures import in_options
+from distilbert.tasks import loading
+
 from .helpers import ROOT, Command
 
 SHELL = pytest.mark.skipif(os.name == "nt", reason="needs a POSIX shell")
@@ -106,3 +110,32 @@ def test_deep_json(cli: Command, name: str) -> None:
     for output in ("o.jsonl", "o.csv", "o.parquet"):
         done = cli.run("--input", "in.jsonl", "--keep-input", "--output", output)
         assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("Use device='cpu', or device_map='auto' to take whatever there is.", "Use --device cpu."),
+        ("Leave batch_tokens=8 out.", "Leave --batch-tokens 8 out."),
+        (
+            "runner= goes with framework='pt'; keras has its own.",
+            "--runner goes with --framework pt; keras has its own.",
+        ),
+        ("Pass runner='onnxruntime' for it.", "Pass --runner onnxruntime for it."),
+        ("pass model=, a folder", "pass --model, a folder"),
+        ("the labels=5 of no option; is_device=True", "the labels=5 of no option; is_device=True"),
+    ],
+)
+def test_messages_speak_of_options(message: str, said: str) -> None:
+    assert in_options(message, ("device", "batch_tokens", "runner", "framework", "model")) == said
+
+
+def test_a_device_that_is_not_there(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise DeviceError(
+            "device 'cuda' is not there. Use device='cpu', or device_map='auto' to take whatever there is."
+        )
+
+    monkeypatch.setattr(loading, "pipeline", refuse)
+    done = cli.run("--device", "cuda", stdin="one\n")
+    assert (done.code, done.err) == (1, "distilbert: There is no 'cuda'. Use --device cpu.\n")

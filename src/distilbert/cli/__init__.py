@@ -8,6 +8,7 @@ several of them share: ``failures`` (exit codes and messages), ``config_options`
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
 import traceback
@@ -29,6 +30,7 @@ from .failures import (
     USAGE,
     explain,
     flush_output,
+    in_options,
     interrupted,
     open_closed_streams,
     silence,
@@ -132,8 +134,14 @@ def invoke(arguments: Sequence[str]) -> int:
     except (DistilBertError, OSError, ImportError) as error:
         if os.environ.get(DEBUG):
             traceback.print_exc()
-        warn(flush_output() or explain(error))
+        warn(flush_output() or in_options(explain(error), _options_of(arguments)))
         return USAGE if isinstance(error, UsageError) else FAILED
+
+
+def _options_of(arguments: Sequence[str]) -> list[str]:
+    """Return the names of the options of the command that is run."""
+    module = COMMANDS.get(arguments[0]) if arguments else None
+    return list(inspect.signature(module.command).parameters) if module is not None else []
 
 
 def _run(arguments: Sequence[str]) -> int:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import signal
 import sys
+from collections.abc import Iterable
 
 from ..core.errors import Interrupted
 from ..core.terminal_text import printable
@@ -37,6 +39,24 @@ def open_closed_streams() -> None:
         sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")
     if sys.stderr is None:
         sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
+
+
+def in_options(message: str, names: Iterable[str]) -> str:
+    """Return a message that speaks of arguments in Python in the words of the command line.
+
+    Example: with ``device`` among the names, ``Use device='cpu'`` becomes ``Use --device cpu``.
+
+    Args:
+        message: what an error says.
+        names: arguments of the command, which are its options.
+    """
+    message = message.replace(", or device_map='auto' to take whatever there is", "")
+    for name in names:
+        option = f"--{name.replace('_', '-')}"
+        message = re.sub(rf"(?<![\w.-]){name}=['\"]([^'\"]*)['\"]", rf"{option} \1", message)
+        message = re.sub(rf"(?<![\w.-]){name}=(?=[\w.])", f"{option} ", message)
+        message = re.sub(rf"(?<![\w.-]){name}=(?=[\s,.;:)]|$)", option, message)
+    return message
 
 
 def flush_output() -> str:
