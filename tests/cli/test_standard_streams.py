@@ -138,4 +138,4 @@ def test_a_device_that_is_not_there(cli: Command, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(loading, "pipeline", refuse)
     done = cli.run("--device", "cuda", stdin="one\n")
-    assert (done.code, done.err) == (1, "distilbert: There is no 'cuda'. Use --device cpu.\n")
+    assert (done.code, done.err) == (1, "distilbert: device 'cuda' is not there. Use --device cpu.\n")
