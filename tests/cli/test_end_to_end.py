@@ -149,3 +149,28 @@ def test_tokenize(real: Command) -> None:
     table = real("tokenize", "film", "--model", "labels", "--format", "table").out
     assert "characters" in table
     assert "3 tokens" in table
+
+
+def test_no_command_overwrites_what_it_reads(real: Command) -> None:
+    done = real("convert", "labels", "labels", "--overwrite")
+    assert done.code == 1
+    assert "is the folder that is converted" in done.err
+    folder = real.folder / "reports"
+    folder.mkdir()
+    content = "text,label\na,anger\nb,joy\n"
+    (folder / "report.html").write_text("x")
+    (folder / "predictions.jsonl").write_text('{"text": "a", "label": "anger"}\n')
+    done = real(
+        "evaluate", "--model", "labels", "--data", "reports/predictions.jsonl", "--output", "reports", "--overwrite"
+    )
+    assert done.code == 1
+    assert "reports/predictions.jsonl is read, and would be overwritten" in done.err
+    (folder / "texts.csv").write_text(content)
+    arguments = ("--calibration", "reports/texts.csv", "--metric-data", "reports/texts.csv", "--overwrite")
+    done = real("quantize", "labels", *arguments, "--output", "reports")
+    assert done.code == 1
+    assert "reports/texts.csv is in reports, which would be replaced with it" in done.err
+    assert (folder / "texts.csv").read_text() == content
+    done = real("quantize", "labels", *arguments, "--output", ".")
+    assert done.code == 1
+    assert "would be replaced with it" in done.err

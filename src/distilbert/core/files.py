@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -97,6 +97,22 @@ def output_folder(path: str | os.PathLike[str]) -> Path:
     folder = check_output_folder(path)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def check_not_replaced(output: Path, inputs: Iterable[str | os.PathLike[str]]) -> None:
+    """Check that nothing that is read lies in a folder that is about to be replaced, or is that folder.
+
+    Args:
+        output: the folder.
+        inputs: files and folders; names that are neither, such as those of models on the hub, pass.
+
+    Raises:
+        InputError: one lies there.
+    """
+    target = output.resolve()
+    for path in map(Path, inputs):
+        if path.exists() and path.resolve().is_relative_to(target):
+            raise InputError(f"{path} is in {output}, which would be replaced with it; name another output.")
 
 
 def check_output_folder(path: str | os.PathLike[str]) -> Path:

@@ -89,6 +89,8 @@ def convert(
     if (Path(output) / "config.json").exists() and not overwrite:
         raise InputError(f"{output} already holds a model; choose another folder, or overwrite it.")
     checkpoint = open_checkpoint(source)
+    if Path(output).resolve() == checkpoint.folder.resolve():
+        raise InputError(f"{output} is the folder that is converted, and it would be overwritten; name another one.")
     config = checkpoint.config
     kept_head = HEADS[""] if head == "none" else _source_head(checkpoint.bert, config.architectures)
     tensors = checkpoint.tensors(kept_head)

@@ -161,6 +161,10 @@ def _check_output(config: EvaluateConfig) -> None:
             f"{config.output} holds an evaluation already ({', '.join(existing)}): choose another folder, or overwrite "
             "it."
         )
+    for name in existing:
+        for source in config.data:
+            if isinstance(source, str) and Path(source).exists() and Path(source).samefile(Path(config.output) / name):
+                raise InputError(f"{source} is read, and would be overwritten by {name}; choose another output folder.")
 
 
 def _model_names(config: EvaluateConfig) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import DataError, GateError, InputError
-from ...core.files import replacing_folder, write_text
+from ...core.files import check_not_replaced, replacing_folder, write_text
 from ...core.hub import resolve
 from ...core.runner_protocol import Runner
 from ...data.examples import FINETUNE_TASKS, Example, Labels, TextExample
@@ -106,9 +106,10 @@ def quantize(
         GateError: every setting loses more than is allowed.
     """
     check_max_drop(max_drop)
-    check_int8()
     folder, target = resolve(model), Path(output)
     check_target(target, folder, overwrite)
+    check_not_replaced(target, [folder, calibration, metric_data, Path.cwd()])
+    check_int8()
     if (folder / QUANTIZATION).exists():
         raise InputError(f"{model} is quantized already; name the model that it was made of.")
     loaded = _load_task(model, task, threads)
