@@ -107,6 +107,10 @@ def test_steps_are_tensors_that_may_be_changed(make_task: Any) -> None:
     assert task.postprocess(outputs, top_k=2) == task("I love this movie", truncation=True, max_length=4, top_k=2)
     inputs["input_ids"] = task.preprocess("I love this book", truncation=True, max_length=4).input_ids
     assert not torch.equal(task.forward(inputs).logits, task.forward(task.preprocess("a")).logits)
+    with task.device_placement():
+        moved = task.ensure_tensor_on_device(**inputs, text="a")
+    assert moved["text"] == "a"
+    assert torch.equal(moved["input_ids"], inputs["input_ids"])
     plain = {"logits": torch.tensor([[0.0, 1.0, 0.0, 0.0, 0.0]])}
     assert task.postprocess(plain)["label"] == task.config.id2label[1]
     assert len(task.postprocess(plain, top_k=None, _legacy=False)) == 5

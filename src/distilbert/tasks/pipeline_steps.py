@@ -12,7 +12,8 @@ Legend: B sequences (windows of a text, or pairs), S longest of them, L labels (
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -95,6 +96,15 @@ class PipelineSteps:
                 f"{len(outputs)}: give it a list with what forward() returned for each."
             )
         return self.decode(encoded, outputs, self._merged(params))
+
+    def ensure_tensor_on_device(self: Any, **inputs: Any) -> dict[str, Any]:
+        """Return tensors on the device of the model; whatever cannot move stays as it is."""
+        return {name: value.to(self.device) if hasattr(value, "to") else value for name, value in inputs.items()}
+
+    @contextmanager
+    def device_placement(self: Any) -> Iterator[None]:
+        """Do nothing: each step finds the device of the model by itself."""
+        yield
 
     def _merged(self: Any, params: Mapping[str, Any]) -> Any:
         merged = replace(self.params, **self._own_parameters(params))
