@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..core.errors import InputError
 from ..core.schema import attention_width
 from .model_protocol import bias_of
 from .operations import EmbeddingWeights, LayerNormWeights, Operations, Quantizer, SequenceOffsets
@@ -70,6 +71,12 @@ class Encoder:
     def __init__(self, model: Any, dtype: torch.dtype, ranges: Ranges, operations: Operations) -> None:
         config = model.config
         self._config, self.dtype, self._ranges, self._operations = config, dtype, ranges, operations
+        known = {f"{block}.{product}" for block in range(config.n_layers) for product in PRODUCT_NAMES}
+        if not ranges.keys() <= known:
+            raise InputError(
+                f"The quantization names {', '.join(sorted(ranges.keys() - known))[:80]}, which this model of "
+                f"{config.n_layers} blocks does not have. Run `distilbert quantize` on this model."
+            )
         self._head_dim = config.dim // config.n_heads
         embeddings = model.embeddings
         words = embeddings.word_embeddings.weight.detach()
@@ -108,9 +115,10 @@ class Encoder:
         else:
             quantizer = self._blocks[0].qkv.quantizer if self._blocks else None
             x, x8 = self._operations.embed_norm(ids, position_ids, self._embeddings, quantizer)
+        sequences = SequenceOffsets(ends, ends)
         for block, next_block in itertools.pairwise(self._blocks):
             q, k, v = (block.qkv(x if x8 is None else x8) if qkv is None else qkv).chunk(3, dim=1)  # (T, W) each
-            context = self._attend(block, q, k, v, SequenceOffsets(ends, ends))
+            context = self._attend(block, q, k, v, sequences)
             x, x8 = self._feed_forward(block, x, context, next_block.qkv.quantizer)
             qkv = None
         if not self._blocks or (rows is not None and not len(rows)):
@@ -207,6 +215,11 @@ class Encoder:
         inputs = self._ranges.get(name)
         if inputs is None:
             return float_product(weight, bias, self.dtype, activation, self._operations)
+        if len(inputs.smoothing) != weight.shape[1]:
+            raise InputError(
+                f"The quantization of {name} is for {len(inputs.smoothing)} features, and the model has "
+                f"{weight.shape[1]} there: it belongs to another model. Run `distilbert quantize` on this one."
+            )
         return int8_product(weight, bias, inputs, self.dtype, activation, results, self._operations)
 
 

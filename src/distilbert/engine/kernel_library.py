@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..core.errors import InputError
 from ..core.schema import LAYER_NORM_EPS
+from .array_checks import check_array, check_indices, check_rows
 from .operations import (
     Contributions,
     EmbeddingWeights,
@@ -21,10 +23,12 @@ from .operations import (
     PlainOperations,
     Quantizer,
     SequenceOffsets,
+    float_type,
 )
 
 FOLDER = Path(__file__).parent / "compiled"
-VERSION = 4  # of the functions in kernels.cpp
+VERSION = 5  # of the functions in kernels.cpp
+INPUT_TYPES = {torch.float32: torch.float32, torch.bfloat16: torch.bfloat16, torch.int8: torch.uint8}  # by weight
 TYPE_CODES = {torch.float32: 0, torch.bfloat16: 1, torch.uint8: 2}  # the enum Type of kernels/finish.h
 
 
@@ -70,6 +74,8 @@ class CompiledOperations:
         """See :class:`Operations`."""
         words, positions, norm = embeddings.words, embeddings.positions, embeddings.norm
         rows, dim = len(input_ids), words.shape[1]
+        check_indices("Token ids", input_ids, len(words))
+        check_indices("Positions", position_ids, len(positions), rows)
         out = words.new_empty(rows, dim)
         quantized = out.new_empty(rows, dim, dtype=torch.uint8) if quantizer else None
         self._library.embed_norm(
@@ -90,6 +96,10 @@ class CompiledOperations:
         """See :class:`Operations`."""
         words, norm, width = embeddings.words, embeddings.norm, len(contributions.bias)
         rows, dim = len(input_ids), words.shape[1]
+        check_indices("Token ids", input_ids, len(words))
+        check_indices("Positions", position_ids, min(len(embeddings.positions), len(contributions.positions)), rows)
+        check_indices("Slots", slots, len(contributions.words), rows)
+        check_array("Projections of words", contributions.words, words.dtype, (None, width))
         out, projected = words.new_empty(rows, dim), words.new_empty(rows, width)
         self._library.embed_project(
             words.dtype == torch.bfloat16, input_ids.data_ptr(), slots.data_ptr(), position_ids.data_ptr(), rows, dim,
@@ -104,6 +114,9 @@ class CompiledOperations:
     ) -> tuple[Tensor, Tensor | None]:
         """See :class:`Operations`."""
         rows, dim = x.shape
+        for name, summand in (("x", x), ("y", y)):
+            check_array(name, summand, float_type(x), (rows, dim))
+        check_array("The weight of a LayerNorm", norm.weight, torch.float32, (dim,))
         out = torch.empty_like(x)
         quantized = torch.empty_like(x, dtype=torch.uint8) if quantizer else None
         self._library.add_norm(
@@ -124,6 +137,14 @@ class CompiledOperations:
     ) -> Tensor:
         """See :class:`Operations`."""
         rows, width = q.shape
+        tokens, dtype = len(k), float_type(q)
+        for name, array, count in (("Queries", q, rows), ("Keys", k, tokens), ("Values", v, tokens)):
+            check_rows(name, array, dtype, count, width)
+        if int(offsets.queries[-1]) != rows or int(offsets.keys[-1]) != tokens or heads < 1 or width % heads:
+            raise InputError(
+                f"Attention of {rows} queries to {tokens} keys with {heads} heads in {width} columns does not go with "
+                f"offsets that end at {int(offsets.queries[-1])} and {int(offsets.keys[-1])}."
+            )
         out = q.new_empty(rows, width, dtype=torch.uint8 if quantizer else q.dtype)
         self._library.attend(
             q.dtype == torch.bfloat16, q.data_ptr(), q.stride(0), k.data_ptr(), k.stride(0), v.data_ptr(), v.stride(0),
@@ -134,11 +155,16 @@ class CompiledOperations:
 
     def multiplies(self, dtype: torch.dtype, depth: int) -> bool:
         """See :class:`Operations`."""
-        numbers_per_word = self._library.multiplies(TYPE_CODES[dtype])
+        numbers_per_word = self._library.multiplies(TYPE_CODES[dtype]) if dtype in TYPE_CODES else 0
         return bool(numbers_per_word and depth % numbers_per_word == 0)
 
     def multiply(self, x: Tensor, product: PackedProduct) -> Tensor:
         """See :class:`Operations`."""
+        if not self.multiplies(x.dtype, product.depth) or x.dtype != INPUT_TYPES[product.dtype]:
+            raise InputError(
+                f"{self.name} has no product of {x.dtype} and {product.dtype} with {product.depth} features."
+            )
+        check_array("Inputs of a product", x, x.dtype, (len(x), product.depth))
         out = x.new_empty(len(x), product.outputs, dtype=product.result_dtype)
         self._library.multiply(
             TYPE_CODES[x.dtype], x.data_ptr(), len(x), product.panels.shape[1], product.panels.data_ptr(),
@@ -154,6 +180,7 @@ def _quantizer_arguments(quantizer: Quantizer | None, out: Tensor | None) -> tup
     threads = torch.get_num_threads()
     if quantizer is None or out is None:
         return None, 0.0, None, threads
+    check_array("The factor of a quantizer", quantizer.factor, torch.float32, (out.shape[1],))
     return quantizer.factor.data_ptr(), float(quantizer.zero_point), out.data_ptr(), threads
 
 

@@ -6,6 +6,7 @@ V vocabulary, P positions, K input features, M output features.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,8 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..core.errors import InputError
 from ..core.schema import LAYER_NORM_EPS
+from .array_checks import check_array
 
+FLOAT_TYPES = (torch.float32, torch.bfloat16)  # that the kernels compute in
+NUMBERS_PER_WORD = {torch.float32: 1, torch.bfloat16: 2, torch.int8: 4}  # type of a weight -> numbers in four bytes
 PANEL_OUTPUTS = 48  # output features in one panel of a packed weight; kernels/products.h says why
 
 
@@ -30,6 +35,14 @@ class Quantizer:
     factor: Tensor
     zero_point: int
 
+    def __post_init__(self) -> None:
+        check_array("The factor of a quantizer", self.factor, torch.float32, (None,) * self.factor.dim())
+        if not 0 <= self.zero_point <= 255 or not torch.isfinite(self.factor).all():
+            raise InputError(
+                f"A quantizer needs finite factors and a zero point from 0 to 255, got {self.zero_point} and factors "
+                f"of {self.factor.min()} to {self.factor.max()}."
+            )
+
     def __call__(self, x: Tensor) -> Tensor:
         """Quantize (..., D) to uint8 of the same shape."""
         return (x.float() * self.factor + self.zero_point).round().clamp(0, 255).to(torch.uint8)
@@ -42,6 +55,10 @@ class LayerNormWeights:
     weight: Tensor
     bias: Tensor
 
+    def __post_init__(self) -> None:
+        check_array("The weight of a LayerNorm", self.weight, torch.float32, (None,))
+        check_array("The bias of a LayerNorm", self.bias, torch.float32, tuple(self.weight.shape))
+
 
 @dataclass(frozen=True)
 class EmbeddingWeights:
@@ -50,6 +67,11 @@ class EmbeddingWeights:
     words: Tensor
     positions: Tensor
     norm: LayerNormWeights
+
+    def __post_init__(self) -> None:
+        dim = len(self.norm.weight)
+        check_array("Word embeddings", self.words, float_type(self.words), (None, dim))
+        check_array("Position embeddings", self.positions, self.words.dtype, (None, dim))
 
 
 @dataclass(frozen=True)
@@ -66,6 +88,12 @@ class Contributions:
     positions: Tensor
     bias: Tensor
 
+    def __post_init__(self) -> None:
+        check_array("The bias of projections", self.bias, torch.float32, (None,))
+        width = len(self.bias)
+        check_array("Projections of words", self.words, float_type(self.words), (None, width))
+        check_array("Projections of positions", self.positions, self.words.dtype, (None, width))
+
 
 @dataclass(frozen=True)
 class SequenceOffsets:
@@ -73,6 +101,13 @@ class SequenceOffsets:
 
     queries: Tensor
     keys: Tensor
+
+    def __post_init__(self) -> None:
+        check_array("Offsets of keys", self.keys, torch.int64, (None,))
+        check_array("Offsets of queries", self.queries, torch.int64, tuple(self.keys.shape))
+        for offsets in (self.keys,) if self.queries is self.keys else (self.keys, self.queries):
+            if not len(offsets) or int(offsets[0]) != 0 or bool((offsets[1:] < offsets[:-1]).any()):
+                raise InputError(f"Offsets must begin with 0 and never fall, got {offsets.tolist()!r:.80}.")
 
 
 @dataclass(frozen=True)
@@ -101,9 +136,34 @@ class PackedProduct:
     result_scale: float = 1.0
     result_zero_point: int = 0
 
+    def __post_init__(self) -> None:
+        check_array(
+            "A packed weight", self.panels, torch.int32, (-(-self.outputs // PANEL_OUTPUTS), None, PANEL_OUTPUTS)
+        )
+        check_array("The bias of a product", self.bias, torch.float32, (self.outputs,))
+        if self.factor is not None:
+            check_array("The factor of a product", self.factor, torch.float32, (self.outputs,))
+        if self.dtype not in NUMBERS_PER_WORD or self.result_dtype not in (torch.uint8, *FLOAT_TYPES):
+            raise InputError(f"No product takes weights in {self.dtype} and gives {self.result_dtype}.")
+        if not 0 < self.result_scale < math.inf or not 0 <= self.result_zero_point <= 255:
+            raise InputError(
+                "The results of a product need a positive scale and a zero point from 0 to 255, got "
+                f"{self.result_scale} and {self.result_zero_point}."
+            )
+
+    @property
+    def depth(self) -> int:
+        """K."""
+        return self.panels.shape[1] * NUMBERS_PER_WORD[self.dtype]
+
     def unpacked_weight(self) -> Tensor:
         """Return the weight as it was, (M, K)."""
         return self.panels.transpose(1, 2).flatten(0, 1)[: self.outputs].contiguous().view(self.dtype)
+
+
+def float_type(array: Tensor) -> torch.dtype:
+    """Return the type of an array that must be fp32 or bf16; fp32 for any other, which then is an error."""
+    return array.dtype if array.dtype in FLOAT_TYPES else torch.float32
 
 
 def pack_weight(weight: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ Legend: T tokens, K input features, M output features.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -15,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..core.errors import InputError
+from .array_checks import check_array
 from .operations import Operations, PackedProduct, Quantizer, pack_weight
 from .precision import has_bf16
 
@@ -57,6 +60,18 @@ class ActivationRange:
     smoothing: Tensor
     low: float
     high: float
+
+    def __post_init__(self) -> None:
+        smoothing = check_array("Smoothing", self.smoothing, torch.float32, (None,))
+        if not -math.inf < self.low <= 0 <= self.high < math.inf or not self.low < self.high:
+            raise InputError(f"A range must be finite numbers around 0, got {self.low} to {self.high}.")
+        if len(smoothing) and not (
+            0 < smoothing.min() <= smoothing.max() < math.inf and torch.isfinite(1 / (smoothing * self.scale)).all()
+        ):
+            raise InputError(
+                f"Smoothing must be positive, and no smaller than a number in fp32 can be divided by, got "
+                f"{float(smoothing.min())} to {float(smoothing.max())} with a range of {self.low} to {self.high}."
+            )
 
     @property
     def scale(self) -> float:

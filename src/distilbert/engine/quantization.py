@@ -83,10 +83,16 @@ class Quantization:
             ranges = {
                 name: ActivationRange(tensors[f"{name}.smooth"], *tensors[f"{name}.range"].tolist()) for name in names
             }
+            unknown = tensors.keys() - {f"{name}.{kind}" for name in names for kind in ("smooth", "range")}
+            if unknown:
+                raise ValueError(f"unknown tensors {', '.join(sorted(unknown)):.80}")
             if metadata["beside"] not in DTYPES:
                 raise ValueError(f"there is no precision {metadata['beside']!r}")
-            return cls(ranges, metadata["beside"], json.loads(metadata["measured"]))
-        except (SafetensorError, KeyError, ValueError, TypeError) as error:
+            measured = json.loads(metadata["measured"])
+            if not isinstance(measured, dict):
+                raise ValueError(f"measured must be an object, got {measured!r:.80}")
+            return cls(ranges, metadata["beside"], measured)
+        except (SafetensorError, KeyError, ValueError, TypeError, RecursionError) as error:
             raise WeightsError(f"{path} is damaged ({error}); run `distilbert quantize` again.") from error
 
 

@@ -11,7 +11,7 @@ constexpr int ROWS = 6, COLUMNS = 4;  // rows and vectors of columns of a produc
 #else
 constexpr int ROWS = 4, COLUMNS = 2;
 #endif
-constexpr float LOWEST = -1e30f;
+constexpr float LOWEST = -FLT_MAX;
 
 // (K, H) with a stride -> (H, width) in fp32, zeros beyond K; width is a multiple of WIDTH.
 template <class Type>
@@ -84,10 +84,13 @@ struct Scores {
     // factor log2(e) in it.
     template <class Type>
     float soften(int r, float scale, Type* weights) const {
-        const float top = maximum(best[r]) * scale;
+        const float top = maximum(best[r]);
         Floats total{};
         for (int t = 0; t < stride; t += WIDTH) {
-            const Floats weight = power_of_two<sizeof(Type) == 2>(load(to + r * stride + t) * scale - top);
+            // The difference is taken first: the rounding error of a large product would be a large exponent. A NaN in
+            // the second operand of larger() stays one.
+            const Floats x = larger(all(-1000.0f), (load(to + r * stride + t) - top) * scale);
+            const Floats weight = power_of_two<sizeof(Type) == 2>(x);
             store(weights + t, weight);
             total += weight;
         }

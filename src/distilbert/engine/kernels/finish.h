@@ -67,8 +67,10 @@ public:
 
     ByteGelu() = default;
 
-    // Says whether 16 bits are enough: at least 3 bits must be left behind the point.
-    static bool fits(float inverse_step) { return END * inverse_step * 8 <= INT16_MAX; }
+    // Says whether 16 bits are enough: at least 3 bits must be left behind the point, and no number may overflow.
+    static bool fits(float inverse_step, float zero_point) {
+        return inverse_step > 0 && END * inverse_step * 8 <= INT16_MAX && zero_point >= 0 && zero_point <= 255;
+    }
 
     ByteGelu(float inverse_step, float zero_point) : bits(7) {
         while (END * inverse_step * (1 << bits) > INT16_MAX) bits--;

@@ -10,7 +10,7 @@
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
 // Increase with every change of these functions, together with VERSION in kernel_library.py.
-EXPORT int version() { return 4; }
+EXPORT int version() { return 5; }
 
 // LayerNorm(x + y) of rows of dim. The result in uint8 goes to bytes, unless that is null.
 EXPORT void add_norm(int is_bf16, const void* x, const void* y, int64_t rows, int dim, const float* gain,
@@ -118,7 +118,7 @@ EXPORT void multiply([[maybe_unused]] int type, [[maybe_unused]] const float* x,
                      [[maybe_unused]] float zero, [[maybe_unused]] void* out, [[maybe_unused]] int threads) {
 #if defined(__AVX512F__)
     const auto run = [&](auto word) {
-        const bool in_bytes = gelu && out_type == UINT8 && factor && ByteGelu::fits(inverse_step);
+        const bool in_bytes = gelu && out_type == UINT8 && factor && ByteGelu::fits(inverse_step, zero);
         Finish<decltype(word)> finish{factor, shift, gelu, out_type, inverse_step, zero, out, outputs, in_bytes, {}};
         if (in_bytes) finish.byte_gelu = ByteGelu(inverse_step, zero);
         multiply_all(x, rows, words, packed, outputs, finish, threads);

@@ -4,6 +4,7 @@
 
 #include <omp.h>
 
+#include <cfloat>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -101,7 +102,7 @@ inline Floats power_of_two(Floats x) {
 #if defined(__AVX512F__)
     const Floats whole = (Floats)_mm512_roundscale_ps((__m512)x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
 #else
-    x = larger(x, all(-126.0f));
+    x = larger(all(-126.0f), x);  // in this order a NaN stays one
     const Floats whole = x + 12582912.0f - 12582912.0f;
 #endif
     const Floats r = x - whole;

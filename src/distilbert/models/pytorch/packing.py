@@ -67,7 +67,7 @@ class Packing:
         if self.positions is not None:
             return self.positions
         device, tokens = self.offsets.device, sum(self.lengths)
-        lengths = torch.tensor(self.lengths, device=device)
+        lengths = torch.tensor(self.lengths, dtype=torch.long, device=device)
         # With output_size the GPU need not wait for the lengths.
         starts = self.offsets[:-1].long().repeat_interleave(lengths, output_size=tokens)
         return torch.arange(tokens, device=device) - starts
