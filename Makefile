@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --use-pep517 -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run minilm test test-pytorch test-flax test-keras test-slow test-interop fuzz check bench gpu-files gpu distil tasks clean
+.PHONY: help run minilm test test-pytorch test-flax test-keras test-slow test-interop fuzz sanitize check bench gpu-files gpu distil tasks clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F': *' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -45,6 +45,25 @@ COUNT ?= 20000
 SEED ?= 0
 fuzz: $(VENV)/.dev  ## Damage files of every format and use them: COUNT of cases (20,000), SEED
 	$(BIN)/python -m tests.fuzz --count $(COUNT) --seed $(SEED)
+
+# The libraries are compiled with sanitizers, which end the process at the first bad address, index or conversion.
+SANITIZED := build/sanitized
+KERNELS := src/distilbert/engine/kernels
+SANITIZE := $(CXX) -O1 -g1 -std=c++17 -fopenmp -fPIC -shared -ffp-contract=fast -fno-math-errno -Wno-psabi \
+	-fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
+SANITIZED_NAMES := base $(if $(filter x86_64,$(shell uname -m)),avx2 avx512 avx512bf16)
+sanitize: $(VENV)/.dev $(SANITIZED_NAMES:%=$(SANITIZED)/%.so)  ## Run the engine's tests on kernels with ASan and UBSan
+	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
+	ASAN_OPTIONS=detect_leaks=0 DISTILBERT_KERNELS_FOLDER=$(CURDIR)/$(SANITIZED) \
+	OMP_NUM_THREADS=2 $(BIN)/python -m pytest tests/engine/test_operations.py tests/engine/test_hostile_arrays.py tests/engine/test_projection_cache.py
+
+$(SANITIZED)/base.so: MACHINE :=
+$(SANITIZED)/avx2.so: MACHINE := -march=x86-64-v3
+$(SANITIZED)/avx512.so: MACHINE := -march=x86-64-v4 -mprefer-vector-width=512
+$(SANITIZED)/avx512bf16.so: MACHINE := -march=x86-64-v4 -mprefer-vector-width=512 -mavx512bf16 -mavx512vnni
+$(SANITIZED)/%.so: $(wildcard $(KERNELS)/*)
+	@mkdir -p $(SANITIZED)
+	$(SANITIZE) $(MACHINE) $(KERNELS)/kernels.cpp -o $@
 
 check: $(VENV)/.dev  ## Lint, formatting and types
 	$(BIN)/ruff check .
