@@ -7,8 +7,9 @@ the weights, the tokenizer and what the engine needs.
 from __future__ import annotations
 
 import inspect
+import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ from .registry import TASKS, task_class, task_spec, tasks_for
 from .runner_options import RUNNERS_OF_EXPORTED, RunnerOptions, runner_of
 from .sentence_modules import read_sentence_modules
 from .task_spec import TaskSpec
+
+logger = logging.getLogger("distilbert")
 
 
 def pipeline(
@@ -172,6 +175,7 @@ def pipeline(
         tokenizer = AutoTokenizer.from_pretrained(name, **{"use_fast": use_fast} | hub | dict(tokenizer_options))
     elif isinstance(tokenizer, (str, os.PathLike)):
         tokenizer = AutoTokenizer.from_pretrained(tokenizer, use_fast=use_fast, **hub)
+    _warn_of_missing_entries(tokenizer, loaded.runner.config, model)
     answering = task_class(spec.name if spec is not None else tasks_for(loaded.runner.head)[0])
     if pipeline_class is not None and not issubclass(pipeline_class, answering):
         raise InputError(f"pipeline_class must be derived from {answering.__name__}, got {pipeline_class.__name__}.")
@@ -186,6 +190,23 @@ def pipeline(
     if loaded.folder is not None and getattr(result.params, "pooling", "") is None:
         result.sentence_modules = read_sentence_modules(loaded.folder)
     return result
+
+
+def _warn_of_missing_entries(tokenizer: Any, config: DistilBertConfig, model: Any) -> None:
+    """Say that a vocabulary is shorter than that of its model, as a ``vocab.txt`` is that was cut off.
+
+    Embeddings are often padded to a multiple of 8 rows or more, which is no reason to say anything.
+    """
+    if not isinstance(tokenizer, Sized):
+        return
+    missing = config.vocab_size - len(tokenizer)
+    if missing > 0 and not (missing < 128 and config.vocab_size % 8 == 0):
+        logger.warning(
+            "The tokenizer of %s has %d entries and the model %d: is its vocabulary cut off, or of another model?",
+            model if isinstance(model, (str, os.PathLike)) else type(model).__name__,
+            len(tokenizer),
+            config.vocab_size,
+        )
 
 
 @dataclass(frozen=True)

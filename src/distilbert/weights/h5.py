@@ -22,7 +22,7 @@ from ..core.extras import require
 from ..core.files import replacing
 from ..core.schema import PREFIX, Head
 from .leaves import TENSORFLOW, check_architecture, to_checkpoint, to_framework
-from .tensors import LazyTensor, Tensors
+from .tensors import DTYPES_BY_NAME, LazyTensor, Tensors
 
 BASE = "distilbert"
 KERAS_VERSION = "2.19.0"  # what transformers 4.57.6 wrote
@@ -70,6 +70,10 @@ def _datasets(h5py: Any, file: Any, path: Path) -> list[tuple[list[str], LazyTen
             return
         if item.is_virtual or item.external or item.dtype.kind not in "fiub":
             raise WeightsError(f"{path} is no file of plain weights: {name} is {item.dtype}, or lies in another file.")
+        if item.dtype.name not in DTYPES_BY_NAME or item.size * item.dtype.itemsize > path.stat().st_size:
+            raise WeightsError(
+                f"{path}: {name} is {item.dtype} of shape {item.shape}, for which the file is too small, or unknown."
+            )
         parts = name.removesuffix(":0").split("/")
         # "mlm___cls" is the module "cls", and "layer_._0" is "layer.0"
         parts = [part.rpartition("___")[2].replace("_._", ".") for part in parts[outer:] or parts]

@@ -21,7 +21,7 @@ import numpy as np
 from ..core.errors import WeightsError
 from ..core.files import replacing
 from .leaves import FLAX, check_architecture, to_checkpoint, to_framework
-from .tensors import DTYPES, LazyTensor, Tensors
+from .tensors import DTYPES_BY_NAME, LazyTensor, Tensors
 
 # The first byte of a value: in SHORT it holds the kind and the length (or value), counted from the first number. In
 # LONG it holds the kind, and as many bytes as the number says hold the length.
@@ -38,8 +38,9 @@ LONG_BY_BYTE = {byte: (kind, width) for kind, bytes_ in LONG.items() for byte, w
 FALSE, TRUE, FIRST_FIXED_EXT, LAST_FIXED_EXT = 0xC2, 0xC3, 0xD4, 0xD8
 NDARRAY, SCALAR = 1, 3  # extension types of Flax; 2, a complex number, is not supported
 CHUNKED, PIECE_BYTES = "__msgpack_chunked_array__", 2**30
-DTYPES_BY_NAME = {dtype.name: dtype for dtype in DTYPES.values()}
 DEEPEST = 32
+# Limits far above every model: maps and names that are larger belong to no weights.
+MOST_ENTRIES, MOST_DIMENSIONS, LONGEST_NAME = 100_000, 32, 10_000
 
 Tree = dict[str, Any]
 
@@ -60,8 +61,8 @@ def open_msgpack(paths: Sequence[Path]) -> Tensors:
             if not isinstance(tree, dict) or left:
                 raise ValueError(f"{left} bytes after its end" if left else "it is no map")
             tensors |= (to_checkpoint(parts, tensor) for parts, tensor in _leaves(tree))
-        except (ValueError, KeyError, AttributeError) as error:
-            raise WeightsError(f"{path} is truncated, corrupt, or holds more than arrays: {error}") from None
+        except (ValueError, KeyError, AttributeError, TypeError, OverflowError) as error:
+            raise WeightsError(f"{path} is truncated, corrupt, or holds more than arrays: {str(error)[:200]}") from None
     check_architecture(tensors, paths)
     return tensors
 
@@ -69,7 +70,7 @@ def open_msgpack(paths: Sequence[Path]) -> Tensors:
 def _value(file: BinaryIO, path: Path, depth: int = 0) -> Any:
     """Read one value: a map, an integer, or the place of an array."""
     kind, length = _header(file)
-    if kind == "map" and depth < DEEPEST:
+    if kind == "map" and depth < DEEPEST and length <= MOST_ENTRIES:
         return {_text(file, *_header(file)): _value(file, path, depth + 1) for _ in range(length)}
     if kind == "ext":
         return _array(file, path, _take(file, 1)[0], file.tell() + length)
@@ -102,7 +103,7 @@ def _take(file: BinaryIO, count: int) -> bytes:
 
 
 def _text(file: BinaryIO, kind: str, length: int) -> str:
-    if kind not in ("str", "bin"):
+    if kind not in ("str", "bin") or length > LONGEST_NAME:
         raise ValueError(f"{kind} instead of a name at byte {file.tell()}")
     return _take(file, length).decode()
 
@@ -112,6 +113,8 @@ def _array(file: BinaryIO, path: Path, code: int, end: int) -> LazyTensor:
     if code not in (NDARRAY, SCALAR) or _header(file) != ("array", 3):
         raise ValueError(f"an extension of type {code} at byte {file.tell()} is no array")
     kind, dimensions = _header(file)
+    if dimensions > MOST_DIMENSIONS:
+        raise ValueError(f"an array of {dimensions} dimensions at byte {file.tell()}")
     sizes = [_header(file) for _ in range(dimensions if kind == "array" else 0)]
     name = _text(file, *_header(file))
     dtype, shape = DTYPES_BY_NAME.get(name), tuple(size for _, size in sizes)

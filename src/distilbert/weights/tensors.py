@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -35,6 +37,7 @@ DTYPES: dict[str, np.dtype[Any]] = {
 
 # Where training loops keep the weights among what else they save.
 WRAPPERS = ("state_dict", "model_state_dict", "model")
+DTYPES_BY_NAME = {dtype.name: dtype for dtype in DTYPES.values()}
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,7 @@ def open_safetensors(path: Path) -> Tensors:
         file: Any = safe_open(path, framework="np", backend="pread")
     except (SafetensorError, OSError) as error:
         raise WeightsError(f"{path} is truncated, corrupt, or no safetensors file: {error}") from None
+    _check_names(path)
     tensors: Tensors = {}
     for name in file.offset_keys():
         header = file.get_slice(name)
@@ -92,6 +96,23 @@ def open_safetensors(path: Path) -> Tensors:
             raise WeightsError(f"{path}: {name} is of type {header.get_dtype()}; known are {', '.join(DTYPES)}.")
         tensors[name] = LazyTensor(tuple(header.get_shape()), dtype.name, _reader(file, name, path))
     return tensors
+
+
+def _check_names(path: Path) -> None:
+    """Check that the header of a safetensors file names each tensor once; the official reader takes the last.
+
+    Raises:
+        WeightsError: a name stands there twice.
+    """
+    with path.open("rb") as file:
+        header = file.read(int.from_bytes(file.read(8), "little"))
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        if len({name for name, _ in pairs}) < len(pairs):
+            raise WeightsError(f"{path} is corrupt: a name stands twice in its header.")
+        return dict(pairs)
+
+    json.loads(header, object_pairs_hook=unique)
 
 
 def _reader(file: Any, name: str, path: Path) -> Callable[[], np.ndarray]:
@@ -115,6 +136,7 @@ def open_torch_files(paths: Iterable[Path]) -> Tensors:
     torch = require("torch", "torch")
     tensors: Tensors = {}
     for path in paths:
+        _check_archive(path)
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # PyTorch raises various kinds, depending on where a file is broken
@@ -123,8 +145,32 @@ def open_torch_files(paths: Iterable[Path]) -> Tensors:
         state = _unwrapped(state, path)
         if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
             raise WeightsError(f"{path} does not hold a dictionary of tensors.")
-        tensors |= {name: in_memory(as_array(tensor)) for name, tensor in state.items()}
+        size = path.stat().st_size
+        for name, tensor in state.items():
+            kind = str(tensor.dtype).removeprefix("torch.")
+            if tensor.layout != torch.strided or tensor.is_quantized or kind not in DTYPES_BY_NAME:
+                raise WeightsError(f"{path}: {str(name)[:100]} is no plain tensor but a {tensor.layout} of {kind}.")
+            if tensor.is_meta or tensor.numel() * tensor.element_size() > size:
+                raise WeightsError(
+                    f"{path}: {str(name)[:100]} has the shape {tuple(tensor.shape)}, for which the file is too small."
+                )
+            tensors[str(name)] = in_memory(as_array(tensor))
     return tensors
+
+
+def _check_archive(path: Path) -> None:
+    """Check that what an archive holds is not larger than the archive: PyTorch compresses nothing.
+
+    Raises:
+        WeightsError: it is.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RecursionError):
+        return  # a file of an older PyTorch, or a broken one, which PyTorch will say
+    if size > path.stat().st_size:
+        raise WeightsError(f"{path} would unpack to {size} bytes, more than the file has. PyTorch writes no such file.")
 
 
 def _unwrapped(state: Any, path: Path) -> Any:
