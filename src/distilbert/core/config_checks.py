@@ -70,11 +70,14 @@ def check_config(config: Any) -> None:
 
 def check_labels(config: Any) -> None:
     """Check that the labels are numbered from 0, and that ``label2id`` maps names to numbers."""
-    numbers = sorted(int_key("id2label", number) for number in mapping("id2label", config.id2label))
+    numbers = list(mapping("id2label", config.id2label))
+    if numbers != list(range(len(numbers))):  # the usual order needs no more
+        numbers = sorted(int_key("id2label", number) for number in numbers)
     if numbers != list(range(len(numbers))):
         raise ConfigError(f"id2label must number its labels 0 to {len(numbers) - 1}, got {shown(config.id2label)}.")
     check_count("num_labels", len(numbers), MOST_LABELS)
-    for number in mapping("label2id", config.label2id).values():
+    values = mapping("label2id", config.label2id).values()
+    for number in values if set(map(type, values)) != {int} else ():
         int_key("label2id", number)
 
 
