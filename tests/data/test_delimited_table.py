@@ -38,6 +38,8 @@ def table(content: str, format: str = "csv", delimiter: str = "") -> list[Any]:
         ("a.tsv", 'text,label\n"a, b",x\n'),
         ("a.tsv", "text;label\r\na, b;x\r\n"),
         ("a.tsv", "text\tlabel\na, b\tx\n"),
+        ("a.csv", "text;label\ra, b;x\r"),
+        ("a.tsv", "text\tlabel\ra, b\tx"),
     ],
 )
 def test_the_delimiter_is_detected(tmp_path: Path, name: str, content: str) -> None:

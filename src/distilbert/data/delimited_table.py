@@ -90,6 +90,9 @@ def read_delimited(lines: Iterable[str], format: str, name: str, delimiter: str 
             header_line = line
             break
         before += 1
+    if "\r" in header_line.rstrip("\r\n"):  # an old Macintosh ends lines so
+        iterator = _split_at_returns(chain([header_line], iterator))
+        header_line = next(iterator)
     peeked = list(islice(iterator, ahead)) if not delimiter else []
     detected = delimiter or detect_delimiter(header_line, peeked, USUAL[format])
     numbered = enumerate(chain([header_line] if header_line else [], peeked, iterator), before + 1)
@@ -141,6 +144,12 @@ def detect_delimiter(header: str, rows: Sequence[str], usual: str) -> str:
         if widths[0] > 1 and (share >= LEAST_SHARE or delimiter == usual) and fit > best_fit:
             best, best_fit = delimiter, fit
     return best
+
+
+def _split_at_returns(lines: Iterable[str]) -> Iterator[str]:
+    """Yield lines that a carriage return, a line feed or both end."""
+    for line in lines:
+        yield from re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z", line)
 
 
 def _widths(lines: Sequence[str], delimiter: str) -> list[int]:
