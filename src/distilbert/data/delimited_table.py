@@ -26,7 +26,7 @@ LONGEST_QUOTED = 1000  # lines of one quoted field of a .tsv file
 _SEPARATOR_LINE = re.compile(r'"?sep=(.)"?[\r\n]*', re.IGNORECASE)  # Excel states the delimiter on a line of its own
 
 
-class TableRow(NamedTuple):
+class DelimitedRow(NamedTuple):
     """A row under the header.
 
     Attributes:
@@ -53,7 +53,7 @@ class DelimitedTable:
     """
 
     columns: list[str]
-    rows: Iterator[TableRow]
+    rows: Iterator[DelimitedRow]
     unnamed: frozenset[str] = field(default_factory=frozenset)
     repeated: frozenset[str] = field(default_factory=frozenset)
 
@@ -316,7 +316,7 @@ class _Quoting:
             position = end + len(self._delimiter)
 
 
-def _rows_under(table: DelimitedTable, records: Iterable[Record], advice: str) -> Iterator[TableRow]:
+def _rows_under(table: DelimitedTable, records: Iterable[Record], advice: str) -> Iterator[DelimitedRow]:
     columns = table.columns
     width = len(columns)
     named = max(place for place, column in enumerate(columns, 1) if column not in table.unnamed)
@@ -326,19 +326,19 @@ def _rows_under(table: DelimitedTable, records: Iterable[Record], advice: str) -
             blank.append(number)
             continue
         for line in blank:
-            yield TableRow(line, {columns[0]: ""}, "")
+            yield DelimitedRow(line, {columns[0]: ""}, "")
         blank = []
         if len(fields) > width and not any(field.strip() for field in fields[width:]):
             fields = fields[:width]
         elif named <= len(fields) < width:
             fields = [*fields, *[""] * (width - len(fields))]
         if len(fields) == width:
-            yield TableRow(number, dict(zip(columns, fields, strict=True)), "")
+            yield DelimitedRow(number, dict(zip(columns, fields, strict=True)), "")
         elif problem or not fields:
-            yield TableRow(number, None, problem)
+            yield DelimitedRow(number, None, problem)
         else:
             count = "1 field" if len(fields) == 1 else f"{len(fields)} fields"
             names = f"the header names {width}: {listed(columns)}"
-            yield TableRow(number, None, f"this row has {count}, but {names}.{advice}")
+            yield DelimitedRow(number, None, f"this row has {count}, but {names}.{advice}")
     for line in blank:
-        yield TableRow(line, None, "")
+        yield DelimitedRow(line, None, "")
