@@ -68,10 +68,10 @@ class AddedToken:
             values = {name: getattr(token, name) for name in ("content", *_FLAGS) if hasattr(token, name)}
         else:
             raise TokenizerError(
-                f"An added token must be a str or an AddedToken, but got {token!r} of type {type(token).__name__}."
+                f"An added token must be a str or an AddedToken, but got {token!r:.80} of type {type(token).__name__}."
             )
         if not isinstance(values.get("content"), str):
-            raise TokenizerError(f"An added token needs a 'content' that is a text, but got {token!r}.")
+            raise TokenizerError(f"An added token needs a 'content' that is a text, but got {token!s:.80}.")
         flags: dict[str, Any] = {name: values[name] for name in _FLAGS if values.get(name) is not None}
         flags["special"] = bool(flags.get("special")) or special
         return cls(values["content"], **flags)

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from ..core.errors import InputError, suggest
 
 # Files write 1e30 for "no limit". No text is cut or padded to a length above this.
-NO_LIMIT = 10**20
+NO_LIMIT = 10**7
 
 _TENSOR_TYPES = {"torch": "pt", "numpy": "np", "tensorflow": "tf", "jax": "jax", "jaxlib": "jax"}
 PaddingStrategy = Literal["longest", "max_length"]

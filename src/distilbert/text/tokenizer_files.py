@@ -30,7 +30,7 @@ CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_TOKENS_FILE = "special_tokens_map.json"
 ADDED_TOKENS_FILE = "added_tokens.json"
 _SWITCHES = (*NORMALIZER_OPTIONS, "clean_up_tokenization_spaces", "split_special_tokens")
-LARGEST_FILE = 100_000_000  # bytes; the largest published vocabularies take a tenth of it
+LARGEST_FILE = 40_000_000  # bytes; the largest published vocabularies take a quarter of it
 WORDPIECE_FAMILIES = ("Bert", "DistilBert", "MobileBert", "Electra", "ConvBert", "LayoutLM", "SqueezeBert", "RetriBert")
 # Entries of tokenizer_config.json that are not kept: they are written anew, or describe the machine or library that
 # wrote the file.
@@ -87,7 +87,8 @@ def load_spec(
         if isinstance(error, TokenizerError):
             raise
         raise TokenizerError(
-            f"The files in {str(folder)!r} are not a tokenizer that can be read: {type(error).__name__}: {error}."
+            f"The files in {str(folder)!r} are not a tokenizer that can be read: "
+            f"{type(error).__name__}: {error!s:.200}."
         ) from None
 
 
@@ -133,6 +134,7 @@ def _combine(
     if config.get("model_input_names"):
         options["model_input_names"] = list(config["model_input_names"])
     _check_types(options)
+    options |= {name: bool(options[name]) for name in _SWITCHES if options.get(name) is not None}
     known = {*CONFIG_OPTIONS, *SPECIAL_TOKEN_NAMES, *_DROPPED_CONFIG, "model_input_names", "max_len"}
     spec = TokenizerSpec(
         **options,
@@ -141,12 +143,13 @@ def _combine(
         added_tokens=added_tokens,
         other_config={name: value for name, value in config.items() if name not in known},
     )
-    for token_id, token in added_tokens.items():
-        if spec.id_of(token.content) != token_id:
-            logger.warning(
-                "The files give the added token %r the id %d; it gets the id %s, as in the Rust library.",
-                token.content, token_id, spec.id_of(token.content),
-            )  # fmt: skip
+    moved = [(token, token_id) for token_id, token in added_tokens.items() if spec.id_of(token.content) != token_id]
+    if moved:
+        token, token_id = moved[0]
+        logger.warning(
+            "%d added tokens get other ids than the files say (as in the Rust library); the first: %r has %d, not %d.",
+            len(moved), token.content, spec.id_of(token.content), token_id,
+        )  # fmt: skip
     return spec
 
 
@@ -267,7 +270,10 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     check_size(path)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        content = json.loads(text)
+        if "\\ud" in text.lower():
+            json.dumps(content, ensure_ascii=False).encode()  # half of a character cannot be written again
     except RecursionError:
         raise TokenizerError(f"{str(path)!r} is nested too deeply to be a file of a tokenizer.") from None
     except ValueError as error:
@@ -282,10 +288,10 @@ def _read_json_if_present(path: Path) -> dict[str, Any]:
 
 
 def _check_class(config: dict[str, Any], folder: Path) -> None:
-    name = config.get("tokenizer_class") or "BertTokenizer"
+    name = str(config.get("tokenizer_class") or "BertTokenizer")
     if name.removesuffix("Fast").removesuffix("Tokenizer") not in (*WORDPIECE_FAMILIES, "PreTrained"):
         raise TokenizerError(
-            f"{str(folder / CONFIG_FILE)!r} says tokenizer_class {name!r}, which is not BERT's WordPiece, and there is "
-            f"no {TOKENIZER_FILE} that could show otherwise. Expected one of "
+            f"{str(folder / CONFIG_FILE)!r} says tokenizer_class {name!r:.80}, which is not BERT's WordPiece, and "
+            f"there is no {TOKENIZER_FILE} that could show otherwise. Expected one of "
             f"{', '.join(f'{family}Tokenizer' for family in WORDPIECE_FAMILIES)}."
         )

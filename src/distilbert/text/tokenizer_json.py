@@ -46,8 +46,12 @@ def spec_options_from_json(content: Mapping[str, Any], where: str) -> dict[str, 
     """
     try:
         return _read(content, where)
-    except (TypeError, AttributeError, KeyError, IndexError, OverflowError) as error:
-        raise TokenizerError(f"{where} is not a tokenizer that can be read: {type(error).__name__}: {error}.") from None
+    except TokenizerError:
+        raise
+    except (TypeError, AttributeError, LookupError, OverflowError, ValueError, StopIteration) as error:
+        raise TokenizerError(
+            f"{where} is not a tokenizer that can be read: {type(error).__name__}: {error!s:.200}."
+        ) from None
 
 
 def _read(content: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -97,8 +101,9 @@ def _read_components(content: Mapping[str, Any], where: str) -> dict[str, Any]:
         (pre_tokenizer, PRE_TOKENIZERS, "pretokenizers", "pre_tokenizer"),
     ):
         _check_component(component, (*names, "Sequence", None), key, what, where)
-    decoder = content.get("decoder")
+    decoder = content.get("decoder") or None
     _expect(where, (decoder or {}).get("type"), ("WordPiece", None), "decoder")
+    _expect(where, (decoder or {}).get("cleanup", True), (True, False), "decoder's cleanup")
     components: dict[str, Any] = {}
     if decoder != DECODER:
         components["decoder"] = decoder
