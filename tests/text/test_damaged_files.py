@@ -45,7 +45,7 @@ def mutate_json(content: Any, random_numbers: random.Random) -> Any:
                 break
             parent = parent[key]
         if not isinstance(parent, (dict, list)) or not parent:
-            return random_numbers.choice(VALUES)
+            return copy.deepcopy(random_numbers.choice(VALUES))
         action = random_numbers.random()
         if action < 0.7:
             parent[key] = copy.deepcopy(random_numbers.choice(VALUES))
@@ -56,7 +56,7 @@ def mutate_json(content: Any, random_numbers: random.Random) -> Any:
                 VALUES
             )
         else:
-            parent.append(random_numbers.choice(VALUES))
+            parent.append(copy.deepcopy(random_numbers.choice(VALUES)))
     return content
 
 

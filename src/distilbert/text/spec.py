@@ -107,14 +107,14 @@ class TokenizerSpec:
         unk_token = self.special_tokens.get("unk_token") or self.unknown_word
         if unk_token not in self.vocab:
             raise TokenizerError(
-                f"The vocabulary of {len(self.vocab)} entries has no {unk_token!r}, which stands for unknown words."
+                f"The vocabulary of {len(self.vocab)} entries has no {unk_token!r:.80}, which stands for unknown words."
                 f"{suggest(unk_token, self.vocab)} Add it to the vocabulary or name another entry with unk_token=."
             )
         self.unknown_word = unk_token
         self._largest_vocab_id = max(self.vocab.values())
         if not 0 <= min(self.vocab.values()) <= self._largest_vocab_id <= LARGEST_ID:
             entry = min(self.vocab, key=lambda entry: 0 <= self.vocab[entry] <= LARGEST_ID)
-            raise TokenizerError(f"{entry!r} has the id {self.vocab[entry]}; ids must be 0 to {LARGEST_ID}.")
+            raise TokenizerError(f"{entry!r:.80} has the id {self.vocab[entry]}; ids must be 0 to {LARGEST_ID}.")
         added_tokens, self.added_tokens, self._added_ids, self._normalized_ids = self.added_tokens, {}, {}, {}
         self._largest_added_id = -1
         for _, token in sorted(added_tokens.items(), key=lambda item: item[0]):
@@ -125,8 +125,8 @@ class TokenizerSpec:
             word_id = self.id_of(word)
             if word_id is None:
                 raise TokenizerError(
-                    f"never_split holds {word!r}, which is not in the vocabulary and would become {unk_token!r}. "
-                    f"Add it first with add_tokens([{word!r}])."
+                    f"never_split holds {word!r:.80}, which is not in the vocabulary and would become {unk_token!r:.80}. "
+                    f"Add it first with add_tokens([{word!r:.80}])."
                 )
             if word_id not in self.added_tokens:
                 self.add(AddedToken(word, single_word=True, normalized=False))
@@ -220,8 +220,8 @@ class TokenizerSpec:
             text = self.normalizer(token.content)[0] if self.normalizer else token.content
             if not text:
                 raise TokenizerError(
-                    f"The added token {token.content!r} is normalized to an empty text and could never be found. Pass "
-                    f"AddedToken({token.content!r}, normalized=False) to match the raw text."
+                    f"The added token {token.content!r:.80} is normalized to an empty text and could never be found. Pass "
+                    f"AddedToken({token.content!r:.80}, normalized=False) to match the raw text."
                 )
             # Of two tokens with the same normalized text, the Rust library finds an arbitrary one. So the second token
             # is matched in the raw text instead, as a user who adds "New" beside "new" expects.
@@ -237,7 +237,9 @@ class TokenizerSpec:
         token_id = max(len(self.vocab), self._largest_added_id + 1) if known is None else known
         other = self.added_tokens.get(token_id)
         if other is not None and other.content != content:
-            raise TokenizerError(f"The added tokens {other.content!r} and {content!r} would share the id {token_id}.")
+            raise TokenizerError(
+                f"The added tokens {other.content!r:.80} and {content!r:.80} would share the id {token_id}."
+            )
         return token_id
 
 
@@ -257,7 +259,7 @@ def first_fault(vocab: Mapping[str, int]) -> str:
     entries: dict[int, str] = {}
     for entry, token_id in vocab.items():
         if token_id in entries:
-            return f"{entries[token_id]!r} and {entry!r} both have id {token_id}."
+            return f"{entries[token_id]!r:.80} and {entry!r:.80} both have id {token_id}."
         entries[token_id] = entry
     missing = next((token_id for token_id in range(len(vocab)) if token_id not in entries), None)
     return "" if missing is None else f"no entry has id {missing}."
