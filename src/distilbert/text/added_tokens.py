@@ -42,7 +42,7 @@ class AddedToken:
         try:
             self.content.encode()
         except UnicodeEncodeError:
-            raise TokenizerError(f"The added token {self.content!r} holds half of a character.") from None
+            raise TokenizerError(f"The added token {self.content!r:.80} holds half of a character.") from None
         if self.normalized is None:
             object.__setattr__(self, "normalized", not self.special)
 

@@ -125,7 +125,8 @@ class TokenizerSpec:
             word_id = self.id_of(word)
             if word_id is None:
                 raise TokenizerError(
-                    f"never_split holds {word!r:.80}, which is not in the vocabulary and would become {unk_token!r:.80}. "
+                    f"never_split holds {word!r:.80}, which is not in the vocabulary and would become "
+                    f"{unk_token!r:.80}. "
                     f"Add it first with add_tokens([{word!r:.80}])."
                 )
             if word_id not in self.added_tokens:
@@ -220,8 +221,8 @@ class TokenizerSpec:
             text = self.normalizer(token.content)[0] if self.normalizer else token.content
             if not text:
                 raise TokenizerError(
-                    f"The added token {token.content!r:.80} is normalized to an empty text and could never be found. Pass "
-                    f"AddedToken({token.content!r:.80}, normalized=False) to match the raw text."
+                    f"The added token {token.content!r:.80} is normalized to an empty text and could never be found. "
+                    f"Pass AddedToken({token.content!r:.80}, normalized=False) to match the raw text."
                 )
             # Of two tokens with the same normalized text, the Rust library finds an arbitrary one. So the second token
             # is matched in the raw text instead, as a user who adds "New" beside "new" expects.
@@ -237,16 +238,15 @@ class TokenizerSpec:
         token_id = max(len(self.vocab), self._largest_added_id + 1) if known is None else known
         other = self.added_tokens.get(token_id)
         if other is not None and other.content != content:
-            raise TokenizerError(
-                f"The added tokens {other.content!r:.80} and {content!r:.80} would share the id {token_id}."
-            )
+            names = f"{other.content!r:.80} and {content!r:.80}"
+            raise TokenizerError(f"The added tokens {names} would share the id {token_id}.")
         return token_id
 
 
 def check_side(name: str, value: str) -> None:
     """Raise :class:`TokenizerError` unless ``value`` is ``"right"`` or ``"left"``."""
     if value not in ("right", "left"):
-        raise TokenizerError(f"{name}={value!r} is not known: expected 'right' or 'left'.")
+        raise TokenizerError(f"{name}={value!r:.80} is not known: expected 'right' or 'left'.")
 
 
 def vocab_from_entries(entries: Iterable[str]) -> dict[str, int]:

@@ -240,8 +240,8 @@ def read_vocab(path: Path) -> dict[str, int]:
             faults.append(f"line {index + 1} is blank, so id {index} is the empty entry")
         elif entry in vocab:
             faults.append(
-                f"line {index + 1} repeats {entry!r:.80} of line {vocab[entry] + 1}, so its id is {index} and no text gets "
-                f"id {vocab[entry]}"
+                f"line {index + 1} repeats {entry!r:.80} of line {vocab[entry] + 1}, so its id is {index} and no text "
+                f"gets id {vocab[entry]}"
             )
         vocab[entry] = index
     if faults:
