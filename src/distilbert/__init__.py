@@ -17,7 +17,7 @@ _HEADS = (
     "ForTokenClassification",
 )  # fmt: skip
 _MODULES = {
-    "core.config": ["DistilBertConfig"],
+    "core.config": ["DistilBertConfig", "PretrainedConfig", "PreTrainedConfig"],
     "core.errors": [
         "CheckpointError", "ConfigError", "DataError", "DeviceError", "DistilBertError", "ExportError", "GateError",
         "InputError", "MissingExtraError", "ModelNotFoundError", "TokenizerError", "TrainingError",
@@ -104,6 +104,8 @@ for _path in _EARLIER_PATHS:
 
 if TYPE_CHECKING:
     from .core.config import DistilBertConfig as DistilBertConfig
+    from .core.config import PreTrainedConfig as PreTrainedConfig
+    from .core.config import PretrainedConfig as PretrainedConfig
     from .core.errors import CheckpointError as CheckpointError
     from .core.errors import ConfigError as ConfigError
     from .core.errors import DataError as DataError

@@ -12,7 +12,15 @@ import transformers
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distilbert import AutoConfig, ConfigError, DistilBertConfig, ModelNotFoundError, UnknownArgumentError
+from distilbert import (
+    AutoConfig,
+    ConfigError,
+    DistilBertConfig,
+    ModelNotFoundError,
+    PreTrainedConfig,
+    PretrainedConfig,
+    UnknownArgumentError,
+)
 from distilbert import UnsupportedArchitectureError as Unsupported
 from distilbert.core.config import ALIASES, ALWAYS_WRITTEN, DEFAULTS
 
@@ -216,6 +224,11 @@ def test_what_other_libraries_read() -> None:
     assert not hasattr(config, "use_cache")
     config.use_cache = False
     assert config.to_dict()["use_cache"] is False
+
+
+def test_the_base_class_of_transformers_is_the_one_class() -> None:
+    assert PretrainedConfig is PreTrainedConfig is DistilBertConfig
+    assert PretrainedConfig(num_labels=3).label2id == transformers.PretrainedConfig(num_labels=3).label2id
 
 
 def test_where_a_configuration_comes_from(tmp_path: Path) -> None:

@@ -598,3 +598,6 @@ ARGUMENTS = (
     *(name for name in DEFAULTS if name not in WRITTEN_AS), *ALIASES, *FOREIGN_FIELDS, *OLD_KEYS, *OF_THIS_RUN,
     "name_or_path", "num_labels", "id2label", "label2id",
 )  # fmt: skip
+
+# The names of the base class in transformers 4 and 5. There is one class here.
+PretrainedConfig = PreTrainedConfig = DistilBertConfig
