@@ -16,6 +16,7 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..core.runner_protocol import AsynchronousRunner, Batch, Runner
+from .finite_outputs import check_finite
 
 BATCH_TOKENS = 2048
 IN_FLIGHT = 4  # batches that an asynchronous runner holds at a time
@@ -113,7 +114,7 @@ def _submit(places: list[tuple[int, int]], inputs: Sequence[EncodedInput], runne
     batch = Batch.of(sequences, rows)
     wait = runner.submit(batch) if isinstance(runner, AsynchronousRunner) else partial(runner, batch)
     sizes = [len(row) for row in (rows or sequences)] if runner.head.per_token else [1] * len(sequences)
-    return SubmittedBatch(places, lambda: split_outputs(wait(), sizes, runner))
+    return SubmittedBatch(places, lambda: split_outputs(check_finite(wait(), batch, runner), sizes, runner))
 
 
 def _collect(
