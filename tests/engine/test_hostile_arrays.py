@@ -32,7 +32,7 @@ from distilbert.engine.quantization import Quantization, calibrate
 from distilbert.models.pytorch.runner import PytorchRunner
 from distilbert.weights.folder import QUANTIZATION
 from tests.any_cpu import allow_int8
-from tests.tiny import tiny_model
+from tests.tiny import HEAD_NAMES, tiny_model
 
 KERNELS, PLAIN = load_operations(), PlainOperations()
 needs_kernels = pytest.mark.skipif(KERNELS.name == "pytorch", reason="no compiled kernels")
@@ -207,6 +207,14 @@ def test_ids_of_any_type_and_layout(runner_class: Any) -> None:
     for wrong in (["text"], [[1.5]], [1, 2], [[2**70]], [[None]]):
         with pytest.raises(InputError, match="made of sequences of token ids"):
             Batch.of(wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("head", HEAD_NAMES)
+def test_models_that_are_given_texts_or_lists(head: str) -> None:
+    model = tiny_model(head)
+    for wrong in ("text", ["a", "b"], [[1, 2]], [1], np.array([[1, 2]])):
+        with pytest.raises(InputError, match="input_ids must be a tensor, got .*return_tensors='pt'"):
+            model(wrong)
 
 
 @pytest.mark.parametrize("runner_class", [EngineRunner, PytorchRunner])

@@ -76,6 +76,25 @@ def check_length(config: DistilBertConfig, length: int) -> None:
         )
 
 
+def check_tensor(name: str, value: Any, is_tensor: bool, library: str) -> None:
+    """Check that an input is a tensor; texts and lists are what users try first.
+
+    Args:
+        name: of the argument.
+        value: the input; None fits.
+        is_tensor: whether it is one.
+        library: whose tensors the model takes, as ``return_tensors`` names it.
+
+    Raises:
+        InputError: it is something else.
+    """
+    if value is not None and not is_tensor:
+        raise InputError(
+            f"{name} must be a tensor, got {value!r:.60}. Texts go through a tokenizer: "
+            f"model(**tokenizer(texts, padding=True, return_tensors={library!r})). pipeline() takes texts."
+        )
+
+
 def check_id_type(name: str, integers: bool, dtype: object) -> None:
     """Check that ids or positions are integers.
 

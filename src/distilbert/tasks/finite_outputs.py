@@ -30,8 +30,8 @@ def _error(name: str, array: np.ndarray, batch: Batch, runner: Runner) -> Except
         bad = int((~np.isfinite(numbers)).sum())
         if bad:
             return WeightsError(
-                f"The model answers with numbers that are not finite: {bad} of the {numbers.size} numbers of its "
-                f"tensor {tensor} are NaN or infinite. Was its training broken off by an exploding loss? Load other weights."
+                f"The outputs of the model are not finite: {bad} of the {numbers.size} numbers of its tensor "
+                f"{tensor} are NaN or infinite. Did a loss explode in its training? Load other weights."
             )
     row = int(np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))[0])
     token = row if batch.rows is None else int(batch.rows[row])

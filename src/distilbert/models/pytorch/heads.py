@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ...core.config import DistilBertConfig
 from ...core.errors import ConfigError
-from ...core.model_checks import check_choices
+from ...core.model_checks import check_choices, check_tensor
 from ...core.outputs import (
     BaseModelOutput,
     MaskedLMOutput,
@@ -188,6 +188,8 @@ class DistilBertForMultipleChoice(_ModelWithHead):
         **unknown: Any,
     ) -> MultipleChoiceModelOutput:
         """Score each choice: inputs (B, C, S), embeddings (B, C, S, D), ``labels`` (B,) index of the right one."""
+        for name, value in (("input_ids", input_ids), ("inputs_embeds", inputs_embeds)):
+            check_tensor(name, value, isinstance(value, Tensor), "pt")
         choices = check_choices(*(None if x is None else tuple(x.shape) for x in (input_ids, inputs_embeds)))
         input_ids, attention_mask, inputs_embeds = map(_flatten, (input_ids, attention_mask, inputs_embeds))
         if position_ids is not None and position_ids.dim() == 3:

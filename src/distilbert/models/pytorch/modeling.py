@@ -21,6 +21,7 @@ from ...core.model_checks import (
     check_ids,
     check_inputs,
     check_length,
+    check_tensor,
     refuse_token_types,
 )
 from ...core.outputs import BaseModelOutput
@@ -334,6 +335,12 @@ class DistilBertModel(DistilBertPreTrainedModel):
         token_type_ids: Tensor | None,
     ) -> None:
         """Check what can be checked before the layers see it."""
+        for name, value in (
+            ("input_ids", input_ids),
+            ("attention_mask", attention_mask),
+            ("inputs_embeds", inputs_embeds),
+        ):
+            check_tensor(name, value, isinstance(value, Tensor), "pt")
         batch, length = check_inputs(self.config, known_shape(input_ids), known_shape(inputs_embeds))
         mask_shape = known_shape(attention_mask)
         if mask_shape is not None:
