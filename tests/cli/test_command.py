@@ -179,3 +179,12 @@ def test_names_from_files_do_not_steer_the_terminal(cli: Command) -> None:
     assert r"none\x1b[2J" in missing.err
     for text in (done.out, done.err, missing.out, missing.err):
         assert all(character.isprintable() or character in "\n\t" for character in text)
+
+
+def test_answers_that_cannot_be_written_are_refused(cli: Command) -> None:
+    """Tensors would be written as the text that Python shows of them."""
+    make(cli.folder, "encoder")
+    line = ["run", "--task", "feature-extraction", "--model", "encoder", "--param", "return_tensors=true"]
+    done = cli(*line, stdin="a film\n")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "distilbert: --param return_tensors: a file holds numbers and no tensors; leave it out.\n"

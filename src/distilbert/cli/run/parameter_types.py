@@ -10,14 +10,17 @@ from ...core.errors import UsageError
 from ...tasks.registry import task_spec
 
 OTHER_ARGUMENTS = ("self", "inputs", "column", "on_error")  # of a call of a task
+TENSORS = "return_tensors"  # a parameter whose answers cannot be written
 
 
 def check_names(task: str, parameters: Mapping[str, Any]) -> None:
-    """Check that no parameter is another argument of a call.
+    """Check that no parameter is another argument of a call, or makes answers that cannot be written.
 
     Raises:
-        UsageError: one is.
+        UsageError: one does.
     """
+    if parameters.get(TENSORS):
+        raise UsageError(f"--param {TENSORS}: a file holds numbers and no tensors; leave it out.")
     for name in parameters:
         if name in OTHER_ARGUMENTS:
             names = ", ".join(parameter.name for parameter in task_spec(task).parameters)
