@@ -6,6 +6,7 @@ What computes:
 
 - ``operations.py``: the steps of the forward pass as a protocol, and their plain implementation in PyTorch.
 - ``kernel_library.py``: the same steps by the compiled C++ kernels of ``kernels/``.
+- ``array_checks.py``: what is checked of an array before a kernel reads it.
 - ``products.py``: matrix products with prepared weights, by our kernel, oneDNN or PyTorch.
 - ``projection_cache.py``: queries, keys and values of the first block, cached by word.
 - ``precision.py``: what this CPU can do, and what ``"auto"`` chooses.
