@@ -47,7 +47,8 @@ def build(encoder: Path, folder: Path, pooling: Any = "mean", others: tuple[Any,
 
 
 def assert_same_vectors(model: Any, folder: Path, **options: Any) -> None:
-    ours = pipeline("feature-extraction", str(folder), precision="fp32", **options)(TEXTS, return_tensors="np")
+    task = pipeline("feature-extraction", str(folder), precision="fp32", pooling="auto", **options)
+    ours = task(TEXTS, return_tensors="np")
     np.testing.assert_allclose(np.stack(ours), model.encode(TEXTS), rtol=0, atol=2e-5)
     task = pipeline("sentence-similarity", str(folder), precision="fp32")
     cosines = task({"source_sentence": TEXTS[0], "sentences": TEXTS[1:]})
@@ -98,7 +99,9 @@ def test_the_length_in_the_folder(length: int | None, encoder: Path, tmp_path: P
         json.dumps(settings | {"max_seq_length": length, "do_lower_case": True})
     )
     model = sentence_transformers.SentenceTransformer(str(tmp_path), device="cpu")
-    ours = pipeline("feature-extraction", str(tmp_path), precision="fp32")(TEXTS[2], return_tensors="np")
+    ours = pipeline("feature-extraction", str(tmp_path), pooling="auto", precision="fp32")(
+        TEXTS[2], return_tensors="np"
+    )
     kept = length or model.max_seq_length
     words = " ".join(TEXTS[2].split()[: kept - 2])
     np.testing.assert_allclose(ours, model.encode(words), rtol=0, atol=2e-5)
@@ -128,11 +131,20 @@ def test_a_choice_of_ones_own_comes_first(encoder: Path, tmp_path: Path) -> None
     build(encoder, tmp_path, "max")
     plain = pipeline("feature-extraction", str(encoder), pooling="mean", precision="fp32")(TEXTS[0])
     assert pipeline("feature-extraction", str(tmp_path), pooling="mean", precision="fp32")(TEXTS[0]) == plain
-    task = pipeline("feature-extraction", str(tmp_path), precision="fp32")
+    task = pipeline("feature-extraction", str(tmp_path), pooling="auto", precision="fp32")
     assert task(TEXTS[0], pooling="mean") == plain
-    assert np.shape(task(TEXTS[0], pooling="none"))[0] == 1
-    assert np.shape(pipeline("feature-extraction", str(encoder))(TEXTS[0])) == np.shape(task(TEXTS[0], pooling="none"))
     assert pickle.loads(pickle.dumps(task))(TEXTS[0]) == task(TEXTS[0])
+
+
+def test_every_token_has_a_vector_unless_a_pooling_is_asked_for(encoder: Path, tmp_path: Path) -> None:
+    """As in transformers, whose users pool for themselves."""
+    build(encoder, tmp_path, "max")
+    tokens = pipeline("feature-extraction", str(encoder), precision="fp32")(TEXTS[0])
+    assert np.shape(tokens)[::2] == (1, 24)
+    assert pipeline("feature-extraction", str(tmp_path), precision="fp32")(TEXTS[0]) == tokens
+    mean = np.mean(tokens[0], axis=0)
+    auto = pipeline("feature-extraction", str(encoder), precision="fp32", pooling="auto")(TEXTS[0])
+    np.testing.assert_allclose(auto, mean, rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -156,10 +168,13 @@ def test_what_cannot_be_honoured_is_refused_by_name(
     build(encoder, tmp_path, prompts={"query": "w1 "}, default_prompt_name="query")
     path = tmp_path / file
     path.write_text(json.dumps(change(json.loads(path.read_text()))))
-    for task in ("feature-extraction", "sentence-similarity"):
+    for task, options in (("feature-extraction", {"pooling": "auto"}), ("sentence-similarity", {})):
         with pytest.raises(InputError, match=message):
-            pipeline(task, str(tmp_path))
-        assert pipeline(task, str(tmp_path), pooling="mean").sentence_modules is None
+            pipeline(task, str(tmp_path), **options)
+    with pytest.raises(InputError, match=message):
+        pipeline("feature-extraction", str(tmp_path))("a", pooling="auto")
+    assert len(pipeline("feature-extraction", str(tmp_path), pooling="mean")("a")) == 24
+    assert isinstance(pipeline("sentence-similarity", str(tmp_path), pooling="mean")(("a", "b")), float)
 
 
 def test_other_comparisons_than_the_cosine(encoder: Path, tmp_path: Path) -> None:

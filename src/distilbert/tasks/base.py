@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -25,7 +26,7 @@ from .foreign_tokenizers import to_task_tokenizer
 from .pipeline_arguments import task_parameters
 from .pipeline_steps import PipelineSteps
 from .runner_options import RunnerOptions, runner_of
-from .sentence_modules import SentenceModules
+from .sentence_modules import SentenceModules, read_sentence_modules
 from .task_spec import TaskSpec
 from .task_tokenizer import TaskTokenizer
 
@@ -74,7 +75,19 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
     chunk_size: ClassVar[int] = 1024  # inputs that are tokenized and answered together
     first_chunk_size: ClassVar[int] = 64  # of a list: small, so that an asynchronous runner begins early
 
-    sentence_modules: SentenceModules | None = None  # of the folder that the model was read from
+    # The value of the parameter ``pooling`` that stands for what the model's folder says; tasks without one have none.
+    pooling_of_folder: ClassVar[str | None] = ""
+
+    model_folder: Path | None = None  # that the model was read from
+
+    @cached_property
+    def sentence_modules(self) -> SentenceModules | None:
+        """What the model's folder says about vectors; None if it is not of sentence-transformers.
+
+        Raises:
+            InputError: it asks for something that is not known here.
+        """
+        return None if self.model_folder is None else read_sentence_modules(self.model_folder)
 
     def __init__(
         self,

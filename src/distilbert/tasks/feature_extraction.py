@@ -14,7 +14,7 @@ from .base import Task
 from .batching import EncodedInput, Outputs
 from .checks import check_choice, check_text
 from .pipeline_steps import to_tensor
-from .pooling import POOLINGS, join_windows, normalize, pool
+from .pooling import AUTO, POOLINGS, join_windows, normalize, pool
 from .task_spec import TEXT, ExampleInput, InputForm, TaskSpec
 from .windows import (
     asks_for_truncation,
@@ -32,8 +32,8 @@ class FeatureExtractionParams:
 
     Attributes:
         pooling: makes one vector of a text: ``"mean"`` of its tokens, ``"cls"``, ``"max"``, ``"mean_sqrt_len"``,
-            ``"weightedmean"`` or ``"lasttoken"``; ``"none"``: a vector for every token; None: what a folder of
-            sentence-transformers says, else a vector for every token.
+            ``"weightedmean"`` or ``"lasttoken"``; ``"auto"``: what a folder of sentence-transformers describes, with
+            all its modules, else the mean; None: a vector for every token.
         normalize: scale vectors to length 1.
         return_tensors: ``"np"``, ``"pt"``, ``"tf"`` or ``"jax"``: tensors of that kind instead of lists; True: those of
             the model's framework.
@@ -52,7 +52,7 @@ class FeatureExtractionParams:
     stride: int | None = None
 
     def __post_init__(self) -> None:
-        check_choice(self.pooling, (None, "none", *POOLINGS), "pooling")
+        check_choice(self.pooling, (None, AUTO, *POOLINGS), "pooling")
         if self.return_tensors not in (None, False, True):
             check_tensor_type(self.return_tensors)
         for name in ("truncation", "max_length"):
@@ -82,6 +82,7 @@ class FeatureExtractionPipeline(Task[FeatureExtractionParams]):
     """A text -> its hidden states ``[1][S][D]``, special tokens included, padding never; pooled: ``[D]``."""
 
     spec = SPEC
+    pooling_of_folder = AUTO
     chunk_size = 64  # answers are large: 512 tokens of 768 numbers are 13 MB as lists
 
     def check(self, params: FeatureExtractionParams) -> None:
@@ -95,7 +96,7 @@ class FeatureExtractionPipeline(Task[FeatureExtractionParams]):
     def encode(self, items: list[str], params: FeatureExtractionParams) -> list[EncodedInput]:
         """One sequence per text, or several windows where it is longer than the model."""
         options, stride = params.truncation_options, stride_or_default(params.stride, self.max_tokens)
-        modules = self.sentence_modules if params.pooling is None else None
+        modules = self.sentence_modules if params.pooling == self.pooling_of_folder else None
         if modules is not None:
             items = [modules.text(item) for item in items]
             options = modules.truncation() | options
@@ -112,12 +113,13 @@ class FeatureExtractionPipeline(Task[FeatureExtractionParams]):
         """Join windows, pool and scale."""
         windows = [output["last_hidden_state"] for output in outputs]  # (S, D) each
         stride = stride_or_default(params.stride, self.max_tokens)
-        if params.pooling is None and self.sentence_modules is not None:
-            features = self.sentence_modules.vector(windows)  # (E,)
-        elif params.pooling in (None, "none"):
+        modules = self.sentence_modules if params.pooling == self.pooling_of_folder else None
+        if modules is not None:
+            features = modules.vector(windows)  # (E,)
+        elif params.pooling is None:
             features = join_windows(windows, stride)[None]  # (1, S, D)
         else:
-            features = pool(windows, params.pooling, stride)  # (D,)
+            features = pool(windows, "mean" if params.pooling == AUTO else params.pooling, stride)  # (D,)
         if params.normalize:
             features = normalize(features)
         if not params.return_tensors:

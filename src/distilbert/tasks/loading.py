@@ -29,7 +29,6 @@ from .foreign_tokenizers import is_tokenizer
 from .pipeline_arguments import CALLING, PIPELINE
 from .registry import TASKS, task_class, task_spec, tasks_for
 from .runner_options import RUNNERS_OF_EXPORTED, RunnerOptions, runner_of
-from .sentence_modules import read_sentence_modules
 from .task_spec import TaskSpec
 
 logger = logging.getLogger("distilbert")
@@ -187,8 +186,9 @@ def pipeline(
         on_error=on_error,
         **options.task,
     )
-    if loaded.folder is not None and getattr(result.params, "pooling", "") is None:
-        result.sentence_modules = read_sentence_modules(loaded.folder)
+    result.model_folder = loaded.folder
+    if getattr(result.params, "pooling", "no parameter") == result.pooling_of_folder:
+        _ = result.sentence_modules  # so that what cannot be honoured is said before the first text
     return result
 
 

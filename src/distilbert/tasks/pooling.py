@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+AUTO = "auto"  # what the folder of the model describes
 POOLINGS = ("mean", "cls", "max", "mean_sqrt_len", "weightedmean", "lasttoken")
 
 
