@@ -15,6 +15,7 @@ import pytest
 from distilbert.core.errors import DataError
 from distilbert.data import corpus, data_sources
 from distilbert.data.corpus import describe, documents
+from distilbert.data.text_lines import LONGEST_LINE
 
 DOCUMENTS = [["a b", "c"], ["d"], ["e f"]]
 
@@ -51,6 +52,13 @@ def test_a_text_file_is_paragraphs_and_blank_lines(tmp_path: Path, name: str) ->
 def test_a_compressed_text_file(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(gzip.compress(b"a b\nc\n\nd\n\ne f\n"))
     assert list(documents([tmp_path / name])) == DOCUMENTS
+
+
+def test_a_corpus_may_be_one_long_line(tmp_path: Path) -> None:
+    """As text8 is, of 100 MB; a line of a table is refused long before."""
+    (tmp_path / "one.txt").write_bytes(b"word " * (LONGEST_LINE // 5 + 1))
+    ((paragraph,),) = documents([str(tmp_path / "one.txt")])
+    assert len(paragraph) >= LONGEST_LINE
 
 
 def test_only_line_feeds_end_paragraphs(tmp_path: Path) -> None:

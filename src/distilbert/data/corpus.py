@@ -20,6 +20,7 @@ from .text_lines import FileLines
 Sources = Sequence[str | os.PathLike[str]]
 
 FORMATS = ("txt", "jsonl", "parquet")
+LONGEST_PARAGRAPH = 1 << 28  # bytes; some corpora, such as text8, are one line of 100 MB
 LONGEST_DOCUMENT = 1 << 22  # characters; a longer document of a text file comes in pieces, so that memory is bounded
 
 
@@ -149,7 +150,8 @@ def _file(path: Path, told: FileFormat) -> _CorpusSource:
 def _read(source: _CorpusSource, column: str) -> Iterator[list[str]]:
     """Yield the documents of a source."""
     if source.format == "txt":
-        yield from _text_documents(FileLines(source.files[0], compressed=source.compressed))
+        lines = FileLines(source.files[0], compressed=source.compressed, longest=LONGEST_PARAGRAPH)
+        yield from _text_documents(lines)
     elif source.format:
         with open_rows(source.files[0], source.format, source.compressed, ReadingRules(class_names=False)) as stream:
             if stream.columns is not None:
