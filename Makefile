@@ -21,6 +21,8 @@ minilm: models/minilm/config.json  ## Convert a real pretrained encoder, all-Min
 # One process that has loaded all three frameworks holds many gigabytes, so each has its own; two run at a time.
 KERAS_TESTS := tests/models/keras tests/parity/test_keras.py
 FLAX_TESTS := tests/models/flax tests/parity/test_flax.py
+# Threads that wait for work sleep instead of spinning, so that two processes on two cores do not hold each other up.
+test test-pytorch test-flax test-keras test-slow test-interop sanitize: export OMP_WAIT_POLICY = passive
 test: $(VENV)/.dev  ## Run the tests, a quarter of an hour
 	@echo "Running the tests in several processes; each prints its results when it has ended."
 	@$(MAKE) --no-print-directory -j2 --output-sync=target test-pytorch test-flax test-keras
