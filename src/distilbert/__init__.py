@@ -6,11 +6,16 @@ Every public name is loaded when it is first used, so that importing the package
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+os.environ.setdefault(
+    "MKL_DISABLE_FAST_MM", "1"
+)  # before PyTorch is loaded, so that its users can fork; see core/forks.py
 
 _HEADS = (
     "", "ForMaskedLM", "ForMultipleChoice", "ForQuestionAnswering", "ForSequenceClassification",

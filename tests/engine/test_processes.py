@@ -16,11 +16,12 @@ import sys
 import threading
 
 import numpy as np
-import torch
 
-from distilbert import DistilBertConfig, DistilBertForSequenceClassification, EngineRunner
+from distilbert import DistilBertConfig, DistilBertForSequenceClassification, EngineRunner  # before PyTorch
 from distilbert.core.runner_protocol import Batch
 from distilbert.models.pytorch.runner import PytorchRunner
+
+import torch
 
 BATCH = Batch.of([list(range(1, 90))] * 16)  # so many tokens that both threads compute
 runner = None
