@@ -179,6 +179,12 @@ class TrainableModel(CheckedModel):
         metrics, weighted_metrics = map(self._for_each_label, (metrics, weighted_metrics))
         super().compile(optimizer, loss, loss_weights, metrics, weighted_metrics, **options)
 
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Set up training as it was when the model was saved: Keras does not where ``compile`` is overridden."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built and self.optimizer is not None:
+            self.optimizer.build(self.trainable_variables)
+
     def _for_each_label(self, metrics: Any) -> Any:
         """Return a list of metrics for each label, where a model has several labels and ``metrics`` is one list."""
         plain = isinstance(metrics, (list, tuple)) and not any(isinstance(each, (list, tuple)) for each in metrics)
