@@ -114,7 +114,7 @@ def test_files_that_are_none(tmp_path: Path) -> None:
         *[("mask_split", value) for value in ([1.0], [0.5, 0.6, -0.1], [0.5, 0.5, 0.1], [0.5, float("nan"), 0.5])],
         *[("betas", value) for value in ([0.9], [0.9, 1.0], [0.9, "x"])],
         *[("terms", value) for value in ({}, {"ce": 0}, {"mlm": -1}, {"ce": float("inf")}, {"cf": 1}, ["ce"])],
-        ("data", []), ("data", "a.txt"), ("data", [1]), ("output", ""), ("output", None), ("sequence_length", 3),
+        ("data", []), ("data", [1]), ("output", ""), ("output", None), ("sequence_length", 3),
         ("warmup", 1), ("warmup", -0.1), ("seed", 2**63), ("seed", 1.5), ("seed", True), ("streaming", 1),
         ("streaming", "yes"), ("temperature", 0), ("relation_heads", -1), ("hidden_dim", -1), ("hidden_pairs", [1]),
     ],

@@ -164,12 +164,11 @@ def _read(folder: Path, step: int) -> TrainingCheckpoint:
         state = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError, OSError) as error:
         raise WeightsError(f"{path} cannot be read: {error}. {_way_out(folder)}") from None
-    if not isinstance(state, dict) or CHECKSUM not in state:
-        raise WeightsError(f"{path} has no checksum: an earlier version wrote it, or it is damaged. {_way_out(folder)}")
-    if state.pop(CHECKSUM) != _checksum(state) or state["step"] != step:
+    if not isinstance(state, dict) or state.get("step") != step:
         raise WeightsError(f"{path} is not as it was written: it is damaged. {_way_out(folder)}")
-    hashes = state.pop(FILES)
-    return TrainingCheckpoint(folder, step, state, hashes)
+    if CHECKSUM in state and state.pop(CHECKSUM) != _checksum(state):
+        raise WeightsError(f"{path} is not as it was written: it is damaged. {_way_out(folder)}")
+    return TrainingCheckpoint(folder, step, state, state.pop(FILES, {}))  # earlier versions wrote no hashes
 
 
 def _way_out(folder: Path) -> str:

@@ -168,8 +168,8 @@ class MaskedText:
             DataError: the text is not that of the run to resume.
         """
         if isinstance(self.training, StreamedSequences):
-            self.training.restore(state["position"])
-        if state["content"] != self._content_hash:
+            self.training.restore(state.get("position", state))  # earlier versions wrote the position alone
+        if state.get("content", self._content_hash) != self._content_hash:
             raise DataError(
                 "The text has changed since this run was interrupted, so it cannot go on where it stopped. Bring back "
                 "the files, or start anew."

@@ -104,7 +104,7 @@ class LabelledBatches:
         Raises:
             DataError: they are not.
         """
-        if state["examples"] != self._examples_hash:
+        if state.get("examples", self._examples_hash) != self._examples_hash:  # earlier versions wrote no hash
             raise DataError(
                 "train_data or unlabelled_data has changed since this run was interrupted, so it cannot go on where it "
                 "stopped. Bring back the files, or start anew."
