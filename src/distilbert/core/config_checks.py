@@ -22,6 +22,7 @@ LARGEST = {
     "dim": 100_000,
     "hidden_dim": 1_000_000,
 }
+FLAGS = ("sinusoidal_pos_embds", "tie_word_embeddings", "output_hidden_states", "output_attentions", "return_dict")
 MOST_LABELS = 1_000_000
 SHOWN = 80  # characters of a value in a message
 
@@ -38,9 +39,8 @@ def check_config(config: Any) -> None:
         value = getattr(config, name)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
             raise ConfigError(f"{name} must be a probability between 0 and 1, got {shown(value)}.")
-    for name in ("sinusoidal_pos_embds", "tie_word_embeddings", "output_hidden_states", "output_attentions"):
+    for name in FLAGS:
         check_flag(name, getattr(config, name))
-    check_flag("return_dict", config.return_dict)
     deviation = config.initializer_range
     if isinstance(deviation, bool) or not isinstance(deviation, (int, float)) or not 0 <= deviation < math.inf:
         raise ConfigError(f"initializer_range must be a number of at least 0, got {shown(deviation)}.")

@@ -15,8 +15,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
-from collections.abc import Callable
-from typing import Any
 
 SOFT_PAUSE = 1  # omp_pause_soft of OpenMP 5.0: end the threads, keep the settings
 
@@ -24,18 +22,10 @@ SOFT_PAUSE = 1  # omp_pause_soft of OpenMP 5.0: end the threads, keep the settin
 @functools.cache
 def end_threads_before_forks() -> None:
     """Make later forks safe. Other implementations of OpenMP than GNU's do this by themselves."""
-    pause = _loaded_function("libgomp.so.1", "omp_pause_resource_all")
-    if pause is not None:
-        os.register_at_fork(before=lambda: pause(SOFT_PAUSE))
-
-
-def _loaded_function(library: str, name: str) -> Callable[..., Any] | None:
-    """Return a function of a library that is loaded already; None if there is none.
-
-    A library that is loaded a second time would have threads and memory of its own.
-    """
     try:
-        function: Callable[..., Any] = getattr(ctypes.CDLL(library, mode=os.RTLD_NOLOAD | os.RTLD_NOW), name)
+        # Only the library that is loaded already: another one would have threads of its own.
+        library = ctypes.CDLL("libgomp.so.1", mode=os.RTLD_NOLOAD | os.RTLD_NOW)
+        pause = library.omp_pause_resource_all
     except (AttributeError, OSError):
-        return None
-    return function
+        return
+    os.register_at_fork(before=lambda: pause(SOFT_PAUSE))

@@ -32,6 +32,16 @@ class KnownArgument:
     why: str
 
 
+def argument_rows(effect: Effect, reasons: Mapping[str, str]) -> list[KnownArgument]:
+    """Return rows of one effect.
+
+    Args:
+        effect: of all of them.
+        reasons: names, with spaces between several that have one reason -> the reason.
+    """
+    return [KnownArgument(name, effect, why) for names, why in reasons.items() for name in names.split()]
+
+
 class ArgumentTable:
     """The known arguments of a function.
 

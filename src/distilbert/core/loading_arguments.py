@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from .known_arguments import ArgumentTable, Effect, KnownArgument
+from .known_arguments import ArgumentTable, argument_rows
 
 # Where a model is: the arguments of :func:`distilbert.core.hub.resolve`.
 HUB_ARGUMENTS = ("cache_dir", "revision", "token", "local_files_only", "force_download", "subfolder")
@@ -20,25 +20,22 @@ UPLOAD_ARGUMENTS = (
 
 def hub_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of ``HUB_ARGUMENTS`` that are given; ``use_auth_token`` is the older name of ``token``."""
-    chosen = {name: arguments[name] for name in HUB_ARGUMENTS if arguments.get(name) is not None}
-    if arguments.get("use_auth_token") is not None:
-        chosen.setdefault("token", arguments["use_auth_token"])
-    return chosen
+    return _given(arguments, HUB_ARGUMENTS)
 
 
 def upload_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those that are given of the arguments of :func:`distilbert.core.hub.push`."""
-    chosen = {name: arguments[name] for name in UPLOAD_ARGUMENTS if arguments.get(name) is not None}
+    """Return those of ``UPLOAD_ARGUMENTS`` that are given; ``use_auth_token`` as above."""
+    return _given(arguments, UPLOAD_ARGUMENTS)
+
+
+def _given(arguments: Mapping[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    chosen = {name: arguments[name] for name in names if arguments.get(name) is not None}
     if arguments.get("use_auth_token") is not None:
         chosen.setdefault("token", arguments["use_auth_token"])
     return chosen
 
 
-def _rows(effect: Effect, reasons: dict[str, str]) -> list[KnownArgument]:
-    return [KnownArgument(name, effect, why) for names, why in reasons.items() for name in names.split()]
-
-
-_HUB = _rows(
+_HUB = argument_rows(
     "taken",
     {
         "cache_dir": "where downloads are kept",
@@ -50,7 +47,7 @@ _HUB = _rows(
         "subfolder": "folder inside the model's folder",
     },
 )
-_HUB_WITHOUT_EFFECT = _rows(
+_HUB_WITHOUT_EFFECT = argument_rows(
     "no effect",
     {
         "trust_remote_code code_revision": "code from a checkpoint never runs",
@@ -67,7 +64,7 @@ _PARALLEL = "a model runs on one device; in training, accelerate spreads the bat
 LOADING = ArgumentTable(
     "`from_pretrained` of models",
     *_HUB,
-    *_rows(
+    *argument_rows(
         "taken",
         {
             "config": "a configuration to use instead of the folder's; fields given beside it are set in a copy",
@@ -87,7 +84,7 @@ LOADING = ArgumentTable(
         },
     ),
     *_HUB_WITHOUT_EFFECT,
-    *_rows(
+    *argument_rows(
         "no effect",
         {
             "low_cpu_mem_usage _fast_init disable_mmap": "weights are always read one tensor at a time",
@@ -99,7 +96,7 @@ LOADING = ArgumentTable(
             "load_weight_prefix tf_to_pt_weight_rename": "names in `tf_model.h5` are translated in any case",
         },
     ),
-    *_rows(
+    *argument_rows(
         "refused",
         {
             "quantization_config load_in_8bit load_in_4bit": _QUANTIZED,
@@ -113,7 +110,7 @@ LOADING = ArgumentTable(
 )
 BUILDING = ArgumentTable(
     "`from_config` of models",
-    *_rows(
+    *argument_rows(
         "taken",
         {
             "dtype": "floating type of the weights",
@@ -121,23 +118,23 @@ BUILDING = ArgumentTable(
             "attn_implementation": '`"eager"`, `"sdpa"` or, in PyTorch, `"flash_attention_2"`',
         },
     ),
-    *_rows(
+    *argument_rows(
         "no effect",
         {
             "trust_remote_code code_revision": "code from a checkpoint never runs",
             "experts_implementation": "a DistilBERT has no experts",
         },
     ),
-    *_rows("refused", {"use_kernels allow_all_kernels": "kernels from the hub are code, which never runs"}),
+    *argument_rows("refused", {"use_kernels allow_all_kernels": "kernels from the hub are code, which never runs"}),
 )
 CONFIG_LOADING = ArgumentTable(
     "`from_pretrained` of configurations",
     *_HUB,
-    *_rows(
+    *argument_rows(
         "taken", {"return_unused_kwargs": "return a pair: the configuration, and the arguments that it does not use"}
     ),
     *_HUB_WITHOUT_EFFECT,
-    *_rows("refused", {"gguf_file": "GGUF files are not read"}),
+    *argument_rows("refused", {"gguf_file": "GGUF files are not read"}),
 )
 _UPLOAD = {
     "repo_id": "name on the hub; that of the folder if absent",
@@ -147,7 +144,7 @@ _UPLOAD = {
 }
 SAVING = ArgumentTable(
     "`save_pretrained` and `push_to_hub` of models",
-    *_rows(
+    *argument_rows(
         "taken",
         {
             "is_main_process": "False writes nothing",
@@ -160,7 +157,7 @@ SAVING = ArgumentTable(
             **_UPLOAD,
         },
     ),
-    *_rows(
+    *argument_rows(
         "no effect",
         {
             "save_function": "files are written by this package, whole or not at all",
@@ -170,7 +167,7 @@ SAVING = ArgumentTable(
             "use_temp_dir": "an upload always goes through a temporary folder",
         },
     ),
-    *_rows(
+    *argument_rows(
         "refused",
         {
             "saved_model": "`model.export(folder)` of Keras writes a SavedModel",
@@ -181,21 +178,21 @@ SAVING = ArgumentTable(
 )
 CONFIG_SAVING = ArgumentTable(
     "`save_pretrained` and `push_to_hub` of configurations",
-    *_rows("taken", {"push_to_hub": "upload the folder afterwards", **_UPLOAD}),
-    *_rows("no effect", {"use_temp_dir": "an upload always goes through a temporary folder"}),
-    *_rows("refused", {"organization repo_url": "write it into `repo_id`"}),
+    *argument_rows("taken", {"push_to_hub": "upload the folder afterwards", **_UPLOAD}),
+    *argument_rows("no effect", {"use_temp_dir": "an upload always goes through a temporary folder"}),
+    *argument_rows("refused", {"organization repo_url": "write it into `repo_id`"}),
 )
 _ENCODER = "DistilBERT is an encoder: it has no decoder, no cross-attention and no cache"
 CALLING = ArgumentTable(
     "Calls of PyTorch models",
-    *_rows(
+    *argument_rows(
         "no effect",
         {
             "use_cache": "an encoder keeps no keys and values",
             "num_items_in_batch": "a loss is the mean over its batch, which `accepts_loss_kwargs` tells Trainer",
         },
     ),
-    *_rows(
+    *argument_rows(
         "refused",
         {
             "past_key_values encoder_hidden_states encoder_attention_mask": _ENCODER,

@@ -94,7 +94,8 @@ def _sample(tensor: Any) -> np.ndarray | None:
 def evaluation_mode(model: Any) -> Iterator[None]:
     """Put a PyTorch model into evaluation mode until the block ends; then each module is in the mode it was in."""
     training = [module for module in model.modules() if module.training]
-    model.eval()
+    for module in training:
+        module.training = False
     try:
         yield
     finally:

@@ -78,8 +78,8 @@ class Checkpoint:
         file = plain_names(self.source.open(self.path), self._place)
 
         def name_in_file(name: str) -> str | None:
-            theirs = name if self.bert is None else bert.bert_name(name)
-            return theirs and file.name_in_file(theirs)
+            saved_name = name if self.bert is None else bert.bert_name(name)
+            return saved_name and file.name_in_file(saved_name)
 
         matched = match(
             self._translated(file, head),

@@ -6,20 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..core.errors import InputError, reject_unknown
-from ..core.known_arguments import ArgumentTable, Effect, KnownArgument
+from ..core.known_arguments import ArgumentTable, argument_rows
 
 # Older names of parameters, and what they are called now.
 OLDER_NAMES = {"topk": "top_k", "multi_class": "multi_label"}
 
 
-def _rows(effect: Effect, reasons: dict[str, str]) -> list[KnownArgument]:
-    return [KnownArgument(name, effect, why) for names, why in reasons.items() for name in names.split()]
-
-
 _NO_PADDING = "batches hold no padding"
 PIPELINE = ArgumentTable(
     "`pipeline`",
-    *_rows(
+    *argument_rows(
         "taken",
         {
             "task model": "the task decides what the model must be, and the model what the task is",
@@ -39,7 +35,7 @@ PIPELINE = ArgumentTable(
             "batch_size": "most sequences in a batch",
         },
     ),
-    *_rows(
+    *argument_rows(
         "no effect",
         {
             "feature_extractor image_processor processor": "a DistilBERT reads text",
@@ -51,7 +47,7 @@ PIPELINE = ArgumentTable(
 )
 CALLING = ArgumentTable(
     "calls of pipelines, and their defaults in `pipeline`",
-    *_rows(
+    *argument_rows(
         "taken",
         {
             "topk": "the older name of `top_k`",
@@ -62,7 +58,7 @@ CALLING = ArgumentTable(
             "data X": "the inputs of question answering",
         },
     ),
-    *_rows(
+    *argument_rows(
         "no effect",
         {
             "padding pad_to_multiple_of padding_side": _NO_PADDING,
@@ -74,7 +70,7 @@ CALLING = ArgumentTable(
                 "the task asks the tokenizer for what it needs",
         },
     ),
-    *_rows(
+    *argument_rows(
         "refused",
         {
             "truncation max_length": "this task reads long texts in windows, so nothing is cut",

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from ..core.known_arguments import ArgumentTable, Effect, KnownArgument
-
-
-def _rows(effect: Effect, reasons: dict[str, str]) -> list[KnownArgument]:
-    return [KnownArgument(name, effect, why) for names, why in reasons.items() for name in names.split()]
-
+from ..core.known_arguments import ArgumentTable, argument_rows
 
 _NO_CHATS = "a DistilBERT does not write, so it has no chats"
 _WORDPIECE = "WordPiece makes the same words with and without a space before them"
 
 MAKING = ArgumentTable(
     "The classes and `from_pretrained` of tokenizers",
-    *_rows(
+    *argument_rows(
         "taken",
         {
             "max_len": "the older name of `model_max_length`",
@@ -29,7 +24,7 @@ MAKING = ArgumentTable(
             "clean_up_tokenization_spaces": "default of the argument of `decode`",
         },
     ),
-    *_rows(
+    *argument_rows(
         "no effect",
         {
             "use_fast from_slow": "the class decides: `DistilBertTokenizer` is pure Python, `...Fast` is Rust",
@@ -43,7 +38,7 @@ MAKING = ArgumentTable(
             "special_tokens_map_file backend": "loading finds the files",
         },
     ),
-    *_rows(
+    *argument_rows(
         "refused",
         {
             "chat_template": _NO_CHATS,
@@ -53,7 +48,7 @@ MAKING = ArgumentTable(
 )
 CALLING = ArgumentTable(
     "Calls of tokenizers",
-    *_rows(
+    *argument_rows(
         "taken",
         {
             "text_target text_pair_target": "texts whose ids become the column `labels`",
@@ -63,16 +58,16 @@ CALLING = ArgumentTable(
             "is_pretokenized": "the older name of `is_split_into_words`",
         },
     ),
-    *_rows("no effect", {"add_prefix_space": _WORDPIECE, "return_input_ids": "the ids are always returned"}),
+    *argument_rows("no effect", {"add_prefix_space": _WORDPIECE, "return_input_ids": "the ids are always returned"}),
 )
 DECODING = ArgumentTable(
     "`decode` and `batch_decode`",
-    *_rows("taken", {"spaces_between_special_tokens": "False sets no space around added tokens"}),
-    *_rows("no effect", {"use_source_tokenizer": "there is one tokenizer for both sides"}),
+    *argument_rows("taken", {"spaces_between_special_tokens": "False sets no space around added tokens"}),
+    *argument_rows("no effect", {"use_source_tokenizer": "there is one tokenizer for both sides"}),
 )
 SAVING = ArgumentTable(
     "`save_pretrained` and `push_to_hub` of tokenizers",
-    *_rows(
+    *argument_rows(
         "taken",
         {
             "legacy_format": "True leaves out tokenizer.json, False leaves out vocab.txt; by default both are written",
@@ -82,7 +77,7 @@ SAVING = ArgumentTable(
             "repo_id token private revision commit_message commit_description create_pr": "of the upload",
         },
     ),
-    *_rows(
+    *argument_rows(
         "no effect",
         {
             "save_jinja_files": _NO_CHATS,
@@ -94,7 +89,7 @@ SAVING = ArgumentTable(
 )
 TRAINING = ArgumentTable(
     "`train_new_from_iterator`",
-    *_rows(
+    *argument_rows(
         "taken",
         {
             "new_special_tokens": "further special tokens of the new tokenizer",
@@ -102,6 +97,6 @@ TRAINING = ArgumentTable(
             "min_frequency limit_alphabet show_progress": "of the trainer of the Rust library",
         },
     ),
-    *_rows("no effect", {"length": "the trainer counts the texts itself"}),
-    *_rows("refused", {"initial_alphabet continuing_subword_prefix end_of_word_suffix": "BERT's own are used"}),
+    *argument_rows("no effect", {"length": "the trainer counts the texts itself"}),
+    *argument_rows("refused", {"initial_alphabet continuing_subword_prefix end_of_word_suffix": "BERT's own are used"}),
 )

@@ -479,10 +479,7 @@ class TokenizerBase:
         if return_tensors is not None:
             return_tensors = check_tensor_type(return_tensors)
         padding_strategy = check_padding(padding)
-        if truncation is None and max_length is not None and padding is False:
-            truncation = True
-        strategy = check_strategy(truncation)
-        limit = self.model_max_length if max_length is None else max_length
+        strategy, limit = self._cut(truncation, max_length, padding)
         if limit > NO_LIMIT:
             padding_strategy, strategy = (None if padding_strategy == "max_length" else padding_strategy), None
         if strategy and padding_strategy and pad_to_multiple_of and limit % pad_to_multiple_of:
@@ -530,6 +527,14 @@ class TokenizerBase:
         if return_overflowing_tokens:
             columns["overflow_to_sample_mapping"] = sample_of_row
         return BatchEncoding(columns, encodings, return_tensors, self.is_fast)
+
+    def _cut(
+        self, truncation: bool | str | None, max_length: int | None, padding: bool | str | None
+    ) -> tuple[str | None, int]:
+        """Return how a call cuts, None for not at all, and to how many tokens."""
+        if truncation is None and max_length is not None and padding is False:
+            truncation = True
+        return check_strategy(truncation), self.model_max_length if max_length is None else max_length
 
     def _call_with_target(self, options: dict[str, Any]) -> BatchEncoding:
         target = {"text": options.pop("text_target"), "text_pair": options.pop("text_pair_target")}
@@ -745,10 +750,7 @@ class TokenizerBase:
         Raises:
             InputError: as in a call.
         """
-        if truncation is None and max_length is not None and padding is False:
-            truncation = True
-        strategy = check_strategy(truncation)
-        limit = self.model_max_length if max_length is None else max_length
+        strategy, limit = self._cut(truncation, max_length, padding)
         special = self.num_special_tokens_to_add(pair_ids is not None) if add_special_tokens else 0
         columns: dict[str, Any] = {}
         n_cut = max(0, len(ids) + len(pair_ids or ()) + special - limit) if strategy else 0

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from ..core.errors import CheckpointError, WeightsError
 from ..core.files import sync_to_disk, write_json
+from ..core.json_files import parse_json
 
 NAME = re.compile(r"step-(\d+)")
 UNFINISHED = re.compile(r"\.step-\d+\..+")  # what a crash leaves behind
@@ -161,8 +162,8 @@ def clear(folder: Path) -> None:
 def _read(folder: Path, step: int) -> TrainingCheckpoint:
     path = folder / STATE
     try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError, OSError) as error:
+        state = parse_json(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
         raise WeightsError(f"{path} cannot be read: {error}. {_way_out(folder)}") from None
     if not isinstance(state, dict) or state.get("step") != step:
         raise WeightsError(f"{path} is not as it was written: it is damaged. {_way_out(folder)}")

@@ -95,8 +95,8 @@ def plain_names(tensors: Tensors, where: object) -> FileTensors:
 def _prefix(tensors: Tensors, where: object) -> str:
     prefixes: list[str] = []
     for first in FIRST_NAMES:
-        found = [name.removesuffix(first) for name in tensors if name.endswith(first)]
-        prefixes = prefixes or [prefix for prefix in found if not prefix or prefix.endswith(".")]
+        before = [name.removesuffix(first) for name in tensors if name.endswith(first)]
+        prefixes = prefixes or [prefix for prefix in before if not prefix or prefix.endswith(".")]
     usual = [prefix for prefix in prefixes if prefix in USUAL_PREFIXES]
     if len(prefixes) > 1 and len(usual) != 1:
         raise WeightsMismatchError(

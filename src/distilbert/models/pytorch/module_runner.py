@@ -9,8 +9,7 @@ Legend: T packed tokens, R requested tokens, B sequences, S longest of them, L l
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from ...core.config import DistilBertConfig
 from ...core.errors import InputError
 from ...core.model_checks import check_length
+from ...core.module_snapshot import evaluation_mode
 from ...core.runner_protocol import Batch, check_batch, name_outputs
 from ...core.schema import HEADS, Head
 from ..checkpoint import config_from_dict
@@ -65,7 +65,7 @@ class ModuleRunner:
         check_length(self.config, int(batch.lengths.max(initial=0)))
         ids, mask = (torch.from_numpy(array).to(self.device) for array in batch.padded(self.config.pad_token_id or 0))
         choices = self.head.name == "ForMultipleChoice"
-        with torch.no_grad(), _evaluated(self.model):
+        with torch.no_grad(), evaluation_mode(self.model):
             output = self.model(
                 input_ids=ids[:, None] if choices else ids, attention_mask=mask[:, None] if choices else mask
             )
@@ -160,16 +160,3 @@ def _field(output: Any, name: str, place: int) -> Tensor:
     if not isinstance(value, Tensor):
         raise InputError(f"The model returned a {type(output).__name__} without {name}; got {output!r:.200}.")
     return value
-
-
-@contextmanager
-def _evaluated(module: nn.Module) -> Iterator[None]:
-    """Switch to evaluation mode until the block ends; each module gets back the mode that it had."""
-    training = [each for each in module.modules() if each.training]
-    for each in training:
-        each.training = False
-    try:
-        yield
-    finally:
-        for each in training:
-            each.training = True
