@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -60,9 +61,21 @@ def test_an_overwritten_model_does_not_come_back(tmp_path: Path) -> None:
 
 def test_a_format_can_be_added_in_place(tmp_path: Path) -> None:
     tiny_model().save_pretrained(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     for to in TO[1:]:
         convert(tmp_path, tmp_path, to=to, overwrite=True)
     assert {path.name for path in tmp_path.iterdir()} == {"config.json", *FORMATS}
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+
+
+def test_what_is_converted_is_not_overwritten(tmp_path: Path) -> None:
+    tiny_model().save_pretrained(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    changes: list[dict[str, Any]] = [{}, {"dtype": "float16"}, {"layers": [0]}, {"head": "none"}]
+    for change in [*changes, *({**change, "to": "pytorch_model.bin"} for change in changes[1:])]:
+        with pytest.raises(InputError, match="is the folder that is converted"):
+            convert(tmp_path, tmp_path, overwrite=True, **change)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
 def test_bfloat16(tmp_path: Path) -> None:

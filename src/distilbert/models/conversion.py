@@ -13,10 +13,10 @@ import numpy as np
 from ..core.errors import InputError, ModelNotFoundError, TokenizerError
 from ..core.files import output_folder
 from ..core.schema import HEADS, Head, head_of
+from ..text.tokenizer import DistilBertTokenizer
 from ..weights.folder import FORMATS as WEIGHT_FILES
-from ..weights.folder import H5, SAFETENSORS, remove_weights, save_as
+from ..weights.folder import H5, SAFETENSORS, has_weights, remove_weights, save_as
 from ..weights.match import keep_layers, match
-from .auto import AutoTokenizer
 from .checkpoint import open_checkpoint
 
 FORMATS = {"safetensors": SAFETENSORS} | {name: name for name in WEIGHT_FILES if name != SAFETENSORS}
@@ -64,7 +64,8 @@ def convert(
 
     Args:
         source: a folder, or a name on the hub.
-        output: new folder.
+        output: new folder. The source itself takes the same model in a format that it does not have, with
+            ``overwrite``; its other files stay as they are.
         layers: blocks to keep, in this order; None for all.
         head: ``"none"`` for the encoder alone; None keeps the head that the source has.
         dtype: ``"float32"``, ``"float16"`` or ``"bfloat16"``; None keeps that of the source. ``tf_model.h5`` has no
@@ -89,8 +90,16 @@ def convert(
     if (Path(output) / "config.json").exists() and not overwrite:
         raise InputError(f"{output} already holds a model; choose another folder, or overwrite it.")
     checkpoint = open_checkpoint(source)
-    if Path(output).resolve() == checkpoint.folder.resolve():
-        raise InputError(f"{output} is the folder that is converted, and it would be overwritten; name another one.")
+    in_place = Path(output).resolve() == checkpoint.folder.resolve()
+    if in_place and (
+        checkpoint.bert is not None
+        or not (layers is None and head is None and dtype is None)
+        or has_weights(checkpoint.folder, FORMATS[to])
+    ):
+        raise InputError(
+            f"{output} is the folder that is converted, and it would be overwritten; name another one. "
+            "All that can be added to it is the same model in a format that it does not have."
+        )
     config = checkpoint.config
     kept_head = HEADS[""] if head == "none" else _source_head(checkpoint.bert, config.architectures)
     tensors = checkpoint.tensors(kept_head)
@@ -115,20 +124,27 @@ def convert(
     config.dtype = next(iter(arrays.values())).dtype.name
     folder = output_folder(output)
     written = save_as(folder, arrays, FORMATS[to], kept_head)
-    if folder.resolve() != checkpoint.folder.resolve():  # remove the weights of a model that is overwritten
-        for name in WEIGHT_FILES:
+    names = {path.name for path in written}
+    if in_place:
+        has_tokenizer = _tokenizer(folder) is not None
+    else:
+        for name in WEIGHT_FILES:  # those of a model that is overwritten
             if name != FORMATS[to]:
                 remove_weights(folder, name)
-    config.save_pretrained(folder)
-    tokenizer = _copy_tokenizer(checkpoint.folder, folder)
+        config.save_pretrained(folder)
+        tokenizer = _tokenizer(checkpoint.folder)
+        has_tokenizer = tokenizer is not None
+        names |= {"config.json"}
+        if tokenizer is not None:
+            names |= {Path(path).name for path in tokenizer.save_pretrained(folder)}
     return ConvertedModel(
         folder=folder,
-        files=sorted({path.name for path in written} | {"config.json"} | set(tokenizer)),
+        files=sorted(names),
         architecture=kept_head.architecture,
         n_layers=config.n_layers,
         parameters=sum(array.size for array in arrays.values()),
         dropped=matched.dropped,
-        tokenizer=bool(tokenizer),
+        tokenizer=has_tokenizer,
     )
 
 
@@ -139,10 +155,8 @@ def _source_head(bert: str | None, architectures: list[str] | None) -> Head | No
     return head_of(architectures)
 
 
-def _copy_tokenizer(source: Path, folder: Path) -> list[str]:
-    """Copy the tokenizer, if there is one, and return the names of its files."""
+def _tokenizer(folder: Path) -> DistilBertTokenizer | None:
     try:
-        tokenizer = AutoTokenizer.from_pretrained(source, use_fast=False)
+        return DistilBertTokenizer.from_pretrained(folder)
     except (ModelNotFoundError, TokenizerError):
-        return []
-    return [Path(path).name for path in tokenizer.save_pretrained(folder)]
+        return None

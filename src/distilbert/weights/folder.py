@@ -62,6 +62,11 @@ _OPEN: dict[str, Callable[[list[Path]], Tensors]] = {
 }
 
 
+def has_weights(folder: Path, name: str) -> bool:
+    """Return whether a model folder has weights in the format of ``name``, one of ``FORMATS``."""
+    return bool(_files(folder, name, variant=None))
+
+
 def _files(folder: Path, name: str, variant: str | None) -> list[Path]:
     """Return the files that hold the weights in the format of ``name``: one file, its shards, or none."""
     single, index = folder / variant_name(name, variant), folder / variant_name(f"{name}.index.json", variant)

@@ -38,7 +38,8 @@ SQUAD: Record = {
 }
 ROWS: list[tuple[str, str, str, Record, str]] = [  # kind, file, content, settings, message
     ("single", "t.tsv", "text\tkind\na\tx\nb\ty\n", {},
-     r"t\.tsv: no column is known as the label\. State it: --columns label=COLUMN\. Columns found: 'text', 'kind'"),
+     r"t\.tsv: no column is known as the label\. State it: --columns label=COLUMN, or label=A\+B\+C "
+     r"where each label has a column of 0 and 1\. Columns found: 'text', 'kind'"),
     ("single", "t.tsv", TRAIN, {"columns": {"label": "lable"}},
      r"t\.tsv has no column 'lable' for the label\. Did you mean 'label'\? Columns found: 'text', 'label'"),
     ("single", "t.jsonl", '{"text": "a", "label": "x"}\n{"text": 7, "label": "y"}\n', {},
