@@ -49,7 +49,7 @@ if __name__ == "__main__":
         thread.start()
         thread.join()
         receiver, sender = context.Pipe()
-        child = context.Process(target=send_answer, args=(sender, *given))
+        child = context.Process(target=send_answer, args=(sender, *given), daemon=True)  # so a hanging one ends
         child.start()
         assert receiver.poll(100), "the child hangs"
         np.testing.assert_allclose(receiver.recv(), expected, rtol=1e-5, atol=1e-5)

@@ -12,6 +12,8 @@ import pytest
 from distilbert.tasks import pipeline
 from tests.behaviour.make_models import make
 
+from .inputs import TASKS
+
 MakeTask = Callable[..., Any]
 
 
@@ -32,3 +34,16 @@ def make_task(model_folder: Callable[[str], Path]) -> MakeTask:
         return pipeline(name, model_folder(model), **{"precision": "fp32"} | params)
 
     return make_task
+
+
+@pytest.fixture(params=list(TASKS))
+def name(request: pytest.FixtureRequest) -> str:
+    """Each task in turn."""
+    return str(request.param)
+
+
+@pytest.fixture
+def task(name: str, make_task: MakeTask) -> Any:
+    """A pipeline of each task in turn."""
+    model, params = TASKS[name]
+    return make_task(name, model, **params)

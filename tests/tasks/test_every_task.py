@@ -14,17 +14,6 @@ from distilbert.models.pytorch.runner import CudaRunner, PytorchRunner
 from .inputs import TASKS, close, inputs_for
 
 
-@pytest.fixture(params=list(TASKS))
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def task(name: str, make_task: Any) -> Any:
-    model, params = TASKS[name]
-    return make_task(name, model, **params)
-
-
 def test_batch_equals_single(name: str, task: Any) -> None:
     inputs = inputs_for(name, 30)
     together = task(inputs, batch_tokens=512)

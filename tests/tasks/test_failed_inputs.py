@@ -16,11 +16,6 @@ from .inputs import TASKS, close, inputs_for
 BAD = ["", None, float("nan"), 3, b"bytes", {}, {"nothing": "x"}]
 
 
-@pytest.fixture(params=list(TASKS))
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
 def mixed(name: str) -> tuple[list[Any], list[Any]]:
     """Good and bad inputs in turn, and the good ones alone."""
     good = inputs_for(name, len(BAD), seed=8)

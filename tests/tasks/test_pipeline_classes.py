@@ -21,17 +21,6 @@ from .inputs import TASKS, close, inputs_for
 Folder = Callable[[str], Path]
 
 
-@pytest.fixture(params=list(TASKS))
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def task(name: str, make_task: Any) -> Any:
-    model, params = TASKS[name]
-    return make_task(name, model, **params)
-
-
 def test_classes_by_name(name: str, task: Any) -> None:
     words = name.split("-") if name != "zero-shot-classification" else ["zero", "shot", "classification"]
     cls = getattr(distilbert, "".join(word.title() for word in words) + "Pipeline")

@@ -463,10 +463,9 @@ class DistilBertConfig:
         Returns:
             The content, and the options that do not say where it is.
         """
-        chosen = CONFIG_LOADING.keep_meaningful(options, f"{cls.__name__}.get_config_dict")
-        rest = {name: value for name, value in chosen.items() if name not in CONFIG_LOADING.rows}
-        folder = resolve(pretrained_model_name_or_path, kind="config", **hub_arguments(chosen))
-        return read_config_file(folder / "config.json"), rest
+        where = f"{cls.__name__}.get_config_dict"
+        _, values, chosen = find_config(pretrained_model_name_or_path, options, where)
+        return values, {name: value for name, value in chosen.items() if name not in CONFIG_LOADING.rows}
 
     @classmethod
     def from_pretrained(
@@ -502,9 +501,8 @@ class DistilBertConfig:
         """
         given = locals()
         where = f"{cls.__name__}.from_pretrained"
-        chosen = CONFIG_LOADING.keep_meaningful({name: given[name] for name in HUB_ARGUMENTS} | options, where)
-        folder = resolve(pretrained_model_name_or_path, kind="config", **hub_arguments(chosen))
-        values = read_config_file(folder / "config.json")
+        options = {name: given[name] for name in HUB_ARGUMENTS} | options
+        _, values, chosen = find_config(pretrained_model_name_or_path, options, where)
         fields, unused = split_fields(chosen, values, where, cls, return_unused=return_unused_kwargs)
         config = cls.from_dict(values, **fields)
         config.name_or_path = pretrained_model_name_or_path
@@ -532,6 +530,29 @@ class DistilBertConfig:
         """Upload ``config.json`` to the hub; arguments as :func:`distilbert.core.hub.push`."""
         upload = upload_arguments(CONFIG_SAVING.check(options, f"{type(self).__name__}.push_to_hub"))
         return push_saved(self.save_pretrained, repo_id, **upload)
+
+
+def find_config(
+    name_or_path: str | os.PathLike[str], options: Mapping[str, Any], where: str
+) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+    """Find a model's folder for the ``from_pretrained`` of a configuration, and read its ``config.json``.
+
+    Args:
+        name_or_path: a folder, or a name on the hub.
+        options: all arguments.
+        where: the function that was called, for messages.
+
+    Returns:
+        The folder, the content of the file, and the arguments that mean something.
+
+    Raises:
+        ModelNotFoundError: there is no such model.
+        ConfigError: the file is not valid JSON.
+        InputError: an argument is refused.
+    """
+    chosen = CONFIG_LOADING.keep_meaningful(options, where)
+    folder = resolve(name_or_path, kind="config", **hub_arguments(chosen))
+    return folder, read_config_file(folder / "config.json"), chosen
 
 
 def split_fields(

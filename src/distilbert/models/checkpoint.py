@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from ..core import hub
-from ..core.config import ARGUMENTS, DistilBertConfig, own_parameters, split_fields
+from ..core.config import ARGUMENTS, DistilBertConfig, find_config, own_parameters, split_fields
 from ..core.config_checks import shown
 from ..core.errors import InputError, UnsupportedArchitectureError
 from ..core.json_files import read_config_file
-from ..core.loading_arguments import CONFIG_LOADING, HUB_ARGUMENTS, LOADING, WEIGHT_ARGUMENTS, hub_arguments
+from ..core.loading_arguments import HUB_ARGUMENTS, LOADING, WEIGHT_ARGUMENTS, hub_arguments
 from ..core.schema import Head, Shapes
 from ..weights import bert
 from ..weights.file_names import FileTensors, plain_names
@@ -189,10 +189,8 @@ def open_config(
     Returns:
         The configuration; with ``return_unused_kwargs`` also the arguments that are not its fields.
     """
-    chosen = CONFIG_LOADING.keep_meaningful(options, where)
+    folder, values, chosen = find_config(name_or_path, options, where)
     return_unused = bool(chosen.pop("return_unused_kwargs", False))
-    folder = hub.resolve(name_or_path, kind="config", **hub_arguments(chosen))
-    values = read_config_file(folder / "config.json")
     fields, unused = split_fields(chosen, values, where, return_unused=return_unused)
     config = config_from_dict(values, fields, folder)
     config.name_or_path = name_or_path

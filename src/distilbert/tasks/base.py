@@ -89,6 +89,11 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
         """
         return None if self.model_folder is None else read_sentence_modules(self.model_folder)
 
+    def modules_in_use(self, params: ParamsT) -> SentenceModules | None:
+        """Return :attr:`sentence_modules` if the parameters leave pooling to the model's folder, else None."""
+        pooling = getattr(params, "pooling", "no parameter")
+        return self.sentence_modules if pooling == self.pooling_of_folder else None
+
     def __init__(
         self,
         model: Any,
@@ -262,19 +267,19 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
             finish = None
 
         def answers() -> list[Any]:
-            found: list[Any] = [None] * len(inputs)
+            collected: list[Any] = [None] * len(inputs)
             try:
                 results = finish() if finish is not None else None
             except InputError:
                 results = None
             if results is not None:
                 for index, result in zip(parsed, results, strict=True):
-                    found[index] = result
-                return found
+                    collected[index] = result
+                return collected
             for index, item in parsed.items():
                 with failures.counted(places[index]):
-                    found[index] = self.answer([item], params, budget)[0]
-            return found
+                    collected[index] = self.answer([item], params, budget)[0]
+            return collected
 
         return answers
 

@@ -20,6 +20,7 @@ from .windows import (
     asks_for_truncation,
     check_stride,
     check_truncation,
+    merge_truncation,
     split_into_windows,
     stride_or_default,
     truncate,
@@ -63,8 +64,7 @@ class FeatureExtractionParams:
     @property
     def truncation_options(self) -> dict[str, Any]:
         """What :func:`truncate` takes."""
-        own = {"truncation": self.truncation, "max_length": self.max_length}
-        return dict(self.tokenize_kwargs or {}) | {name: value for name, value in own.items() if value is not None}
+        return merge_truncation(self.truncation, self.max_length, self.tokenize_kwargs)
 
 
 SPEC = TaskSpec(
@@ -96,7 +96,7 @@ class FeatureExtractionPipeline(Task[FeatureExtractionParams]):
     def encode(self, items: list[str], params: FeatureExtractionParams) -> list[EncodedInput]:
         """One sequence per text, or several windows where it is longer than the model."""
         options, stride = params.truncation_options, stride_or_default(params.stride, self.max_tokens)
-        modules = self.sentence_modules if params.pooling == self.pooling_of_folder else None
+        modules = self.modules_in_use(params)
         if modules is not None:
             items = [modules.text(item) for item in items]
             options = modules.truncation() | options
@@ -113,7 +113,7 @@ class FeatureExtractionPipeline(Task[FeatureExtractionParams]):
         """Join windows, pool and scale."""
         windows = [output["last_hidden_state"] for output in outputs]  # (S, D) each
         stride = stride_or_default(params.stride, self.max_tokens)
-        modules = self.sentence_modules if params.pooling == self.pooling_of_folder else None
+        modules = self.modules_in_use(params)
         if modules is not None:
             features = modules.vector(windows)  # (E,)
         elif params.pooling is None:

@@ -30,7 +30,7 @@ from .task_spec import (
     Metric,
     TaskSpec,
 )
-from .windows import add_special, asks_for_truncation, check_truncation, truncate
+from .windows import add_special, asks_for_truncation, check_truncation, merge_truncation, truncate
 
 SMALLEST_BEAM = 5  # partial fillings kept at every mask, however few are returned
 logger = logging.getLogger(__name__)
@@ -71,10 +71,9 @@ class FillMaskParams:
         return [targets] if isinstance(targets, str) else targets
 
     @property
-    def truncation_options(self) -> Mapping[str, Any]:
+    def truncation_options(self) -> dict[str, Any]:
         """What :func:`truncate` takes."""
-        own = {"truncation": self.truncation, "max_length": self.max_length}
-        return dict(self.tokenizer_kwargs or {}) | {name: value for name, value in own.items() if value is not None}
+        return merge_truncation(self.truncation, self.max_length, self.tokenizer_kwargs)
 
 
 SPEC = TaskSpec(

@@ -187,8 +187,7 @@ def pipeline(
         **options.task,
     )
     result.model_folder = loaded.folder
-    if getattr(result.params, "pooling", "no parameter") == result.pooling_of_folder:
-        _ = result.sentence_modules  # so that what cannot be honoured is said before the first text
+    result.modules_in_use(result.params)  # so that what cannot be honoured is said before the first text
     return result
 
 

@@ -81,7 +81,7 @@ class SentenceSimilarityPipeline(Task[SentenceSimilarityParams]):
     def encode(self, items: list[_Texts], params: SentenceSimilarityParams) -> list[EncodedInput]:
         """The windows of the source, then those of each sentence; ``metadata`` has the number of windows of each."""
         texts = [text for item in items for text in (item.source, *item.others)]
-        modules = self.sentence_modules if params.pooling == self.pooling_of_folder else None
+        modules = self.modules_in_use(params)
         if modules is not None:
             modules.check_cosine()
             texts = [modules.text(text) for text in texts]
@@ -105,7 +105,7 @@ class SentenceSimilarityPipeline(Task[SentenceSimilarityParams]):
         counts, is_pair = encoded.metadata
         states = iter(output["last_hidden_state"] for output in outputs)  # (S, D) each
         stride = stride_or_default(None, self.max_tokens)
-        modules = self.sentence_modules if params.pooling == self.pooling_of_folder else None
+        modules = self.modules_in_use(params)
         windows_of_texts = [list(islice(states, count)) for count in counts]
         pooled = [
             pool(windows, params.pooling or "mean", stride) if modules is None else modules.vector(windows)

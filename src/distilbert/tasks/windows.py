@@ -43,6 +43,14 @@ def check_truncation(options: Mapping[str, Any], where: str) -> None:
     check_count(options.get("max_length"), "max_length", least=4, optional=True)
 
 
+def merge_truncation(
+    truncation: bool | str | None, max_length: int | None, others: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return what :func:`truncate` takes: what is given by itself, and where that is None, what ``others`` hold."""
+    given = {"truncation": truncation, "max_length": max_length}
+    return dict(others or {}) | {name: value for name, value in given.items() if value is not None}
+
+
 def asks_for_truncation(options: Mapping[str, Any]) -> bool:
     """Whether ``options`` ask for truncation."""
     return options.get("truncation", False) not in (False, None, "do_not_truncate")
