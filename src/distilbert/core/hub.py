@@ -15,7 +15,9 @@ from .json_files import read_json
 Kind = Literal["model", "config", "tokenizer", "model and tokenizer"]
 TOKENIZER_FILES = (
     "vocab.txt", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "chat_template.jinja",
 )  # fmt: skip
+CHAT_TEMPLATES = "additional_chat_templates/*.jinja"
 MODEL_FILES = ("config.json", "quantization.safetensors")
 SENTENCE_MODULES = "modules.json"  # of sentence-transformers: the parts of a model
 SENTENCE_FILES = (
@@ -23,9 +25,9 @@ SENTENCE_FILES = (
 )  # fmt: skip
 PATTERNS: dict[Kind, list[str]] = {
     "config": ["config.json"],
-    "tokenizer": ["config.json", *TOKENIZER_FILES],
+    "tokenizer": ["config.json", *TOKENIZER_FILES, CHAT_TEMPLATES],
     "model": [*MODEL_FILES],
-    "model and tokenizer": [*MODEL_FILES, *TOKENIZER_FILES, *SENTENCE_FILES],
+    "model and tokenizer": [*MODEL_FILES, *TOKENIZER_FILES, CHAT_TEMPLATES, *SENTENCE_FILES],
 }
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "tf_model.h5", "flax_model.msgpack")  # the preferred first
 ONLINE_OFF = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")

@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from ..core.errors import TokenizerError, suggest
 from .added_tokens import AddedToken
+from .chat_templates import ChatTemplates, as_chat_templates
 from .wordpiece import MAX_CHARS_PER_WORD, Normalizer
 
 logger = logging.getLogger(__name__)
@@ -38,7 +39,10 @@ CONFIG_OPTIONS = (
     "clean_up_tokenization_spaces",
     "split_special_tokens",
 )
-OPTIONS = (*CONFIG_OPTIONS, *SPECIAL_TOKEN_NAMES, "additional_special_tokens", "added_tokens", "model_input_names")
+OPTIONS = (
+    *CONFIG_OPTIONS, *SPECIAL_TOKEN_NAMES, "additional_special_tokens", "added_tokens", "model_input_names",
+    "chat_template",
+)  # fmt: skip
 # The options that a normalizer of another kind, which a tokenizer.json may bring, leaves without effect.
 NORMALIZER_OPTIONS = ("do_lower_case", "do_basic_tokenize", "tokenize_chinese_chars", "strip_accents")
 
@@ -70,6 +74,7 @@ class TokenizerSpec:
         max_chars_per_word: words with more characters are unknown.
         components: the ``normalizer`` and ``pre_tokenizer`` of a tokenizer.json that are not those of BERT, as the
             file has them; only the Rust library runs them.
+        chat_template: turns messages into a text; one template, several by name, or None.
         other_config: entries of tokenizer_config.json that this package does not use; saving writes them back.
 
     Raises:
@@ -95,6 +100,7 @@ class TokenizerSpec:
     unknown_word: str = ""
     max_chars_per_word: int = MAX_CHARS_PER_WORD
     components: dict[str, Any] = field(default_factory=dict)
+    chat_template: ChatTemplates | None = None
     other_config: dict[str, Any] = field(default_factory=dict)
     _added_ids: dict[str, int] = field(init=False, repr=False, compare=False)  # content of an added token -> id
     _normalized_ids: dict[str, int] = field(init=False, repr=False, compare=False)  # its normalized content -> id
@@ -203,6 +209,8 @@ class TokenizerSpec:
             additional_tokens = [AddedToken.of(t, special=True) for t in values.pop("additional_special_tokens")]
             tokens += additional_tokens
             additional = [token.content for token in additional_tokens]
+        if "chat_template" in values:
+            values["chat_template"] = as_chat_templates(values["chat_template"])
         if "model_max_length" in values:
             values["model_max_length"] = int(values["model_max_length"])
         if "model_input_names" in values:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ..core.known_arguments import ArgumentTable, argument_rows
 
-_NO_CHATS = "a DistilBERT does not write, so it has no chats"
 _WORDPIECE = "WordPiece makes the same words with and without a space before them"
 
 MAKING = ArgumentTable(
@@ -20,6 +19,7 @@ MAKING = ArgumentTable(
             "tokenizer_object": "a `tokenizers.Tokenizer` instead of a file",
             "split_special_tokens": "treat special tokens in a text as ordinary text",
             "model_input_names": "the columns that a call returns by default",
+            "chat_template": "a jinja2 template of chats, or several by name",
             "padding_side truncation_side": '`"right"` or `"left"`',
             "clean_up_tokenization_spaces": "default of the argument of `decode`",
         },
@@ -41,7 +41,7 @@ MAKING = ArgumentTable(
     *argument_rows(
         "refused",
         {
-            "chat_template": _NO_CHATS,
+            "padding truncation max_length return_tensors": "give it to the call of the tokenizer",
             "gguf_file": "GGUF files are not read",
         },
     ),
@@ -72,6 +72,7 @@ SAVING = ArgumentTable(
         {
             "legacy_format": "True leaves out tokenizer.json, False leaves out vocab.txt; by default both are written",
             "filename_prefix": "set before each name, with a dash",
+            "save_jinja_files": "False writes chat templates into tokenizer_config.json",
             "push_to_hub": "upload the folder afterwards",
             "use_auth_token": "the older name of `token`",
             "repo_id token private revision commit_message commit_description create_pr": "of the upload",
@@ -80,7 +81,6 @@ SAVING = ArgumentTable(
     *argument_rows(
         "no effect",
         {
-            "save_jinja_files": _NO_CHATS,
             "save_format is_main_process": "all files are written, whole or not at all",
             "use_temp_dir": "an upload always goes through a temporary folder",
             "max_shard_size safe_serialization variant tags": "it belongs to models",

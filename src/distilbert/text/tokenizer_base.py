@@ -17,9 +17,19 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..core.errors import InputError, TokenizerError, reject_unknown, suggest
+from ..core.extras import require
 from ..core.hub import encoder_folder, push_saved, resolve
 from .added_tokens import AddedToken
 from .batch_encoding import BatchEncoding, check_tensor_type
+from .chat_templates import (
+    ChatTemplates,
+    as_chat_templates,
+    check_conversations,
+    check_schemas,
+    check_template_options,
+    choose_template,
+    tokens_in_spans,
+)
 from .padding import NO_LIMIT, as_columns, check_padding, pad_columns, padded_length, tensor_type_of, to_lists
 from .spec import (
     DEFAULT_SPECIAL_TOKENS,
@@ -145,7 +155,6 @@ class TokenizerBase:
     name_or_path: str
     verbose: bool
     deprecation_warnings: dict[str, bool]  # which warnings were given already, by the names of transformers
-    chat_template = None
     init_inputs = ()
     vocab_files_names = {"vocab_file": VOCAB_FILE, "tokenizer_file": TOKENIZER_FILE}  # noqa: RUF012
     SPECIAL_TOKENS_ATTRIBUTES = (*SPECIAL_TOKEN_NAMES, "additional_special_tokens")
@@ -201,7 +210,7 @@ class TokenizerBase:
         arguments |= _older_names(
             MAKING.check(others, f"{type(self).__name__}()", TokenizerBase.__init__.__annotations__)
         )
-        options = {name: arguments[name] for name in OPTIONS if arguments[name] is not None}
+        options = {name: arguments[name] for name in OPTIONS if arguments.get(name) is not None}
         if tokenizer_file is not None:
             vocab_file = arguments["vocab_file"] = None  # transformers passes both where a folder has both
         sources = [
@@ -368,11 +377,18 @@ class TokenizerBase:
             legacy_format: True leaves out ``tokenizer.json``, False leaves out ``vocab.txt``; None writes both.
             filename_prefix: set before each name, with a dash.
             push_to_hub: upload the tokenizer afterwards, to ``repo_id`` or else to the folder's name.
-            options: of the upload, as in ``push_to_hub``.
+            options: ``save_jinja_files=False`` writes chat templates into ``tokenizer_config.json``. The others are
+                those of ``push_to_hub``.
         """
         options = SAVING.check(options, "save_pretrained")
         folder = Path(save_directory)
-        paths = write_spec(self.spec, folder, prefix=filename_prefix or "", legacy_format=legacy_format)
+        paths = write_spec(
+            self.spec,
+            folder,
+            prefix=filename_prefix or "",
+            legacy_format=legacy_format,
+            save_jinja_files=options.pop("save_jinja_files", True),
+        )
         if push_to_hub:
             self.push_to_hub(options.pop("repo_id", folder.name), **options)
         return paths
@@ -387,6 +403,7 @@ class TokenizerBase:
     def push_to_hub(self, repo_id: str, **options: Any) -> Any:
         """Upload the files of the tokenizer to the hub; ``options`` go to ``distilbert.core.hub.push``."""
         options = _older_names(SAVING.keep_meaningful(options, "push_to_hub"))
+        options.pop("save_jinja_files", None)
         return push_saved(self.save_pretrained, repo_id, **options)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -625,13 +642,101 @@ class TokenizerBase:
         tokens: list[str] = self.encode_batch([text], pairs, add_special_tokens=add_special_tokens)[0].tokens
         return tokens
 
-    def apply_chat_template(self, *args: Any, **options: Any) -> Any:
-        """Raise :class:`InputError`: there is no template of chats.
+    @property
+    def chat_template(self) -> ChatTemplates | None:
+        """The jinja2 template that turns messages into a text: one, several by name, or None. It can be set."""
+        return self.spec.chat_template
+
+    @chat_template.setter
+    def chat_template(self, value: Any) -> None:
+        self.spec.chat_template = as_chat_templates(value)
+
+    def get_chat_template(self, chat_template: str | None = None, tools: Any = None) -> str:
+        """Return the template that ``apply_chat_template`` takes, given these two of its arguments.
 
         Raises:
-            InputError: always.
+            InputError: there is none.
         """
-        raise InputError("A DistilBERT does not write, so its tokenizer has no template of chats.")
+        return choose_template(self.chat_template, chat_template, bool(tools))
+
+    def apply_chat_template(
+        self,
+        conversation: Any,
+        tools: Sequence[Mapping[str, Any]] | None = None,
+        documents: Sequence[Mapping[str, Any]] | None = None,
+        chat_template: str | None = None,
+        add_generation_prompt: bool = False,
+        continue_final_message: bool = False,
+        tokenize: bool = True,
+        padding: bool | str | None = False,
+        truncation: bool | str | None = False,
+        max_length: int | None = None,
+        return_tensors: str | None = None,
+        return_dict: bool = True,
+        return_assistant_tokens_mask: bool = False,
+        tokenizer_kwargs: Mapping[str, Any] | None = None,
+        **variables: Any,
+    ) -> Any:
+        """Turn messages into one text by a template, and tokenize it without further special tokens.
+
+        Args:
+            conversation: a list of messages such as ``{"role": "user", "content": "Hello"}``, or a list of such lists.
+            tools: JSON schemas that the template may read.
+            documents: dicts that the template may read.
+            chat_template: a jinja2 template, or the name of one of ``self.chat_template``.
+            add_generation_prompt: tells the template to end with the beginning of an answer.
+            continue_final_message: end the text with the content of the last message.
+            tokenize: False returns the text.
+            padding: as in a call.
+            truncation: as in a call.
+            max_length: as in a call.
+            return_tensors: as in a call.
+            return_dict: False returns the ids alone.
+            return_assistant_tokens_mask: add ``assistant_masks``, 1 for tokens in the template's ``{% generation %}``.
+            tokenizer_kwargs: further arguments of a call.
+            variables: what else the template may read; the special tokens are among it.
+
+        Returns:
+            Columns as of a call, the ids, or a text; a list of texts for a list of conversations.
+
+        Raises:
+            InputError: there is no template, it cannot be used, or ``conversation`` is not made of messages.
+            MissingExtraError: jinja2 is not installed.
+        """
+        require("jinja2", "chat")
+        from .chat_rendering import has_assistant_blocks, render_chat
+
+        check_template_options(locals())
+        template = self.get_chat_template(chat_template, tools)
+        if return_assistant_tokens_mask and not has_assistant_blocks(template):
+            logger.warning("The chat template has no {% generation %}, so assistant_masks are 0 everywhere.")
+        conversations, is_batch = check_conversations(conversation)
+        values = {
+            "tools": check_schemas("tools", tools),
+            "documents": check_schemas("documents", documents),
+            "add_generation_prompt": add_generation_prompt,
+            **self.special_tokens_map,
+            **variables,
+        }
+        chats = [render_chat(template, messages, values, continue_final_message) for messages in conversations]
+        texts = [chat.text for chat in chats]
+        if not tokenize:
+            return texts if is_batch else texts[0]
+        options = {"add_special_tokens": False, **(tokenizer_kwargs or {})}
+        options |= {"padding": padding, "truncation": truncation, "max_length": max_length}
+        batch = self(texts, **options)
+        if return_assistant_tokens_mask:
+            rows = batch.encodings or []
+            samples = batch.get("overflow_to_sample_mapping", range(len(rows)))
+            spans = [chats[sample].assistant_spans for sample in samples]
+            batch["assistant_masks"] = [
+                tokens_in_spans(row.offsets, span) for row, span in zip(rows, spans, strict=True)
+            ]
+        if return_tensors is not None:
+            batch.convert_to_tensors(return_tensors)
+        elif not is_batch and "overflow_to_sample_mapping" not in batch:
+            batch.data = {name: column[0] for name, column in batch.data.items()}
+        return batch if return_dict else batch["input_ids"]
 
     def _warn_if_too_long(self, longest: int) -> None:
         name = "sequence-length-is-longer-than-the-specified-maximum"

@@ -11,6 +11,7 @@ from typing import Any
 from ..core.errors import TokenizerError
 from ..core.files import write_json, write_text
 from .added_tokens import AddedToken
+from .chat_templates import DEFAULT_TEMPLATE, ChatTemplates, as_chat_templates
 from .spec import (
     CONFIG_OPTIONS,
     DEFAULT_MAX_LENGTH,
@@ -29,6 +30,8 @@ TOKENIZER_FILE = "tokenizer.json"
 CONFIG_FILE = "tokenizer_config.json"
 SPECIAL_TOKENS_FILE = "special_tokens_map.json"
 ADDED_TOKENS_FILE = "added_tokens.json"
+CHAT_TEMPLATE_FILE = "chat_template.jinja"
+CHAT_TEMPLATE_FOLDER = "additional_chat_templates"  # with NAME.jinja for each further template
 _SWITCHES = (*NORMALIZER_OPTIONS, "clean_up_tokenization_spaces", "split_special_tokens")
 LARGEST_FILE = 40_000_000  # bytes; the largest published vocabularies take a quarter of it
 WORDPIECE_FAMILIES = ("Bert", "DistilBert", "MobileBert", "Electra", "ConvBert", "LayoutLM", "SqueezeBert", "RetriBert")
@@ -57,7 +60,7 @@ def load_spec(
 
     ``vocab.txt`` or ``tokenizer.json`` is enough; if both exist, ``tokenizer.json`` gives the vocabulary. Options in
     ``tokenizer_config.json`` win over those in ``special_tokens_map.json``, ``added_tokens.json`` and
-    ``tokenizer.json``.
+    ``tokenizer.json``. ``chat_template.jinja`` wins over a template in ``tokenizer_config.json``.
 
     Args:
         folder: holds the files.
@@ -81,6 +84,7 @@ def load_spec(
         raise TokenizerError(f"There is neither a {VOCAB_FILE} nor a {TOKENIZER_FILE} in {str(folder)!r}.")
     special_tokens_map = _read_json_if_present(folder / SPECIAL_TOKENS_FILE)
     added_tokens = _read_json_if_present(folder / ADDED_TOKENS_FILE)
+    options["chat_template"] = _read_chat_templates(folder) or as_chat_templates(config.get("chat_template"))
     try:
         return _combine(options, added_tokens, special_tokens_map, config)
     except (TypeError, AttributeError, KeyError, IndexError, OverflowError, ValueError) as error:
@@ -135,7 +139,7 @@ def _combine(
         options["model_input_names"] = list(config["model_input_names"])
     _check_types(options)
     options |= {name: bool(options[name]) for name in _SWITCHES if options.get(name) is not None}
-    known = {*CONFIG_OPTIONS, *SPECIAL_TOKEN_NAMES, *_DROPPED_CONFIG, "model_input_names", "max_len"}
+    known = {*CONFIG_OPTIONS, *SPECIAL_TOKEN_NAMES, *_DROPPED_CONFIG, "model_input_names", "max_len", "chat_template"}
     spec = TokenizerSpec(
         **options,
         special_tokens=special_tokens,
@@ -167,15 +171,23 @@ def _check_types(options: Mapping[str, Any]) -> None:
 
 
 def write_spec(
-    spec: TokenizerSpec, folder: Path, *, prefix: str = "", legacy_format: bool | None = None
+    spec: TokenizerSpec,
+    folder: Path,
+    *,
+    prefix: str = "",
+    legacy_format: bool | None = None,
+    save_jinja_files: bool = True,
 ) -> tuple[str, ...]:
     """Write vocab.txt, tokenizer.json, tokenizer_config.json and special_tokens_map.json; returns their paths.
+
+    A chat template gets a file of its own, and each further one too.
 
     Args:
         spec: the tokenizer.
         folder: created if it is missing.
         prefix: set before each name, with a dash.
         legacy_format: True leaves out tokenizer.json, False leaves out vocab.txt.
+        save_jinja_files: False writes chat templates into tokenizer_config.json.
     """
     folder.mkdir(parents=True, exist_ok=True)
     special_tokens_map: dict[str, Any] = dict(spec.special_tokens)
@@ -194,6 +206,10 @@ def write_spec(
         config["additional_special_tokens"] = spec.additional_special_tokens
     if tuple(spec.model_input_names) != MODEL_INPUT_NAMES:
         config["model_input_names"] = spec.model_input_names
+    if isinstance(spec.chat_template, dict) and not save_jinja_files:
+        config["chat_template"] = [{"name": name, "template": text} for name, text in spec.chat_template.items()]
+    elif spec.chat_template is not None and not save_jinja_files:
+        config["chat_template"] = spec.chat_template
     contents = {CONFIG_FILE: config, SPECIAL_TOKENS_FILE: special_tokens_map}
     if not legacy_format:
         contents = {TOKENIZER_FILE: spec_to_tokenizer_json(spec), **contents}
@@ -202,7 +218,39 @@ def write_spec(
     for name, content in contents.items():
         write_json(folder / f"{prefix}{name}", content)
         paths.append(str(folder / f"{prefix}{name}"))
-    return tuple(paths)
+    return (*paths, *_write_chat_templates(spec.chat_template if save_jinja_files else None, folder, prefix))
+
+
+def _write_chat_templates(templates: ChatTemplates | None, folder: Path, prefix: str) -> list[str]:
+    """Write the jinja files, and remove those of another tokenizer, which would win when the folder is read."""
+    others = folder / f"{prefix}{CHAT_TEMPLATE_FOLDER}"
+    for path in (folder / f"{prefix}{CHAT_TEMPLATE_FILE}", *others.glob("*.jinja")):
+        path.unlink(missing_ok=True)
+    by_name = {DEFAULT_TEMPLATE: templates} if isinstance(templates, str) else templates or {}
+    paths = []
+    for name, text in by_name.items():
+        is_default = name == DEFAULT_TEMPLATE
+        path = folder / f"{prefix}{CHAT_TEMPLATE_FILE}" if is_default else others / f"{name}.jinja"
+        write_text(path, text)
+        paths.append(str(path))
+    return paths
+
+
+def _read_chat_templates(folder: Path) -> ChatTemplates | None:
+    further = sorted((folder / CHAT_TEMPLATE_FOLDER).glob("*.jinja"))
+    templates = {path.stem: _read_template(path) for path in further if path.is_file()}
+    if (folder / CHAT_TEMPLATE_FILE).is_file():
+        default = _read_template(folder / CHAT_TEMPLATE_FILE)
+        return as_chat_templates({DEFAULT_TEMPLATE: default, **templates} if templates else default)
+    return as_chat_templates(templates or None)
+
+
+def _read_template(path: Path) -> str:
+    check_size(path)
+    try:
+        return path.read_text(encoding="utf-8")
+    except ValueError as error:
+        raise TokenizerError(f"{str(path)!r} is not UTF-8: {error}.") from None
 
 
 def read_tokenizer_json(path: Path) -> dict[str, Any]:
