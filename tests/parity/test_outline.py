@@ -104,7 +104,7 @@ NAMES = [
 PARAMETERS = [
     ("pytorch", "packing rows", "only PyTorch runs without padding"),
     ("pytorch", "return_maps", "hooks of attribution expect a tuple of one tensor"),
-    ("pytorch", "model_arguments", "only classes of PyTorch are derived by users"),
+    ("pytorch", "model_args model_arguments", "only classes of PyTorch are derived by users"),
     ("pytorch", "dropout", "the attention of Keras and JAX has no dropout"),
     ("pytorch", "empty", "an empty tensor has the shape, type and device"),
     ("flax", "shape", "and a fresh one needs them"),

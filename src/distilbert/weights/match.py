@@ -16,6 +16,18 @@ MOST_LISTED = 200  # names in a message
 LAYER = re.compile(r"(transformer\.layer\.)(\d+)(\..*)")
 
 
+class LoadingKeys(set[Any]):
+    """What loading left out: a set, as transformers 5 has it, that equals the lists of transformers 4 too."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        return sorted(self) == sorted(other) if isinstance(other, list) else super().__eq__(other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+
 @dataclass(frozen=True)
 class Matched:
     """The tensors of a file, sorted by what a model does with them.
@@ -36,9 +48,9 @@ class Matched:
         """Return what ``output_loading_info=True`` gives, under the names that transformers uses for it."""
         mismatched = {name for name, *_ in self.mismatched}
         return {
-            "missing_keys": set(self.fresh) - mismatched,
-            "unexpected_keys": set(self.dropped),
-            "mismatched_keys": set(self.mismatched),
+            "missing_keys": LoadingKeys(set(self.fresh) - mismatched),
+            "unexpected_keys": LoadingKeys(self.dropped),
+            "mismatched_keys": LoadingKeys(self.mismatched),
             "error_msgs": [],
         }
 

@@ -155,6 +155,11 @@ def test_arguments_of_the_constructor(tmp_path: Path) -> None:
     assert MeanPooling.from_pretrained(tmp_path, width=9).scale.shape == (9,)
     with pytest.raises(WeightsMismatchError, match=r"scale: the file has \(9,\), needed is \(6,\)"):
         MeanPooling.from_pretrained(tmp_path)
+    assert MeanPooling.from_pretrained(tmp_path, 9).scale.shape == (9,)
+    with pytest.raises(TypeError, match="width"):
+        MeanPooling.from_pretrained(tmp_path, 9, width=9)
+    with pytest.raises(TypeError, match=r"DistilBertModel\.from_pretrained takes one positional argument.*config="):
+        DistilBertModel.from_pretrained(tmp_path, tiny_config())
     afresh = MeanPooling.from_pretrained(tmp_path, ignore_mismatched_sizes=True)
     assert afresh.scale.eq(2.0).all()
 
@@ -172,6 +177,11 @@ def test_loading_info_of_an_own_head(tmp_path: Path) -> None:
     model, info = OldStyle.from_pretrained(tmp_path, output_loading_info=True)
     assert isinstance(model, OldStyle)
     assert info["missing_keys"] == {"qa.weight", "qa.bias"}
+    assert info["missing_keys"] == ["qa.bias", "qa.weight"]
+    assert info["missing_keys"] != ["qa.bias"]
+    assert info["missing_keys"] != ["qa.bias", "qa.bias"]
+    assert not info["missing_keys"] != ["qa.bias", "qa.weight"]  # noqa: SIM202
+    assert info["mismatched_keys"] == [] == info["error_msgs"]
     assert info["unexpected_keys"] == {"classifier.weight", "classifier.bias"}
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from ...core.config import DistilBertConfig
-from ...core.errors import ConfigError, InputError
+from ...core.errors import ConfigError, InputError, UnknownArgumentError
 from ...core.loading_arguments import BUILDING, CALLING
 from ...core.model_checks import CALL_ARGUMENTS
 from ...core.schema import tied
@@ -139,7 +139,7 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
     def from_pretrained(
         cls,
         pretrained_model_name_or_path: str | os.PathLike[str] | None,
-        *,
+        *model_args: Any,
         config: DistilBertConfig | str | os.PathLike[str] | None = None,
         dtype: torch.dtype | str | None = None,
         torch_dtype: torch.dtype | str | None = None,
@@ -169,6 +169,8 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
 
         Args:
             pretrained_model_name_or_path: a folder, or a name on the hub; None with ``config`` and ``state_dict``.
+            *model_args: positional arguments, after the configuration, of the constructor of a class that has some of
+                its own.
             config: use this configuration instead of the folder's.
             dtype: ``torch.float32`` (the default), another floating type, its name, or ``"auto"`` for that of the file.
             torch_dtype: the older name of ``dtype``.
@@ -208,6 +210,12 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
         where = f"{cls.__name__}.from_pretrained"
         own = list(inspect.signature(cls.__init__).parameters)[2:]  # without self and config
         model_arguments = {name: overrides.pop(name) for name in own if name in overrides}
+        if model_args and not own:
+            raise UnknownArgumentError(
+                f"{where} takes one positional argument, the folder or name, but got also a "
+                f"{type(model_args[0]).__name__}. "
+                "Write the others with their names, such as config=."
+            )
         return cls.from_checkpoint(
             open_checkpoint(
                 pretrained_model_name_or_path,
@@ -223,6 +231,7 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
             attn_implementation=attn_implementation,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
             output_loading_info=output_loading_info,
+            model_args=model_args,
             model_arguments=model_arguments,
         )
 
@@ -237,13 +246,15 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
         attn_implementation: str | None = None,
         ignore_mismatched_sizes: bool = False,
         output_loading_info: bool = False,
+        model_args: Sequence[Any] = (),
         model_arguments: Mapping[str, Any] | None = None,
     ) -> Self:
         """Load a model from a folder that is open already; see :meth:`from_pretrained` for the other arguments.
 
         Args:
             checkpoint: the result of :func:`distilbert.models.checkpoint.open_checkpoint`; the model keeps its config.
-            model_arguments: arguments of the constructor of a class that has some of its own.
+            model_args: positional arguments of the constructor of a class that has some of its own.
+            model_arguments: named arguments of that constructor.
         """
         config = checkpoint.config
         device = pick_device(device_map)
@@ -261,7 +272,7 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
                 model.base_model.embeddings.position_embeddings.weight.requires_grad_(False)
         else:
             # A class of a user may compute with its weights while it is built, so they are real from the start.
-            model = cls(config, **(model_arguments or {}))
+            model = cls(config, *model_args, **(model_arguments or {}))
             shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
             matched = checkpoint.match_shapes(shapes, cls.__name__, ignore_mismatched_sizes=ignore_mismatched_sizes)
             target = pick_dtype(dtype if dtype is not None else torch_dtype, config, matched.tensors)
