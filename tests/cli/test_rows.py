@@ -112,6 +112,20 @@ def test_rows_without_an_answer_are_named_up_to_a_point(cli: Command) -> None:
     assert cli.read("o.jsonl").split("\n")[1999:2001] == ["null", '{"label": "L3", "score": 0.3333333333333333}']
 
 
+@pytest.mark.parametrize("options", [(), ("--on-error", "skip"), ("--output", "o.csv"), ("--source", "s")])
+@pytest.mark.parametrize("texts", ['""\n""\n', 'refuse me\n""\n'])
+def test_if_no_row_could_be_answered_the_exit_code_says_so(cli: Command, texts: str, options: tuple[str, ...]) -> None:
+    if "--source" in options:
+        texts = '""\n'  # a ranking takes any text that is not empty
+    cli.write("in.csv", f"text\n{texts}")
+    done = cli.run("--input", "in.csv", *options)
+    assert done.code == 1
+    assert done.err.splitlines()[-1] == "distilbert: no row could be answered."
+    assert ("--output" in options) == (cli.folder / "o.csv").exists()
+    cli.write("in.csv", "text\n")
+    assert cli.run("--input", "in.csv", *options, *(["--overwrite"] if "--output" in options else [])).code == 0
+
+
 def test_a_ranking_leaves_empty_texts_out_and_says_so(cli: Command) -> None:
     done = cli.run("--source", "s", "--input", cli.write("in.jsonl", '"one"\n""\n"a"\n'))
     assert [answer["sentence"] for answer in done.answers] == ["a", "one"]

@@ -54,6 +54,28 @@ def test_a_compressed_text_file(tmp_path: Path, name: str) -> None:
     assert list(documents([tmp_path / name])) == DOCUMENTS
 
 
+@pytest.mark.parametrize("encoding", ["latin-1", "windows-1252", "utf-16", "utf-16-le", "utf-8"])
+@pytest.mark.parametrize("name", ["a.txt", "a.txt.gz", "a.jsonl"])
+def test_text_in_another_encoding(tmp_path: Path, name: str, encoding: str) -> None:
+    expected = [["à la carte", "über"], ["ça va"]]
+    if name == "a.jsonl":
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows_of(expected))
+    else:
+        text = "à la carte\r\nüber\n\nça va\n"
+    content = text.encode(encoding)
+    (tmp_path / name).write_bytes(gzip.compress(content) if name.endswith(".gz") else content)
+    assert list(documents([tmp_path], encoding=encoding)) == expected
+    if encoding != "utf-8":
+        with pytest.raises(DataError, match="--encoding"):
+            list(documents([tmp_path]))
+
+
+def test_an_encoding_that_does_not_exist_is_refused_before_anything_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    with pytest.raises(DataError, match="no text encoding 'utf-99'"):
+        documents([tmp_path], encoding="utf-99")
+
+
 def test_a_corpus_may_be_one_long_line(tmp_path: Path) -> None:
     """As text8 is, of 100 MB; a line of a table is refused long before."""
     (tmp_path / "one.txt").write_bytes(b"word " * (LONGEST_LINE // 5 + 1))

@@ -42,6 +42,15 @@ def test_a_stream_by_hand(tmp_path: Path, kind: type) -> None:
     )
 
 
+def test_a_stream_in_another_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes("a b c d é\n\nf g h i j".encode("latin-1"))
+    sequences = streamed(path, held_out=1, block=1, encoding="latin-1")
+    assert sequences.take(0, 2).tolist() == [ids("<e.fg."), ids("<hij..")]
+    with pytest.raises(DataError, match="--encoding"):
+        streamed(path, held_out=1, block=1)
+
+
 def test_a_sequence_crosses_into_the_next_epoch(tmp_path: Path) -> None:
     path = write_text(tmp_path / "a.txt", [["a b c d e"], ["f g h i j"]])
     sequences = streamed(path, held_out=1, block=1)

@@ -54,6 +54,16 @@ def test_three_documents_by_hand(
     assert (tmp_path / "cache" / cache.fingerprint).is_dir()
 
 
+def test_text_in_another_encoding_has_a_cache_of_its_own(tmp_path: Path) -> None:
+    text = tmp_path / "a.txt"
+    text.write_bytes("é b".encode("utf-16"))
+    cache = tokenize_corpus([text], tokenizer(), tmp_path, encoding="UTF-16")
+    assert cache.tokens.tolist() == ids("eb.")
+    assert cache.fingerprint == fingerprint([text], tokenizer(), encoding="utf16")
+    assert len({fingerprint([text], tokenizer(), encoding=name) for name in ("", "utf-8", "UTF8")}) == 1
+    assert cache.fingerprint != fingerprint([text], tokenizer())
+
+
 def test_a_large_vocabulary_has_wider_ids(tmp_path: Path) -> None:
     many = [*VOCAB, *(f"w{number}" for number in range(1 << 16))]
     text = write_text(tmp_path / "a.txt", [["a w65535 w0"]])

@@ -15,7 +15,7 @@ from .data_sources import check_hub_name, is_saved_dataset, load_from_hub, load_
 from .file_formats import COMPRESSED_PARQUET, FileFormat, endings_of, format_of
 from .messages import listed, type_name
 from .row_stream import ReadingRules, Row, open_rows, without_problems
-from .text_lines import FileLines
+from .text_lines import FileLines, check_encoding
 
 Sources = Sequence[str | os.PathLike[str]]
 
@@ -41,7 +41,7 @@ class _CorpusSource:
     compressed: bool = False
 
 
-def documents(sources: Sources, column: str = "text") -> Iterator[list[str]]:
+def documents(sources: Sources, column: str = "text", encoding: str = "") -> Iterator[list[str]]:
     """Return an iterator over the documents of all sources, in order, each as its paragraphs that are not blank.
 
     Every source is looked up before the first document is read. Memory stays constant: files are read as needed, and
@@ -58,13 +58,15 @@ def documents(sources: Sources, column: str = "text") -> Iterator[list[str]]:
             - a folder written by ``datasets.save_to_disk``
             - the name of a data set on the hub, ``NAME`` or ``NAME:CONFIG``; its split ``train`` is streamed
         column: the column of the text, where there are columns.
+        encoding: of files of text; empty for UTF-8.
 
     Raises:
-        DataError: a source does not exist or cannot be read; while iterating, a line or row cannot be used.
+        DataError: a source does not exist or cannot be read, or there is no such encoding; while iterating, a line or
+            row cannot be used.
         MissingExtraError: pyarrow or datasets is needed and not installed.
     """
-    resolved = _resolve(sources)
-    return (paragraphs for source in resolved for paragraphs in _read(source, column) if paragraphs)
+    resolved, encoding = _resolve(sources), check_encoding(encoding)
+    return (paragraphs for source in resolved for paragraphs in _read(source, column, encoding) if paragraphs)
 
 
 def describe(sources: Sources) -> list[tuple[str, int, int]]:
@@ -147,13 +149,14 @@ def _file(path: Path, told: FileFormat) -> _CorpusSource:
 # Reading documents.
 
 
-def _read(source: _CorpusSource, column: str) -> Iterator[list[str]]:
+def _read(source: _CorpusSource, column: str, encoding: str) -> Iterator[list[str]]:
     """Yield the documents of a source."""
     if source.format == "txt":
-        lines = FileLines(source.files[0], compressed=source.compressed, longest=LONGEST_PARAGRAPH)
+        lines = FileLines(source.files[0], compressed=source.compressed, encoding=encoding, longest=LONGEST_PARAGRAPH)
         yield from _text_documents(lines)
     elif source.format:
-        with open_rows(source.files[0], source.format, source.compressed, ReadingRules(class_names=False)) as stream:
+        rules = ReadingRules(class_names=False, encoding=encoding)
+        with open_rows(source.files[0], source.format, source.compressed, rules) as stream:
             if stream.columns is not None:
                 if column not in stream.columns:
                     raise _no_column(source.name, column, stream.columns)

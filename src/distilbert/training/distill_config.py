@@ -72,6 +72,7 @@ class TextConfig(TrainingConfig):
 
     data: list[str] = setting(REQUIRED, "Text: .txt, .jsonl and .parquet files, folders, or names of `datasets`.")
     column: str = setting("text", "Column of the text in .jsonl, .parquet and `datasets`.")
+    encoding: str = setting("", "Encoding of files of text, such as windows-1252 or utf-16. Default: utf-8.")
     cache: str = setting("", "Folder for tokenized corpora. Default: OUTPUT/cache.", free=True)
     streaming: bool = setting(False, "Tokenize while training, for corpora whose tokens do not fit on the disk.")
     held_out: float = setting(0.005, "Fraction of the text that is held out for evaluation.")

@@ -42,7 +42,7 @@ def answer_rows(
     done = 0
     if output is not None:
         done = output.start(plan.identity, resume=plan.resume, window_end=partial(last_window_end, largest=largest))
-        unusable.count = output.rows_without_answer
+        unusable.count, unusable.answered = output.rows_without_answer, done - output.rows_without_answer
     progress.skip(done)
     for window in gather_windows(stream, inputs, unusable, done=done, largest=largest):
         answered: list[AnsweredRow] = []
@@ -57,6 +57,7 @@ def answer_rows(
             else:
                 row = window[place]
                 answered.append(AnsweredRow(inputs.as_columns(row.row.value), row.item, result))
+        unusable.answered += len(answered)
         if unusable.get_null:
             answers = iter(answered)
             answered = [

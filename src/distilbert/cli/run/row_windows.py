@@ -47,10 +47,15 @@ class UnusableRows:
     Args:
         on_error: ``"stop"``, ``"skip"`` or ``"null"``, as ``RunPlan.on_error``.
         report: takes messages.
+
+    Attributes:
+        count: how many there are.
+        answered: how many other rows got an answer.
+        get_null: whether they get null.
     """
 
     def __init__(self, on_error: str, report: Callable[[str], None]) -> None:
-        self.count = 0
+        self.count = self.answered = 0
         self.get_null = on_error == "null"
         self._stop, self._report = on_error == "stop", report
 
@@ -70,19 +75,25 @@ class UnusableRows:
         elif self.count <= NAMED_ROWS:
             self._report(f"no answer for {message}")
 
-    def summarize(self, rows: int) -> None:
+    def summarize(self, rows: int) -> bool:
         """Report how many rows were left out or got null, if any did.
 
         Args:
             rows: how many rows there are in all.
+
+        Returns:
+            Whether the work was of use: False if there were rows and none could be answered.
         """
         if not self.count:
-            return
+            return True
         if self.get_null:
             have = "1 row has" if self.count == 1 else f"{self.count:,} rows have"
             self._report(f"{have} no answer (null) out of {rows:,}.")
         else:
             self._report(f"{self.count:,} {'row was' if self.count == 1 else 'rows were'} skipped.")
+        if not self.answered:
+            self._report("no row could be answered.")
+        return self.answered > 0
 
 
 def gather_windows(

@@ -70,6 +70,7 @@ def _compare(
             if isinstance(cosine, InputError):
                 unusable.add(row, str(cosine))
                 continue
+            unusable.answered += 1
             columns = inputs.as_columns(row.value) if plan.keep_input else {}
             yield RankedSentence(-cosine, progress.rows + place, sentence, columns)
         progress.add(len(window))

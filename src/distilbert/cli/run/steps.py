@@ -14,7 +14,7 @@ from ...core.errors import DataError, InputError, Interrupted, MissingExtraError
 from ...core.extras import require
 from ...data.row_stream import RowStream
 from ...tasks.registry import task_spec
-from ..failures import OK, warn
+from ..failures import FAILED, OK, warn
 from .answering import answer_rows
 from .content_hashes import ContentHashes
 from .input_rows import open_input
@@ -71,10 +71,10 @@ def run(plan: RunPlan) -> int:
         finally:
             if output is not None:
                 output.close()
-    unusable.summarize(progress.rows)
+    was_of_use = unusable.summarize(progress.rows)
     if output is not None and sys.stderr.isatty():
         warn(f"{plan.output}: {progress.pace()}")
-    return OK
+    return OK if was_of_use else FAILED
 
 
 def plan_output(plan: RunPlan) -> PartialOutput | None:

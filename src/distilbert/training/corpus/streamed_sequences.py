@@ -47,6 +47,7 @@ class StreamedSequences:
         held_out: K, how many sequences are held out.
         block: sequences in a block.
         column: the column of the text, where there are columns.
+        encoding: of files of text; empty for UTF-8.
 
     Attributes:
         length: S.
@@ -68,12 +69,13 @@ class StreamedSequences:
         held_out: int = 512,
         block: int = 8192,
         column: str = "text",
+        encoding: str = "",
     ) -> None:
         check_length(length)
         if held_out < 1 or block < 1:
             raise ConfigError(f"held_out and block must be at least 1, got {held_out} and {block}.")
         self.length = length
-        self._sources, self._tokenizer, self._column = sources, tokenizer, column
+        self._sources, self._tokenizer, self._column, self._encoding = sources, tokenizer, column, encoding
         self._cls, self._sep = tokenizer.cls_token_id, tokenizer.sep_token_id
         self._block = block
         self._random = KeyedRandom(BLOCK, seed)
@@ -157,7 +159,7 @@ class StreamedSequences:
 
     def _go_to(self, position: _Position) -> None:
         self._position = position
-        remaining = islice(documents(self._sources, self._column), position.document, None)
+        remaining = islice(documents(self._sources, self._column, self._encoding), position.document, None)
         self._arrays: Iterator[np.ndarray] = chain.from_iterable(encode_documents(remaining, self._tokenizer))
         self._rest = np.empty(0, id_type(len(self._tokenizer)))  # unread tokens of a document that was begun
         if position.offset:

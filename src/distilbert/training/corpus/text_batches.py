@@ -216,11 +216,19 @@ def open_text(config: TextConfig, tokenizer: TokenizerBase, on_tokenized: OnToke
             seed=config.seed,
             held_out=config.max_held_out,
             column=config.column,
+            encoding=config.encoding,
         )
         facts |= {"held_out_sequences": len(stream.held_out)}
         return MaskedText(config, stream, stream.held_out, stream.counts, tokenizer, facts)
     folder = Path(config.cache or Path(config.output) / "cache")
-    cache = tokenize_corpus(config.data, tokenizer, folder, column=config.column, on_tokenized=on_tokenized)
+    cache = tokenize_corpus(
+        config.data,
+        tokenizer,
+        folder,
+        column=config.column,
+        encoding=config.encoding,
+        on_tokenized=on_tokenized,
+    )
     split = split_corpus(
         cache,
         length=length,

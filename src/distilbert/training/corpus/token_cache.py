@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +22,7 @@ import numpy as np
 from ...core.errors import DataError
 from ...core.files import folder_for, sync_to_disk
 from ...data.corpus import Sources, describe, documents, name_sources
+from ...data.text_lines import check_encoding
 from ...text.tokenizer_base import TokenizerBase
 from ...text.tokenizer_json import spec_to_tokenizer_json
 from .document_encoding import encode_documents, id_type
@@ -42,7 +43,7 @@ class TokenCache:
             a row, each followed by one ``[SEP]``.
         ends: (documents,) int64, mapped from disk: the end of each document in ``tokens``, after its ``[SEP]``.
         counts: (V,) int64, how often each id occurs; 0 for special tokens.
-        fingerprint: changes when the sources, the column or the tokenizer change.
+        fingerprint: changes when the sources, the column, the encoding or the tokenizer change.
     """
 
     tokens: np.ndarray
@@ -57,6 +58,7 @@ def tokenize_corpus(
     folder: str | os.PathLike[str],
     *,
     column: str = "text",
+    encoding: str = "",
     on_tokenized: OnTokenized | None = None,
 ) -> TokenCache:
     """Return the tokens of a corpus from ``folder/<fingerprint>/``; tokenize it first if that is missing or damaged.
@@ -69,12 +71,13 @@ def tokenize_corpus(
         tokenizer: either class; the Rust-backed one uses all cores.
         folder: of all caches.
         column: the column of the text, where there are columns.
+        encoding: of files of text; empty for UTF-8.
         on_tokenized: called with the documents and tokens so far after each batch; never if the cache exists.
 
     Raises:
         DataError: a source cannot be read, or the sources contain no token.
     """
-    name = fingerprint(sources, tokenizer, column)
+    name = fingerprint(sources, tokenizer, column, encoding)
     parent = Path(folder)
     final = parent / name
     cache = open_cache(final)
@@ -84,19 +87,22 @@ def tokenize_corpus(
         _remove_stale(parent)
         temporary = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".tmp", dir=parent))
         try:
-            _build(temporary, sources, tokenizer, column, on_tokenized, name)
+            _build(temporary, documents(sources, column, encoding), sources, tokenizer, on_tokenized, name)
             return _publish(temporary, final)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def fingerprint(sources: Sources, tokenizer: TokenizerBase, column: str = "text") -> str:
+def fingerprint(sources: Sources, tokenizer: TokenizerBase, column: str = "text", encoding: str = "") -> str:
     """Return 32 hexadecimal digits that identify the tokens of a corpus, without reading the corpus.
 
-    They are a hash of the format's version, the path, size and time of change of each file, the column, and the content
-    of the tokenizer's tokenizer.json. Of a data set on the hub only the name counts.
+    They are a hash of the format's version, the path, size and time of change of each file, the column, the encoding
+    unless it is UTF-8, and the content of the tokenizer's tokenizer.json. Of a data set on the hub only the name
+    counts.
     """
     key = [FORMAT, describe(sources), column, spec_to_tokenizer_json(tokenizer.spec)]
+    if check_encoding(encoding) not in ("", "utf-8"):
+        key.append(check_encoding(encoding))
     return hashlib.blake2b(json.dumps(key, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
@@ -117,12 +123,17 @@ def open_cache(folder: Path) -> TokenCache | None:
 
 
 def _build(
-    folder: Path, sources: Sources, tokenizer: TokenizerBase, column: str, on_tokenized: OnTokenized | None, name: str
+    folder: Path,
+    texts: Iterable[list[str]],
+    sources: Sources,
+    tokenizer: TokenizerBase,
+    on_tokenized: OnTokenized | None,
+    name: str,
 ) -> None:
     counts = np.zeros(len(tokenizer), np.int64)  # (V,)
     total = count = 0
     with (folder / TOKENS).open("wb") as tokens, (folder / ENDS).open("wb") as ends:
-        for batch in encode_documents(documents(sources, column), tokenizer):
+        for batch in encode_documents(texts, tokenizer):
             batch = [ids for ids in batch if len(ids)]
             if batch:
                 joined = np.concatenate(batch)
