@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from distilbert.core.errors import ConfigError, DataError, InputError
+from distilbert.data.tag_conversion import convert_tags
 from distilbert.training.evaluation.evaluate_config import EvaluateConfig
 from distilbert.training.evaluation.evaluator import evaluate
 from distilbert.training.evaluation.result import FILES, Evaluation
@@ -55,6 +56,28 @@ def test_every_task_from_file_to_files(tmp_path: Path, task: str) -> None:
     assert page.labels
     assert all(re.fullmatch(r"[\w.:, ]+", row["place"].split("/")[-1]) for row in result.worst)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == sorted(FILES)
+
+
+@pytest.mark.parametrize("scheme", ["BIOES", "BILOU"])
+def test_tags_in_another_scheme_than_the_model_s(tmp_path: Path, scheme: str) -> None:
+    tags = ("O", "B-A", "I-A", "B-B", "I-B")
+    model = write_model(tmp_path / "model", "token-classification", id2label=dict(enumerate(tags)))
+    blocks = Path(write_data(tmp_path, "token-classification", tags=tags)).read_text().strip().split("\n\n")
+    sentences = [[line.split("\t") for line in block.splitlines()] for block in blocks]
+    results = {}
+    for name in ("BIO", scheme):
+        path = tmp_path / f"{name}.conll"
+        blocks = []
+        for sentence in sentences:
+            converted = convert_tags([tag for _, tag in sentence], name)
+            blocks.append("".join(f"{word}\t{tag}\n" for (word, _), tag in zip(sentence, converted, strict=True)))
+        path.write_text("\n".join(blocks))
+        results[name] = evaluate(EvaluateConfig(model=model, data=[str(path)], samples=10, device="cpu"))
+    assert results[scheme].metrics == results["BIO"].metrics
+    assert results[scheme].metrics["token_accuracy"] > 0
+    path.write_text(path.read_text().replace("-A", "-C"))
+    with pytest.raises(DataError, match=r"has the tag '.-C', which is not among the labels of the model"):
+        evaluate(EvaluateConfig(model=model, data=[str(path)], samples=10, device="cpu"))
 
 
 @pytest.mark.parametrize("task", ["text-classification", "token-classification", "question-answering", "fill-mask"])

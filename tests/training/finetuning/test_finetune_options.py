@@ -11,9 +11,11 @@ import torch
 from safetensors.torch import load_file
 
 from distilbert import pipeline
+from distilbert.data.examples import TaggedExample
 from distilbert.models.pytorch import DistilBertForSequenceClassification
 from distilbert.training.finetuning import finetuner
 from distilbert.training.finetuning.encoded_examples import EncodedExample
+from distilbert.training.finetuning.finetune_data import read_data
 from distilbert.training.finetuning.finetuner import LabelledEvaluator, finetune
 from distilbert.training.finetuning.labelled_batches import LabelledBatches
 from tests.training.tiny_run import read_metrics, weights, write_model
@@ -236,3 +238,13 @@ def test_shares_of_an_evaluation_make_the_whole(tmp_path: Path, kind: str) -> No
         metrics.append(evaluator.metrics(results))
     for of_shares in metrics[1:]:
         assert of_shares == pytest.approx(metrics[0], rel=1e-5)
+
+
+def test_evaluation_tags_are_brought_into_the_scheme_of_the_training_tags(tmp_path: Path) -> None:
+    train, dev = tmp_path / "train.conll", tmp_path / "dev.conll"
+    train.write_text("a\tO\nx\tB-PER\ny\tI-PER\n\nz\tB-LOC\nz\tI-LOC\nb\tO\n")
+    dev.write_text("x\tB-PER\ny\tE-PER\nz\tS-LOC\nb\tO\n")
+    data = read_data(config_of(tmp_path, "tags", train_data=[str(train)], eval_data=[str(dev)]), lambda line: None)
+    (example,) = data.evaluation
+    assert isinstance(example, TaggedExample)
+    assert example.tags == ("B-PER", "I-PER", "B-LOC", "O")

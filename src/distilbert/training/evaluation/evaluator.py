@@ -15,6 +15,7 @@ from ...core.errors import DataError, InputError
 from ...data.examples import FINETUNE_TASKS, Example, Labels
 from ...data.labelled import read_examples
 from ...data.labels import check_labels, labels_of_config
+from ...data.tag_conversion import in_scheme_of
 from ...tasks import Task
 from ...tasks.loading import pipeline
 from ...tasks.registry import task_spec
@@ -136,7 +137,9 @@ def _evaluate_model(
     labels = labels_of_config(task.config, task.task)
     if given_labels is not None and set(given_labels.names) == set(labels.names):
         labels = given_labels.ordered(labels.names)
-    check_labels(examples, labels, f"the evaluation data of {name}" if config.compare else "the evaluation data")
+    what = f"the evaluation data of {name}" if config.compare else "the evaluation data"
+    examples = in_scheme_of(labels, examples, what)
+    check_labels(examples, labels, what)
     predictions = predict(task, examples, on_progress=lambda done, total: report(f"evaluating {name}", done, total))
     arguments = (task.task, examples, predictions, labels)
     resampled = resampled_metrics(*arguments)

@@ -19,6 +19,7 @@ from ...core.runner_protocol import Runner
 from ...data.examples import FINETUNE_TASKS, Example, Labels, TextExample
 from ...data.labelled import read_examples
 from ...data.labels import check_labels, labels_of_config
+from ...data.tag_conversion import in_scheme_of
 from ...engine.quantization import Quantization
 from ...engine.quantization_search import (
     ScoredSetting,
@@ -116,6 +117,7 @@ def quantize(
     texts = _read_texts(loaded.task, os.fspath(calibration), columns, delimiter, encoding)
     examples = _read_examples(loaded.task, os.fspath(metric_data), columns, delimiter, encoding)
     labels = labels_of_config(loaded.config, loaded.task)
+    examples = in_scheme_of(labels, examples, "the metric data")
     check_labels(examples, labels, "the metric data")
     report = on_progress or (lambda what, done, total: None)
     batches = record_batches(loaded, texts, lambda done, total: report("reading the calibration texts", done, total))

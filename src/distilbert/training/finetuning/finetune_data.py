@@ -10,6 +10,7 @@ from ...core.errors import ConfigError, DataError
 from ...data.examples import REGRESSION, Example, Labels, QuestionExample, TaggedExample
 from ...data.labelled import ExampleSet, read_examples
 from ...data.labels import check_labels, collect_labels
+from ...data.tag_conversion import in_scheme_of
 from ...tasks.registry import task_spec
 from .finetune_config import FinetuneConfig
 
@@ -73,6 +74,7 @@ def read_data(config: FinetuneConfig, on_data: Callable[[str], None]) -> Finetun
     evaluation: list[Example] = []
     if config.eval_data:
         evaluation = read(config.eval_data, config.eval_split, is_labelled).examples
+        evaluation = in_scheme_of(labels, evaluation, "the evaluation data")
         check_labels(evaluation, labels, "the evaluation data")
         on_data(f"{len(evaluation):,} examples to evaluate on")
     unlabelled: list[Example] = []
