@@ -2,7 +2,7 @@
 
 The label of a text is its length, so that every answer can be told from its text. Environment variables of the
 command: ``FAKE_PAUSE`` seconds a window; ``FAKE_KILL`` kills the process, as a power cut would, in the middle of the
-window that holds this row.
+window that holds this row; ``FAKE_PRECISION`` is the precision of its runner.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from types import SimpleNamespace
 from typing import Any
 
 from distilbert.core.errors import InputError, UnknownArgumentError
@@ -21,6 +22,7 @@ class FakeTask:
     def __init__(self, task: str) -> None:
         self.task = task
         self.chunk_size = 64
+        self.runner = SimpleNamespace(precision=os.environ.get("FAKE_PRECISION", ""))
         self.windows: list[list[Any]] = []
         self.seen = 0
 

@@ -259,11 +259,64 @@ def test_resume_compares_contents(cli: Command) -> None:
 
 def test_resume_keeps_the_precision_that_was_chosen(cli: Command) -> None:
     cli.write("in.txt", rows(500))
-    killed(cli.folder)
-    note = json.loads(cli.read("out.jsonl.part.json"))
-    cli.write("out.jsonl.part.json", json.dumps(note | {"precision": "fp32"}))
+    assert finish(start(*RUN, cwd=cli.folder, FAKE_KILL="200", FAKE_PRECISION="fp32")).code == -signal.SIGKILL
     assert cli(*RUN, "--resume").code == 0
     assert cli.task.options["precision"] == "fp32"  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("place", range(0, 400, 16))
+def test_a_byte_that_changed_meanwhile_is_noticed(cli: Command, place: int) -> None:
+    cli.write("in.txt", rows(500))
+    killed(cli.folder)
+    for name in ("out.jsonl.part", "out.jsonl.part.json"):
+        path = cli.folder / name
+        whole = path.read_bytes()
+        position = place * len(whole) // 400
+        flipped = bytearray(whole)
+        flipped[position] ^= 1
+        path.write_bytes(flipped)
+        done = cli(*RUN, "--resume")
+        # A byte of white space between the values of the note may differ, nothing else.
+        if done.code == 0:
+            assert name == "out.jsonl.part.json"
+            assert whole[position : position + 1].isspace()
+            return
+        assert done.code == 2, done.err
+        assert "start again with --overwrite" in done.err
+        assert path.read_bytes() == bytes(flipped), "nothing is lost by asking"
+        path.write_bytes(whole)
+    assert cli(*RUN, "--resume").code == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"command": []}, {"command": None}, {"refused": ["a", 1]}, {"refused": None}, {"refused": [0]}, {"bytes": -1},
+        {"bytes": 0}, {"bytes": 1e999}, {"bytes": "1"}, {"bytes": 10**30}, {"hash": None}, {"precision": "bf16"},
+    ],
+)  # fmt: skip
+def test_a_note_with_other_values_is_refused(cli: Command, changes: dict[str, object]) -> None:
+    cli.write("in.txt", rows(500))
+    killed(cli.folder)
+    note = json.loads(cli.read("out.jsonl.part.json"))
+    part = cli.read("out.jsonl.part")
+    cli.write("out.jsonl.part.json", json.dumps(note | changes))
+    done = cli(*RUN, "--resume")
+    assert done.code == 2, done.err
+    assert "start again with --overwrite" in done.err
+    assert cli.read("out.jsonl.part") == part
+
+
+def test_lines_after_the_last_note_are_computed_again(cli: Command) -> None:
+    cli.write("in.txt", rows(500))
+    cli(*RUN)
+    whole = cli.read("out.jsonl")
+    (cli.folder / "out.jsonl").unlink()
+    killed(cli.folder)
+    with (cli.folder / "out.jsonl.part").open("a") as file:
+        file.write('{"label": "another", "score": 1.0}\n' * 300)
+    assert cli(*RUN, "--resume").code == 0
+    assert cli.read("out.jsonl") == whole
 
 
 @pytest.mark.parametrize("name", ["e.jsonl.part", "e.jsonl.part.json", "e.jsonl", "link.jsonl", "hard.jsonl"])
@@ -282,13 +335,14 @@ def test_an_input_is_never_lost(cli: Command, name: str) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full there")
-def test_a_full_disk_names_the_file_and_the_way_on(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("writes", [5, 6], ids=["lines of the third window", "the note of the third window"])
+def test_a_full_disk_names_the_file_and_the_way_on(cli: Command, monkeypatch: pytest.MonkeyPatch, writes: int) -> None:
     cli.write("in.txt", rows(100))
     original, calls = os.fsync, []
 
     def full(descriptor: int) -> None:
         calls.append(descriptor)
-        if len(calls) > 2:
+        if len(calls) > writes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         original(descriptor)
 

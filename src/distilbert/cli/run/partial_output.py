@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ...core.errors import DataError, UsageError
-from ...core.files import write_json
+from ...core.files import replacing, sync_to_disk
 from ..text_output import encode_lines
 from .output_files import publish
 
@@ -20,7 +21,8 @@ class PartialOutput:
     """``OUTPUT.part``, which becomes ``OUTPUT`` when it is complete, and its note ``OUTPUT.part.json``.
 
     Rows are counted from 0, and only those that could be read. A row that the task refused has no line; its number
-    stands in the note, which is written before the lines that follow it.
+    stands in the note. The note is written after each window, with a hash of itself and of the lines so far: a resume
+    goes on after lines that are those that were written, or not at all. Lines after the last note are computed again.
 
     Args:
         output: the final name.
@@ -41,6 +43,7 @@ class PartialOutput:
         self._overwrite = False
         self._command: Mapping[str, Any] = {}
         self._refused: list[int] = []
+        self._lines, self._bytes = hashlib.sha256(), 0  # of what is written, and its size
         self._file: io.FileIO | None = None
 
     def check(self, *, overwrite: bool, resume: bool, input: str | None = None) -> None:
@@ -98,8 +101,8 @@ class PartialOutput:
                     self.path.unlink(missing_ok=True)
                 raise UsageError(f"{self.output} exists already; name another file, or replace it with --overwrite.")
             if resume:
-                self._compare()
-                self._cut(window_end)
+                size = self._compare()
+                self._cut(size, window_end)
             else:
                 file.truncate(0)
                 self._write_note()
@@ -136,15 +139,22 @@ class PartialOutput:
             "Wait for it, or name another output."
         )
 
-    def _compare(self) -> None:
+    def _compare(self) -> int:
+        """Compare the unfinished work with its note and the note with this command; return the size of the lines."""
         try:
             note = json.loads(self.note.read_text(encoding="utf-8"))
-            before, self._refused = note["command"], sorted(note["refused"])
+            before, self._refused, size = note["command"], sorted(note["refused"]), note["bytes"]
+            is_intact = note["hash"] == _hash_of(_hash_lines(self.path, size), note)
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             raise UsageError(
                 f"{self.note} is missing or broken, so it is unknown what {self.path} holds; "
                 "start again with --overwrite."
             ) from None
+        if not is_intact:
+            raise UsageError(
+                f"{self.path} or {self.note.name} was changed or damaged after it was written; "
+                "start again with --overwrite."
+            )
         now = json.loads(json.dumps(self._command))
         changes = [
             f"{name} was {before.get(name)!r} and is {now.get(name)!r}"
@@ -156,15 +166,16 @@ class PartialOutput:
                 f"{self.path} is the unfinished work of another command: {'; '.join(changes)}. "
                 "Give that command again, or start this one with --overwrite."
             )
+        return int(size)
 
-    def _cut(self, window_end: Callable[[int], int]) -> None:
-        """Drop what follows the last whole window."""
+    def _cut(self, size: int, window_end: Callable[[int], int]) -> None:
+        """Drop what follows the last whole window of the first ``size`` bytes."""
         ends, nulls = [0], [0]
         with self.path.open("rb") as file:
-            for line in file:
-                if line.endswith(b"\n"):
-                    ends.append(ends[-1] + len(line))
-                    nulls.append(nulls[-1] + (line == b"null\n" or line.endswith(b'"result": null}\n')))
+            while ends[-1] < size:
+                line = file.readline()
+                ends.append(ends[-1] + len(line))
+                nulls.append(nulls[-1] + (line == b"null\n" or line.endswith(b'"result": null}\n')))
         rows = len(ends) - 1
         for number in self._refused:  # a refused row before the last line has no line of its own
             if number < rows:
@@ -174,10 +185,19 @@ class PartialOutput:
         lines = self.rows - len(self._refused)
         self.rows_without_answer = nulls[lines]
         os.truncate(self.path, ends[lines])
+        self._lines, self._bytes = _hash_lines(self.path, ends[lines]), ends[lines]
         self._write_note()
 
     def _write_note(self) -> None:
-        write_json(self.note, {"command": self._command, "refused": self._refused, "precision": self.precision})
+        note = {
+            "command": dict(self._command),
+            "refused": self._refused,
+            "precision": self.precision,
+            "bytes": self._bytes,
+        }
+        with replacing(self.note) as temporary:
+            temporary.write_text(json.dumps(note | {"hash": _hash_of(self._lines, note)}, indent=2) + "\n", "utf-8")
+            sync_to_disk(temporary)  # without it, a power cut could leave an empty note
 
     def write(self, results: list[Any], refused: list[int]) -> None:
         """Append the results of a window, and wait until they are on the disk.
@@ -187,16 +207,18 @@ class PartialOutput:
             refused: the places within the window of the rows that were not.
         """
         assert self._file is not None
-        if refused:
-            self._refused += [self.rows + place for place in refused]
-            self._write_note()
+        self._refused += [self.rows + place for place in refused]
         rows = len(results) + len(refused)
         self.rows += rows  # before they are on the disk: Ctrl-C meanwhile must not discard them
         try:
-            lines = memoryview(encode_lines(results))
+            encoded = encode_lines(results)
+            lines = memoryview(encoded)
             while lines:
                 lines = lines[self._file.write(lines) or 0 :]
             os.fsync(self._file.fileno())
+            self._lines.update(encoded)
+            self._bytes += len(encoded)
+            self._write_note()
         except OSError:
             self.rows -= rows
             raise
@@ -225,6 +247,26 @@ class PartialOutput:
             self.path.unlink(missing_ok=True)
         self._file.close()
         self._file = None
+
+
+def _hash_lines(path: Path, size: int) -> hashlib._Hash:
+    """Return the hash of the first ``size`` bytes of a file; ValueError if it has fewer."""
+    lines, left = hashlib.sha256(), size
+    with path.open("rb") as file:
+        while left > 0:
+            block = file.read(min(left, 1 << 20))
+            if not block:
+                raise ValueError
+            lines.update(block)
+            left -= len(block)
+    return lines
+
+
+def _hash_of(lines: hashlib._Hash, note: Mapping[str, Any]) -> str:
+    """Return the hash of some lines and their note."""
+    both = lines.copy()
+    both.update(json.dumps({name: note[name] for name in note if name != "hash"}, sort_keys=True).encode())
+    return both.hexdigest()
 
 
 def lock_file(file: IO[bytes]) -> bool:
