@@ -154,3 +154,18 @@ def test_a_window_is_queued_before_the_last_one_is_waited_for(make_task: Any, mo
     events.clear()
     assert len(list(queued(iter(["word"] * 3)))) == 3
     assert events == ["queued 1", "fetched 1", "queued 2", "fetched 2"], "a stream is not read ahead"
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 4])
+def test_a_tokenizer_or_a_model_for_nothing_but_special_tokens_is_refused(
+    task: Any, name: str, length: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    example = inputs_for(name, 1)
+    before = task.tokenizer.model_max_length
+    task.tokenizer.model_max_length = length
+    with pytest.raises(InputError, match=f"model_max_length is {length}; .* needs at least 5 tokens"):
+        task(example)
+    task.tokenizer.model_max_length = before
+    monkeypatch.setattr(type(task), "max_tokens", length)
+    with pytest.raises(InputError, match=f"max_position_embeddings is {length}; .* needs at least 5 tokens"):
+        task(example)

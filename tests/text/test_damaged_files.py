@@ -145,6 +145,12 @@ HOSTILE: dict[str, Callable[[Path], Any]] = {
     "a number of many digits": lambda folder: (folder / "tokenizer_config.json").write_text(
         '{"model_max_length": ' + "9" * 10_000 + "}"
     ),
+    **{
+        f"a greatest length of {value!r:.12}": lambda folder, value=value: (
+            folder / "tokenizer_config.json"
+        ).write_text(json.dumps({"model_max_length": value}))
+        for value in (-(2**63), -1, 0, True, 3.5, float("nan"), "512", "", [], {}, -(10**400))
+    },
     "a directory": lambda folder: ((folder / "tokenizer.json").unlink(), (folder / "tokenizer.json").mkdir()),
     "a file of many gigabytes": lambda folder: _sparse(folder / "tokenizer.json", 10**11),
     "a vocabulary of many gigabytes": lambda folder: (

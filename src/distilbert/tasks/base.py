@@ -30,6 +30,7 @@ from .sentence_modules import SentenceModules, read_sentence_modules
 from .task_spec import TaskSpec
 from .task_tokenizer import TaskTokenizer
 
+LEAST_TOKENS = 5  # a question and its context, with three special tokens
 ParamsT = TypeVar("ParamsT")
 
 
@@ -127,6 +128,7 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
                 f"this model is a {self.runner.head.architecture}."
             )
         self.tokenizer: TaskTokenizer = to_task_tokenizer(tokenizer)
+        self._check_lengths()
         behind = getattr(self.runner, "model", None)
         self.model: Any = self.runner if behind is None else behind
         self.feature_extractor, self.image_processor = feature_extractor, image_processor
@@ -176,6 +178,7 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
         check_count(batch_tokens, "batch_tokens", optional=True)
         check_count(batch_size, "batch_size", optional=True)
         merged: ParamsT = replace(self.params, **params)  # type: ignore[type-var]
+        self._check_lengths()
         self.check(merged)
         budget = (batch_tokens or self.batch_tokens, batch_size or self.batch_size)
         if isinstance(inputs, list):
@@ -390,6 +393,18 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
     def max_tokens(self) -> int:
         """Longest sequence that the model takes, in tokens."""
         return self.config.max_position_embeddings
+
+    def _check_lengths(self) -> None:
+        """Check that a text or a pair of texts has room beside the special tokens."""
+        for name, length in (
+            ("The model's max_position_embeddings", self.max_tokens),
+            ("The tokenizer's model_max_length", self.tokenizer.model_max_length),
+        ):
+            if length < LEAST_TOKENS:
+                raise InputError(
+                    f"{name} is {length}; {self.task} needs at least {LEAST_TOKENS} tokens, because [CLS] and [SEP] "
+                    "take up to three."
+                )
 
     def _own_parameters(self, given: Mapping[str, Any]) -> dict[str, Any]:
         """Return the parameters of the task among the arguments of a call."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import numbers
+from collections.abc import Collection, Hashable, Mapping
 from typing import Any
 
+from ..core.config_checks import shown
 from ..core.errors import InputError, suggest
 from .columns import to_inputs
+
+LARGEST_COUNT = 2**63 - 1
 
 
 def check_text(value: Any, where: str) -> str:
@@ -58,15 +62,17 @@ def check_texts(value: Any, where: str) -> list[str]:
 
 def check_choice(value: Any, choices: Collection[Any], name: str) -> None:
     """Raise :class:`InputError` if ``value`` is not one of ``choices``."""
-    if value not in choices:
+    if not isinstance(value, Hashable) or value not in choices:
         near = suggest(str(value), [str(choice) for choice in choices])
-        raise InputError(f"{name} must be one of {', '.join(repr(c) for c in choices)}, got {value!r}.{near}")
+        raise InputError(f"{name} must be one of {', '.join(repr(c) for c in choices)}, got {shown(value)}.{near}")
 
 
 def check_count(value: Any, name: str, *, least: int = 1, optional: bool = False) -> None:
     """Raise :class:`InputError` if ``value`` is not an integer of at least ``least`` (or None, where ``optional``)."""
     if optional and value is None:
         return
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        also = " or None" if optional else ""
-        raise InputError(f"{name} must be an integer of at least {least}{also}, got {value!r}.")
+    also = " or None" if optional else ""
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+        raise InputError(f"{name} must be an integer of at least {least}{also}, got {shown(value)}.")
+    if value > LARGEST_COUNT:
+        raise InputError(f"{name} must be at most {LARGEST_COUNT}{also}, got {shown(value)}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import numbers
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
@@ -45,6 +46,19 @@ OPTIONS = (
 )  # fmt: skip
 # The options that a normalizer of another kind, which a tokenizer.json may bring, leaves without effect.
 NORMALIZER_OPTIONS = ("do_lower_case", "do_basic_tokenize", "tokenize_chinese_chars", "strip_accents")
+
+
+def check_model_max_length(value: Any) -> int:
+    """Return ``model_max_length`` as an int of at most 1e30, which stands for no limit, also where it is infinite.
+
+    Raises:
+        TokenizerError: it is not a positive whole number.
+    """
+    if isinstance(value, numbers.Real) and not isinstance(value, bool) and value >= 1:
+        number = int(min(value, 1e30))
+        if number == value or value > 1e30:
+            return number
+    raise TokenizerError(f"model_max_length must be a positive integer, got {value!r:.40}.")
 
 
 @dataclass
@@ -212,7 +226,7 @@ class TokenizerSpec:
         if "chat_template" in values:
             values["chat_template"] = as_chat_templates(values["chat_template"])
         if "model_max_length" in values:
-            values["model_max_length"] = int(values["model_max_length"])
+            values["model_max_length"] = check_model_max_length(values["model_max_length"])
         if "model_input_names" in values:
             values["model_input_names"] = list(values["model_input_names"])
         never_split = tuple(values.pop("never_split", self.never_split))

@@ -36,6 +36,7 @@ from .spec import (
     OPTIONS,
     SPECIAL_TOKEN_NAMES,
     TokenizerSpec,
+    check_model_max_length,
     check_side,
     vocab_from_entries,
 )
@@ -1295,7 +1296,7 @@ class TokenizerBase:
 
     @model_max_length.setter
     def model_max_length(self, value: int) -> None:
-        self.spec.model_max_length = int(value)
+        self.spec.model_max_length = check_model_max_length(value)
 
     @property
     def padding_side(self) -> str:

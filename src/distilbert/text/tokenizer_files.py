@@ -20,6 +20,7 @@ from .spec import (
     NORMALIZER_OPTIONS,
     SPECIAL_TOKEN_NAMES,
     TokenizerSpec,
+    check_model_max_length,
 )
 from .tokenizer_json import spec_options_from_json, spec_to_tokenizer_json
 
@@ -134,7 +135,7 @@ def _combine(
     if "max_len" in config and "model_max_length" not in config:
         options["model_max_length"] = config["max_len"]
     options["never_split"] = tuple(options.get("never_split") or ())
-    options["model_max_length"] = int(min(options["model_max_length"], 1e30))
+    options["model_max_length"] = check_model_max_length(options["model_max_length"])
     if config.get("model_input_names"):
         options["model_input_names"] = list(config["model_input_names"])
     _check_types(options)
