@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from distilbert import AutoTokenizer, FinetuneConfig, convert, distill, pipeline
+from distilbert import AutoTokenizer, DistilBertError, FinetuneConfig, convert, distill, pipeline
 from distilbert.cli import invoke
 from distilbert.data.labelled import read_examples
 from distilbert.training.distill_config import DistillConfig
@@ -180,11 +180,15 @@ COMMAND += ["--output", "out.jsonl", "--precision", "fp32", "--batch-tokens", "2
 
 
 def _command(arguments: list[str], output: Path) -> Any:
-    """Run a command in this process; its failure is an error of ours, and its output the answer."""
+    """Run a command in this process; its output is the answer.
+
+    Raises:
+        DistilBertError: the command said that something is wrong.
+    """
     code = invoke(arguments)
     if code != 0:
         assert not output.exists(), "it failed, and left an output"
-        return code
+        raise DistilBertError(f"exit code {code}")
     return output.read_bytes()
 
 

@@ -1,4 +1,7 @@
-"""Forked children of a process that has computed: the threads of OpenMP, and the memory of MKL.
+"""Forked children of a process that has computed: its locks, the threads of OpenMP, and the memory of MKL.
+
+A lock that another thread holds at the fork stays locked in the child, where nobody can release it. So every lock of
+this package is a :class:`ForkSafeLock`, which is free in the child.
 
 PyTorch, oneDNN and our kernels share the threads of GNU OpenMP. A child has none of its parent's threads, but a copy of
 the list of them, and would wait for them for ever. So the threads end before each fork. Parent and child start new ones
@@ -15,6 +18,10 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import threading
+import weakref
+from contextlib import suppress
+from types import TracebackType
 
 SOFT_PAUSE = 1  # omp_pause_soft of OpenMP 5.0: end the threads, keep the settings
 
@@ -29,3 +36,65 @@ def end_threads_before_forks() -> None:
     except (AttributeError, OSError):
         return
     os.register_at_fork(before=lambda: pause(SOFT_PAUSE))
+
+
+class ForkSafeLock:
+    """A lock that a thread may take again while it holds it, and that is free in a forked child.
+
+    What it guards must be whole at every moment at which another thread may fork: fill an object first, then assign it.
+
+    Args:
+        forks_wait: a fork waits until the lock is free; for what is not whole while the lock is held.
+    """
+
+    def __init__(self, forks_wait: bool = False) -> None:
+        self.forks_wait = forks_wait
+        self._lock = threading.RLock()
+        _LOCKS.add(self)
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with suppress(RuntimeError):  # it is a new one, because the process forked inside the block
+            self._lock.release()
+
+    def __reduce__(self) -> tuple[type[ForkSafeLock], tuple[bool]]:
+        """A copy, also one in another process, is a new lock."""
+        return ForkSafeLock, (self.forks_wait,)
+
+    def renew(self) -> None:
+        """Forget who holds it."""
+        self._lock = threading.RLock()
+
+
+_LOCKS: weakref.WeakSet[ForkSafeLock] = weakref.WeakSet()
+_fork = threading.Lock()  # one fork at a time
+_held: list[ForkSafeLock] = []  # during a fork
+
+
+def _before_fork() -> None:
+    _fork.acquire()
+    for lock in list(_LOCKS):
+        if lock.forks_wait:
+            lock.__enter__()
+            _held.append(lock)
+
+
+def _after_fork_in_parent() -> None:
+    while _held:
+        _held.pop().__exit__(None, None, None)
+    _fork.release()
+
+
+def _after_fork_in_child() -> None:
+    _held.clear()
+    _fork.release()
+    for lock in list(_LOCKS):
+        lock.renew()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

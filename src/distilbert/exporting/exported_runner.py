@@ -6,7 +6,6 @@ vocabulary.
 
 from __future__ import annotations
 
-import threading
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +14,7 @@ import numpy as np
 from ..core.config import DistilBertConfig
 from ..core.errors import InputError, WeightsError, suggest
 from ..core.extras import require
+from ..core.forks import ForkSafeLock
 from ..core.json_files import read_config_file
 from ..core.runner_protocol import Batch, Runner, check_batch
 from ..core.schema import HEADS, Head, head_of
@@ -231,7 +231,7 @@ class OpenvinoSession:
             raise WeightsError(f"{path} cannot be loaded by OpenVINO: {_last_line(error)}") from None
         self.rank = _check_inputs(path, {each.any_name: len(each.partial_shape) for each in self._model.inputs})
         self.outputs = tuple(each.any_name for each in self._model.outputs)
-        self._lock = threading.Lock()
+        self._lock = ForkSafeLock(forks_wait=True)  # a child could not end a call of another thread
 
     def __call__(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> dict[str, np.ndarray]:
         """See :class:`Session`."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Any
@@ -13,6 +12,7 @@ from tokenizers import Tokenizer
 from tokenizers.processors import TemplateProcessing
 
 from ..core.errors import TokenizerError
+from ..core.forks import ForkSafeLock
 from .added_tokens import TokenSearch
 from .spec import TokenizerSpec
 from .tokenizer_base import TokenizerBase
@@ -33,7 +33,7 @@ class DistilBertTokenizerFast(TokenizerBase):
     def _rebuild(self) -> None:
         self._backends: dict[bool, Tokenizer] = {}  # whether special tokens in a text are split -> Rust tokenizer
         self._truncating_backends: dict[tuple[Truncation, str, bool, bool], Tokenizer] = {}
-        self._lock = threading.RLock()
+        self._lock = ForkSafeLock()
         self._word_cache: WordCache | None = None
 
     @property

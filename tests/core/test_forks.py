@@ -1,0 +1,160 @@
+"""Locks at a fork: free in the child whoever held them, or waited for."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distilbert import DistilBertTokenizerFast
+from distilbert.core.forks import ForkSafeLock
+from tests.behaviour.make_models import make
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks there"),
+    # Python warns from 3.12 on; that such a child works is what is tested.
+    pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning"),
+]
+
+
+def exit_code_of_child(work: Callable[[], Any], patience: float = 20) -> int | None:
+    """Return the exit code of a forked child that does something; None if it did not end, and was killed."""
+    process = os.fork()
+    if process == 0:
+        try:
+            work()
+            os._exit(0)
+        finally:
+            os._exit(1)
+    end = time.monotonic() + patience
+    while time.monotonic() < end:
+        ended, status = os.waitpid(process, os.WNOHANG)
+        if ended:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.01)
+    os.kill(process, 9)
+    os.waitpid(process, 0)
+    return None
+
+
+def held_by_another_thread(lock: ForkSafeLock) -> tuple[threading.Thread, threading.Event]:
+    holds, may_end = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with lock:
+            holds.set()
+            may_end.wait(60)
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    assert holds.wait(20)
+    return thread, may_end
+
+
+def take(lock: ForkSafeLock) -> None:
+    with lock, lock:
+        pass
+
+
+def test_a_lock_that_another_thread_holds_is_free_in_the_child() -> None:
+    lock = ForkSafeLock()
+    thread, may_end = held_by_another_thread(lock)
+    assert exit_code_of_child(lambda: take(lock)) == 0
+    may_end.set()
+    thread.join()
+    take(lock)
+
+
+def test_a_lock_held_by_the_thread_that_forks() -> None:
+    for lock in (ForkSafeLock(), ForkSafeLock(forks_wait=True)):
+        with lock:
+            process = os.fork()
+        if process == 0:
+            try:
+                take(lock)
+                os._exit(0)
+            finally:
+                os._exit(1)
+        assert os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 0
+        take(lock)
+
+
+def test_a_fork_waits_for_what_cannot_be_left_half_done() -> None:
+    lock = ForkSafeLock(forks_wait=True)
+    thread, may_end = held_by_another_thread(lock)
+    threading.Timer(0.3, may_end.set).start()
+    began = time.monotonic()
+    assert exit_code_of_child(lambda: take(lock)) == 0
+    assert time.monotonic() - began >= 0.3
+    thread.join()
+    take(lock)
+
+
+def test_forks_of_two_threads() -> None:
+    locks = [ForkSafeLock(forks_wait=True) for _ in range(8)]
+    codes: list[int | None] = []
+
+    def fork_often() -> None:
+        for _ in range(5):
+            codes.append(exit_code_of_child(lambda: [take(lock) for lock in locks]))
+
+    threads = [threading.Thread(target=fork_often) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+    assert codes == [0] * 10
+
+
+def test_a_lock_keeps_threads_apart() -> None:
+    lock = ForkSafeLock()
+    thread, may_end = held_by_another_thread(lock)
+    taken = threading.Event()
+    waiting = threading.Thread(target=lambda: (take(lock), taken.set()))
+    waiting.start()
+    assert not taken.wait(0.1)
+    may_end.set()
+    assert taken.wait(20)
+    thread.join()
+    waiting.join()
+
+
+def test_copies_are_locks_of_their_own() -> None:
+    lock = ForkSafeLock(forks_wait=True)
+    thread, may_end = held_by_another_thread(lock)
+    for other in (copy.deepcopy(lock), pickle.loads(pickle.dumps(lock))):
+        assert other.forks_wait
+        take(other)
+    may_end.set()
+    thread.join()
+
+
+def test_a_tokenizer_while_another_thread_builds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = DistilBertTokenizerFast.from_pretrained(make(tmp_path, "labels"))
+    build, builds, may_end = tokenizer._build, threading.Event(), threading.Event()
+
+    def slow_build(split_special: bool) -> Any:
+        builds.set()
+        may_end.wait(60)
+        return build(split_special)
+
+    monkeypatch.setattr(tokenizer, "_build", slow_build)
+    thread = threading.Thread(target=lambda: tokenizer("a good film", truncation=True, max_length=4))
+    thread.start()
+    assert builds.wait(20)
+
+    def answer() -> None:
+        monkeypatch.setattr(tokenizer, "_build", build)
+        assert len(tokenizer("a good film", truncation=True, max_length=4)["input_ids"]) == 4
+
+    assert exit_code_of_child(answer) == 0
+    may_end.set()
+    thread.join()
