@@ -20,8 +20,10 @@ import numpy as np
 
 from ...data.examples import Example, Labels, QuestionExample
 from ...tasks import Task
+from ..reports.number_format import number
 from .bootstrap import ResampledMetrics
 from .calibration import score_histogram
+from .error_entries import ErrorEntry, answer_entry, asked_texts, shortened
 from .task_evaluation import (
     ExampleResult,
     Metrics,
@@ -36,6 +38,7 @@ from .task_evaluation import (
 )
 
 PUNCTUATION = str.maketrans("", "", string.punctuation)
+AROUND_ANSWER = 160  # characters of a context that the page shows before and after its answer
 ARTICLES = re.compile(r"\b(a|an|the)\b")
 
 
@@ -158,7 +161,24 @@ def _count_changes(first: Sequence[Any], second: Sequence[Any]) -> tuple[int, in
     return sum(changes), len(changes)
 
 
+def _error_entry(result: ExampleResult) -> ErrorEntry:
+    return answer_entry(
+        result,
+        asked_texts(result, "question"),
+        context=_around_answer(result["context"], [*result["expected"], result["got"]]),
+        more_scores=f", F1 {number(result['f1'])}",
+    )
+
+
+def _around_answer(context: str, answers: Sequence[str]) -> str:
+    """Return the part of a context around the first of the answers that stands in it."""
+    starts = [start for answer in answers if answer and (start := context.find(answer)) >= 0]
+    start = max(0, starts[0] - AROUND_ANSWER) if starts else 0
+    return ("… " if start else "") + shortened(context[start:], 2 * AROUND_ANSWER + 80)
+
+
 ANSWER_EVALUATION = TaskEvaluation(
     _predictor, _metrics, _resampled_metrics, _breakdown, _example_results,
     compared_answers=lambda result: [normalize_answer(result["got"])], count_changes=_count_changes,
+    error_entry=_error_entry, error_order="the lowest F1 first, and of equal ones the surest",
 )  # fmt: skip

@@ -14,6 +14,7 @@ from ...data.examples import ChoiceExample, Example, Labels
 from ...tasks import Task
 from .bootstrap import ResampledMetrics
 from .calibration import confidence_breakdown
+from .error_entries import ErrorEntry, answer_entry, asked_texts
 from .task_evaluation import (
     ExampleResult,
     Metrics,
@@ -84,7 +85,13 @@ def _example_results(
     return results
 
 
+def _error_entry(result: ExampleResult) -> ErrorEntry:
+    choices = [f"· {choice}" for choice in result["choices"]]
+    return answer_entry(result, [*asked_texts(result, "context", "question"), *choices])
+
+
 CHOICE_EVALUATION = TaskEvaluation(
     _predictor, _metrics, _resampled_metrics, _breakdown, _example_results,
     compared_answers=single_answer, count_changes=count_argmax_changes,
+    error_entry=_error_entry, error_order="the surest first",
 )  # fmt: skip

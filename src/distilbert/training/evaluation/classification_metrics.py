@@ -17,6 +17,7 @@ from ...data.labels import check_labels, target_of
 from ...tasks import Task
 from .bootstrap import ResampledMetrics
 from .calibration import confidence_breakdown
+from .error_entries import ErrorEntry, answer_entry, asked_texts
 from .task_evaluation import (
     ExampleResult,
     Metrics,
@@ -303,17 +304,28 @@ def _number_results(
     return results
 
 
+def _error_entry(result: ExampleResult) -> ErrorEntry:
+    return answer_entry(result, asked_texts(result, "text", "text_pair"))
+
+
+def _difference_entry(result: ExampleResult) -> ErrorEntry:
+    return answer_entry(result, asked_texts(result, "text", "text_pair"), score_name="difference")
+
+
 SINGLE_LABEL_EVALUATION = TaskEvaluation(
     predictor, _class_metrics, _resampled_class_metrics, _class_breakdown, _class_results,
     compared_answers=single_answer, count_changes=count_argmax_changes,
+    error_entry=_error_entry, error_order="the surest first",
 )  # fmt: skip
 MULTI_LABEL_EVALUATION = TaskEvaluation(
     predictor, _set_metrics, _resampled_set_metrics, _set_breakdown, _set_results,
     compared_answers=single_answer, count_changes=_count_set_changes,
+    error_entry=_error_entry, error_order="the surest first",
 )  # fmt: skip
 REGRESSION_EVALUATION = TaskEvaluation(
     predictor, _number_metrics, _resampled_number_metrics, _number_breakdown, _number_results,
     compared_answers=None, count_changes=None,
+    error_entry=_difference_entry, error_order="the largest difference first",
 )  # fmt: skip
 
 

@@ -22,7 +22,9 @@ from ...tasks.batching import EncodedInput, run_encoded
 from ...tasks.windows import add_special
 from ...text.truncation import window_spans
 from ..corpus.masking import IGNORED, mask_tokens
+from ..reports.number_format import number
 from .bootstrap import ResampledMetrics
+from .error_entries import ErrorEntry, asked_texts
 from .task_evaluation import (
     ExampleResult,
     Metrics,
@@ -122,7 +124,19 @@ def _example_results(
     return results
 
 
+def _error_entry(result: ExampleResult) -> ErrorEntry:
+    return ErrorEntry(
+        result["place"],
+        asked=asked_texts(result, "text", "text_pair"),
+        expected=result["expected"],
+        got=result["got"],
+        score=number(result["score"]),
+        is_count=True,
+    )
+
+
 MASKING_EVALUATION = TaskEvaluation(
     _predictor, _metrics, _resampled_metrics, _breakdown, _example_results,
     compared_answers=None, count_changes=None,
+    error_entry=_error_entry, error_order="the highest perplexity first",
 )  # fmt: skip

@@ -22,6 +22,7 @@ from ...data.examples import Example, Labels, TaggedExample
 from ...tasks import Task
 from ...tasks.tagging_schemes import OUTSIDE, Tag
 from .bootstrap import ResampledMetrics
+from .error_entries import ErrorEntry
 from .task_evaluation import (
     ExampleResult,
     Metrics,
@@ -201,7 +202,16 @@ def _count_changes(first: Sequence[Any], second: Sequence[Any]) -> tuple[int, in
     return sum(changes), len(changes)
 
 
+def _error_entry(result: ExampleResult) -> ErrorEntry:
+    tagged = [
+        (style, title, list(zip(result["words"], result[title], strict=True)))
+        for style, title in (("right", "expected"), ("wrong", "got"))
+    ]
+    return ErrorEntry(result["place"], tagged=tagged)
+
+
 TAGGING_EVALUATION = TaskEvaluation(
     _predictor, _metrics, _resampled_metrics, _breakdown, _example_results,
     compared_answers=lambda result: list(result["got"]), count_changes=_count_changes,
+    error_entry=_error_entry, error_order="those with the most wrong entities first",
 )  # fmt: skip

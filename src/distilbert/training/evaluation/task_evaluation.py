@@ -18,6 +18,7 @@ from ...core.errors import DataError
 from ...data.examples import ChoiceExample, Example, Labels, QuestionExample, TaggedExample, TextExample
 from ...tasks import Task
 from .bootstrap import ResampledMetrics
+from .error_entries import ErrorEntry
 
 ExampleKind = TypeVar("ExampleKind", TextExample, TaggedExample, QuestionExample, ChoiceExample)
 Metrics = dict[str, float]
@@ -30,7 +31,7 @@ Predict = Callable[[Sequence[Example], int], list[Any]]  # some of the examples,
 class TaskEvaluation:
     """The functions that evaluate a task.
 
-    Except for the first and the last, their arguments are examples, their predictions, and the labels of the model.
+    The arguments of metrics, breakdown and results are examples, their predictions, and the labels of the model.
 
     Attributes:
         predictor: from a task and all examples to a function that answers some of them.
@@ -42,6 +43,8 @@ class TaskEvaluation:
         compared_answers: from a result to the answers in it that two models may agree on; None if answers are numbers.
         count_changes: from the predictions of two runners to how many answers differ, and how many there are; None if
             answers are numbers.
+        error_entry: from a result to what the page shows of it.
+        error_order: in which order the page lists errors, in words; ``example_results`` decides it by the severities.
     """
 
     predictor: Callable[[Task[Any], Sequence[Example]], Predict]
@@ -51,6 +54,8 @@ class TaskEvaluation:
     example_results: Callable[[Sequence[Example], Sequence[Any], Labels], Sequence[tuple[ExampleResult, Severity]]]
     compared_answers: Callable[[ExampleResult], list[Any]] | None
     count_changes: Callable[[Sequence[Any], Sequence[Any]], tuple[int, int]] | None
+    error_entry: Callable[[ExampleResult], ErrorEntry]
+    error_order: str
 
 
 def of_kind(examples: Sequence[Example], kind: type[ExampleKind]) -> list[ExampleKind]:

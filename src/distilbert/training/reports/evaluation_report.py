@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ...tasks.registry import task_spec
+from ..evaluation.task_metrics import task_evaluation
 from . import charts
 from .evaluation_summary import comparison_sentences, evaluation_headline, evaluation_table
 from .finished_run import JsonObject, nested
@@ -22,16 +23,7 @@ from .training_report import MACHINE_NAMES, known_facts
 MOST_ROWS = 200  # in the table of classes
 MOST_CONFUSED = 15
 MOST_LABELS = 12  # that are listed
-LONGEST_TEXT = 600  # characters of a text in the list of errors
-AROUND_ANSWER = 160  # characters of a context before and after its answer
 UNBOUNDED = ("log_loss", "mse", "perplexity")  # metrics without a largest value, so that no bar can show them
-ERROR_ORDER = {
-    "text-classification": "the surest first",
-    "token-classification": "those with the most wrong entities first",
-    "question-answering": "the lowest F1 first, and of equal ones the surest",
-    "multiple-choice": "the surest first",
-    "fill-mask": "the highest perplexity first",
-}
 
 
 def evaluation_page(values: JsonObject) -> str:
@@ -45,7 +37,7 @@ def evaluation_page(values: JsonObject) -> str:
     """
     models: Sequence[JsonObject] = values["models"]
     about, data = nested(values, "about"), nested(values, "data")
-    details = models[0]["details"]
+    evaluation, details = task_evaluation(values["task"], data.get("problem", "")), models[0]["details"]
     by_type, errors = bool(details.get("types")), values.get("worst") or []
     classes = details.get("types") or details.get("classes") or []
     return render_page(
@@ -69,8 +61,8 @@ def evaluation_page(values: JsonObject) -> str:
         ],
         classes_open=len(classes) <= charts.MOST_CLASSES,
         errors_title="Worst examples" if errors and errors[0]["right"] is None else "Worst errors",
-        errors_order=_error_order(values["task"], errors),
-        errors=[_error_entry(values["task"], row) for row in errors],
+        errors_order=evaluation.error_order,
+        errors=[evaluation.error_entry(result) for result in errors],
         sections=[
             ("Data", known_facts(_data_facts(data))),
             ("Machine", known_facts(_machine_facts(nested(about, "machine")))),
@@ -181,80 +173,3 @@ def _bar(model: JsonObject, key: str) -> Bar:
 def _bars_text(title: str, rows: Sequence[tuple[str, Sequence[Bar]]]) -> str:
     values = "; ".join(f"{label} {', '.join(number(bar[0]) for bar in bars)}" for label, bars in rows)
     return f"Bars, {title}: {values}."
-
-
-@dataclass(frozen=True)
-class ErrorEntry:
-    """A wrong answer as the page shows it.
-
-    Attributes:
-        place: file and line of the example.
-        context: the part of a context that holds the answer.
-        asked: what the model was asked, a paragraph each.
-        tagged: for a tagged sentence: style class, title, and the words with their tags.
-        expected: the right answer.
-        got: the model's answer.
-        score: how it was scored.
-        masked: of fill-mask, where ``expected`` and ``got`` are counts and not answers.
-    """
-
-    place: str
-    context: str = ""
-    asked: Sequence[str] = ()
-    tagged: Sequence[tuple[str, str, list[tuple[str, str]]]] = ()
-    expected: str = ""
-    got: str = ""
-    score: str = ""
-    masked: bool = False
-
-
-def _error_order(task: str, errors: Sequence[JsonObject]) -> str:
-    if task == "text-classification" and errors and errors[0]["right"] is None:
-        return "the largest difference first"
-    return ERROR_ORDER.get(task, "")
-
-
-def _error_entry(task: str, row: JsonObject) -> ErrorEntry:
-    if task == "token-classification":
-        tagged = [
-            (style, title, list(zip(row["words"], row[title], strict=True)))
-            for style, title in (("right", "expected"), ("wrong", "got"))
-        ]
-        return ErrorEntry(row["place"], tagged=tagged)
-    context, asked = "", [shortened(row[key]) for key in ("context", "question", "text", "text_pair") if row.get(key)]
-    if task == "fill-mask":
-        return ErrorEntry(
-            row["place"], asked=asked, expected=row["expected"], got=row["got"], score=number(row["score"]), masked=True
-        )
-    if task == "question-answering":
-        asked = [shortened(row["question"])]
-        context = _around_answer(row["context"], [*row["expected"], row["got"]])
-    if task == "multiple-choice":
-        asked += [f"· {choice}" for choice in row["choices"]]
-    f1 = f", F1 {number(row['f1'])}" if "f1" in row else ""
-    return ErrorEntry(
-        row["place"],
-        context,
-        asked,
-        expected=_answer_text(row["expected"]),
-        got=_answer_text(row["got"]),
-        score=f"{'difference' if row['right'] is None else 'score'} {number(row['score'])}{f1}",
-    )
-
-
-def _answer_text(answer: Any) -> str:
-    if isinstance(answer, Sequence) and not isinstance(answer, str):
-        return " / ".join(map(str, answer)) or "none"
-    return number(answer) if isinstance(answer, float) else str(answer) or "no answer"
-
-
-def _around_answer(context: str, answers: Sequence[str]) -> str:
-    """Return the part of a context around the first of the answers that stands in it."""
-    starts = [start for answer in answers if answer and (start := context.find(answer)) >= 0]
-    start = max(0, starts[0] - AROUND_ANSWER) if starts else 0
-    return ("… " if start else "") + shortened(context[start:], 2 * AROUND_ANSWER + 80)
-
-
-def shortened(text: str, longest: int = LONGEST_TEXT) -> str:
-    """Return the beginning of a text."""
-    return text if len(text) <= longest else text[: longest - 2] + " …"
