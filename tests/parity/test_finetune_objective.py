@@ -15,9 +15,9 @@ from distilbert.core.schema import HEADS
 from distilbert.data.examples import MULTI, REGRESSION, SINGLE
 from distilbert.tasks.registry import TASKS
 from distilbert.training.corpus.masking import IGNORED
-from distilbert.training.finetuning.encoded_examples import EncodedExample
 from distilbert.training.finetuning.finetune_config import FinetuneConfig
 from distilbert.training.finetuning.finetune_objective import FinetuneObjective
+from distilbert.training.finetuning.finetune_tasks import EncodedExample
 from distilbert.training.finetuning.labelled_batches import LabelledBatches, SequenceMasking
 from distilbert.training.loop import on_device
 from tests.data.corpora import tokenizer

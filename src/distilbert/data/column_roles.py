@@ -59,7 +59,7 @@ def assign_roles(
             raise DataError(
                 f"{task} has no role {role!r} for a column; it has {', '.join(data.roles)}.{suggest(role, data.roles)}"
             )
-        of_role = _split(task, role, column, columns)
+        of_role = _split(data, role, column, columns)
         absent = [column for column in of_role if column not in columns]
         if absent and (labelled or role != data.target):
             near = suggest(absent[0], columns)
@@ -79,7 +79,7 @@ def assign_roles(
         missing.append(data.at_least_one_of[-1])
     if missing:
         example = ",".join(f"{role}=COLUMN" for role in missing)
-        if "label" in missing and task == "text-classification":
+        if "label" in missing and "label" in data.joint_roles:
             example += ", or label=A+B+C where each label has a column of 0 and 1"
         raise DataError(
             f"{name}: no column is known as the {' or as the '.join(missing)}. State it: --columns {example}. {listing}"
@@ -100,10 +100,9 @@ def _option(role: str, columns: tuple[str, ...]) -> str:
     return f"{role}={JOINT.join(columns)}"
 
 
-def _split(task: str, role: str, column: str, columns: Sequence[str]) -> tuple[str, ...]:
+def _split(data: LabelledData, role: str, column: str, columns: Sequence[str]) -> tuple[str, ...]:
     """Return the columns that were stated for a role: one, or several with ``JOINT`` between them."""
-    may_join = role in ("choices", "answers") or (role == "label" and task == "text-classification")
-    return tuple(column.split(JOINT)) if may_join and column not in columns else (column,)
+    return tuple(column.split(JOINT)) if role in data.joint_roles and column not in columns else (column,)
 
 
 def _guess(data: LabelledData, columns: Sequence[str], roles: Roles) -> Guesses:

@@ -98,6 +98,7 @@ def read_examples(
     names = [os.fspath(source) for source in ([sources] if isinstance(sources, str) else sources)]
     if not names:
         raise DataError("Labelled data needs at least one source: a file, a folder, or the name of a data set.")
+    reader = _READERS[task]
     examples: list[Example] = []
     columns_used: dict[str, str] = {}
     label_names: tuple[str, ...] = ()
@@ -115,18 +116,14 @@ def read_examples(
         )
         if table.columns == ("words", "tags"):
             stated = {role: column for role, column in stated.items() if role not in numbers}
-        if task == "token-classification":
-            table = join_words(table)
-            stated = span_columns(table.rows, table.columns) | stated
+        table, stated = reader.prepare(table, stated)
         roles = assign_roles(
             task, table.columns, name, stated, labelled=labelled, unnamed=table.unnamed, repeated=table.repeated
         )
         columns_used = {role: JOINT.join(names) for role, names in roles.items()} | columns_used
         table = _complete_rows(table, roles, labelled)
-        read = _EXAMPLES[task](table, roles, labelled, len(examples))
-        if task == "text-classification":
-            read, of_form = _labels_of_form(read, roles)
-            label_names = label_names or of_form
+        read, of_form = reader.name_labels(reader.examples(table, roles, labelled, len(examples)), roles)
+        label_names = label_names or of_form
         examples += read
     return ExampleSet(examples, columns_used, names, label_names)
 
@@ -229,6 +226,12 @@ def is_multi_hot(lists: Sequence[tuple[str, ...]]) -> bool:
     if length < 2 or any(len(label) != length or not set(label) <= {"0", "1", "false", "true"} for label in lists):
         return False
     return length > 2 or set(lists) != {("0", "1")}
+
+
+def _tagged_words(table: Table, stated: dict[str, str]) -> tuple[Table, dict[str, str]]:
+    """Return a table of words as one of sentences, and the columns of texts and spans that it may have instead."""
+    table = join_words(table)
+    return table, span_columns(table.rows, table.columns) | stated
 
 
 def _sentences(table: Table, roles: Roles, labelled: bool, before: int) -> list[Example]:
@@ -345,11 +348,30 @@ def _column(roles: Roles, role: str) -> str | None:
     return roles[role][0] if role in roles else None
 
 
-# Each takes a table, the columns of the roles, whether rows must be labelled, and how many examples come before.
-_EXAMPLES: dict[str, Callable[[Table, Roles, bool, int], list[Example]]] = {
-    "text-classification": _texts,
-    "token-classification": _sentences,
-    "question-answering": _questions,
-    "multiple-choice": _choices,
-    "fill-mask": _texts,
+@dataclass(frozen=True)
+class TaskReader:
+    """How the tables of a task become examples.
+
+    Attributes:
+        examples: takes a table, the columns of the roles, whether rows must be labelled, and how many examples come
+            before.
+        prepare: brings a table into the form that ``examples`` reads; takes and returns the columns that were stated.
+        name_labels: replaces the labels of examples by their names, and returns the names that the form of the data
+            states.
+    """
+
+    examples: Callable[[Table, Roles, bool, int], list[Example]]
+    prepare: Callable[[Table, dict[str, str]], tuple[Table, dict[str, str]]] = lambda table, stated: (table, stated)
+    name_labels: Callable[[list[Example], Roles], tuple[list[Example], tuple[str, ...]]] = lambda examples, roles: (
+        examples,
+        (),
+    )
+
+
+_READERS = {
+    "text-classification": TaskReader(_texts, name_labels=_labels_of_form),
+    "token-classification": TaskReader(_sentences, prepare=_tagged_words),
+    "question-answering": TaskReader(_questions),
+    "multiple-choice": TaskReader(_choices),
+    "fill-mask": TaskReader(_texts),
 }

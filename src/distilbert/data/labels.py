@@ -9,12 +9,12 @@ import numpy as np
 
 from ..core.config import DistilBertConfig
 from ..core.errors import DataError, suggest
+from ..tasks.registry import task_spec
 from .examples import MULTI, REGRESSION, SINGLE, Example, Labels, TaggedExample, TextExample
 from .messages import listed
 from .row_values import whole_number
 
 OUTSIDE = "O"  # the tag of words that are in no entity
-_TASKS = ("text-classification", "token-classification")  # those whose labels have names
 _INTEGER = re.compile(r"[+-]?\d{1,300}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 _SEPARATORS = re.compile(r"[|;,]")
@@ -38,7 +38,7 @@ def collect_labels(
     Of tags, ``O`` comes first; the others are sorted by the kind of entity, with ``B-`` before ``I-``.
 
     Args:
-        task: one of ``FINETUNE_TASKS``; only text-classification and token-classification have labels.
+        task: one of ``FINETUNE_TASKS``; some have no labels with names.
         examples: the training data.
         problem: ``SINGLE``, ``MULTI`` or ``REGRESSION``. If empty, it is guessed: lists of labels mean ``MULTI``,
             numbers that are not all whole ``REGRESSION``.
@@ -51,11 +51,12 @@ def collect_labels(
         DataError: there are no labels, or only one; a label does not fit the problem or has too few rows; there are
             more or fewer names than labels.
     """
-    if task not in _TASKS:
+    spec = task_spec(task)
+    if not spec.has_label_names:
         if names or problem:
             raise DataError(f"{task} has no names of labels and no problem type.")
         return Labels()
-    if task == "text-classification":
+    if spec.has_problem_types:
         problem = problem or _guess_problem(examples)
         if problem not in (SINGLE, MULTI, REGRESSION):
             raise DataError(f"The problem type is one of {SINGLE}, {MULTI}, {REGRESSION}; got {problem!r}.")
@@ -71,7 +72,7 @@ def collect_labels(
         raise DataError("No row has a label.")
     if all(map(_whole, counts)):
         counts = {whole: sum(counts[text] for text in counts if _whole(text) == whole) for whole in map(_whole, counts)}
-    values = _sorted(counts, is_tags=task == "token-classification")
+    values = _sorted(counts, is_tags=isinstance(examples[0], TaggedExample))
     if problem == MULTI and set(values) <= set(known):
         values = list(known)
     if names and set(values) <= set(names):
@@ -95,11 +96,12 @@ def collect_labels(
 
 def labels_of_config(config: DistilBertConfig, task: str) -> Labels:
     """Return the labels of a model. Files may also state their numbers, unless the names look like numbers."""
-    if task not in _TASKS:
+    spec = task_spec(task)
+    if not spec.has_label_names:
         return Labels()
     names = tuple(config.id2label[number] for number in range(config.num_labels))
     problem = ""
-    if task == "text-classification":
+    if spec.has_problem_types:
         problem = config.problem_type or (REGRESSION if len(names) == 1 else SINGLE)
     has_numbers = problem == REGRESSION or any(_INTEGER.fullmatch(name) for name in names)
     return Labels(names, problem, () if has_numbers else tuple(map(str, range(len(names)))))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 
-from ..tasks.registry import task_spec
+from ..tasks.token_classification import SPEC
 from .row_stream import Row
 from .row_values import is_missing
 from .table import Table
@@ -20,7 +20,7 @@ def join_words(table: Table) -> Table:
 
     Example: the columns ``Sentence #``, ``Word`` and ``Tag``.
     """
-    data = task_spec("token-classification").labelled
+    data = SPEC.labelled
     names = {
         role.role: {name for group in role.known_names for name in group} for role in (data.columns if data else ())
     }

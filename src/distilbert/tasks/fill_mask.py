@@ -87,6 +87,11 @@ SPEC = TaskSpec(
     labelled=LabelledData((LabelledColumn("text", (TEXT_COLUMN_NAMES,), required=True),)),
     metric=Metric("perplexity", "Perplexity of masked tokens", higher_is_better=False),
     model_kind="Masked language model",
+    usage="""\
+fill = pipeline("fill-mask", model="path/to/this/folder")
+for answer in fill(f"The capital of France is {fill.tokenizer.mask_token}."):
+    print(f"{answer['score']:.3f}  {answer['sequence']}")""",
+    hub_tag="masked-lm",
 )
 
 

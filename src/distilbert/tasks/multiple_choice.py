@@ -53,7 +53,7 @@ SPEC = TaskSpec(
         (
             LabelledColumn("context", (("context", "passage", "sent1", "ctx", "premise"), ("article",))),
             LabelledColumn("question", (("question", "sent2"), ("query", "goal"))),
-            LabelledColumn("choices", (("choices", "options", "endings", "candidates"),), required=True),
+            LabelledColumn("choices", (("choices", "options", "endings", "candidates"),), required=True, may_join=True),
             LabelledColumn("label", (("label", "labels", "gold_label"), ("answer", "answerkey", "correct", "target"))),
         ),
         target="label",
@@ -61,6 +61,10 @@ SPEC = TaskSpec(
     ),
     metric=Metric("accuracy", "Accuracy"),
     model_kind="Multiple choice",
+    usage="""\
+choose = pipeline("multiple-choice", model="path/to/this/folder")
+print(choose({"context": "She opened the umbrella because", "choices": ["it rained.", "it was Monday."]}))""",
+    transformers_versions=None,
 )
 
 

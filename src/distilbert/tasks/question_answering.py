@@ -68,13 +68,17 @@ SPEC = TaskSpec(
         (
             LabelledColumn("question", (("question", "query"),), required=True),
             LabelledColumn("context", (("context", "passage", "paragraph"), ("document", "text")), required=True),
-            LabelledColumn("answers", (("answers",),)),
+            LabelledColumn("answers", (("answers",),), may_join=True),
             LabelledColumn("key", (("id", "key", "qid", "question_id"),)),
         ),
         target="answers",
     ),
     metric=Metric("f1", "F1 (%)", in_percent=True),
     model_kind="Question answering",
+    usage="""\
+ask = pipeline("question-answering", model="path/to/this/folder")
+print(ask(question="Where was Ada Lovelace born?", context="Ada Lovelace was born in London."))""",
+    transformers_versions="up to version 4.57",
 )
 
 

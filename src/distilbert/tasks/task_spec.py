@@ -83,11 +83,13 @@ class LabelledColumn:
         known_names: lower-case names of columns that play this role, in groups: the first group that a table has
             decides.
         required: a table must have such a column.
+        may_join: several columns may play it together, as in ``label=A+B+C``.
     """
 
     role: str
     known_names: tuple[tuple[str, ...], ...] = ()
     required: bool = False
+    may_join: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,12 +101,14 @@ class LabelledData:
         target: the role of what is learned: labels, tags or answers; empty where the text itself is.
         text_pairs: lower-case names of two columns that are the roles ``text`` and ``text_pair`` together.
         at_least_one_of: of these roles, none of them required, a table needs one or more.
+        has_label_names: what is learned is one of a few labels, whose names the configuration of a model lists.
     """
 
     columns: tuple[LabelledColumn, ...]
     target: str = ""
     text_pairs: tuple[tuple[str, str], ...] = ()
     at_least_one_of: tuple[str, ...] = ()
+    has_label_names: bool = False
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -115,6 +119,11 @@ class LabelledData:
     def required(self) -> tuple[str, ...]:
         """Roles that a table must have, beside the target."""
         return tuple(column.role for column in self.columns if column.required)
+
+    @property
+    def joint_roles(self) -> tuple[str, ...]:
+        """Roles that several columns may play together."""
+        return tuple(column.role for column in self.columns if column.may_join)
 
 
 @dataclass(frozen=True)
@@ -176,6 +185,9 @@ class TaskSpec:
         metric: compares models of this task; None without labelled data.
         metrics_by_problem: what takes its place for a ``problem_type`` of the configuration.
         model_kind: what its models are called in headlines; empty without labelled data.
+        usage: lines of Python for the card of a model, which load it with ``pipeline`` and use it.
+        transformers_versions: for the card: which versions of transformers have this task; empty: all, None: none.
+        hub_tag: tag of its models on the hub; empty: its name.
         default_model: name of the installed model that answers where none is named; empty: there is none.
     """
 
@@ -191,6 +203,9 @@ class TaskSpec:
     metric: Metric | None = None
     metrics_by_problem: Mapping[str, Metric] = field(default_factory=dict)
     model_kind: str = ""
+    usage: str = ""
+    transformers_versions: str | None = ""
+    hub_tag: str = ""
     default_model: str = ""
 
     @property
@@ -200,6 +215,16 @@ class TaskSpec:
             Parameter(item.name, str(item.type), item.default, self.options.get(item.name, ""))
             for item in dataclasses.fields(self.parameters_class)
         )
+
+    @property
+    def has_label_names(self) -> bool:
+        """Whether what its models learn is one of a few labels with names."""
+        return self.labelled is not None and self.labelled.has_label_names
+
+    @property
+    def has_problem_types(self) -> bool:
+        """Whether its models differ in what their labels are: one of several, several at once, or a number."""
+        return bool(self.metrics_by_problem)
 
     def metric_for(self, problem: str = "") -> Metric:
         """Return the metric that compares models of this task.

@@ -114,6 +114,7 @@ SPEC = TaskSpec(
                     ("score", "intent", "class", "category", "sentiment", "target", "rating", "stars", "emotion",
                      "answer"),
                 ),
+                may_join=True,
             ),
         ),
         target="label",
@@ -122,6 +123,7 @@ SPEC = TaskSpec(
             ("question", "sentence"), ("question1", "question2"), ("text1", "text2"), ("text_a", "text_b"),
             ("sentence_a", "sentence_b"), ("query", "passage"), ("query", "document"), ("claim", "evidence"),
         ),
+        has_label_names=True,
     ),
     metric=Metric("accuracy", "Accuracy"),
     metrics_by_problem={
@@ -129,6 +131,10 @@ SPEC = TaskSpec(
         "regression": Metric("spearman", "Spearman correlation"),
     },
     model_kind="Text classifier",
+    usage="""\
+classify = pipeline("text-classification", model="path/to/this/folder")
+for text in ["The first text.", "The second text."]:
+    print(classify(text))""",
     default_model="distilbert-mini-sst2",
 )  # fmt: skip
 

@@ -85,9 +85,14 @@ SPEC = TaskSpec(
             LabelledColumn("tags", (("tags", "ner_tags"), ("labels", "label", "ner", "tag", "pos_tags"))),
         ),
         target="tags",
+        has_label_names=True,
     ),
     metric=Metric("f1", "F1 of entities"),
     model_kind="Token classifier",
+    usage="""\
+tag = pipeline("ner", model="path/to/this/folder", aggregation_strategy="first")
+for entity in tag("Ada Lovelace was born in London."):
+    print(f"{entity['score']:.3f}  {entity['entity_group']}  {entity['word']}")""",
 )
 
 

@@ -32,8 +32,10 @@ from distilbert.data.examples import (
 from distilbert.tasks import TASKS, task_class
 from distilbert.text.fast import DistilBertTokenizerFast
 from distilbert.text.tokenizer import DistilBertTokenizer
+from distilbert.training.corpus.masking import IGNORED
 from distilbert.training.finetuning import encoded_examples as module
-from distilbert.training.finetuning.encoded_examples import IGNORED, EncodedExample, encode_examples
+from distilbert.training.finetuning.encoded_examples import encode_examples
+from distilbert.training.finetuning.finetune_tasks import EncodedExample
 from tests.behaviour.cases import CONTEXTS, LONG, TEXTS
 from tests.behaviour.make_models import VOCABULARY
 from tests.data.labelled_files import CHOICE, MASK, QA, TAGS, TEXT

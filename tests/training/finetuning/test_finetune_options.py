@@ -14,8 +14,8 @@ from distilbert import pipeline
 from distilbert.data.examples import TaggedExample
 from distilbert.models.pytorch import DistilBertForSequenceClassification
 from distilbert.training.finetuning import finetuner
-from distilbert.training.finetuning.encoded_examples import EncodedExample
 from distilbert.training.finetuning.finetune_data import read_data
+from distilbert.training.finetuning.finetune_tasks import EncodedExample
 from distilbert.training.finetuning.finetuner import LabelledEvaluator, finetune
 from distilbert.training.finetuning.labelled_batches import LabelledBatches
 from tests.training.tiny_run import read_metrics, weights, write_model

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from distilbert.data.examples import MULTI
 from distilbert.training.corpus.masking import IGNORED
-from distilbert.training.finetuning.encoded_examples import EncodedExample
 from distilbert.training.finetuning.finetune_config import FinetuneConfig
-from distilbert.training.finetuning.labelled_batches import LabelledBatches, SequenceMasking, labelled_rows
+from distilbert.training.finetuning.finetune_tasks import EncodedExample, labelled_rows
+from distilbert.training.finetuning.labelled_batches import LabelledBatches, SequenceMasking
 from tests.data.corpora import CLS, MASK, SEP, A, tokenizer
 
 TASKS = ("text-classification", "token-classification", "question-answering", "multiple-choice", "fill-mask")

@@ -19,8 +19,9 @@ from distilbert.data.labels import collect_labels
 from distilbert.models import pytorch
 from distilbert.models.pytorch.runner import PytorchRunner
 from distilbert.training.finetuning.encoded_examples import encode_examples
+from distilbert.training.finetuning.finetune_tasks import labelled_rows
 from distilbert.training.finetuning.finetuner import finetune
-from distilbert.training.finetuning.labelled_batches import LabelledBatches, labelled_rows
+from distilbert.training.finetuning.labelled_batches import LabelledBatches
 from distilbert.training.finetuning.task_models import Teacher
 from tests.data.corpora import tokenizer
 from tests.training.tiny_run import Record, read_metrics, weights

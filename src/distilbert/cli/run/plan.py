@@ -9,6 +9,7 @@ from typing import Any
 from ...core.errors import DataError, InputError, UsageError
 from ...data.text_lines import check_encoding
 from ...tasks.registry import task_spec
+from ...tasks.sentence_similarity import SPEC as RANKING
 
 
 @dataclass
@@ -79,9 +80,9 @@ class RunPlan:
             self._check_ranking()
 
     def _check_ranking(self) -> None:
-        if self.task not in (None, "sentence-similarity"):
-            raise UsageError(f"--source ranks sentences: it goes with --task sentence-similarity, not {self.task}.")
-        self.task = "sentence-similarity"
+        if self.task not in (None, RANKING.name):
+            raise UsageError(f"--source ranks sentences: it goes with --task {RANKING.name}, not {self.task}.")
+        self.task = RANKING.name
         if not (self.source or "").strip():
             raise UsageError("--source is empty: give the sentence that the others are compared to.")
         if self.top_k is not None and self.top_k < 1:

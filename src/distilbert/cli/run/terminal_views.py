@@ -33,7 +33,7 @@ class TerminalWriter:
             self._print(row.item, row.answer)
 
     def _print(self, item: Any, answer: Any) -> None:
-        if self._task == "sentence-similarity" and isinstance(item, Mapping) and "sentences" in item:
+        if answer is not None and isinstance(item, Mapping) and "sentences" in item:  # one sentence against several
             self._console.print(Text(clean(item["source_sentence"]), style="bold"))
             self._console.print(score_table(sorted(zip(answer, item["sentences"], strict=True), reverse=True)))
             return
@@ -41,8 +41,7 @@ class TerminalWriter:
         if answer is None:
             self._console.print("  (no answer)")
             return
-        view: Callable[[Any], Iterator[str]] = VIEWS.get(self._task, other)
-        for line in view(answer):
+        for line in VIEWS[self._task](answer):
             self._console.print(Text("  " + clean(line)))
 
 
@@ -123,8 +122,8 @@ def vectors(answer: Any) -> Iterator[str]:
     yield f"{' x '.join(map(str, sizes))} numbers: {numbers}, ..."
 
 
-def other(answer: Any) -> Iterator[str]:
-    """Yield an answer that no view is made for."""
+def similarity(answer: Any) -> Iterator[str]:
+    """Yield the similarity of two sentences; those of one with several others are a table."""
     yield f"{answer:.4f}" if isinstance(answer, float) else str(answer)
 
 
@@ -136,4 +135,5 @@ VIEWS: dict[str, Callable[[Any], Iterator[str]]] = {
     "fill-mask": fills,
     "multiple-choice": choices,
     "feature-extraction": vectors,
+    "sentence-similarity": similarity,
 }

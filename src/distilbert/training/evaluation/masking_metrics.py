@@ -54,13 +54,13 @@ def _predictor(task: Task[Any], examples: Sequence[Example]) -> Predict:
                 encoded.append(windows)
                 text_indices.append(index)
         predictions = [(0.0, 0, 0)] * len(texts)
-        for number, outputs in run_encoded(encoded, task.runner, task.batch_tokens, task.batch_size):
+        for index, outputs in run_encoded(encoded, task.runner, task.batch_tokens, task.batch_size):
             logits = np.concatenate([output["logits"] for output in outputs]).astype(np.float64)  # (M, V)
-            original = encoded[number].metadata  # (M,) ids
+            original = encoded[index].metadata  # (M,) ids
             shifted = logits - logits.max(axis=1, keepdims=True)
             log_probabilities = shifted[np.arange(len(original)), original] - np.log(np.exp(shifted).sum(axis=1))
             right = int((logits.argmax(axis=1) == original).sum())
-            predictions[text_indices[number]] = float(log_probabilities.sum()), right, len(original)
+            predictions[text_indices[index]] = float(log_probabilities.sum()), right, len(original)
         return predictions
 
     return predict

@@ -31,6 +31,7 @@ from ...engine.quantization_search import (
 from ...engine.sensitivity import ProgressCallback
 from ...models.packaging.contents import CARD, collect
 from ...tasks import Task
+from ...tasks.fill_mask import SPEC as FILL_MASK
 from ...tasks.loading import pipeline
 from ...tasks.registry import task_spec
 from ...weights.folder import QUANTIZATION
@@ -204,8 +205,10 @@ def _read_texts(
     task: str, name: str, columns: Mapping[str, str] | None, delimiter: str, encoding: str
 ) -> list[Example]:
     """Return the first texts of a calibration file."""
-    if task == "text-classification" and name.lower().endswith(TEXT_ENDINGS):
-        lines = read_examples("fill-mask", [name], encoding=encoding).examples[:CALIBRATION_TEXTS]
+    labelled_data = task_spec(task).labelled
+    takes_lines = labelled_data is not None and "text_pair" in labelled_data.roles  # a line is a text, or a pair
+    if takes_lines and name.lower().endswith(TEXT_ENDINGS):
+        lines = read_examples(FILL_MASK.name, [name], encoding=encoding).examples[:CALIBRATION_TEXTS]
         return [_text_or_pair(line) for line in lines if isinstance(line, TextExample)]
     reading = read_examples(task, [name], columns=columns, delimiter=delimiter, encoding=encoding, labelled=False)
     return reading.examples[:CALIBRATION_TEXTS]

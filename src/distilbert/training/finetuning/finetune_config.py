@@ -10,8 +10,6 @@ from ...data.examples import FINETUNE_TASKS, MULTI, REGRESSION, SINGLE
 from ..config_fields import REQUIRED, setting
 from ..distill_config import TrainingConfig
 
-TASKS_WITH_CLASSES = ("text-classification", "token-classification")
-
 
 def _with_default(name: str, default: Any) -> Any:
     """Return a setting of :class:`TrainingConfig` with another default, or with a function that returns it."""
@@ -89,6 +87,8 @@ class FinetuneConfig(TrainingConfig):
 
     def validate(self) -> None:
         """Check the values; the error names the field."""
+        from ...tasks.registry import task_spec  # loads NumPy, which the command's help can do without
+
         super().validate()
         self._demand(bool(self.train_data), "train_data", "at least one file")
         self._demand(bool(self.model), "model", "a folder or a name")
@@ -104,10 +104,12 @@ class FinetuneConfig(TrainingConfig):
             "freeze",
             "none, embeddings, a number of blocks, or encoder",
         )
-        classifies = self.task == "text-classification"
-        self._demand(not self.problem or classifies, "problem", "left out for tasks other than text-classification")
+        spec = task_spec(self.task)
         self._demand(
-            self.class_weights == "none" or (self.task in TASKS_WITH_CLASSES and self.problem != REGRESSION),
+            not self.problem or spec.has_problem_types, "problem", "left out for tasks other than text-classification"
+        )
+        self._demand(
+            self.class_weights == "none" or (spec.has_label_names and self.problem != REGRESSION),
             "class_weights",
             "none where there are no classes",
         )

@@ -19,6 +19,8 @@ from ..corpus.masking import IGNORED
 from ..distill_objective import vocabulary_features
 from ..loss_terms import VocabularyTerms, vocabulary_terms
 from .finetune_config import FinetuneConfig
+from .finetune_data import trains_on_text_alone
+from .finetune_tasks import finetune_task
 
 PADDING_SCORE = -1e4  # softmax makes it 0; infinite scores would give NaN where student and teacher both have them
 
@@ -36,7 +38,8 @@ class FinetuneObjective(nn.Module):
     def __init__(self, student: Any, config: FinetuneConfig, problem: str, teacher: Any = None) -> None:
         super().__init__()
         self.student = student
-        self.task, self.problem = config.task, problem
+        self.finetuning, self.problem = finetune_task(config.task), problem
+        self.masks_text = trains_on_text_alone(config.task)
         self.temperature = config.temperature
         self.teacher_weight = config.teacher_weight if config.teacher else 0.0
         self._teacher = (teacher,)  # a tuple hides it from nn.Module
@@ -58,7 +61,7 @@ class FinetuneObjective(nn.Module):
         Args:
             input_ids: (T,) ids of all sequences, end to end.
             lengths: (B,) tokens of each sequence.
-            labels: (R, ...) label of each row; see :class:`.encoded_examples.EncodedExample`.
+            labels: (R, ...) label of each row; see :class:`.finetune_tasks.EncodedExample`.
             label_weights: (R,) weight of each row in the loss of labels; 0 without a label.
             teacher_mask: (R,) 1 for rows that count in the loss against the teacher, else 0.
             counts: sums ``"label_weight"`` and ``"teacher_rows"`` of these two over the whole step.
@@ -71,16 +74,15 @@ class FinetuneObjective(nn.Module):
             means over the step.
         """
         packing = Packing.of_lengths(lengths.tolist(), input_ids.device)
-        selected = packing.offsets[:-1].long() if rows is None and self.task != "question-answering" else rows
-        hidden = self.student.distilbert.forward_packed(input_ids, packing, selected)
         counts = {name: max(count, 1e-12) for name, count in counts.items()}
-        if self.task == "fill-mask":
-            return self._masked_lm(hidden, input_ids, packing, rows, labels, label_weights, counts)
+        if self.masks_text:
+            return self._masked_lm(input_ids, packing, rows, labels, label_weights, counts)
+        hidden = self.student.distilbert.forward_packed(input_ids, packing, self.finetuning.head_rows(rows, packing))
         logits = self.student.head(hidden).float()
-        student, teacher = self._by_row(logits, lengths, sizes), None
-        if teacher_scores is not None:
-            teacher = self._by_row(teacher_scores, lengths, sizes)
-        targets = [labels[:, 0], labels[:, 1]] if self.task == "question-answering" else [labels]
+        groups = self.finetuning.score_groups(lengths, sizes)
+        student = score_matrices(logits, groups)
+        teacher = None if teacher_scores is None else score_matrices(teacher_scores, groups)
+        targets = self.finetuning.label_columns(labels)
         label_term, teacher_term = logits.new_zeros(()), logits.new_zeros(())
         for index, (scores, target) in enumerate(zip(student, targets, strict=True)):
             label_losses = label_loss(scores, target, self.problem)  # (R,)
@@ -95,15 +97,8 @@ class FinetuneObjective(nn.Module):
             loss = loss + self.teacher_weight * terms["teacher"]
         return loss, {name: value.detach() for name, value in terms.items()}
 
-    def _by_row(self, scores: Tensor, lengths: Tensor, sizes: Tensor | None) -> list[Tensor]:
-        """Return scores as matrices (R, K): two for the start and the end of an answer, one for all other tasks."""
-        if self.task == "question-answering":
-            return [pad_groups(scores[:, side], lengths) for side in (0, 1)]
-        return [scores] if sizes is None else [pad_groups(scores[:, 0], sizes)]
-
     def _masked_lm(
         self,
-        hidden: Tensor,
         input_ids: Tensor,
         packing: Packing,
         rows: Tensor | None,
@@ -112,6 +107,7 @@ class FinetuneObjective(nn.Module):
         counts: Mapping[str, float],
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Compute the cross-entropy of the masked tokens and the divergence from the teacher on them, in chunks."""
+        hidden = self.student.distilbert.forward_packed(input_ids, packing, rows)
         teacher = self._teacher[0]
         teacher_features = None
         if teacher is not None:
@@ -182,6 +178,16 @@ def teacher_loss(scores: Tensor, teacher_scores: Tensor, problem: str, temperatu
         return temperature**2 * (cross_entropy - entropy).mean(dim=-1)
     log_student, log_teacher = student.log_softmax(dim=-1), teacher.log_softmax(dim=-1)
     return temperature**2 * (log_teacher.exp() * (log_teacher - log_student)).sum(dim=-1)
+
+
+def score_matrices(scores: Tensor, groups: Tensor | None) -> list[Tensor]:
+    """Return scores as matrices (R, K): two for the start and the end of an answer, one for all other tasks.
+
+    Args:
+        scores: what a head computes for rows, or in columns for the members of groups.
+        groups: number of members of each group; None: the scores are those of rows.
+    """
+    return [scores] if groups is None else [pad_groups(column, groups) for column in scores.unbind(1)]
 
 
 def pad_groups(values: Tensor, sizes: Tensor) -> Tensor:

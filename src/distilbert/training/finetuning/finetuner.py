@@ -35,16 +35,16 @@ from ..reports.training_report import write_report
 from ..run_folder import CONFIG, ModelFiles, open_run, start_run
 from ..run_summary import about_run
 from ..training_progress import MetricsRecord, TrainingProgress
-from .encoded_examples import EncodedExample, encode_examples
+from .encoded_examples import encode_examples
 from .finetune_config import FinetuneConfig
 from .finetune_data import FinetuneData, read_data, trains_on_text_alone
 from .finetune_objective import FinetuneObjective
+from .finetune_tasks import EncodedExample, finetune_task
 from .labelled_batches import LabelledBatches, SequenceMasking
 from .sweep import finish_sweep, is_sweep, sweep_configs
 from .task_models import Teacher, build_model
 
 EVALUATION = "evaluation"  # folder inside that of the run
-QA_LENGTH = 384  # longest sequence for question-answering, as BERT was fine-tuned on SQuAD
 SMOOTHING = 0.7  # of the weights for selecting tokens to mask, as in pretraining
 
 
@@ -174,7 +174,7 @@ def _make_batches(
     """Encode the examples and compute what the batches need besides: masking, teacher scores and class weights."""
     if config.max_length > positions:
         raise ConfigError(f"max_length {config.max_length} is more than the model's {positions} positions.")
-    length = config.max_length or min(positions, QA_LENGTH if config.task == "question-answering" else positions)
+    length = config.max_length or min(positions, finetune_task(config.task).longest_sequence or positions)
     examples = [
         encoded
         for group in (data.training, data.unlabelled)

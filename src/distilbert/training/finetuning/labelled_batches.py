@@ -17,8 +17,8 @@ from ...text.tokenizer_base import TokenizerBase
 from ..corpus.keyed_random import ORDER, KeyedRandom
 from ..corpus.masking import IGNORED, mask_tokens
 from ..corpus.text_batches import MicroBatch, Step
-from .encoded_examples import EncodedExample
 from .finetune_config import FinetuneConfig
+from .finetune_tasks import EncodedExample, finetune_task
 
 
 @dataclass(frozen=True)
@@ -144,23 +144,8 @@ class LabelledBatches:
     def _labelled(self, examples: list[EncodedExample]) -> dict[str, np.ndarray]:
         sequences = [sequence for example in examples for sequence in example.sequences]
         arrays = _packed(sequences)
-        task = self.config.task
-        if task == "token-classification":
-            rows = [labelled_rows(example) for example in examples]
-            arrays["rows"] = np.concatenate([row + start for row, start in zip(rows, _starts(sequences), strict=True)])
-            labels = [
-                np.full(len(row), IGNORED, np.int64) if example.target is None else example.target[row]
-                for example, row in zip(examples, rows, strict=True)
-            ]
-            arrays["labels"] = np.concatenate(labels)
-            has_label = arrays["labels"] != IGNORED
-        else:
-            arrays["labels"] = np.stack(
-                [self._no_target if example.target is None else example.target for example in examples]
-            )
-            has_label = np.array([example.target is not None for example in examples])
-        if task == "multiple-choice":
-            arrays["sizes"] = np.array([len(example.sequences) for example in examples])
+        label_arrays, has_label = finetune_task(self.config.task).label_arrays(examples, self._no_target)
+        arrays |= label_arrays
         weights = has_label.astype(np.float32)
         if self._class_weights is not None:
             weights = weights * self._weights_of(arrays["labels"])
@@ -190,13 +175,6 @@ class LabelledBatches:
         return arrays | {"label_weights": ones, "teacher_mask": ones}
 
 
-def labelled_rows(example: EncodedExample) -> np.ndarray:
-    """Return the tokens (R,) whose tags are learned: those with a label, or without labels all but [CLS] and [SEP]."""
-    if example.target is None:
-        return np.arange(1, len(example.sequences[0]) - 1)
-    return np.flatnonzero(example.target != IGNORED)
-
-
 def _packed(sequences: list[np.ndarray]) -> dict[str, np.ndarray]:
     return {
         "input_ids": np.concatenate(sequences).astype(np.int64),  # (T,)
@@ -212,7 +190,3 @@ def _hash_of(examples: Sequence[EncodedExample]) -> str:
             content.update(b"-" if array is None else array.tobytes())
         content.update(b".")
     return content.hexdigest()
-
-
-def _starts(sequences: list[np.ndarray]) -> np.ndarray:
-    return np.concatenate([[0], np.cumsum([len(sequence) for sequence in sequences])[:-1]])

@@ -22,9 +22,8 @@ from ...models.pytorch import DistilBertModel
 from ...models.pytorch.runner import PytorchRunner
 from ...tasks.registry import TASKS
 from ..distill_models import MASKED_LM, load_teacher, pick_layers, with_layers
-from .encoded_examples import EncodedExample
 from .finetune_config import FinetuneConfig
-from .labelled_batches import labelled_rows
+from .finetune_tasks import EncodedExample, finetune_task
 
 logger = logging.getLogger("distilbert")
 
@@ -100,7 +99,7 @@ class Teacher:
     """
 
     def __init__(self, config: FinetuneConfig, labels: Labels, low: bool) -> None:
-        self.task = config.task
+        self._finetuning = finetune_task(config.task)
         head = HEADS[TASKS[config.task].head]
         checkpoint = open_checkpoint(config.teacher)
         source = checkpoint.config
@@ -134,17 +133,9 @@ class Teacher:
         for numbers in _batches(examples):
             batch = [examples[number] for number in numbers]
             sequences = [sequence.tolist() for example in batch for sequence in example.sequences]
-            rows = None
-            if self.task == "token-classification":
-                rows = [labelled_rows(example).tolist() for example in batch]
-            output = runner(Batch.of(sequences, rows))
-            if self.task == "question-answering":
-                scores = np.stack([output["start_logits"], output["end_logits"]], axis=1)
-                sizes = [example.tokens for example in batch]
-            else:
-                scores = output["logits"] if self._order is None else output["logits"][:, self._order]
-                sizes = [len(example.sequences) for example in batch] if rows is None else [len(row) for row in rows]
-            for number, own_scores in zip(numbers, np.split(scores, np.cumsum(sizes)[:-1]), strict=True):
+            output = runner(Batch.of(sequences, self._finetuning.teacher_rows(batch)))
+            scores = self._finetuning.teacher_scores(output, batch, self._order)
+            for number, own_scores in zip(numbers, scores, strict=True):
                 result[number] = own_scores
         return result
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import DataError
+from ...tasks.fill_mask import SPEC as FILL_MASK
 
 JsonObject = Mapping[str, Any]
 CONFIG = "config.toml"
@@ -40,6 +41,11 @@ class FinishedRun:
     def task(self) -> str:
         """The task of a fine-tuning run; empty for distillation and pretraining."""
         return str(self.summary.get("task") or "")
+
+    @property
+    def model_task(self) -> str:
+        """The task of the model: distillation and pretraining train masked language models."""
+        return self.task or FILL_MASK.name
 
     @property
     def main_metric(self) -> str:

@@ -71,16 +71,17 @@ def model_card(
 ) -> str:
     """Return the card as Markdown; the arguments are those of :func:`write_card`."""
     summary, data = run.summary, nested(run.summary, "data")
-    task, distilled = run.task or "fill-mask", "teacher" in run.models
+    task, distilled = task_spec(run.model_task), "teacher" in run.models
     labels = data.get("labels")
     settings = _settings(run.config)
     return render_markdown(
         "model_card.md.j2",
         mark=MARK,
         front_matter=front_matter(run, base=base, license=license, language=language),
-        title=summary.get("title") or task_spec(task).model_kind,
+        title=summary.get("title") or task.model_kind,
         task=run.task,
-        code=task,
+        usage=task.usage,
+        transformers_versions=task.transformers_versions,
         base=hub_name(base) or Path(base).name,
         distilled=distilled,
         labels=labels if isinstance(labels, list) else [],
@@ -103,22 +104,21 @@ def front_matter(
     run: FinishedRun, *, base: str, license: str | None = None, language: str | Sequence[str] | None = None
 ) -> str:
     """Return what the hub reads of a card, as YAML; the arguments are those of :func:`write_card`."""
-    task, distilled = run.task or "fill-mask", "teacher" in run.models
-    tag = "masked-lm" if task == "fill-mask" else task
+    task, distilled = task_spec(run.model_task), "teacher" in run.models
     data = nested(run.summary, "data")
     sources = data.get("sources")
-    results = _results(run, task, data)
+    results = _results(run, data)
     card = ModelCardData(
         # The folder loads in transformers as it is: with this name, the hub shows how, counts downloads and runs it.
         library_name="transformers",
-        pipeline_tag=task,
+        pipeline_tag=task.name,
         license=license,
         language=language if language is None or isinstance(language, str) else list(language),
         base_model=hub_name(base),
         datasets=[name for source in sources if (name := _hub_data_set(source))] if isinstance(sources, list) else None,
         metrics=list(dict.fromkeys(result.metric_type for result in results)),
-        tags=["distilbert", tag, *(["knowledge-distillation"] if distilled else [])],
-        model_name=str(run.summary.get("title") or task_spec(task).model_kind) if results else None,
+        tags=["distilbert", task.hub_tag or task.name, *(["knowledge-distillation"] if distilled else [])],
+        model_name=str(run.summary.get("title") or task.model_kind) if results else None,
         eval_results=results or None,
         ignore_metadata_errors=True,
     )
@@ -128,7 +128,7 @@ def front_matter(
     return card.to_yaml()
 
 
-def _results(run: FinishedRun, task: str, data: JsonObject) -> list[EvalResult]:
+def _results(run: FinishedRun, data: JsonObject) -> list[EvalResult]:
     """Return the metrics of the model on the data that it was evaluated on."""
     model = run.models.get("student") or run.models.get("model") or {}
     sources = data.get("evaluation_sources")
@@ -138,7 +138,7 @@ def _results(run: FinishedRun, task: str, data: JsonObject) -> list[EvalResult]:
         name = "held-out text"
     return [
         EvalResult(
-            task_type=task,
+            task_type=run.model_task,
             dataset_type=_hub_data_set(name) or re.sub(r"[^\w.-]+", "-", name),
             dataset_name=name,
             metric_type=metric,
