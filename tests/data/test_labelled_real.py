@@ -10,7 +10,8 @@ from distilbert.data.examples import MULTI, REGRESSION, SINGLE, Labels, Question
 from distilbert.data.labelled import ExampleSet, read_examples
 from distilbert.data.labels import check_labels, class_counts, collect_labels
 from distilbert.text.fast import DistilBertTokenizerFast
-from distilbert.training.finetuning.encoded_examples import IGNORED, encode_examples
+from distilbert.training.corpus.masking import IGNORED
+from distilbert.training.finetuning.encoded_examples import encode_examples
 from tests.real.data import DATA_FOLDER
 
 TEXT, TAGS, QA, CHOICE = "text-classification", "token-classification", "question-answering", "multiple-choice"
