@@ -10,7 +10,18 @@ from pathlib import Path
 import psutil
 import pytest
 
-from .tiny_run import Record, assert_equal, options, read_metrics, read_tensors, run, settings, start, write_model
+from .tiny_run import (
+    Record,
+    assert_equal,
+    options,
+    read_metrics,
+    read_tensors,
+    run,
+    run_here,
+    settings,
+    start,
+    write_model,
+)
 
 STEPS = 20
 
@@ -40,19 +51,24 @@ def kill_at(step: int, process: psutil.Popen, metrics: Path) -> None:
     ],
 )
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal there")
-def test_a_run_that_is_killed_and_resumed_is_the_same_run(tmp_path: Path, precision: str, processes: int) -> None:
+def test_a_run_that_is_killed_and_resumed_is_the_same_run(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], precision: str, processes: int
+) -> None:
+    """Only the run that is killed needs a process of its own; several processes always have theirs."""
     values: Record = settings(
         tmp_path, teacher=write_model(tmp_path / "teacher"), precision=precision, max_steps=STEPS, checkpoint_every=4,
         evaluate_every=5, weight_decay=0.01,
     )  # fmt: skip
-    code, _, err = run(["distill", *options(values | {"output": str(tmp_path / "plain")})], processes)
+    plain = ["distill", *options(values | {"output": str(tmp_path / "plain")})]
+    code, _, err = run(plain, processes) if processes > 1 else run_here(plain, capfd)
     assert code == 0, err
     killed = tmp_path / "killed"
     arguments = ["distill", *options(values | {"output": str(killed)})]
     at = random.randrange(1, 14)
     kill_at(at, start(arguments, processes), killed / "metrics.jsonl")
     assert not (killed / "summary.json").exists(), f"it was over before it was killed at step {at}"
-    code, out, err = run(["distill", "--resume", "--output", str(killed)], processes)
+    resume = ["distill", "--resume", "--output", str(killed)]
+    code, out, err = run(resume, processes) if processes > 1 else run_here(resume, capfd)
     assert code == 0, err
     assert out.startswith(f"{killed}: model")
     if at > 4:

@@ -11,9 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from safetensors.torch import load_file
 
+from distilbert.cli import invoke
 from distilbert.training.distill_config import DistillConfig
 from tests.data.corpora import LETTERS, tokenizer, write_text
 from tests.tiny import tiny_model
@@ -119,6 +121,18 @@ def run(arguments: Sequence[str], processes: int = 1) -> tuple[int, str, str]:
     process = start(arguments, processes)
     out, err = process.communicate(timeout=200)
     return process.returncode, out, err
+
+
+def run_here(arguments: Sequence[str], capfd: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
+    """Run the command in this process, computing on one thread as :func:`run` does; return the same."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    capfd.readouterr()
+    try:
+        code = invoke(arguments)
+    finally:
+        torch.set_num_threads(threads)
+    return code, *capfd.readouterr()
 
 
 def config_of(folder: Path, teacher: str, **changes: Any) -> DistillConfig:

@@ -16,7 +16,7 @@ from distilbert.training.finetuning.finetune_config import FinetuneConfig
 from distilbert.training.finetuning.finetuner import finetune
 from tests.training.test_distill_resume import kill_at
 from tests.training.test_processes import NEAR, assert_near
-from tests.training.tiny_run import Record, assert_equal, read_metrics, read_tensors, run, start
+from tests.training.tiny_run import Record, assert_equal, read_metrics, read_tensors, run, run_here, start
 
 from .tiny_tasks import config_of, options_of, values_of
 
@@ -45,7 +45,7 @@ def one_thread() -> Iterator[None]:
 )
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="no such signal there")
 def test_a_run_that_is_killed_and_resumed_is_the_same_run(
-    tmp_path: Path, kind: str, precision: str, processes: int
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], kind: str, precision: str, processes: int
 ) -> None:
     teacher = finetune(config_of(tmp_path, kind, output=str(tmp_path / "teacher"), max_steps=1))
     values: Record = values_of(
@@ -63,7 +63,8 @@ def test_a_run_that_is_killed_and_resumed_is_the_same_run(
     at = random.randrange(1, 10)
     kill_at(at, start(arguments, processes), killed / "metrics.jsonl")
     assert not (killed / "summary.json").exists(), f"it was over before it was killed at step {at}"
-    code, out, err = run(["finetune", "--resume", "--output", str(killed)], processes)
+    resume = ["finetune", "--resume", "--output", str(killed)]
+    code, out, err = run(resume, processes) if processes > 1 else run_here(resume, capfd)
     assert code == 0, err
     assert out.startswith(f"{killed}: model")
     if at > 4:

@@ -135,7 +135,7 @@ def draw_lines(
             axes.axhline(level, color=INK, linewidth=1.2, linestyle=DASHED)
         _set_axes(axes, values, last_step, may_be_log, from_zero, tick)
 
-    return _svg(name, label, draw, HEIGHT, (0.115, 0.17, 0.865, 0.79))
+    return draw_svg(name, label, draw, HEIGHT, (0.115, 0.17, 0.865, 0.79))
 
 
 def _draw_line(axes: Axes, line: Line) -> None:
@@ -320,10 +320,10 @@ def _evaluation_chart(
     left, bottom, right, top = margins
     height = round(height)
     rectangle = left / WIDTH, bottom / height, 1 - (left + right) / WIDTH, 1 - (bottom + top) / height
-    return _svg(name, label, draw, height, rectangle)
+    return draw_svg(name, label, draw, height, rectangle)
 
 
-def _svg(
+def draw_svg(
     name: str,
     label: str,
     draw: Callable[[Axes], None],
