@@ -72,7 +72,7 @@ def check_count(value: Any, name: str, *, least: int = 1, optional: bool = False
     if optional and value is None:
         return
     also = " or None" if optional else ""
-    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or value < least:
+    if isinstance(value, bool) or not isinstance(value, numbers.Integral) or int(value) < least:
         raise InputError(f"{name} must be an integer of at least {least}{also}, got {shown(value)}.")
-    if value > LARGEST_COUNT:
+    if int(value) > LARGEST_COUNT:
         raise InputError(f"{name} must be at most {LARGEST_COUNT}{also}, got {shown(value)}.")

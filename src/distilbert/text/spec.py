@@ -25,6 +25,7 @@ DEFAULT_SPECIAL_TOKENS = {
 SPECIAL_TOKEN_NAMES = ("bos_token", "eos_token", *DEFAULT_SPECIAL_TOKENS)
 MODEL_INPUT_NAMES = ("input_ids", "attention_mask")
 DEFAULT_MAX_LENGTH = 512
+NO_LIMIT = 1e30  # the greatest length of a tokenizer that sets none
 LARGEST_ID = 9_999_999  # published vocabularies have up to a million entries
 LARGEST_MAX_CHARS_PER_WORD = 1_000  # the time for a word grows with the square of its length
 # The options that tokenizer_config.json stores under their own names.
@@ -54,10 +55,10 @@ def check_model_max_length(value: Any) -> int:
     Raises:
         TokenizerError: it is not a positive whole number.
     """
-    if isinstance(value, numbers.Real) and not isinstance(value, bool) and value >= 1:
-        number = int(min(value, 1e30))
-        if number == value or value > 1e30:
-            return number
+    if type(value) is not bool and isinstance(value, numbers.Integral):
+        value = int(value)
+    if type(value) in (int, float) and value >= 1 and (value > NO_LIMIT or value == int(value)):
+        return int(min(value, NO_LIMIT))
     raise TokenizerError(f"model_max_length must be a positive integer, got {value!r:.40}.")
 
 
