@@ -40,7 +40,7 @@ test-keras:
 test-slow: $(VENV)/.dev  ## Run the long tests: every sentence of the data sets, large files
 	$(BIN)/python -m pytest -m slow
 
-test-interop: $(VENV)/.interop  ## Run the tests with transformers' Trainer, accelerate, peft, sentence-transformers, captum and SHAP
+test-interop: $(VENV)/.interop  ## Run the tests with transformers' Trainer, accelerate, peft, sentence-transformers, captum, SHAP and gunicorn
 	$(BIN)/python -m pytest tests/interop
 
 COUNT ?= 20000

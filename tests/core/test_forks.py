@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -158,3 +160,50 @@ def test_a_tokenizer_while_another_thread_builds_it(tmp_path: Path, monkeypatch:
     assert exit_code_of_child(answer) == 0
     may_end.set()
     thread.join()
+
+
+THREADS_IN_A_CHILD = """
+import os
+import sys
+import threading
+
+from distilbert import pipeline
+
+import torch
+
+TEXTS = ["a good film " * 15] * 16
+task = pipeline("text-classification", sys.argv[1], runner=sys.argv[2], threads=2)
+task(TEXTS)
+
+
+def answer(errors, start):
+    start.wait()
+    try:
+        task(TEXTS)
+    except BaseException as error:
+        errors.append(error)
+
+
+for _ in range(12):
+    child = os.fork()
+    if child == 0:
+        errors, start = [], threading.Barrier(4)
+        threads = [threading.Thread(target=answer, args=(errors, start)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        print(*errors, end="", file=sys.stderr, flush=True)
+        os._exit(len(errors))
+    assert os.waitpid(child, 0)[1] == 0
+print("done")
+"""
+
+
+@pytest.mark.parametrize("runner", ["engine", "pytorch"])
+def test_threads_of_a_child_that_compute_first_at_the_same_time(tmp_path: Path, runner: str) -> None:
+    (tmp_path / "script.py").write_text(THREADS_IN_A_CHILD, encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    command = [sys.executable, str(tmp_path / "script.py"), str(make(tmp_path, "labels")), runner]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=250, check=False)
+    assert (result.returncode, result.stdout) == (0, "done\n"), result.stderr

@@ -18,6 +18,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import sys
 import threading
 import weakref
 from contextlib import suppress
@@ -35,7 +36,18 @@ def end_threads_before_forks() -> None:
         pause = library.omp_pause_resource_all
     except (AttributeError, OSError):
         return
-    os.register_at_fork(before=lambda: pause(SOFT_PAUSE))
+    os.register_at_fork(before=lambda: pause(SOFT_PAUSE), after_in_child=_renew_pool_of_torch)
+
+
+def _renew_pool_of_torch() -> None:
+    """Make PyTorch replace its thread pool now, while the child has one thread.
+
+    PyTorch replaces the pool of its parent when it computes next. Two threads that compute first at the same time then
+    meet a pool that is half replaced: ``INTERNAL ASSERT FAILED ... Invalid thread pool!``.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None and hasattr(torch, "set_num_threads"):
+        torch.set_num_threads(torch.get_num_threads())
 
 
 class ForkSafeLock:
