@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --use-pep517 -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run minilm test test-pytorch test-flax test-keras test-slow test-interop fuzz sanitize check bench gpu-files gpu distil tasks clean
+.PHONY: help run minilm test test-training test-pytorch test-flax test-keras test-slow test-interop fuzz sanitize check bench gpu-files gpu distil tasks clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F': *' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -18,17 +18,22 @@ run: $(VENV)/.run  ## Install, and label real sentences with a model that this p
 
 minilm: models/minilm/config.json  ## Convert a real pretrained encoder, all-MiniLM-L6-v2, into models/minilm
 
-# One process that has loaded all three frameworks holds many gigabytes, so each has its own; two run at a time.
+# One process that has loaded all three frameworks holds many gigabytes, so Keras and Flax have their own. Two processes
+# run at a time, the long ones first.
 KERAS_TESTS := tests/models/keras tests/parity/test_keras.py
 FLAX_TESTS := tests/models/flax tests/parity/test_flax.py
+TRAINING_TESTS := tests/training tests/cli tests/docs
 # Threads that wait for work sleep instead of spinning, so that two processes on two cores do not hold each other up.
-test test-pytorch test-flax test-keras test-slow test-interop sanitize: export OMP_WAIT_POLICY = passive
+test test-training test-pytorch test-flax test-keras test-slow test-interop sanitize: export OMP_WAIT_POLICY = passive
 test: $(VENV)/.dev  ## Run the tests, a quarter of an hour
 	@echo "Running the tests in several processes; each prints its results when it has ended."
-	@$(MAKE) --no-print-directory -j2 --output-sync=target test-pytorch test-flax test-keras
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-training test-pytorch test-keras test-flax
+
+test-training:
+	$(BIN)/python -m pytest $(TRAINING_TESTS)
 
 test-pytorch:
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(KERAS_TESTS) $(FLAX_TESTS) tests/interop)
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(TRAINING_TESTS) $(KERAS_TESTS) $(FLAX_TESTS) tests/interop)
 
 test-flax:
 	$(BIN)/python -m pytest tests/models/flax

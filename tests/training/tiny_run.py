@@ -104,21 +104,37 @@ def options(values: Record) -> list[str]:
     return arguments
 
 
-def start(arguments: Sequence[str], processes: int = 1, **streams: Any) -> subprocess.Popen[str]:
-    """Start the command in a new process, or in several under PyTorch's launcher; warnings are errors."""
-    launch = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes)] if processes > 1 else []
-    paths = {"PYTHONPATH": str(ROOT / "src"), "PYTHONWARNINGS": "error", "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+def start(arguments: Sequence[str], processes: int = 1, launcher: bool = True, **streams: Any) -> subprocess.Popen[str]:
+    """Start the command in a new process, or in several under PyTorch's launcher; warnings are errors.
+
+    Args:
+        arguments: of the command.
+        processes: number of processes that train.
+        launcher: False: start several processes with :mod:`.forked_workers`, which is quicker.
+        streams: standard streams of the process.
+    """
+    module = ["-m", "distilbert"]
+    if processes > 1 and launcher:
+        module = ["-m", "torch.distributed.run", "--nproc-per-node", str(processes), *module]
+    elif processes > 1:
+        module = ["-m", "tests.training.forked_workers", str(processes)]
+    paths = {
+        "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}",
+        "PYTHONWARNINGS": "error",
+        "OMP_NUM_THREADS": "1",
+        "HF_HUB_OFFLINE": "1",
+    }
     return subprocess.Popen(
-        [sys.executable, *launch, "-m", "distilbert", *arguments],
+        [sys.executable, *module, *arguments],
         env={**os.environ, **paths},
         text=True,
         **{"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams},
     )
 
 
-def run(arguments: Sequence[str], processes: int = 1) -> tuple[int, str, str]:
-    """Run the command; return its exit code, standard output and standard error."""
-    process = start(arguments, processes)
+def run(arguments: Sequence[str], processes: int = 1, launcher: bool = True) -> tuple[int, str, str]:
+    """Run the command as :func:`start` does; return its exit code, standard output and standard error."""
+    process = start(arguments, processes, launcher)
     out, err = process.communicate(timeout=200)
     return process.returncode, out, err
 
