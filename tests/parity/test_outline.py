@@ -45,6 +45,7 @@ NAMES = [
         "attention.attend_flash attention.flash_takes attention.attend_varlen attention.require_flash",
         "only PyTorch runs FlashAttention",
     ),
+    ("flax", "device.pick_param_dtype", "Flax computes in half types with weights in fp32"),
     ("flax", "attention.fused attention.written_out", "XLA needs one on a CPU and the other elsewhere"),
     ("pytorch", "device.describe_devices", "the command line describes PyTorch's devices"),
     ("keras", "device.list_devices device.device_of device.copy_to", "each backend of Keras has its own devices"),

@@ -18,6 +18,7 @@ from distilbert.engine.engine_runner import EngineRunner
 from distilbert.models.auto import AutoModel, AutoModelForSequenceClassification, AutoTokenizer
 from distilbert.models.pytorch.module_runner import ModuleRunner, is_plain, unwrap
 from distilbert.tasks import pipeline
+from distilbert.text.fast import DistilBertTokenizerFast
 
 from .inputs import TASKS, close, inputs_for
 
@@ -186,10 +187,38 @@ def test_the_name_of_a_class_says_the_task(model_folder: Folder, tokenizer: Any)
     assert pipeline(model=theirs, tokenizer=tokenizer).task == "text-classification"
 
 
+BERTS = {
+    "feature-extraction": "BertModel", "fill-mask": "BertForMaskedLM",
+    "token-classification": "BertForTokenClassification",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BERTS)
+def test_berts_of_transformers(name: str, tmp_path: Path) -> None:
+    tokenizer = DistilBertTokenizerFast(vocab=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *"abcdefghijk"])
+    sizes = {"hidden_size": 24, "num_attention_heads": 3, "num_hidden_layers": 2, "intermediate_size": 40}
+    config = transformers.BertConfig(vocab_size=16, num_labels=5, initializer_range=0.3, **sizes)
+    bert = getattr(transformers, BERTS[name])(config)
+    bert.save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    task = pipeline(name, model=bert, tokenizer=tokenizer)
+    assert isinstance(task.runner, ModuleRunner)
+    texts = ["a [MASK] b", "c d e f [MASK] g h"]
+    assert close(task(texts), pipeline(name, model=tmp_path, precision="fp32")(texts), 1e-4)
+    assert pipeline(model=bert, tokenizer=tokenizer).task == name
+    before = task(texts)
+    with torch.no_grad():
+        for parameter in bert.parameters():
+            parameter.mul_(1.5)
+    assert not close(task(texts), before, 1e-4)
+
+
 def test_messages(model: Any, tokenizer: Any) -> None:
     sizes = {"hidden_size": 8, "num_attention_heads": 2, "num_hidden_layers": 1, "intermediate_size": 8}
     bert = transformers.BertForSequenceClassification(transformers.BertConfig(vocab_size=99, **sizes))
-    with pytest.raises(InputError, match=r"BertForSequenceClassification.* Save it .* and pass the folder"):
+    with pytest.raises(
+        InputError, match=r"BertForSequenceClassification is a BERT .* which text of a pair .* only BertMod"
+    ):
         classify(bert, tokenizer)
     with pytest.raises(InputError, match="OwnClass does not say which head .* pass task="):
         pipeline(model=OwnClass(model.config), tokenizer=tokenizer)

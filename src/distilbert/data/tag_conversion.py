@@ -15,7 +15,7 @@ from .examples import Example, Labels, TaggedExample
 logger = logging.getLogger("distilbert")
 
 # Scheme -> prefix of the first, a middle and the last word of an entity, and of an entity of one word.
-SCHEMES = {"BIO": "BIIB", "BIOES": "BIES", "BILOU": "BILU"}
+SCHEMES = {"BIO": ("B", "I", "I", "B"), "BIOES": ("B", "I", "E", "S"), "BILOU": ("B", "I", "L", "U")}
 
 
 def scheme_of(tags: Iterable[str]) -> str:

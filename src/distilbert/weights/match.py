@@ -19,7 +19,7 @@ LAYER = re.compile(r"(transformer\.layer\.)(\d+)(\..*)")
 class LoadingKeys(set[Any]):
     """What loading left out: a set, as transformers 5 has it, that equals the lists of transformers 4 too."""
 
-    __hash__ = None  # type: ignore[assignment]
+    __hash__ = None
 
     def __eq__(self, other: object) -> bool:
         return sorted(self) == sorted(other) if isinstance(other, list) else super().__eq__(other)

@@ -62,16 +62,19 @@ def test_types(folder: Path) -> None:
 
     for dtype in (jnp.bfloat16, "bfloat16", "torch.bfloat16", torch.bfloat16):
         model = load(folder, dtype=dtype)
-        assert model.dtype == model.param_dtype == load(folder, torch_dtype=dtype).dtype == jnp.bfloat16
+        assert model.dtype == load(folder, torch_dtype=dtype).dtype == jnp.bfloat16
+        assert {leaf.dtype for leaf in jax.tree.leaves(model.params)} == {jnp.dtype(jnp.float32)}
+        assert model.param_dtype == type(model)(model.config, dtype=dtype).param_dtype == jnp.float32
         assert model(**inputs()).logits.dtype == jnp.bfloat16
-    mixed = load(folder, dtype="bfloat16", param_dtype="float32")
-    assert {leaf.dtype for leaf in jax.tree.leaves(mixed.params)} == {jnp.dtype(jnp.float32)}
-    assert mixed(**inputs()).logits.dtype == jnp.bfloat16
-    load(folder, dtype=jnp.float16).save_pretrained(folder / "half")
+    half = load(folder, dtype="bfloat16", param_dtype="float16")
+    assert {leaf.dtype for leaf in jax.tree.leaves(half.params)} == {jnp.dtype(jnp.float16)}
+    assert half(**inputs()).logits.dtype == jnp.bfloat16
+    load(folder, param_dtype=jnp.float16).save_pretrained(folder / "half")
     assert json.loads((folder / "half" / "config.json").read_text())["dtype"] == "float16"
-    assert load(folder / "half", dtype="auto").dtype == jnp.float16
+    of_the_file = load(folder / "half", dtype="auto")
+    assert of_the_file.dtype == of_the_file.param_dtype == jnp.float16
     assert load(folder / "half").dtype == jnp.float32
-    load(folder, dtype="bfloat16").save_pretrained(folder / "bf16")
+    load(folder, param_dtype="bfloat16").save_pretrained(folder / "bf16")
     reread = load(folder / "bf16", dtype="auto").classifier.kernel.get_value()
     assert jnp.array_equal(reread, load(folder).classifier.kernel.get_value().astype(jnp.bfloat16))
     for wrong in ("int8", "floaty", jnp.int32):

@@ -25,7 +25,7 @@ def test_steps_of_training_lower_the_loss(head: str, mixed: bool) -> None:
     model = flax_model(head)
     if mixed:
         config = model.config
-        model = type(model)(config, dtype=jnp.bfloat16, param_dtype=jnp.float32)
+        model = type(model)(config, dtype=jnp.bfloat16)
     model.train()
     optimizer = nnx.Optimizer(model, optax.adamw(3e-3), wrt=nnx.Param)
 

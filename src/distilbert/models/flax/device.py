@@ -66,3 +66,26 @@ def pick_dtype(dtype: Any, config: DistilBertConfig, tensors: Tensors | None = N
     if chosen is None or not jnp.issubdtype(chosen, jnp.floating):
         raise InputError(f"dtype must be a floating type such as jnp.bfloat16 or 'float16', got {dtype!r}.")
     return chosen
+
+
+def pick_param_dtype(
+    param_dtype: Any, dtype: Any, config: DistilBertConfig, tensors: Tensors | None = None
+) -> np.dtype[Any]:
+    """Return the floating type of the weights; None is fp32 unless ``dtype`` is wider, or ``"auto"``.
+
+    A half type is one to compute in: weights that are kept in it lose the small steps of training.
+
+    Args:
+        param_dtype: as ``dtype``, or None.
+        dtype: the type to compute in, as :func:`pick_dtype` takes it.
+        config: as there.
+        tensors: as there.
+
+    Raises:
+        InputError: it is not a floating type.
+    """
+    if param_dtype is not None:
+        return pick_dtype(param_dtype, config, tensors)
+    computed = pick_dtype(dtype, config, tensors)
+    is_of_file = isinstance(dtype, str) and dtype == "auto"
+    return computed if is_of_file else jnp.promote_types(computed, jnp.float32)

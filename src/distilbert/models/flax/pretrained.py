@@ -30,7 +30,7 @@ from .arrays import (
     unflatten,
     write_variable,
 )
-from .device import pick_device, pick_dtype
+from .device import pick_device, pick_dtype, pick_param_dtype
 from .functional import PureModule, cast_floating
 from .layer_factory import WEIGHT_TYPES, LayerFactory
 
@@ -103,8 +103,7 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
         rngs: random numbers for fresh weights and for dropout.
         seed: makes them where ``rngs`` is not given.
         dtype: type to compute in.
-        param_dtype: type of the weights; None for ``dtype``. ``dtype=jnp.bfloat16, param_dtype=jnp.float32`` trains in
-            mixed precision.
+        param_dtype: type of the weights; None for fp32, or for ``dtype`` if that is wider.
         input_shape: of the dummy inputs in transformers; here the shapes of weights need none.
         _do_init: False makes a model without weights: each call needs ``params``, and :meth:`init_weights` draws them.
 
@@ -128,7 +127,7 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
             raise ConfigError(f"{type(self).__name__} takes a DistilBertConfig, got a {type(config).__name__}.")
         self.config = config
         self.dtype = pick_dtype(dtype, config)
-        self.param_dtype = pick_dtype(param_dtype, config) if param_dtype is not None else self.dtype
+        self.param_dtype = pick_param_dtype(param_dtype, dtype, config)
         self.seed, self.input_shape = seed, tuple(input_shape)
         rngs = nnx.Rngs(seed) if rngs is None else rngs
         return LayerFactory(config, rngs, self.dtype, self.param_dtype, shapes_only=not do_init)
@@ -156,7 +155,7 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
             config: sizes and options.
             dtype: type to compute in, fp32 by default.
             torch_dtype: the older name of ``dtype``.
-            param_dtype: type of the weights; None for ``dtype``.
+            param_dtype: type of the weights; None for fp32, or for ``dtype`` if that is wider.
             rngs: random numbers for the weights and for dropout.
             seed: seed of the random numbers where ``rngs`` is not given.
             attn_implementation: ``"eager"`` or ``"sdpa"``.
@@ -215,9 +214,11 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
         Args:
             pretrained_model_name_or_path: a folder, or a name on the hub; None with ``config`` and ``state_dict``.
             config: use this configuration instead of the folder's.
-            dtype: ``jnp.float32`` (the default), another floating type, its name, or ``"auto"`` for that of the file.
+            dtype: type to compute in: ``jnp.float32`` (the default), another floating type, its name, or ``"auto"`` for
+                that of the file.
             torch_dtype: the older name of ``dtype``.
-            param_dtype: type of the weights, if it is not the one computed in.
+            param_dtype: type of the weights; None for fp32, for ``dtype`` if that is wider, or with ``dtype="auto"``
+                for that of the file.
             rngs: random numbers for dropout, and for a head that the folder lacks.
             seed: makes them where ``rngs`` is not given.
             device_map: where the weights are kept, as :func:`.device.pick_device` takes it; JAX's default if None.
@@ -304,8 +305,9 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
         config = checkpoint.config
         device = None if device_map is None else pick_device(device_map)
         matched = checkpoint.match(cls.head_spec, ignore_mismatched_sizes=ignore_mismatched_sizes)
-        computed = pick_dtype(dtype if dtype is not None else torch_dtype, config, matched.tensors)
-        stored = pick_dtype(param_dtype, config, matched.tensors) if param_dtype is not None else computed
+        dtype = dtype if dtype is not None else torch_dtype
+        computed = pick_dtype(dtype, config, matched.tensors)
+        stored = pick_param_dtype(param_dtype, dtype, config, matched.tensors)
         rngs = nnx.Rngs(seed) if rngs is None else rngs
         model = surgery.model_without_weights(cls, config, rngs, dtype=computed, param_dtype=stored)
         for name, tensor in matched.tensors.items():

@@ -25,6 +25,9 @@ from ...core.schema import HEADS, Head
 from ..checkpoint import config_from_dict
 from .device import Device, pick_device
 
+# Classes of transformers that read single texts, so that they need no token types.
+BERT_CLASSES = ("BertModel", "BertForMaskedLM", "BertForTokenClassification")
+
 
 class ModuleRunner:
     """Runs a module by calling it.
@@ -127,10 +130,10 @@ def _config_of(module: Any) -> DistilBertConfig:
             "whose .config says its labels and sizes."
         )
     values = config.to_dict()
-    if values.get("model_type") == "bert":
+    if values.get("model_type") == "bert" and not any(each.__name__ in BERT_CLASSES for each in type(module).__mro__):
         raise InputError(
-            f"{type(module).__name__} is another library's BERT. Save it with save_pretrained() and pass the folder; "
-            "a BERT runs here as its DistilBERT twin."
+            f"{type(module).__name__} is a BERT whose inputs say which text of a pair a token belongs to, and inputs "
+            f"here do not. Of other libraries' BERTs only {', '.join(BERT_CLASSES)} run here, which read single texts."
         )
     known = {name: value for name, value in values.items() if value is not None}
     return config_from_dict(known, {}, f"The given {type(module).__name__}")
@@ -138,7 +141,7 @@ def _config_of(module: Any) -> DistilBertConfig:
 
 def _head_of(module: Any, name: str | None) -> Head:
     for each in type(module).__mro__:
-        match = re.search(r"DistilBert(For\w+|Model)$", each.__name__)
+        match = re.search(r"Bert(For\w+|Model)$", each.__name__)
         if match and match[1].removeprefix("Model") in HEADS:
             return HEADS[match[1].removeprefix("Model")]
     if name is None:
