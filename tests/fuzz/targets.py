@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from distilbert import AutoTokenizer, DistilBertError, FinetuneConfig, convert, distill, pipeline
 from distilbert.cli import invoke
@@ -130,16 +131,77 @@ def table(name: str, compressed: bool = False) -> Target:
 
 
 def parquet() -> Target:
+    """A table with names of classes, as the library ``datasets`` writes it."""
+
     def build(folder: Path) -> None:
         import pyarrow.parquet
 
         rows = [{"text": f"text {number}", "label": number % 2} for number in range(50)]
-        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), folder / "rows.parquet")
+        features = {"text": {"dtype": "string"}, "label": {"names": ["bad", "good"], "_type": "ClassLabel"}}
+        table = pyarrow.Table.from_pylist(rows)
+        table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+        pyarrow.parquet.write_table(table, folder / "rows.parquet")
 
     def use() -> Any:
         return [repr(example) for example in read_examples("text-classification", ["rows.parquet"]).examples]
 
     return Target(build, use, ("rows.parquet",), 0.6)
+
+
+def sentence_modules() -> Target:
+    """A folder of sentence-transformers: pooling, a dense layer, a greatest length."""
+
+    def build(folder: Path) -> None:
+        made = make(folder, "encoder")
+        (made / "modules.json").write_text(
+            json.dumps(
+                [
+                    {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
+                    for number, (path, kind) in enumerate(
+                        (("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Dense", "Dense"), ("3_N", "Normalize"))
+                    )
+                ]
+            )
+        )
+        dim = json.loads((made / "config.json").read_text())["dim"]
+        (made / "sentence_bert_config.json").write_text(json.dumps({"max_seq_length": 12, "do_lower_case": False}))
+        prompts = {"prompts": {"query": "a query: "}, "default_prompt_name": "query", "similarity_fn_name": "cosine"}
+        (made / "config_sentence_transformers.json").write_text(json.dumps(prompts))
+        (made / "1_Pooling").mkdir()
+        pooling = {"word_embedding_dimension": dim, "pooling_mode_mean_tokens": True, "include_prompt": True}
+        (made / "1_Pooling/config.json").write_text(json.dumps(pooling))
+        (made / "2_Dense").mkdir()
+        activation = "torch.nn.modules.activation.Tanh"
+        dense = {"in_features": dim, "out_features": 8, "bias": True, "activation_function": activation}
+        (made / "2_Dense/config.json").write_text(json.dumps(dense))
+        draw = np.random.default_rng(0)
+        tensors = {"linear.weight": draw.standard_normal((8, dim)), "linear.bias": draw.standard_normal(8)}
+        save_file({name: x.astype(np.float32) for name, x in tensors.items()}, made / "2_Dense/model.safetensors")
+        (made / "3_N").mkdir()
+
+    def use() -> Any:
+        inputs = {"source_sentence": "a good film", "sentences": ["the worst book", "a film in berlin"]}
+        return pipeline("sentence-similarity", "encoder", precision="fp32")(inputs)
+
+    names = ("modules.json", "sentence_bert_config.json", "config_sentence_transformers.json", "1_Pooling/config.json")
+    names += ("2_Dense/config.json", "2_Dense/model.safetensors")
+    return Target(build, use, tuple(f"encoder/{name}" for name in names), 2)
+
+
+def exported(to: str, runner: str, files: tuple[str, ...]) -> Target:
+    """A model folder in another format, with its runner."""
+
+    def build(folder: Path) -> None:
+        from distilbert.exporting.exporter import export
+
+        made = make(folder, "labels")
+        export(made, folder / "exported", to=to, precision="fp32")
+        shutil.rmtree(made)
+
+    def use() -> Any:
+        return pipeline("text-classification", "exported", runner=runner)(INPUTS["labels"][1])
+
+    return Target(build, use, tuple(f"exported/{name}" for name in files), 1)
 
 
 def unfinished() -> Target:
@@ -210,7 +272,6 @@ def checkpoint() -> Target:
             values = settings(folder, teacher="teacher", data=["text.txt"], output="run", max_steps=2)
             distill(DistillConfig(**values | {"checkpoint_every": 1, "keep": 2}), verbose=False)
             shutil.rmtree(Path("run/checkpoints/step-2"))
-            shutil.rmtree(Path("run/cache"))
         finally:
             os.chdir(before)
 
@@ -220,7 +281,8 @@ def checkpoint() -> Target:
 
     names = ("state.json", "training.safetensors", "model/model.safetensors", "model/config.json", "model/vocab.txt")
     files = tuple(f"run/checkpoints/step-1/{name}" for name in names)
-    return Target(build, use, (*files, "run/config.toml", "run/metrics.jsonl"), 0.2, may_differ=False)
+    cache = tuple(f"run/cache/*/{name}" for name in ("meta.json", "tokens.bin", "ends.bin", "counts.bin"))
+    return Target(build, use, (*files, *cache, "run/config.toml", "run/metrics.jsonl"), 0.2, may_differ=False)
 
 
 def toml() -> Target:
@@ -252,6 +314,11 @@ TARGETS: dict[str, Target] = {
     "rows.csv.gz": table("rows.csv", compressed=True),
     "rows.jsonl.gz": table("rows.jsonl", compressed=True),
     "parquet": parquet(),
+    "sentence modules": sentence_modules(),
+    "onnx": exported("onnx", "onnxruntime", ("onnx/model.onnx", "config.json", "export.json")),
+    "openvino": exported(
+        "openvino", "openvino", ("openvino_model.xml", "openvino_model.bin", "config.json", "export.json")
+    ),
     "unfinished run": unfinished(),
     "checkpoint": checkpoint(),
     "toml": toml(),

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distilbert.tasks.pooling import join_windows, normalize, pool
+from distilbert.tasks.pooling import POOLINGS, join_windows, normalize, pool
+from distilbert.tasks.scores import sigmoid, softmax
 from distilbert.text.truncation import window_spans
 
 
@@ -31,3 +33,19 @@ def test_pooling_by_hand() -> None:
     assert pool([states], "cls", 0).tolist() == [1, 0]
     assert pool([states, np.array([[4.0, 3]] * 6)], "cls", 0).tolist() == [3.25, 2.25]
     assert normalize(np.array([[3.0, 4], [0, 0]])).tolist() == [[0.6, 0.8], [0, 0]]
+
+
+@pytest.mark.parametrize("size", [1e-30, 1.0, 1e20, 3e38])
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_vectors_of_any_size_keep_their_direction(pooling: str, size: float) -> None:
+    states = np.random.default_rng(0).uniform(0.5, 1, (9, 4)).astype(np.float32)
+    pooled = pool([states * np.float32(size)], pooling, 0)
+    assert np.isfinite(pooled).all()
+    np.testing.assert_allclose(normalize(pooled), normalize(pool([states], pooling, 0)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1e20, 3e38])
+def test_large_logits_have_probabilities(size: float) -> None:
+    logits = np.array([size, -size, size / 2], np.float32)
+    assert softmax(logits).tolist() == [1, 0, 0]
+    assert sigmoid(logits).tolist() == [1, 0, 1]

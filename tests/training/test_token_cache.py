@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import time
@@ -155,7 +156,7 @@ def test_a_longer_model_is_no_other_tokenizer(text: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [token_cache.META, token_cache.TOKENS, token_cache.ENDS, token_cache.COUNTS])
-@pytest.mark.parametrize("harm", ["cut", "gone"])
+@pytest.mark.parametrize("harm", ["cut", "gone", "flipped"])
 def test_a_broken_cache_is_made_again(text: Path, tmp_path: Path, name: str, harm: str) -> None:
     home = tmp_path / "cache"
     first = tokenize_corpus([text], tokenizer(), home)
@@ -163,11 +164,33 @@ def test_a_broken_cache_is_made_again(text: Path, tmp_path: Path, name: str, har
     expected = first.tokens.tolist()
     if harm == "cut":
         path.write_bytes(path.read_bytes()[:-2])
+    elif harm == "flipped":
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 1
+        path.write_bytes(content)
     else:
         path.unlink()
     assert open_cache(path.parent) is None
     assert tokenize_corpus([text], tokenizer(), home).tokens.tolist() == expected
     assert files_below(home) == whole
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["[" * 100_000, '{"a":' * 100_000, "[]", "null", '{"format": 1, "bytes": []}', '{"format": 1, "bytes": {}}'],
+)
+def test_a_cache_with_other_values_is_made_again(text: Path, tmp_path: Path, content: str) -> None:
+    first = tokenize_corpus([text], tokenizer(), tmp_path)
+    (tmp_path / first.fingerprint / token_cache.META).write_text(content)
+    assert open_cache(tmp_path / first.fingerprint) is None
+
+
+@pytest.mark.parametrize("changes", [{"dtype": "<i2"}, {"dtype": "O"}, {"fingerprint": "x"}, {"hash": ""}])
+def test_a_changed_value_of_a_cache_is_noticed(text: Path, tmp_path: Path, changes: dict[str, str]) -> None:
+    first = tokenize_corpus([text], tokenizer(), tmp_path)
+    path = tmp_path / first.fingerprint / token_cache.META
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    assert open_cache(path.parent) is None
 
 
 def test_a_crash_leaves_nothing_under_the_name(text: Path, tmp_path: Path) -> None:

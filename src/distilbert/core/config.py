@@ -393,7 +393,7 @@ class DistilBertConfig:
                 raise ConfigError(f"{name!r} is no field whose type is known; set it in Python.")
             try:
                 values[name] = text if isinstance(present, str) else json.loads(text.lower())
-            except ValueError:
+            except (ValueError, RecursionError):
                 values[name] = None
             if type(values[name]) is not type(present) and not (
                 isinstance(present, float) and type(values[name]) is int

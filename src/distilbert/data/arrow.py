@@ -67,9 +67,13 @@ def classes_of_parquet(schema: Any) -> ClassNames:
             name: feature.get("names") or (feature.get("feature") or {}).get("names")
             for name, feature in features.items()
         }
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         return {}
-    return {column: names for column, names in named.items() if names}
+    return {column: names for column, names in named.items() if _are_names(names)}
+
+
+def _are_names(names: Any) -> bool:
+    return isinstance(names, list) and bool(names) and all(isinstance(name, str) for name in names)
 
 
 def classes_of_dataset(features: Mapping[str, Any]) -> ClassNames:

@@ -19,7 +19,9 @@ def check_finite(outputs: dict[str, np.ndarray], batch: Batch, runner: Runner) -
     """
     for name, array in outputs.items():
         # The sum is not finite if a number is not; few sums overflow, so the numbers are looked at only then.
-        if not np.isfinite(array.sum(dtype=np.float64)) and not np.isfinite(array).all():
+        with np.errstate(invalid="ignore"):
+            total = array.sum(dtype=np.float64)
+        if not np.isfinite(total) and not np.isfinite(array).all():
             raise _error(name, array, batch, runner)
     return outputs
 

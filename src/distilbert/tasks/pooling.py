@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 AUTO = "auto"  # what the folder of the model describes
+SMALLEST_LENGTH = 1e-15  # of a vector whose squares still fit into float32
 POOLINGS = ("mean", "cls", "max", "mean_sqrt_len", "weightedmean", "lasttoken")
 
 
@@ -39,13 +40,20 @@ def pool(windows: Sequence[np.ndarray], pooling: str, stride: int) -> np.ndarray
             (the n-th token counts n times) and ``"lasttoken"``.
         stride: as in :func:`join_windows`.
     """
-    if pooling == "cls":
-        first: np.ndarray = np.average(
-            [window[0] for window in windows], axis=0, weights=[len(window) for window in windows]
-        )
-        return first
-    states = join_windows(windows, stride)
+    with np.errstate(over="ignore"):
+        result = _pool(windows, pooling, stride)
+    if not np.isfinite(result).all():  # the sum does not fit into float32
+        result = _pool([window.astype(np.float64) for window in windows], pooling, stride)
+    return result
+
+
+def _pool(windows: Sequence[np.ndarray], pooling: str, stride: int) -> np.ndarray:
     result: np.ndarray
+    if pooling == "cls":
+        firsts = [window[0] for window in windows]
+        result = np.average(firsts, axis=0, weights=[len(window) for window in windows])
+        return result
+    states = join_windows(windows, stride)
     if pooling == "max":
         result = states.max(axis=0)
     elif pooling == "lasttoken":
@@ -61,6 +69,11 @@ def pool(windows: Sequence[np.ndarray], pooling: str, stride: int) -> np.ndarray
 
 def normalize(vectors: np.ndarray) -> np.ndarray:
     """Scale vectors (..., D) to length 1; zeros stay zeros."""
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    result: np.ndarray = vectors / np.where(lengths > 0, lengths, 1)
+    with np.errstate(over="ignore"):
+        lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    is_float32 = vectors.dtype == np.float32
+    fits = (lengths > (SMALLEST_LENGTH if is_float32 else 0)) & np.isfinite(lengths)
+    result: np.ndarray = vectors / np.where(fits, lengths, 1)
+    if is_float32 and not fits.all():  # squares of numbers that large or small do not fit
+        result = np.where(fits, result, normalize(vectors.astype(np.float64)).astype(np.float32))
     return result

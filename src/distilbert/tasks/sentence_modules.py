@@ -88,10 +88,20 @@ class SentenceModules:
         return {"truncation": True} | ({"max_length": self.max_length} if self.max_length else {})
 
     def vector(self, windows: Sequence[np.ndarray]) -> np.ndarray:
-        """Return the vector (E,) of a text from its hidden states (S, D)."""
-        vector = np.concatenate([pool(windows, pooling, 0) for pooling in self.poolings])
-        for step in self.steps:
-            vector = step(vector)
+        """Return the vector (E,) of a text from its hidden states (S, D).
+
+        Raises:
+            WeightsError: it is not finite.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):  # what follows from it is looked for below
+            vector = np.concatenate([pool(windows, pooling, 0) for pooling in self.poolings])
+            for step in self.steps:
+                vector = step(vector)
+        if not np.isfinite(vector).all():
+            raise WeightsError(
+                "The vector of a text is not finite after the modules of sentence-transformers. The outputs of the "
+                "encoder are, so the weights of a Dense module are damaged or too large: load others."
+            )
         return vector
 
     def check_cosine(self) -> None:
@@ -171,7 +181,7 @@ def _prompt(settings: Mapping[str, Any], root: Path) -> str:
     name, prompts = settings.get("default_prompt_name"), settings.get("prompts") or {}
     if name is None:
         return ""
-    prompt = prompts.get(name) if isinstance(prompts, Mapping) else None
+    prompt = prompts.get(name) if isinstance(prompts, Mapping) and isinstance(name, str) else None
     if not isinstance(prompt, str):
         raise InputError(f"{root} names the default prompt {name!r:.60}, and has no text for it.")
     return prompt
@@ -186,7 +196,11 @@ def _poolings(settings: Mapping[str, Any], root: Path) -> tuple[str, ...]:
     names = [modes] if isinstance(modes, str) else modes
     if isinstance(names, list):
         names = [OLD_SWITCHES.get(f"pooling_mode_{name}", name) for name in names]  # newer files keep one of the names
-    if not isinstance(names, list) or not names or not all(name in POOLINGS for name in names):
+    if (
+        not isinstance(names, list)
+        or not names
+        or not all(isinstance(name, str) and name in POOLINGS for name in names)
+    ):
         raise InputError(
             f"{root} is a model of sentence-transformers with the pooling {names!r:.80}; known here are "
             f"{', '.join(POOLINGS)}. Pass pooling= to choose one yourself."

@@ -107,10 +107,12 @@ def fingerprint(sources: Sources, tokenizer: TokenizerBase, column: str = "text"
 
 
 def open_cache(folder: Path) -> TokenCache | None:
-    """Return the cache in a folder; None if there is none, or if one of its files is missing or incomplete."""
+    """Return the cache in a folder; None if there is none, or if one of its files is missing or was changed."""
     try:
         meta = json.loads((folder / META).read_text(encoding="utf-8"))
         if meta["format"] != FORMAT or any((folder / name).stat().st_size != n for name, n in meta["bytes"].items()):
+            return None
+        if meta["hash"] != _hash_of(folder, meta):
             return None
         return TokenCache(
             np.memmap(folder / TOKENS, meta["dtype"], mode="r"),
@@ -118,8 +120,18 @@ def open_cache(folder: Path) -> TokenCache | None:
             np.fromfile(folder / COUNTS, "<i8"),
             meta["fingerprint"],
         )
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _hash_of(folder: Path, meta: dict[str, Any]) -> str:
+    """Return the hash of the files of a cache and of its other values."""
+    content = hashlib.sha256()
+    content.update(json.dumps({name: meta[name] for name in meta if name != "hash"}, sort_keys=True).encode())
+    for name in (TOKENS, ENDS, COUNTS):
+        with (folder / name).open("rb") as file:
+            content.update(hashlib.file_digest(file, "sha256").digest())
+    return content.hexdigest()
 
 
 def _build(
@@ -158,8 +170,9 @@ def _build(
         "bytes": {file: (folder / file).stat().st_size for file in (TOKENS, ENDS, COUNTS)},
         "sources": describe(sources),
     }
+    meta = json.loads(json.dumps(meta))  # as they will be read
     with (folder / META).open("w", encoding="utf-8") as text:
-        json.dump(meta, text, indent=2)
+        json.dump(meta | {"hash": _hash_of(folder, meta)}, text, indent=2)
     for file in (TOKENS, ENDS, COUNTS, META):
         sync_to_disk(folder / file)
 

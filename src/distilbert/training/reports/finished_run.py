@@ -106,7 +106,7 @@ def read_metrics(path: Path) -> list[JsonObject]:
             continue
         try:
             record = json.loads(line)
-        except ValueError as error:  # not JSON, or not UTF-8
+        except (ValueError, RecursionError) as error:  # not JSON, not UTF-8, or nested too deeply
             if number == len(lines):
                 break
             raise DataError(f"{path}, line {number}, is not JSON: {error}. Remove the line to go on.") from None
@@ -133,7 +133,7 @@ def read_summary(folder: Path) -> JsonObject:
         summary = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise DataError(f"There is no summary.json in {folder}: a run writes it when it ends.") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not valid JSON: {error}") from None
     if not isinstance(summary, dict):
         raise DataError(f"{path} must hold a JSON object, got a {type(summary).__name__}.")

@@ -217,7 +217,7 @@ def _settings_text(settings: JsonObject) -> str:
 def _settings(config: str) -> JsonObject:
     try:
         return tomllib.loads(config)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise DataError(f"config.toml is not valid TOML: {error}") from None
 
 
