@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from ..core.errors import DataError
 from ..core.extras import require
@@ -72,7 +72,7 @@ def classes_of_parquet(schema: Any) -> ClassNames:
     return {column: names for column, names in named.items() if _are_names(names)}
 
 
-def _are_names(names: Any) -> bool:
+def _are_names(names: Any) -> TypeGuard[list[str]]:
     return isinstance(names, list) and bool(names) and all(isinstance(name, str) for name in names)
 
 
