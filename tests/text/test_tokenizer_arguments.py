@@ -136,7 +136,10 @@ def test_targets_become_labels(tokenizer: Any) -> None:
     assert batch.labels.tolist() == [[2, 7, 8, 3], [2, 9, 3, 0]]
     assert tokenizer(text_target="a").input_ids == [2, 5, 3]
     assert tokenizer("a", text_target="b", text_pair_target="c").labels == [2, 6, 3, 7, 3]
-    with pytest.raises(InputError, match="text must be a str or a list of str, but is None"):
+    for call in (tokenizer.tokenize, tokenizer.encode, tokenizer.encode_plus, tokenizer.batch_encode_plus):
+        with pytest.raises(TypeError, match="must be a str"):
+            call(None)
+    with pytest.raises(ValueError, match="text must be a str or a list of str, but is None"):
         tokenizer()
 
 

@@ -5,6 +5,7 @@
     DistilBertError
     |-- ConfigError                   (ValueError)       a field of a configuration
     |-- InputError                    (ValueError)       text, ids or tensors
+    |   `-- InputTypeError            (TypeError)        an input that is no text at all
     |-- TokenizerError                (ValueError)       files or options of a tokenizer
     |-- UnknownArgumentError          (TypeError)        a keyword that does not exist
     |-- ModelNotFoundError            (OSError)          a folder or name without a model
@@ -45,6 +46,10 @@ class ConfigError(DistilBertError, ValueError):
 
 class InputError(DistilBertError, ValueError):
     """Text, ids or tensors given to a tokenizer, model or task cannot be used as they are."""
+
+
+class InputTypeError(InputError, TypeError):
+    """An input has another type than a text, such as None."""
 
 
 class TokenizerError(DistilBertError, ValueError):

@@ -7,7 +7,7 @@ from collections.abc import Collection, Hashable, Mapping
 from typing import Any
 
 from ..core.config_checks import shown
-from ..core.errors import InputError, suggest
+from ..core.errors import InputError, InputTypeError, suggest
 from .columns import to_inputs
 
 LARGEST_COUNT = 2**63 - 1
@@ -17,10 +17,11 @@ def check_text(value: Any, where: str) -> str:
     """Return ``value`` as a plain str if it is text with something in it; ``numpy.str_`` is text, too.
 
     Raises:
-        InputError: it is not a str, or it is empty.
+        InputTypeError: it is not a str.
+        InputError: it is empty.
     """
     if not isinstance(value, str):
-        raise InputError(f"{where} must be a str, got {value!r:.80} of type {type(value).__name__}.")
+        raise InputTypeError(f"{where} must be a str, got {value!r:.80} of type {type(value).__name__}.")
     if not value:
         raise InputError(
             f"{where} is an empty text; leave it out, give at least one character, or pass on_error='null' for None in "

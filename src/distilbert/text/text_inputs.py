@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from ..core.errors import InputError
+from ..core.errors import InputError, InputTypeError
 
 Text = str | Sequence[str]  # a text, or the words of a text
 
@@ -23,7 +23,8 @@ def as_batch(text: Any, text_pair: Any, is_split: bool) -> tuple[list[Any], list
         First texts, second texts or None, and whether the call was for a single input.
 
     Raises:
-        InputError: a text has the wrong type, or the two lists differ in length.
+        InputTypeError: a text has the wrong type.
+        InputError: the two lists differ in length.
     """
     text, text_pair = _column_as_list(text), _column_as_list(text_pair)
     if text_pair is None and isinstance(text, (list, tuple)) and text and _are_pairs(text, is_split):
@@ -53,7 +54,8 @@ def check_texts(
         pairs_name: how the caller's argument for the second texts is called in error messages.
 
     Raises:
-        InputError: the message names the index and the type of the input at fault.
+        InputTypeError: the message names the index and the type of the input at fault.
+        InputError: the two lists differ in length.
     """
     _check_types(texts, is_split, "text")
     if pairs is None:
@@ -67,14 +69,14 @@ def _check_types(texts: Sequence[Any], is_split: bool, name: str) -> None:
     if not is_split:
         for index, text in enumerate(texts):
             if not isinstance(text, str):
-                raise InputError(f"{name}[{index}] must be a str, but is {_describe(text)}.{_split_hint(text)}")
+                raise InputTypeError(f"{name}[{index}] must be a str, but is {_describe(text)}.{_split_hint(text)}")
         return
     for index, words in enumerate(texts):
         if not isinstance(words, (list, tuple)):
-            raise InputError(f"{name}[{index}] must be a list of words, but is {_describe(words)}.")
+            raise InputTypeError(f"{name}[{index}] must be a list of words, but is {_describe(words)}.")
         for place, word in enumerate(words):
             if not isinstance(word, str):
-                raise InputError(f"{name}[{index}][{place}] must be a str, but is {_describe(word)}.")
+                raise InputTypeError(f"{name}[{index}][{place}] must be a str, but is {_describe(word)}.")
 
 
 def _is_single(text: Any, is_split: bool) -> bool:
@@ -104,10 +106,12 @@ def _column_as_list(value: Any) -> Any:
 
 def _as_list(value: Any, name: str, is_split: bool) -> list[Any]:
     if isinstance(value, str) and is_split:
-        raise InputError(f"{name} must be a list of words with is_split_into_words=True, but is {_describe(value)}.")
+        raise InputTypeError(
+            f"{name} must be a list of words with is_split_into_words=True, but is {_describe(value)}."
+        )
     if isinstance(value, (list, tuple)):
         return list(value)
-    raise InputError(f"{name} must be a str or a list of str, but is {_describe(value)}.")
+    raise InputTypeError(f"{name} must be a str or a list of str, but is {_describe(value)}.")
 
 
 def _split_hint(text: Any) -> str:

@@ -16,7 +16,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Self
 
-from ..core.errors import InputError, TokenizerError, reject_unknown, suggest
+from ..core.errors import InputError, InputTypeError, TokenizerError, reject_unknown, suggest
 from ..core.extras import require
 from ..core.hub import encoder_folder, push_saved, resolve
 from .added_tokens import AddedToken
@@ -485,7 +485,8 @@ class TokenizerBase:
             Columns of shape (B, S) as tensors or lists of lists; plain lists (S) for a single text without tensors.
 
         Raises:
-            InputError: a text has the wrong type, an option has an unknown value, or rows cannot become a tensor.
+            InputTypeError: a text has the wrong type.
+            InputError: an option has an unknown value, or rows cannot become a tensor.
             TokenizerError: ``padding_side`` has an unknown value.
             UnknownArgumentError: there is no such argument.
         """
@@ -557,7 +558,7 @@ class TokenizerBase:
     def _call_with_target(self, options: dict[str, Any]) -> BatchEncoding:
         target = {"text": options.pop("text_target"), "text_pair": options.pop("text_pair_target")}
         if target["text"] is None and options["text"] is None:
-            raise InputError("text must be a str or a list of str, but is None.")
+            raise InputTypeError("text must be a str or a list of str, but is None.")
         if target["text"] is None or options["text"] is None:
             return self(**{**options, **target})
         batch = self(**options)
