@@ -25,6 +25,8 @@ FLAX_TESTS := tests/models/flax tests/parity/test_flax.py
 TRAINING_TESTS := tests/training tests/cli tests/docs
 # Threads that wait for work sleep instead of spinning, so that two processes on two cores do not hold each other up.
 test test-training test-pytorch test-flax test-keras test-slow test-interop sanitize: export OMP_WAIT_POLICY = passive
+# XLA compiles tiny models in half the time without LLVM's expensive passes.
+test-flax test-keras: export XLA_FLAGS = --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
 test: $(VENV)/.dev  ## Run the tests, a quarter of an hour
 	@echo "Running the tests in several processes; each prints its results when it has ended."
 	@$(MAKE) --no-print-directory -j2 --output-sync=target test-training test-pytorch test-keras test-flax

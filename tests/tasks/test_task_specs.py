@@ -95,7 +95,7 @@ def test_parameters_and_options(spec: TaskSpec) -> None:
 def test_head_and_labelled_data(spec: TaskSpec) -> None:
     assert spec.head in HEADS
     assert (spec.name in FINETUNE_TASKS) == (spec.labelled is not None)
-    assert (spec.labelled is None) == (spec.metric is None) == (not spec.model_kind)
+    assert (spec.labelled is None) == (spec.metric is None) == (not spec.model_kind) == (not spec.usage)
     if spec.labelled is None:
         with pytest.raises(ValueError, match="no metric"):
             spec.metric_for("regression")
@@ -105,6 +105,26 @@ def test_head_and_labelled_data(spec: TaskSpec) -> None:
     names = [n for column in spec.labelled.columns for group in column.known_names for n in group]
     names += [name for pair in spec.labelled.text_pairs for name in pair]
     assert all(name == name.lower() for name in names)
+
+
+def test_the_lines_of_a_card_use_a_model(spec: TaskSpec, make_task: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """They also run with the parameters that they pass, and print an answer for each input."""
+    asked: list[tuple[str, str]] = []
+
+    def stand_in(name: str, model: str, **params: Any) -> Any:
+        asked.append((task_spec(name).name, model))
+        return make_task(name, MODELS[spec.name][0], **params)
+
+    exec(spec.usage, {"pipeline": stand_in})
+    assert asked == ([(spec.name, "path/to/this/folder")] if spec.labelled else [])
+    assert spec.labelled is None or spec.name == "token-classification" or capsys.readouterr().out.strip()
+
+
+def test_what_is_learned(spec: TaskSpec) -> None:
+    assert spec.has_label_names == (spec.name in ("text-classification", "token-classification"))
+    assert spec.has_problem_types == (spec.name == "text-classification")
+    if spec.labelled is not None:
+        assert set(spec.labelled.joint_roles) <= {"label", "choices", "answers"} & set(spec.labelled.roles)
 
 
 def test_metrics() -> None:
