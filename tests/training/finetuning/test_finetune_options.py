@@ -248,3 +248,20 @@ def test_evaluation_tags_are_brought_into_the_scheme_of_the_training_tags(tmp_pa
     (example,) = data.evaluation
     assert isinstance(example, TaggedExample)
     assert example.tags == ("B-PER", "I-PER", "B-LOC", "O")
+
+
+@pytest.mark.parametrize("role", ["model", "teacher"])
+def test_training_tags_are_brought_into_the_scheme_of_a_tagger(tmp_path: Path, role: str) -> None:
+    train = tmp_path / "train.conll"
+    train.write_text("a\tO\nx\tB-PER\ny\tE-PER\n\nz\tB-LOC\nz\tE-LOC\nb\tO\n")
+    names = ["O", "B-LOC", "I-LOC", "B-PER", "I-PER"]
+    tagger = write_teacher(tmp_path / "tagger", "tags", names)
+    data = read_data(
+        config_of(tmp_path, "tags", train_data=[str(train)], eval_data=[], **{role: tagger}), lambda line: None
+    )
+    assert sorted(data.labels.names) == sorted(names)
+    assert [example.tags for example in data.training if isinstance(example, TaggedExample)] == [
+        ("O", "B-PER", "I-PER"), ("B-LOC", "I-LOC", "O")
+    ]  # fmt: skip
+    plain = read_data(config_of(tmp_path, "tags", train_data=[str(train)], eval_data=[]), lambda line: None)
+    assert "E-PER" in plain.labels.names

@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...core.errors import ConfigError, DataError
+from ...core.schema import head_of
 from ...data.examples import REGRESSION, Example, Labels, QuestionExample, TaggedExample
 from ...data.labelled import ExampleSet, read_examples
-from ...data.labels import check_labels, collect_labels
+from ...data.labels import check_labels, collect_labels, labels_of_config
 from ...data.tag_conversion import in_scheme_of
+from ...models.checkpoint import open_checkpoint
 from ...tasks.registry import task_spec
 from .finetune_config import FinetuneConfig
 
@@ -59,6 +61,9 @@ def read_data(config: FinetuneConfig, on_data: Callable[[str], None]) -> Finetun
         )
 
     training = read(config.train_data, config.split, is_labelled)
+    tagger = _labels_of_tagger(config)
+    if tagger is not None:
+        training.examples[:] = in_scheme_of(tagger, training.examples, "the training data")
     if len(training.examples) < 2:
         raise DataError(f"{', '.join(config.train_data)}: one example is not enough to train on.")
     labels = collect_labels(
@@ -94,6 +99,18 @@ def read_data(config: FinetuneConfig, on_data: Callable[[str], None]) -> Finetun
         "problem": labels.problem,
     }
     return FinetuneData(training.examples, unlabelled, evaluation, labels, facts)
+
+
+def _labels_of_tagger(config: FinetuneConfig) -> Labels | None:
+    """Return the labels of the model to train if it tags words already, else those of a teacher, else None."""
+    if config.task != "token-classification":
+        return None
+    for name in filter(None, (config.model, config.teacher)):
+        source = open_checkpoint(name).config
+        head = head_of(source.architectures)
+        if head is not None and head.name == "ForTokenClassification":
+            return labels_of_config(source, config.task)
+    return None
 
 
 def trains_on_text_alone(task: str) -> bool:
