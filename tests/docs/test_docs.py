@@ -69,7 +69,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(bert, folder / "path" / "to" / "bert")
     tokenizer = DistilBertTokenizer(bert / "vocab.txt")
     tokenizer.save_pretrained(folder / "models" / "sentiment")
-    config = DistilBertConfig(dim=24, n_heads=3, n_layers=2, hidden_dim=40, id2label={0: "NEGATIVE", 1: "POSITIVE"})
+    config = DistilBertConfig(dim=24, n_heads=3, n_layers=1, hidden_dim=40, id2label={0: "NEGATIVE", 1: "POSITIVE"})
     DistilBertForSequenceClassification(config).save_pretrained(folder / "models" / "sentiment")
     characters = [*string.ascii_lowercase, *string.digits, *string.punctuation]
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 
 BLANK = '<svg class="chart"></svg>'
-# What charts show is tested in test_report and test_golden_pages; these draw those of real runs.
-DRAWN = ("test_report.py", "test_golden_pages.py", "test_evaluate.py", "test_finetuner.py", "test_interruption.py")
+# These test what charts show; the charts of real runs are drawn in tests/cli and tests/docs, too.
+DRAWN = ("test_report.py", "test_golden_pages.py", "test_evaluate.py")
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -213,6 +213,14 @@ def test_values_that_are_none_or_not_finite_are_not_drawn(tmp_path: Path) -> Non
     assert "nan" not in (tmp_path / "report.html").read_text(encoding="utf-8").lower()
 
 
+def test_a_perplexity_of_a_run_that_diverged_is_not_drawn(tmp_path: Path) -> None:
+    """Matplotlib would warn about 1e304."""
+    metrics = records()
+    next(record for record in metrics if record["kind"] == "evaluation")["perplexity"] = 1e304
+    page = report(make_run(tmp_path, metrics=metrics))
+    assert page.text.count("1 value not finite or too large, not drawn") == 1
+
+
 def test_an_unmeasured_summary_says_so(tmp_path: Path) -> None:
     page = report(make_run(tmp_path, summary={"models": {"teacher": {}, "student": {"kl": float("nan")}}}, metrics=[]))
     assert "The run recorded no figures of its model." in page.text
