@@ -29,7 +29,7 @@ test test-training test-pytorch test-flax test-keras test-slow test-interop sani
 test-flax test-keras: export XLA_FLAGS = --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
 test: $(VENV)/.dev  ## Run the tests, a quarter of an hour
 	@echo "Running the tests in several processes; each prints its results when it has ended."
-	@$(MAKE) --no-print-directory -j2 --output-sync=target test-training test-pytorch test-keras test-flax
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-keras test-pytorch test-flax test-training
 
 test-training:
 	$(BIN)/python -m pytest $(TRAINING_TESTS)
