@@ -25,8 +25,10 @@ FLAX_TESTS := tests/models/flax tests/parity/test_flax.py
 TRAINING_TESTS := tests/training tests/cli tests/docs
 # Threads that wait for work sleep instead of spinning, so that two processes on two cores do not hold each other up.
 test test-training test-pytorch test-flax test-keras test-slow test-interop sanitize: export OMP_WAIT_POLICY = passive
-# XLA compiles tiny models in half the time without LLVM's expensive passes.
+# XLA compiles tiny models in half the time without LLVM's expensive passes, and nothing twice in one run.
 test-flax test-keras: export XLA_FLAGS = --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
+test-flax test-keras: export JAX_COMPILATION_CACHE_DIR = $(CURDIR)/build/jax/$@
+test-flax test-keras: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS = 0
 test: $(VENV)/.dev  ## Run the tests, a quarter of an hour
 	@echo "Running the tests in several processes; each prints its results when it has ended."
 	@$(MAKE) --no-print-directory -j2 --output-sync=target test-keras test-pytorch test-flax test-training
@@ -38,10 +40,12 @@ test-pytorch:
 	$(BIN)/python -m pytest $(addprefix --ignore=,$(TRAINING_TESTS) $(KERAS_TESTS) $(FLAX_TESTS) tests/interop)
 
 test-flax:
+	@rm -rf $(JAX_COMPILATION_CACHE_DIR)
 	$(BIN)/python -m pytest tests/models/flax
 	$(BIN)/python -m pytest tests/parity/test_flax.py
 
 test-keras:
+	@rm -rf $(JAX_COMPILATION_CACHE_DIR)
 	$(BIN)/python -m pytest $(KERAS_TESTS)
 
 test-slow: $(VENV)/.dev  ## Run the long tests: every sentence of the data sets, large files
