@@ -62,6 +62,16 @@ def check_choices(input_ids: Shape | None, inputs_embeds: Shape | None) -> Any:
     return shape[1]
 
 
+def check_first_token(length: int | None) -> None:
+    """Check that a sequence to classify has a first token.
+
+    Raises:
+        InputError: it has no tokens.
+    """
+    if length == 0:
+        raise InputError("The input has no tokens, and this model reads its answer from the first one, [CLS].")
+
+
 def check_length(config: DistilBertConfig, length: int) -> None:
     """Check that the model has positions for ``length`` tokens.
 
@@ -89,10 +99,42 @@ def check_tensor(name: str, value: Any, is_tensor: bool, library: str) -> None:
         InputError: it is something else.
     """
     if value is not None and not is_tensor:
-        raise InputError(
-            f"{name} must be a tensor, got {value!r:.60}. Texts go through a tokenizer: "
-            f"model(**tokenizer(texts, padding=True, return_tensors={library!r})). pipeline() takes texts."
-        )
+        raise InputError(f"{name} must be a tensor, got {value!r:.60}.{_advice(name, library)}")
+
+
+def check_numbers(name: str, value: Any, library: str) -> None:
+    """Check an input of a model that takes lists and arrays of NumPy as well as tensors.
+
+    Args:
+        name: of the argument.
+        value: the input; a tensor or None fits.
+        library: whose tensors the model takes, as ``return_tensors`` names it.
+
+    Raises:
+        InputError: it holds something else than numbers, or rows of several lengths.
+    """
+    if isinstance(value, (str, bytes, dict, set)):
+        raise InputError(f"{name} must be a tensor, got {value!r:.60}.{_advice(name, library)}")
+    if not isinstance(value, (list, tuple, np.ndarray)):
+        return
+    try:
+        kind = np.asarray(value).dtype.kind
+    except ValueError:
+        raise InputError(f"{name} must be rectangular: pad its rows to one length.") from None
+    except TypeError:  # tensors of a graph that is being traced
+        return
+    if kind in "USO":
+        raise InputError(f"{name} must hold numbers, got {value!r:.60}.{_advice(name, library)}")
+
+
+def _advice(name: str, library: str) -> str:
+    """Return what to do with texts, which are what users try first."""
+    if name not in ("input_ids", "attention_mask", "inputs_embeds"):
+        return " Turn it into a tensor first." if library == "pt" else ""
+    return (
+        f" Texts go through a tokenizer: model(**tokenizer(texts, padding=True, return_tensors={library!r})). "
+        "pipeline() takes texts."
+    )
 
 
 def check_id_type(name: str, integers: bool, dtype: object) -> None:
@@ -260,3 +302,20 @@ def refuse_flash_attention(attn_implementation: str) -> None:
             "attn_implementation='flash_attention_2' belongs to the PyTorch classes; use 'sdpa', "
             "which is as exact and runs everywhere."
         )
+
+
+def check_label_range(labels: np.ndarray, classes: int, ignored: int | None) -> None:
+    """Check that labels name classes.
+
+    Args:
+        labels: integers of any shape.
+        classes: how many there are, numbered from 0.
+        ignored: the number that leaves a label out; None where there is none.
+
+    Raises:
+        InputError: a label names none.
+    """
+    wrong = labels[((labels < 0) | (labels >= classes)) & (labels != ignored)]
+    if wrong.size:
+        left_out = "" if ignored is None else f", or {ignored} for what is left out"
+        raise InputError(f"labels holds {int(wrong.flat[0])}; this model takes 0 to {classes - 1}{left_out}.")

@@ -191,7 +191,13 @@ def test_labels_that_do_not_fit(head: str, wrong: np.ndarray, message: str) -> N
 def test_a_label_that_is_no_class_is_never_a_number() -> None:
     model = flax_model("ForSequenceClassification")
     for wrong in (5, -1):
-        assert jnp.isnan(model(**inputs(), labels=np.full(4, wrong)).loss)
+        labels_of_no_class = np.full(4, wrong)
+        with pytest.raises(InputError, match=f"labels holds {wrong}"):
+            model(**inputs(), labels=labels_of_no_class)
+        # Numbers cannot be looked at while JAX traces.
+        assert jnp.isnan(
+            nnx.jit(lambda model, arrays: model(**arrays).loss)(model, inputs() | {"labels": labels_of_no_class})
+        )
 
 
 @pytest.mark.parametrize("head", HEAD_NAMES)

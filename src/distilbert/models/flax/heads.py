@@ -17,7 +17,7 @@ from jax import Array
 
 from ...core.config import DistilBertConfig
 from ...core.errors import ConfigError
-from ...core.model_checks import check_choices
+from ...core.model_checks import check_choices, check_numbers
 from ...core.outputs import (
     BaseModelOutput,
     MaskedLMOutput,
@@ -157,7 +157,7 @@ class FlaxDistilBertForMaskedLM(_ModelWithHead):
             output_attentions, output_hidden_states, position_ids, token_type_ids, deterministic, unknown,
         )  # fmt: skip
         logits = self.head(encoded.last_hidden_state, deterministic)  # (B, S, V)
-        loss = None if labels is None else token_loss(logits, jnp.asarray(labels))
+        loss = None if labels is None else token_loss(logits, _to_array("labels", labels))
         output = MaskedLMOutput(loss, logits, encoded.hidden_states, encoded.attentions)
         return self._return(output, return_dict)
 
@@ -213,7 +213,7 @@ class FlaxDistilBertForSequenceClassification(_ModelWithHead):
         logits = self.head(encoded.last_hidden_state[:, 0], deterministic)  # (B, L)
         loss = None
         if labels is not None:
-            loss = sequence_classification_loss(logits, jnp.asarray(labels), self.config.problem_type)
+            loss = sequence_classification_loss(logits, _to_array("labels", labels), self.config.problem_type)
         output = SequenceClassifierOutput(loss, logits, encoded.hidden_states, encoded.attentions)
         return self._return(output, return_dict)
 
@@ -273,7 +273,7 @@ class FlaxDistilBertForMultipleChoice(_ModelWithHead):
             first_token=True,
         )  # fmt: skip
         logits = self.head(encoded.last_hidden_state[:, 0], deterministic).reshape(-1, choices)  # (B, C)
-        loss = None if labels is None else choice_loss(logits, jnp.asarray(labels))
+        loss = None if labels is None else choice_loss(logits, _to_array("labels", labels))
         output = MultipleChoiceModelOutput(loss, logits, encoded.hidden_states, encoded.attentions)
         return self._return(output, return_dict)
 
@@ -325,7 +325,7 @@ class FlaxDistilBertForTokenClassification(_ModelWithHead):
             output_attentions, output_hidden_states, position_ids, token_type_ids, deterministic, unknown,
         )  # fmt: skip
         logits = self.head(encoded.last_hidden_state, deterministic)  # (B, S, L)
-        loss = None if labels is None else token_loss(logits, jnp.asarray(labels))
+        loss = None if labels is None else token_loss(logits, _to_array("labels", labels))
         output = TokenClassifierOutput(loss, logits, encoded.hidden_states, encoded.attentions)
         return self._return(output, return_dict)
 
@@ -381,7 +381,9 @@ class FlaxDistilBertForQuestionAnswering(_ModelWithHead):
         start, end = jnp.moveaxis(self.head(encoded.last_hidden_state, deterministic), -1, 0)  # (B, S) each
         loss = None
         if start_positions is not None and end_positions is not None:
-            loss = span_loss(start, end, jnp.asarray(start_positions), jnp.asarray(end_positions))
+            loss = span_loss(
+                start, end, _to_array("start_positions", start_positions), _to_array("end_positions", end_positions)
+            )
         output = QuestionAnsweringModelOutput(loss, start, end, encoded.hidden_states, encoded.attentions)
         return self._return(output, return_dict)
 
@@ -391,4 +393,10 @@ def _flatten(x: Any) -> Any:
     if x is None:
         return None
     x = x if hasattr(x, "reshape") else np.asarray(x)
-    return x.reshape(-1, *x.shape[2:])
+    return x.reshape(x.shape[0] * x.shape[1], *x.shape[2:])
+
+
+def _to_array(name: str, value: Any) -> Array:
+    """Return labels as an array, from a list as well."""
+    check_numbers(name, value, "jax")
+    return jnp.asarray(value)

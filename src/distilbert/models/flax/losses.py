@@ -10,7 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ...core.model_checks import check_class_labels, check_labels, pick_problem_type
+from ...core.model_checks import check_class_labels, check_label_range, check_labels, pick_problem_type
+from .arrays import concrete
 
 IGNORED = -100
 
@@ -66,6 +67,9 @@ def _cross_entropy(logits: Array, labels: Array, ignored: int = IGNORED) -> Arra
     labels = labels.reshape(-1)  # (R,)
     check_labels(labels.shape, logits.shape, labels.shape == logits.shape[:1])
     check_class_labels(jnp.issubdtype(labels.dtype, jnp.integer), labels.dtype)
+    numbers = concrete(labels)
+    if numbers is not None:
+        check_label_range(numbers, logits.shape[-1], ignored)
     counted = labels != ignored
     picked = jnp.where(counted, labels, 0)
     picked = jnp.where(picked < 0, logits.shape[-1], picked)  # a negative index would count from the end

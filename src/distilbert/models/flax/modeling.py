@@ -21,9 +21,11 @@ from ...core.errors import reject_unknown
 from ...core.model_checks import (
     CALL_ARGUMENTS,
     check_attention_mask,
+    check_first_token,
     check_head_mask,
     check_ids,
     check_inputs,
+    check_numbers,
     refuse_flash_attention,
     refuse_token_types,
 )
@@ -110,7 +112,7 @@ class DistilBertSelfAttention(nnx.Module):
         if first_token and attention_mask is not None:
             attention_mask = attention_mask[:, :, :1]
         q, k, v = (
-            lin(states).reshape(*states.shape[:-1], -1, self.head_dim)
+            lin(states).reshape(*states.shape[:-1], lin.out_features // self.head_dim, self.head_dim)
             for lin, states in ((self.q_lin, queries), (self.k_lin, hidden), (self.v_lin, hidden))
         )  # (B, S, N, H)
         weights = None
@@ -120,7 +122,7 @@ class DistilBertSelfAttention(nnx.Module):
             context, weights = attend_eager(q, k, v, attention_mask, dropout, head_mask)
         else:
             context = attend_sdpa(q, k, v, attention_mask)
-        return self.out_lin(context.reshape(*queries.shape[:-1], -1)), weights
+        return self.out_lin(context.reshape(*queries.shape[:-1], self.out_lin.in_features)), weights
 
 
 class FFN(nnx.Module):
@@ -266,11 +268,22 @@ class FlaxDistilBertModel(FlaxDistilBertPreTrainedModel):
         if output_hidden_states is None:
             output_hidden_states = config.output_hidden_states
         refuse_flash_attention(self.attn_implementation)
+        for name, value in (
+            ("input_ids", input_ids),
+            ("attention_mask", attention_mask),
+            ("inputs_embeds", inputs_embeds),
+            ("position_ids", position_ids),
+            ("token_type_ids", token_type_ids),
+            ("head_mask", head_mask),
+        ):
+            check_numbers(name, value, "jax")
         length = self._check(input_ids, attention_mask, inputs_embeds, token_type_ids)
         hidden = self._embed(input_ids, inputs_embeds, position_ids, length, deterministic)  # (B, S, D)
         mask = extend_mask(attention_mask)
         implementation = "eager" if output_attentions or head_mask is not None else self.attn_implementation
         head_factors = self._head_factors(head_mask)
+        if first_token:
+            check_first_token(length)
         first_token = first_token and not (output_attentions or output_hidden_states)
         states, maps = self.transformer(hidden, mask, head_factors, implementation, deterministic, first_token)
         output = BaseModelOutput(

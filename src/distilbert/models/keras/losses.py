@@ -15,7 +15,8 @@ import keras
 from keras import ops
 
 from ...core.errors import InputError
-from ...core.model_checks import check_class_labels, check_labels, pick_problem_type, shapes_fit
+from ...core.model_checks import check_class_labels, check_label_range, check_labels, pick_problem_type, shapes_fit
+from .arrays import concrete
 
 IGNORED = -100
 
@@ -104,6 +105,9 @@ def _cross_entropy(logits: Any, labels: Any, ignored: Any = IGNORED, weights: An
         weights = ops.reshape(fit_weights(weights, labels), (-1,))  # (R,)
     labels = _classes(labels)  # (R,)
     _check_fit(labels, logits.shape[:1], logits)
+    numbers, number_to_ignore = concrete(labels), concrete(ignored)
+    if numbers is not None:
+        check_label_range(numbers, logits.shape[-1], None if number_to_ignore is None else int(number_to_ignore))
     kept = ops.not_equal(labels, ignored)
     each = ops.sparse_categorical_crossentropy(
         ops.where(kept, labels, 0), ops.cast(logits, "float32"), from_logits=True

@@ -13,6 +13,7 @@ import keras
 from keras import layers, ops
 
 from ...core.config import DistilBertConfig
+from ...core.model_checks import check_first_token
 from ...core.outputs import BaseModelOutput
 from ...core.schema import HEADS, LAYER_NORM_EPS, attention_width
 from .attention import attend_eager, attend_sdpa, extend_mask
@@ -300,6 +301,8 @@ class TFDistilBertModel(TFDistilBertPreTrainedModel):
         if output_hidden_states is None:
             output_hidden_states = config.output_hidden_states
         hidden = self.embeddings(input_ids, inputs_embeds, position_ids, training=training)  # (B, S, D)
+        if first_token:
+            check_first_token(hidden.shape[1])
         implementation = "eager" if output_attentions or head_mask is not None else self.attn_implementation
         states, maps = self.transformer(
             hidden,

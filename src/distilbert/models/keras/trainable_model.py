@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -25,6 +26,7 @@ from ...core.model_checks import (
     check_head_mask,
     check_ids,
     check_inputs,
+    check_numbers,
     refuse_token_types,
 )
 from ...core.outputs import ModelOutput
@@ -71,7 +73,10 @@ class CheckedModel(PreTrainedMixin, keras.Model):
         arguments = self._prepare(args, kwargs)
         return_dict = arguments.pop("return_dict", None)
         with inside("call"):
-            output = super().__call__(**arguments)
+            try:
+                output = super().__call__(**arguments)
+            except InputError as error:
+                raise _in_its_own_words(error) from None
         if outer_method == "export":
             return dict(output.items())
         if return_dict is None:
@@ -120,11 +125,9 @@ class CheckedModel(PreTrainedMixin, keras.Model):
         known = [name for name in CALL_ARGUMENTS if name in names or name == "return_dict"]
         reject_unknown(unknown, known, f"{type(self).__name__}.call")
         for name, value in values.items():
-            if isinstance(value, (list, tuple)):
-                try:
-                    values[name] = np.asarray(value)
-                except ValueError:
-                    raise InputError(f"{name} must be rectangular: pad its rows to one length.") from None
+            check_numbers(name, value, "tf")
+            if isinstance(value, (list, tuple)) or (name in LABELS and isinstance(value, (int, float))):
+                values[name] = np.asarray(value)
         return {name: value for name, value in values.items() if value is not None}
 
     def _is_list_of_inputs(self, value: Any) -> bool:
@@ -460,6 +463,15 @@ def check_values(config: DistilBertConfig, arguments: Mapping[str, Any]) -> None
         ids = concrete(arguments.get(name))
         if ids is not None:
             check_ids(name, ids, size)
+    embeddings = concrete(arguments.get("inputs_embeds"))
+    if embeddings is not None and not np.issubdtype(embeddings.dtype, np.inexact) and embeddings.dtype.kind != "V":
+        raise InputError(f"inputs_embeds must be floating-point numbers, got {embeddings.dtype}.")
+
+
+def _in_its_own_words(error: InputError) -> InputError:
+    """Return an error without what Keras writes around its message: the name and all arguments of the layer."""
+    own = re.search("\x1b\\[1m(.*)\x1b\\[0m", str(error), re.DOTALL)
+    return error if own is None else InputError(own[1])
 
 
 def _shape(value: Any) -> Shape:

@@ -10,7 +10,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ...core.model_checks import check_class_labels, check_labels, pick_problem_type
+from ...core.model_checks import (
+    check_class_labels,
+    check_label_range,
+    check_labels,
+    check_tensor,
+    pick_problem_type,
+)
+from .arrays import to_numpy
 
 IGNORED = -100
 
@@ -23,6 +30,7 @@ def sequence_classification_loss(logits: Tensor, labels: Tensor, problem_type: s
         labels: (B,) integers for one label a sequence, (B, L) floats for several, (B,) or (B, L) numbers to regress on.
         problem_type: which of the three; None for what :func:`distilbert.core.model_checks.pick_problem_type` picks.
     """
+    check_tensor("labels", labels, isinstance(labels, Tensor), "pt")
     problem_type = pick_problem_type(problem_type, logits.shape[-1], integers=not labels.is_floating_point())
     if problem_type == "single_label_classification":
         return _cross_entropy(logits, labels)
@@ -55,6 +63,8 @@ def span_loss(start_logits: Tensor, end_logits: Tensor, start_positions: Tensor,
         start_positions: (B,) or (B, 1) index of the first token of the answer.
         end_positions: (B,) or (B, 1) index of its last token.
     """
+    for name, positions in (("start_positions", start_positions), ("end_positions", end_positions)):
+        check_tensor(name, positions, isinstance(positions, Tensor), "pt")
     length = start_logits.shape[1]
     start, end = (positions.clamp(0, length) for positions in (start_positions, end_positions))
     return (_cross_entropy(start_logits, start, length) + _cross_entropy(end_logits, end, length)) / 2
@@ -62,8 +72,15 @@ def span_loss(start_logits: Tensor, end_logits: Tensor, start_positions: Tensor,
 
 def _cross_entropy(logits: Tensor, labels: Tensor, ignored: int = IGNORED) -> Tensor:
     """Mean over the rows of (R, L) logits whose label is not ``ignored``; NaN if there is none."""
+    check_tensor("labels", labels, isinstance(labels, Tensor), "pt")
     labels = labels.reshape(-1)  # (R,)
     check_labels(tuple(labels.shape), tuple(logits.shape), labels.shape == logits.shape[:1])
     integers = not labels.is_floating_point() and labels.dtype != torch.bool
     check_class_labels(integers, str(labels.dtype).removeprefix("torch."))
-    return F.cross_entropy(logits, labels.long(), ignore_index=ignored)
+    if torch.compiler.is_compiling():
+        return F.cross_entropy(logits, labels.long(), ignore_index=ignored)
+    try:
+        return F.cross_entropy(logits, labels.long(), ignore_index=ignored)
+    except IndexError:
+        check_label_range(to_numpy(labels), logits.shape[-1], ignored)
+        raise

@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from ...core.config import DistilBertConfig
 from ...core.model_checks import (
     check_attention_mask,
+    check_first_token,
     check_head_mask,
     check_id_type,
     check_ids,
@@ -283,6 +284,8 @@ class DistilBertModel(DistilBertPreTrainedModel):
         if position_ids is None:
             position_ids = torch.arange(length, device=source.device)
         # torch.onnx turns the default False into a tensor.
+        if first_token is True and not torch.compiler.is_compiling() and not is_tracing():
+            check_first_token(length)
         first_token = first_token is True and not (output_attentions or output_hidden_states)
         hidden = self._embed(input_ids, inputs_embeds, position_ids)  # (B, S, D)
 
@@ -339,6 +342,8 @@ class DistilBertModel(DistilBertPreTrainedModel):
             ("input_ids", input_ids),
             ("attention_mask", attention_mask),
             ("inputs_embeds", inputs_embeds),
+            ("position_ids", position_ids),
+            ("token_type_ids", token_type_ids),
         ):
             check_tensor(name, value, isinstance(value, Tensor), "pt")
         batch, length = check_inputs(self.config, known_shape(input_ids), known_shape(inputs_embeds))
@@ -369,6 +374,7 @@ class DistilBertModel(DistilBertPreTrainedModel):
         """Bring ``head_mask`` to (n_layers, 1, N, 1, 1)."""
         if head_mask is None:
             return None
+        check_tensor("head_mask", head_mask, isinstance(head_mask, Tensor), "pt")
         check_head_mask(self.config, tuple(head_mask.shape))
         factors = head_mask.to(self.dtype).expand(self.config.n_layers, -1)
         return factors[:, None, :, None, None]
