@@ -264,10 +264,33 @@ def test_resume_keeps_the_precision_that_was_chosen(cli: Command) -> None:
     assert cli.task.options["precision"] == "fp32"  # type: ignore[attr-defined]
 
 
+@pytest.fixture(scope="module")
+def files_of_a_killed_run(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, bytes]]:
+    """The folder of a run that was killed, and the content of its files."""
+    folder = tmp_path_factory.mktemp("killed")
+    (folder / "in.txt").write_text(rows(500))
+    killed(folder)
+    return folder, {name: (folder / name).read_bytes() for name in files(folder)}
+
+
+@pytest.fixture
+def interrupted(
+    files_of_a_killed_run: tuple[Path, dict[str, bytes]],
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> Command:
+    """The command in the folder of a killed run, whose files are as the run left them."""
+    folder, contents = files_of_a_killed_run
+    for path in folder.iterdir():
+        path.unlink()
+    for name, content in contents.items():
+        (folder / name).write_bytes(content)
+    return Command(monkeypatch, capfd, folder)
+
+
 @pytest.mark.parametrize("place", range(0, 400, 16))
-def test_a_byte_that_changed_meanwhile_is_noticed(cli: Command, place: int) -> None:
-    cli.write("in.txt", rows(500))
-    killed(cli.folder)
+def test_a_byte_that_changed_meanwhile_is_noticed(interrupted: Command, place: int) -> None:
+    cli = interrupted
     for name in ("out.jsonl.part", "out.jsonl.part.json"):
         path = cli.folder / name
         whole = path.read_bytes()
@@ -295,9 +318,8 @@ def test_a_byte_that_changed_meanwhile_is_noticed(cli: Command, place: int) -> N
         {"bytes": 0}, {"bytes": 1e999}, {"bytes": "1"}, {"bytes": 10**30}, {"hash": None}, {"precision": "bf16"},
     ],
 )  # fmt: skip
-def test_a_note_with_other_values_is_refused(cli: Command, changes: dict[str, object]) -> None:
-    cli.write("in.txt", rows(500))
-    killed(cli.folder)
+def test_a_note_with_other_values_is_refused(interrupted: Command, changes: dict[str, object]) -> None:
+    cli = interrupted
     note = json.loads(cli.read("out.jsonl.part.json"))
     part = cli.read("out.jsonl.part")
     cli.write("out.jsonl.part.json", json.dumps(note | changes))
