@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from distilbert.cli import invoke
 from distilbert.core.errors import InputError, ModelNotFoundError, WeightsError
 from distilbert.core.runner_protocol import Batch
 from distilbert.exporting.exported_runner import ExportedRunner, load_exported
@@ -183,3 +184,20 @@ print(*({"torch", "transformers", "openvino_telemetry"} & set(sys.modules)))
     folders = [str(exported("labels", to)) for to in ("onnx", "openvino")]
     done = subprocess.run([sys.executable, "-c", script, *folders], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
+
+
+def test_a_folder_of_an_export_names_its_runner(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ModelNotFoundError, match=r"no weights but an export, .*model.onnx: pass runner='onnxruntime'"):
+        pipeline("text-classification", folder)
+    monkeypatch.chdir(folder)
+    (folder / "in.txt").write_text("a good film\n")
+    arguments = ["run", "--model", ".", "--task", "text-classification", "--input", "in.txt"]
+    assert invoke(arguments) == 1
+    assert invoke([*arguments, "--runner", "onnxruntime"]) == 0
+
+
+@pytest.mark.parametrize("device", ["cuda", "cuda:0", 0, "mps"])
+def test_the_runner_of_an_export_takes_no_other_device(folder: Path, device: str | int) -> None:
+    with pytest.raises(InputError, match=f"runner='onnxruntime' runs on the CPU, and device='{device}' is another"):
+        pipeline("text-classification", folder, runner="onnxruntime", device=device)
+    pipeline("text-classification", folder, runner="onnxruntime", device="cpu")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.config import DistilBertConfig
-from ..core.errors import InputError, UnsupportedArchitectureError, reject_unknown
+from ..core.errors import InputError, ModelNotFoundError, UnsupportedArchitectureError, reject_unknown
 from ..core.hub import Kind, resolve
 from ..core.installed import find_installed
 from ..core.loading_arguments import LOADING
@@ -298,6 +298,11 @@ def _load(
 ) -> LoadedModel:
     """Read a model from its folder; ``kind`` says which files to download where it is on the hub."""
     if runner_options.runner in RUNNERS_OF_EXPORTED:
+        if device is not None and str(device) not in ("cpu", "-1"):
+            raise InputError(
+                f"runner={runner_options.runner!r} runs on the CPU, and device={str(device)!r} is another: "
+                "leave it out."
+            )
         folder = resolve(name, kind=kind, **hub)
         runner = runner_options.open_exported(folder)
         _check_fit(runner.head, spec, str(name))
@@ -310,10 +315,30 @@ def _load(
         name, config=config, overrides=overrides, kind=kind, where="pipeline(model_kwargs=...)", **opening
     )
     model_class = runner_options.framework.model_class(_head_to_load(checkpoint.config, name, spec))
-    model = model_class.from_checkpoint(checkpoint, **model_options)
+    try:
+        model = model_class.from_checkpoint(checkpoint, **model_options)
+    except ModelNotFoundError:
+        _raise_if_exported(checkpoint.folder)
+        raise
     needs_framework = "attn_implementation" in model_options  # the engine has its own attention
     runner = runner_options.make_runner(model, device, checkpoint.folder, needs_framework=needs_framework)
     return LoadedModel(runner, checkpoint.folder)
+
+
+def _raise_if_exported(folder: Path) -> None:
+    """Say how to run a folder that holds no weights but an export.
+
+    Raises:
+        ModelNotFoundError: it does.
+    """
+    from ..exporting.formats import RUNNERS, exported_files
+
+    exports = exported_files(folder)
+    for runner, format in RUNNERS.items():
+        if any(paths[0] in exports for paths in format.files.values()):
+            raise ModelNotFoundError(
+                f"{folder} holds no weights but an export, {exports[0]}: pass runner={runner!r} to run it."
+            )
 
 
 def _pop_config_fields(model_options: dict[str, Any], runner_options: RunnerOptions) -> dict[str, Any]:
