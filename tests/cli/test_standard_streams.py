@@ -123,11 +123,12 @@ def test_deep_json(cli: Command, name: str) -> None:
         ),
         ("Pass runner='onnxruntime' for it.", "Pass --runner onnxruntime for it."),
         ("pass model=, a folder", "pass --model, a folder"),
+        ("take it with force=True.", "take it with --force."),
         ("the labels=5 of no option; is_device=True", "the labels=5 of no option; is_device=True"),
     ],
 )
 def test_messages_speak_of_options(message: str, said: str) -> None:
-    assert in_options(message, ("device", "batch_tokens", "runner", "framework", "model")) == said
+    assert in_options(message, ("device", "batch_tokens", "runner", "framework", "model", "force")) == said
 
 
 def test_a_device_that_is_not_there(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:

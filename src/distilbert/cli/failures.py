@@ -54,6 +54,7 @@ def in_options(message: str, names: Iterable[str]) -> str:
     for name in names:
         option = f"--{name.replace('_', '-')}"
         message = re.sub(rf"(?<![\w.-]){name}=['\"]([^'\"]*)['\"]", rf"{option} \1", message)
+        message = re.sub(rf"(?<![\w.-]){name}=True\b", option, message)
         message = re.sub(rf"(?<![\w.-]){name}=(?=[\w.])", f"{option} ", message)
         message = re.sub(rf"(?<![\w.-]){name}=(?=[\s,.;:)]|$)", option, message)
     return message

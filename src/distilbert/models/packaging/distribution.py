@@ -86,7 +86,7 @@ def describe(name: str, version: str, license: str | None, force: bool = False) 
     if not force and _is_other_package(canonical_name, module):
         raise InputError(
             f"The name {name!r} is that of an installed package, which the model would replace: choose another, or "
-            "take it with force=True (--force)."
+            "take it with force=True."
         )
     try:
         canonical_version = str(Version(version))
