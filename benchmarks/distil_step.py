@@ -27,14 +27,13 @@ import numpy as np
 import torch
 
 from distilbert import DistilBertConfig, DistilBertTokenizerFast
-from distilbert.engine.precision import bf16_is_faster
 from distilbert.training.corpus.masking import IGNORED, token_weights
 from distilbert.training.corpus.text_batches import MaskedText, open_text
 from distilbert.training.distill_config import DistillConfig
 from distilbert.training.distill_objective import DistillObjective, LossPlan
 from distilbert.training.loop import optimizer_step
 from distilbert.training.optimizer import make_optimizer
-from distilbert.training.processes import make_accelerator
+from distilbert.training.processes import bf16_is_faster, make_accelerator
 
 from .common import best_and_median, data_folder, in_turn, write_result
 from .distil_reference import (
@@ -196,7 +195,7 @@ def main() -> None:
             "threads": torch.get_num_threads(),
             "load_before": load,
             "matrix_units_for_bf16": torch.cpu._is_amx_tile_supported(),
-            "bf16_is_faster": bf16_is_faster(),
+            "bf16_is_faster": bf16_is_faster("cpu"),
             "rounds": arguments.rounds,
             "layers": {"teacher": teacher, "student": student},
             "tokens": bench.tokens,

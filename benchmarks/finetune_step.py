@@ -25,14 +25,13 @@ from distilbert import AutoTokenizer, DistilBertConfig, DistilBertForSequenceCla
 from distilbert.data.examples import TextExample
 from distilbert.data.labelled import read_examples
 from distilbert.data.labels import collect_labels
-from distilbert.engine.precision import bf16_is_faster
 from distilbert.training.finetuning.encoded_examples import encode_examples
 from distilbert.training.finetuning.finetune_config import FinetuneConfig
 from distilbert.training.finetuning.finetune_objective import FinetuneObjective
 from distilbert.training.finetuning.labelled_batches import LabelledBatches
 from distilbert.training.loop import optimizer_step
 from distilbert.training.optimizer import learning_rate, make_optimizer
-from distilbert.training.processes import make_accelerator
+from distilbert.training.processes import bf16_is_faster, make_accelerator
 
 from .common import best_and_median, data_folder, in_turn, write_result
 
@@ -132,7 +131,7 @@ def accuracy(model: Any, tokenizer: Any, examples: list[TextExample], index: dic
 def speeds(model: str | None, rounds: int, steps: int) -> dict[str, Any]:
     """Return the sentences per second of all competitors."""
     bench = Bench(model, 64 * BATCH, seed=0)
-    low = bf16_is_faster()
+    low = bf16_is_faster("cpu")
     takes = {"transformers, fp32, padded": bench.plain()[1], "ours, fp32": bench.ours(False)[1]}
     if low:
         takes["ours, bf16 (auto)"] = bench.ours(True)[1]
@@ -163,7 +162,7 @@ def learned(rows: int, seeds: int) -> dict[str, Any]:
     accuracies: dict[str, list[float]] = {"transformers, fp32, padded": [], "ours, auto": []}
     for seed in range(seeds):
         bench = Bench(MODEL, rows, seed)
-        for name, (model, take) in zip(accuracies, (bench.plain(), bench.ours(bf16_is_faster())), strict=True):
+        for name, (model, take) in zip(accuracies, (bench.plain(), bench.ours(bf16_is_faster("cpu"))), strict=True):
             steps = bench.batches.steps_per_epoch
             for number in range(steps):
                 take(number, steps)
@@ -190,7 +189,7 @@ def main() -> None:
         "finetune_step",
         {
             "threads": torch.get_num_threads(),
-            "bf16_is_faster": bf16_is_faster(),
+            "bf16_is_faster": bf16_is_faster("cpu"),
             "batch_size": BATCH,
             "rounds": arguments.rounds,
             "steps_a_round": arguments.steps,

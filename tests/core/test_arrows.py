@@ -34,7 +34,7 @@ SIBLINGS = {
     "models/flax": {"jax", "flax"},
 }
 # Rooms that compute with PyTorch. Their files listed below do without, so that reading data loads no framework.
-ON_PYTORCH = ("engine/", "exporting/", "training/")
+ON_PYTORCH = ("exporting/", "training/")
 WITHOUT_FRAMEWORK = ("training/corpus/", "training/__init__.py", "training/distill_config.py")
 # Borders where a framework is needed to make or read one of its own objects; only inside a function.
 BORDERS = {"weights/tensors.py", "text/batch_encoding.py"}

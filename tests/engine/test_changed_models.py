@@ -233,7 +233,7 @@ def test_a_table_that_is_smaller_than_the_configuration_says() -> None:
 
 def test_what_is_no_model() -> None:
     for wrong in ("folder", ["a", "b"], None, nn.Linear(2, 2)):
-        with pytest.raises(InputError, match="takes a loaded PyTorch model of this package"):
+        with pytest.raises(InputError, match="takes a loaded model of this package"):
             EngineRunner(wrong)  # type: ignore[arg-type]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,6 @@ from distilbert.core.schema import HEADS
 from distilbert.engine import engine_runner
 from distilbert.engine import precision as cpu
 from distilbert.engine.engine_runner import EngineRunner
-from distilbert.engine.operations import PlainOperations
 from distilbert.engine.precision import available_precisions, pick_precision, pick_threads
 from distilbert.engine.quantization import Quantization, calibrate
 from distilbert.models.pytorch import DistilBertForSequenceClassification
@@ -113,11 +113,10 @@ def test_only_the_requested_rows(models: dict[str, Any], engines: Any, head: str
 
 @pytest.mark.parametrize("activation", ["gelu", "gelu_new", "relu", "silu", "tanh"])
 @pytest.mark.parametrize("precision", TOLERANCES)
-def test_activations(activation: str, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if precision == "int8" and activation != "gelu" and not available_precisions()["int8"]:
-        pytest.skip("this CPU has no instructions for int8, and there is no plain product in int8 with this activation")
+@pytest.mark.parametrize("head", ["ForSequenceClassification", "ForMaskedLM"])
+def test_activations(head: str, activation: str, precision: str, monkeypatch: pytest.MonkeyPatch) -> None:
     allow(precision, monkeypatch)
-    model = tiny_model("ForSequenceClassification", activation=activation)
+    model = tiny_model(head, activation=activation)
     batch = Batch.of(ids_of([23, 9, 4] * 8))
     quantization = calibrate(model, [batch], "fp32")
     engine = EngineRunner(model, precision, quantization=quantization)
@@ -143,13 +142,53 @@ def test_pruned_heads() -> None:
 
 
 @pytest.mark.parametrize("head", HEAD_NAMES)
-def test_without_compiled_kernels_and_without_onednn(
-    models: dict[str, Any], head: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(engine_runner, "load_operations", PlainOperations)
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "DEFAULT")
+def test_without_compiled_kernels(models: dict[str, Any], head: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISTILBERT_KERNELS", "numpy")
     batch = Batch.of(ids_of([9, 4, 1]))
     assert relative_error(EngineRunner(models[head], "fp32")(batch), PytorchRunner(models[head])(batch)) < 1e-5
+
+
+@pytest.mark.parametrize("head", HEAD_NAMES)
+@pytest.mark.parametrize("precision", TOLERANCES)
+def test_a_folder_is_read_without_its_framework(
+    models: dict[str, Any], engines: Any, head: str, precision: str, tmp_path: Path
+) -> None:
+    model, engine = models[head], engines(head, precision)
+    model.save_pretrained(tmp_path)
+    if engine.quantization is not None:
+        engine.quantization.save(tmp_path)
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        allow(precision, monkeypatch)
+        runner = EngineRunner.from_folder(tmp_path, precision=precision)
+    assert (runner.precision, runner.head, runner.is_loaded) == (precision, model.head_spec, False)
+    batch = Batch.of(ids_of([23, 9, 4]))
+    assert relative_error(runner(batch), engine(batch)) < 1e-5  # int8 ranges are rounded to fp32 in the file
+    if head:
+        encoder = EngineRunner.from_folder(tmp_path, head="", precision="fp32")
+        assert relative_error(encoder(batch), PytorchRunner(model.base_model)(batch)) < 1e-5
+    with pytest.raises(InputError, match="This runner read its folder itself"):
+        runner.model
+
+
+def test_a_folder_without_the_weights_of_a_head(models: dict[str, Any], tmp_path: Path) -> None:
+    models[""].save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"has no weights for classifier\.bias, .*fine-tune the model first"):
+        EngineRunner.from_folder(tmp_path, head="ForTokenClassification")
+
+
+def test_a_head_that_a_user_wrote() -> None:
+    class Own(DistilBertForSequenceClassification):
+        def head(self, hidden: torch.Tensor) -> torch.Tensor:
+            return super().head(hidden) * 2 + 1
+
+    model = tiny_model("ForSequenceClassification")
+    own = Own(model.config)
+    own.load_state_dict(model.state_dict())
+    replaced = tiny_model("ForSequenceClassification")
+    replaced.classifier = torch.nn.Sequential(replaced.classifier, torch.nn.Tanh())
+    batch = Batch.of(ids_of([9, 4]))
+    for changed in (own, replaced):
+        assert relative_error(EngineRunner(changed, "fp32")(batch), PytorchRunner(changed.eval())(batch)) < 1e-5
 
 
 @pytest.mark.parametrize("head", HEAD_NAMES)
@@ -176,7 +215,7 @@ def test_bad_input(engines: Any) -> None:
 
 def test_auto_takes_fp32_where_bf16_disagrees(monkeypatch: pytest.MonkeyPatch) -> None:
     allow("bf16", monkeypatch)
-    monkeypatch.setattr(cpu, "bf16_is_faster", lambda: True)
+    monkeypatch.setattr(cpu, "is_faster", lambda precision: True)
     model = tiny_model("ForSequenceClassification")
     assert EngineRunner(model).precision == "bf16"
     monkeypatch.setattr(engine_runner, "BF16_TOLERANCE", 1e-7)
@@ -185,22 +224,21 @@ def test_auto_takes_fp32_where_bf16_disagrees(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_what_auto_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
-    for faster, vnni, quantized, expected in (
-        (True, True, False, "bf16"),
-        (False, True, False, "fp32"),
-        (True, True, True, "int8"),
-        (True, False, True, "bf16"),
-        (False, False, True, "fp32"),
+    for faster, quantized, expected in (
+        (["bf16", "int8"], False, "bf16"),
+        (["int8"], False, "fp32"),
+        (["bf16", "int8"], True, "int8"),
+        (["bf16"], True, "bf16"),
+        ([], True, "fp32"),
     ):
-        monkeypatch.setattr(cpu, "bf16_is_faster", lambda faster=faster: faster)
-        monkeypatch.setattr(cpu, "has_int8", lambda vnni=vnni: vnni)
+        monkeypatch.setattr(cpu, "is_faster", lambda precision, faster=faster: precision in faster)
         assert pick_precision("auto", quantized) == expected
 
 
 def test_a_cpu_without_the_instructions_falls_back_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu, "has_bf16", lambda: False)
     monkeypatch.setattr(cpu, "has_int8", lambda: False)
-    monkeypatch.setattr(cpu, "bf16_is_faster", lambda: False)
+    monkeypatch.setattr(cpu, "is_faster", lambda precision: False)
     model = tiny_model("ForSequenceClassification")
     with pytest.warns(UserWarning, match="no instructions for bf16; the model runs in fp32"):
         assert EngineRunner(model, "bf16").precision == "fp32"
@@ -218,18 +256,43 @@ def test_unknown_precisions() -> None:
 
 
 def test_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    before = torch.get_num_threads()
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(cpu.os, "sched_getaffinity", lambda _: {0, 1})
-    try:
-        assert pick_threads(1) == torch.get_num_threads() == 1
-        with pytest.warns(UserWarning, match="99 threads on 2 cores"):
-            assert pick_threads(99) == 2
-        for wrong in (0, -1, 1.5, True, "2"):
-            with pytest.raises(InputError, match="threads must be"):
-                pick_threads(wrong)  # type: ignore[arg-type]
-        assert EngineRunner(tiny_model("ForSequenceClassification"), "fp32", threads=1).threads == 1
-    finally:
-        torch.set_num_threads(before)
+    monkeypatch.setattr(cpu, "QUOTA_FILES", ())
+    assert (pick_threads(1), pick_threads(2), pick_threads(None)) == (1, 2, 2)
+    with pytest.warns(UserWarning, match="99 threads on 2 cores"):
+        assert pick_threads(99) == 2
+    for wrong in (0, -1, 1.5, True, "2"):
+        with pytest.raises(InputError, match="threads must be"):
+            pick_threads(wrong)  # type: ignore[arg-type]
+    assert EngineRunner(tiny_model("ForSequenceClassification"), "fp32", threads=1).threads == 1
+    for limit, expected in (("1", 1), ("9", 2), ("", 2), ("many", 2), ("0", 2)):
+        monkeypatch.setenv("OMP_NUM_THREADS", limit)
+        assert pick_threads(None) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [("max 100000", 8), ("250000 100000", 2), ("50000 100000", 1), ("1600000 100000", 8), ("nonsense", 8), (None, 8)],
+)
+def test_the_quota_of_a_container(
+    content: str | None, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cpu.os, "sched_getaffinity", lambda _: set(range(8)))
+    if content is not None:
+        (tmp_path / "cpu.max").write_text(content + "\n")
+    monkeypatch.setattr(cpu, "QUOTA_FILES", ((str(tmp_path / "cpu.max"),),))
+    assert cpu.count_cores() == expected
+
+
+def test_the_quota_of_an_older_container(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cpu.os, "sched_getaffinity", lambda _: set(range(8)))
+    files = [tmp_path / "cpu.cfs_quota_us", tmp_path / "cpu.cfs_period_us"]
+    monkeypatch.setattr(cpu, "QUOTA_FILES", (tuple(map(str, files)),))
+    for quota, expected in (("-1", 8), ("300000", 3)):
+        files[0].write_text(quota + "\n")
+        files[1].write_text("100000\n")
+        assert cpu.count_cores() == expected
 
 
 def test_the_model_itself_is_left_as_it_was(models: dict[str, Any]) -> None:

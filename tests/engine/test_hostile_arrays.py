@@ -18,47 +18,62 @@ from distilbert.core.errors import WeightsError
 from distilbert.core.runner_protocol import Batch
 from distilbert.engine.kernel_library import load_operations
 from distilbert.engine.operations import (
+    BF16,
+    FP32,
+    UINT8,
     Contributions,
     EmbeddingWeights,
     LayerNormWeights,
-    PackedProduct,
     PlainOperations,
+    Product,
     Quantizer,
     SequenceOffsets,
-    pack_weight,
 )
-from distilbert.engine.products import ActivationRange
+from distilbert.engine.products import ActivationRange, float_map
 from distilbert.engine.quantization import Quantization, calibrate
 from distilbert.models.pytorch.runner import PytorchRunner
 from distilbert.weights.folder import QUANTIZATION
 from tests.any_cpu import allow_int8
 from tests.tiny import HEAD_NAMES, tiny_model
 
-KERNELS, PLAIN = load_operations(), PlainOperations()
-needs_kernels = pytest.mark.skipif(KERNELS.name == "pytorch", reason="no compiled kernels")
+KERNELS, PLAIN = load_operations(2), PlainOperations()
+needs_kernels = pytest.mark.skipif(KERNELS.name == "numpy", reason="no compiled kernels")
 DIM = 24
-NORM = LayerNormWeights(torch.ones(DIM), torch.zeros(DIM))
-EMBEDDINGS = EmbeddingWeights(torch.randn(97, DIM), torch.randn(23, DIM), NORM)
-CONTRIBUTIONS = Contributions(torch.randn(5, 36), torch.randn(23, 36), torch.zeros(36))
-ONE, TWO = torch.tensor([3]), torch.tensor([3, 4])
-X = torch.randn(4, DIM)
-ENDS = SequenceOffsets(torch.tensor([0, 4]), torch.tensor([0, 4]))
+
+
+def normal(shape: Any, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape, np.float32)
+
+
+def ones(size: int) -> np.ndarray:
+    return np.ones(size, np.float32)
+
+
+NORM = LayerNormWeights(ones(DIM), 0 * ones(DIM))
+EMBEDDINGS = EmbeddingWeights(normal((97, DIM)), normal((23, DIM)), NORM)
+CONTRIBUTIONS = Contributions(normal((5, 36)), normal((23, 36)), 0 * ones(36))
+ONE, TWO = np.array([3]), np.array([3, 4])
+X = normal((4, DIM))
+ENDS = SequenceOffsets(np.array([0, 4]), np.array([0, 4]))
 WRONG_X = {
-    "fp64": X.double(),
-    "fp16": X.half(),
-    "bf16": X.bfloat16(),
-    "int32": X.int(),
+    "fp64": X.astype(np.float64),
+    "fp16": X.astype(np.float16),
+    "bf16": X.astype(BF16),
+    "int32": X.astype(np.int32),
+    "another byte order": X.astype(">f4"),
     "fewer rows": X[:3],
-    "fewer columns": X[:, :8].contiguous(),
-    "strided": torch.randn(4, 48)[:, ::2],
-    "transposed": torch.randn(DIM, 4).T,
-    "one dimension": X.flatten(),
+    "fewer columns": X[:, :8].copy(),
+    "strided": normal((4, 48))[:, ::2],
+    "reversed": X[::-1],
+    "repeated": np.broadcast_to(X[:1], X.shape),
+    "transposed": normal((DIM, 4)).T,
+    "one dimension": X.ravel(),
 }
 
 
 @needs_kernels
 @pytest.mark.parametrize("wrong", WRONG_X.values(), ids=list(WRONG_X))
-def test_activations(wrong: torch.Tensor) -> None:
+def test_activations(wrong: np.ndarray) -> None:
     with pytest.raises(InputError, match="must be"):
         KERNELS.add_norm(X, wrong, NORM, None)
     for inputs in ([wrong, X, X], [X, wrong, X], [X, X, wrong]):
@@ -69,20 +84,20 @@ def test_activations(wrong: torch.Tensor) -> None:
 
 
 INDICES = {
-    "int32": torch.tensor([3, 4], dtype=torch.int32),
-    "uint8": torch.tensor([3, 4], dtype=torch.uint8),
-    "float": torch.tensor([3.0, 4.0]),
-    "strided": torch.tensor([3, 0, 4, 0])[::2],
-    "negative": torch.tensor([3, -1]),
-    "too large": torch.tensor([3, 97]),
-    "huge": torch.tensor([3, 2**62]),
-    "square": torch.tensor([[3, 4]]),
+    "int32": np.array([3, 4], np.int32),
+    "uint8": np.array([3, 4], np.uint8),
+    "float": np.array([3.0, 4.0]),
+    "strided": np.array([3, 0, 4, 0])[::2],
+    "negative": np.array([3, -1]),
+    "too large": np.array([3, 97]),
+    "huge": np.array([3, 2**62]),
+    "square": np.array([[3, 4]]),
 }
 
 
 @needs_kernels
 @pytest.mark.parametrize("wrong", INDICES.values(), ids=list(INDICES))
-def test_indices(wrong: torch.Tensor) -> None:
+def test_indices(wrong: np.ndarray) -> None:
     for ids, positions in ((wrong, TWO), (TWO, wrong), (ONE, TWO)):
         with pytest.raises(InputError):
             KERNELS.embed_norm(ids, positions, EMBEDDINGS, None)
@@ -98,60 +113,61 @@ def test_indices(wrong: torch.Tensor) -> None:
 )
 def test_offsets_of_attention(queries: list[int], keys: list[int], heads: int) -> None:
     with pytest.raises(InputError, match="does not go with"):
-        KERNELS.attend(X, X, X, SequenceOffsets(torch.tensor(queries), torch.tensor(keys)), heads, 1.0, None)
+        KERNELS.attend(X, X, X, SequenceOffsets(np.array(queries), np.array(keys)), heads, 1.0, None)
 
 
 @pytest.mark.parametrize("wrong", [[1, 4], [0, 5, 4], [], [0, -3, 4], [[0, 4]]])
 def test_offsets(wrong: list[int]) -> None:
-    for dtype in (torch.int64, torch.int32):
-        offsets = torch.tensor(wrong, dtype=dtype)
+    for dtype in (np.int64, np.int32):
+        offsets = np.array(wrong, dtype)
         with pytest.raises(InputError):
             SequenceOffsets(offsets, offsets)
 
 
-PANELS = pack_weight(torch.randn(4, 8))
+WEIGHT = KERNELS.lay_out(normal((1, 4, 8)))
+PRODUCT = Product(WEIGHT, 1, 4, 8, FP32, None, 0 * ones(4), "", FP32)
 
 
 def test_prepared_weights() -> None:
     for make in (
-        lambda: LayerNormWeights(torch.ones(8), torch.zeros(7)),
-        lambda: LayerNormWeights(torch.ones(8).double(), torch.zeros(8)),
-        lambda: replace(EMBEDDINGS, positions=torch.randn(23, 23)),
-        lambda: replace(EMBEDDINGS, positions=torch.randn(23, DIM).bfloat16()),
-        lambda: replace(EMBEDDINGS, words=torch.randn(DIM, 97).T),
-        lambda: replace(CONTRIBUTIONS, words=torch.randn(5, 35)),
-        lambda: Quantizer(torch.tensor([float("inf")]), 3),
-        lambda: Quantizer(torch.ones(4), 256),
-        lambda: Quantizer(torch.ones(4).double(), 5),
-        lambda: PackedProduct(PANELS, 200, torch.float32, None, torch.zeros(200), False, torch.float32),
-        lambda: PackedProduct(PANELS, 4, torch.float32, None, torch.zeros(3), False, torch.float32),
-        lambda: PackedProduct(PANELS, 4, torch.float64, None, torch.zeros(4), False, torch.float32),
-        lambda: PackedProduct(PANELS.float(), 4, torch.float32, None, torch.zeros(4), False, torch.float32),
+        lambda: LayerNormWeights(ones(8), ones(7)),
+        lambda: LayerNormWeights(ones(8).astype(float), ones(8)),
+        lambda: replace(EMBEDDINGS, positions=normal((23, 23))),
+        lambda: replace(EMBEDDINGS, positions=normal((23, DIM)).astype(BF16)),
+        lambda: replace(EMBEDDINGS, words=normal((DIM, 97)).T),
+        lambda: replace(CONTRIBUTIONS, words=normal((5, 35))),
+        lambda: Quantizer(np.array([np.inf], np.float32), 3),
+        lambda: Quantizer(ones(4), 256),
+        lambda: Quantizer(ones(4).astype(float), 5),
+        lambda: replace(PRODUCT, bias=ones(3)),
+        lambda: replace(PRODUCT, bias=ones(4).astype(float)),
+        lambda: replace(PRODUCT, factor=ones(5)),
+        lambda: replace(PRODUCT, groups=2),
+        lambda: replace(PRODUCT, dtype=np.dtype(np.float64)),
+        lambda: replace(PRODUCT, result_dtype=np.dtype(np.float16)),
+        lambda: replace(PRODUCT, activation="softmax"),
         *(
-            lambda scale=scale, zero=zero: PackedProduct(
-                pack_weight(torch.randn(4, 8)), 4, torch.float32, None, torch.zeros(4), True, torch.uint8, scale, zero
+            lambda scale=scale, zero=zero: replace(
+                PRODUCT, result_dtype=UINT8, result_scale=scale, result_zero_point=zero
             )
             for scale, zero in ((0.0, 0), (-1.0, 0), (float("nan"), 0), (float("inf"), 0), (1.0, 256), (1.0, -1))
         ),
-    ):  # fmt: skip
+    ):
         with pytest.raises(InputError):
             make()
 
 
 @needs_kernels
 def test_products() -> None:
-    product = PackedProduct(
-        pack_weight(torch.randn(4, 8)), 4, torch.float32, None, torch.zeros(4), False, torch.float32
-    )
     for wrong in (
-        torch.randn(3, 7),
-        torch.randn(8),
-        torch.randn(3, 8).double(),
-        torch.randn(8, 3).T,
-        torch.randn(3, 8).bfloat16(),
-    ):
+        normal((3, 7)), normal(8), normal((3, 8)).astype(float), normal((8, 3)).T, normal((3, 8)).astype(BF16),
+        normal((3, 16)),
+    ):  # fmt: skip
         with pytest.raises(InputError):
-            KERNELS.multiply(wrong, product)
+            KERNELS.multiply(wrong, PRODUCT)
+    for changes in ({"weight": WEIGHT.view(np.float32)}, {"outputs": 200, "bias": ones(200)}, {"depth": 9}):
+        with pytest.raises(InputError):
+            KERNELS.multiply(normal((3, changes.get("depth", 8))), replace(PRODUCT, **changes))
 
 
 # Scores and numbers far from 0 --------------------------------------------------------------------------------------
@@ -159,23 +175,31 @@ def test_products() -> None:
 
 @pytest.mark.parametrize("scale", [1.0, 1e5, 1e9, 1e15, 1e30])
 def test_attention_to_huge_scores(scale: float) -> None:
-    generator = torch.Generator().manual_seed(0)
-    q, k, v = (torch.randn(9, DIM, generator=generator) for _ in range(3))
-    q = q * scale
-    offsets = SequenceOffsets(torch.tensor([0, 9]), torch.tensor([0, 9]))
+    q, k, v = (normal((9, DIM), seed) for seed in range(3))
+    q = q * np.float32(scale)
+    offsets = SequenceOffsets(np.array([0, 9]), np.array([0, 9]))
     actual, expected = (each.attend(q, k, v, offsets, 3, 0.35, None) for each in (KERNELS, PLAIN))
-    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
-    below = (-q.abs() * 1.0, k.abs(), v, offsets, 3, 0.35, None)  # every score far below 0
-    torch.testing.assert_close(KERNELS.attend(*below), PLAIN.attend(*below), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-4)
+    below = (-np.abs(q), np.abs(k), v, offsets, 3, 0.35, None)  # every score far below 0
+    np.testing.assert_allclose(KERNELS.attend(*below), PLAIN.attend(*below), rtol=1e-4, atol=1e-4)
 
 
 def test_a_nan_is_not_hidden() -> None:
-    q, k, v = (torch.randn(20, DIM) for _ in range(3))
-    offsets = SequenceOffsets(torch.tensor([0, 20]), torch.tensor([0, 20]))
+    q, k, v = (normal((20, DIM), seed) for seed in range(3))
+    offsets = SequenceOffsets(np.array([0, 20]), np.array([0, 20]))
     for place in range(20):
-        spoiled = k.clone()
-        spoiled[place, 3] = float("nan")
-        assert KERNELS.attend(q, spoiled, v, offsets, 3, 0.35, None)[:, :8].isnan().all()
+        spoiled = k.copy()
+        spoiled[place, 3] = np.nan
+        assert np.isnan(KERNELS.attend(q, spoiled, v, offsets, 3, 0.35, None)[:, :8]).all()
+
+
+@pytest.mark.parametrize("activation", ["", "gelu", "gelu_new", "relu", "silu", "tanh"])
+def test_a_nan_is_not_hidden_by_an_activation(activation: str) -> None:
+    x = np.array([[np.nan, 1], [1, 1]], np.float32)
+    for operations in (KERNELS, PLAIN):
+        y = float_map(np.eye(2, dtype=np.float32), 0 * ones(2), FP32, operations, activation)(x)
+        assert np.isnan(y[0]).any()
+        assert np.isfinite(y[1]).all()
 
 
 # Batches --------------------------------------------------------------------------------------------------------------
@@ -238,7 +262,7 @@ def quantized() -> Any:
 
 
 def save(quantization: Quantization, folder: Path, **changes: Any) -> None:
-    tensors = {f"{name}.smooth": each.smoothing.numpy() for name, each in quantization.ranges.items()}
+    tensors = {f"{name}.smooth": each.smoothing for name, each in quantization.ranges.items()}
     tensors |= {
         f"{name}.range": np.array([each.low, each.high], np.float32) for name, each in quantization.ranges.items()
     }
@@ -310,56 +334,57 @@ def test_files_of_another_model(
 @settings(max_examples=50)
 def test_any_range_gives_numbers_or_an_error(scale: float, low: float, high: float, zero: int) -> None:
     try:
-        quantizer = ActivationRange(torch.full((DIM,), scale), low, high).quantizer()
+        quantizer = ActivationRange(np.full(DIM, scale, np.float32), low, high).quantizer()
     except InputError:
         return
     assert 0 <= quantizer.zero_point <= 255
-    assert torch.isfinite(quantizer.factor).all()
+    assert np.isfinite(quantizer.factor).all()
     actual = KERNELS.add_norm(X, X, NORM, quantizer)[1]
     expected = PLAIN.add_norm(X, X, NORM, quantizer)[1]
     assert actual is not None
     assert expected is not None
-    assert (actual.int() - expected.int()).abs().max() <= 1
+    assert np.abs(actual.astype(int) - expected.astype(int)).max() <= 1
 
 
 # A fuzz of shapes, for the build with sanitizers ---------------------------------------------------------------------
 
 
 @needs_kernels
-@given(data=st.data(), dtype=st.sampled_from([torch.float32, torch.bfloat16]))
+@given(data=st.data(), dtype=st.sampled_from([FP32, BF16]))
 @settings(max_examples=60)
-def test_any_shapes(data: Any, dtype: torch.dtype) -> None:
+def test_any_shapes(data: Any, dtype: np.dtype[Any]) -> None:
     lengths = data.draw(st.lists(st.integers(0, 70), min_size=0, max_size=5))
     heads, head_dim = data.draw(st.integers(1, 4)), data.draw(st.integers(1, 40))
     width, tokens = heads * head_dim, sum(lengths)
-    generator = torch.Generator().manual_seed(tokens * width)
-    q, k, v = torch.randn(tokens, 3 * width, generator=generator).to(dtype).chunk(3, dim=1)
-    ends = torch.tensor([0, *lengths]).cumsum(0)
-    quantizer = data.draw(st.sampled_from([None, Quantizer(torch.ones(width) * 20, 100)]))
-    tolerance: Any = {"rtol": 1e-4, "atol": 1e-4} if dtype == torch.float32 else {"rtol": 0.05, "atol": 0.05}
-    arguments = (q, k, v, SequenceOffsets(ends, ends), heads, head_dim**-0.5)
-    context, expected = KERNELS.attend(*arguments, quantizer), PLAIN.attend(*arguments, quantizer)
-    if quantizer is not None:
-        tolerance = {"rtol": 0, "atol": 4}
-        context, expected = context.int(), expected.int()
-    torch.testing.assert_close(context, expected, **tolerance)
-    norm = LayerNormWeights(torch.ones(width), torch.zeros(width))
-    words, positions = (torch.randn(size, width, generator=generator).to(dtype) for size in (97, 350))
-    ids, position_ids = torch.randint(0, 97, (tokens,), generator=generator), torch.arange(tokens)
-    embeddings = EmbeddingWeights(words, positions, norm)
+    q, k, v = np.split(normal((tokens, 3 * width)).astype(dtype), 3, axis=1)
+    ends = np.cumsum([0, *lengths])
+    quantizer = data.draw(st.sampled_from([None, Quantizer(ones(width) * 20, 100)]))
+    tolerance = 4 if quantizer is not None else 1e-4 if dtype == FP32 else 0.05
+    inputs = (q, k, v, SequenceOffsets(ends, ends), heads, head_dim**-0.5)
+    context, expected = (each.attend(*inputs, quantizer).astype(np.float32) for each in (KERNELS, PLAIN))
+    np.testing.assert_allclose(context, expected, rtol=0 if quantizer else tolerance, atol=tolerance)
+    words, positions = (normal((size, width), size).astype(dtype) for size in (97, 350))
+    ids, position_ids = np.random.default_rng(tokens).integers(0, 97, tokens), np.arange(tokens)
+    embeddings = EmbeddingWeights(words, positions, LayerNormWeights(ones(width), 0 * ones(width)))
     x, _ = KERNELS.embed_norm(ids, position_ids, embeddings, None)
     other = max(1, data.draw(st.integers(1, 99)))
-    parts = Contributions(torch.randn(11, other).to(dtype), torch.randn(350, other).to(dtype), torch.zeros(other))
+    parts = Contributions(normal((11, other)).astype(dtype), normal((350, other)).astype(dtype), 0 * ones(other))
     y, projected = KERNELS.embed_project(ids, position_ids, embeddings, ids % 11, parts)
     assert (x.shape, y.shape, projected.shape) == ((tokens, width), (tokens, width), (tokens, other))
     if width > 1:
-        torch.testing.assert_close(
-            x.float(), PLAIN.embed_norm(ids, position_ids, embeddings, None)[0].float(), rtol=0.05, atol=0.05
-        )
-    outputs = data.draw(st.integers(1, 100))
-    weight = torch.randn(outputs, width, generator=generator).to(dtype)
-    if KERNELS.multiplies(dtype, width):
-        product = PackedProduct(pack_weight(weight), outputs, dtype, None, torch.zeros(outputs), True, dtype)
-        torch.testing.assert_close(
-            KERNELS.multiply(x, product).float(), PLAIN.multiply(x, product).float(), rtol=0.05, atol=0.2
-        )
+        plain, _ = PLAIN.embed_norm(ids, position_ids, embeddings, None)
+        np.testing.assert_allclose(x.astype(np.float32), plain.astype(np.float32), rtol=0.05, atol=0.05)
+    outputs, activation = data.draw(st.integers(1, 100)), data.draw(st.sampled_from(["", "gelu", "silu", "tanh"]))
+    weight = normal((heads, outputs, head_dim))
+    actual, expected = (
+        float_map(weight, ones(heads * outputs), dtype, each, activation)(x).astype(np.float32)
+        for each in (KERNELS, PLAIN)
+    )
+    np.testing.assert_allclose(actual, expected, rtol=0.05, atol=0.2)
+    if KERNELS.multiplies(UINT8, head_dim):
+        x8 = np.random.default_rng(tokens).integers(0, 256, (tokens, width), np.uint8)
+        weight = np.random.default_rng(outputs).integers(-127, 128, (heads, outputs, head_dim), np.int8)
+        scales = ones(heads * outputs) / 1000
+        arguments = (heads, outputs, head_dim, weight.dtype, scales, scales, activation, FP32)
+        results = [each.multiply(x8, Product(each.lay_out(weight), *arguments)) for each in (KERNELS, PLAIN)]
+        np.testing.assert_allclose(*results, rtol=1e-4, atol=1e-3)

@@ -25,8 +25,8 @@ from distilbert import (
     InputError,
     UnknownArgumentError,
 )
-from distilbert.models.checkpoint import open_checkpoint
 from distilbert.models.pytorch.device import pick_device
+from distilbert.weights.checkpoint import open_checkpoint
 from tests.tiny import HEAD_NAMES, model_class, tiny_inputs, tiny_model
 
 EXACT = {"rtol": 0.0, "atol": 1e-6}
@@ -130,7 +130,7 @@ def test_an_open_checkpoint_is_neither_found_nor_read_again(folder: Path, monkey
         raise AssertionError("a checkpoint that is open was looked for again")
 
     monkeypatch.setattr("distilbert.core.hub.resolve", fail)
-    monkeypatch.setattr("distilbert.models.checkpoint.read_config_file", fail)
+    monkeypatch.setattr("distilbert.weights.checkpoint.read_config_file", fail)
     model = DistilBertForSequenceClassification.from_checkpoint(checkpoint)
     assert model.config is checkpoint.config
     assert torch.equal(model(**inputs).logits, expected.logits)

@@ -68,8 +68,10 @@ def test_answers_of_other_processes(task: Any) -> None:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         assert pool.submit(task, TEXTS).result(120) == task(TEXTS)
-    answers = joblib.Parallel(n_jobs=2)(joblib.delayed(task)([text]) for text in TEXTS)
-    assert [answer[0] for answer in answers] == expected
+    answers = [answer[0] for answer in joblib.Parallel(n_jobs=2)(joblib.delayed(task)([text]) for text in TEXTS)]
+    # joblib gives a worker one thread, and then PyTorch may sum in another order.
+    assert [answer["label"] for answer in answers] == [answer["label"] for answer in expected]
+    assert [answer["score"] for answer in answers] == pytest.approx([answer["score"] for answer in expected], rel=1e-6)
 
 
 def test_a_cache_of_datasets_recognizes_the_pipeline(task: Any, make_task: Any) -> None:

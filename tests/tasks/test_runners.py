@@ -105,7 +105,7 @@ def test_a_quantized_folder_runs_in_int8(model_folder: Folder, tmp_path: Path, m
     assert load(tmp_path).runner.precision == "int8"
     assert load(tmp_path, precision="fp32").runner.precision == "fp32"
     assert load(tmp_path)(TEXT)[0]["score"] == pytest.approx(task(TEXT)[0]["score"], abs=0.1)
-    monkeypatch.setattr(precisions, "has_int8", lambda: False)
+    monkeypatch.setattr(precisions, "is_faster", lambda name: False)
     assert load(tmp_path).runner.precision in ("fp32", "bf16")
     (tmp_path / QUANTIZATION).write_bytes(b"damaged")
     with pytest.raises(OSError, match="is damaged .* run `distilbert quantize` again"):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from distilbert.engine import precision
+from distilbert.training import processes
 from distilbert.training.distill_config import DistillConfig
 from distilbert.training.optimizer import learning_rate, make_optimizer
 from distilbert.training.processes import agree_on_precision, make_accelerator
@@ -61,11 +61,11 @@ def test_precision_is_what_is_faster(
 
 
 def test_bf16_is_not_faster_where_there_are_no_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
-    precision.bf16_is_faster.cache_clear()
+    processes.bf16_is_faster.cache_clear()
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
     try:
-        assert not precision.bf16_is_faster("cpu")
-        assert not precision.bf16_is_faster("mps")
+        assert not processes.bf16_is_faster("cpu")
+        assert not processes.bf16_is_faster("mps")
     finally:
-        precision.bf16_is_faster.cache_clear()
-    assert precision.bf16_is_faster("cpu") in (True, False)
+        processes.bf16_is_faster.cache_clear()
+    assert processes.bf16_is_faster("cpu") in (True, False)

@@ -53,11 +53,7 @@ def devices() -> dict[str, str]:
 
 
 def engine() -> dict[str, Any]:
-    """Return the precisions and kernels that the engine has on this CPU; empty without PyTorch."""
-    try:
-        require("torch", "torch")
-    except MissingExtraError:
-        return {}
+    """Return the precisions and kernels that the engine has on this CPU."""
     from ..engine.kernel_library import load_operations
     from ..engine.precision import available_precisions, pick_precision
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.errors import ModelNotFoundError, TokenizerError
 from ..models.auto import AutoTokenizer
-from ..models.checkpoint import open_checkpoint
+from ..weights.checkpoint import open_checkpoint
 from ..weights.folder import open_tensors
 from ..weights.tensors import Tensors
 from .text_output import size_text

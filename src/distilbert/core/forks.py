@@ -3,9 +3,10 @@
 A lock that another thread holds at the fork stays locked in the child, where nobody can release it. So every lock of
 this package is a :class:`ForkSafeLock`, which is free in the child.
 
-PyTorch, oneDNN and our kernels share the threads of GNU OpenMP. A child has none of its parent's threads, but a copy of
-the list of them, and would wait for them for ever. So the threads end before each fork. Parent and child start new ones
-when they compute next, which takes a tenth of a millisecond.
+PyTorch and oneDNN share the threads of GNU OpenMP. A child has none of its parent's threads, but a copy of the list of
+them, and would wait for them for ever. So the threads end before each fork. Parent and child start new ones
+when they compute next, which takes a tenth of a millisecond. The engine's own threads need none of this
+(``engine/kernels/pool.h``).
 
 A thread that ends gives its buffers back to MKL's allocator. A child that is made in the same moment finds the lock of
 that allocator held by a thread that it does not have, and waits for ever too. So MKL takes its memory from the system

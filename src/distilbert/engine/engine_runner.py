@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import copy
-import threading
+import os
 import warnings
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
-import torch
 
 from ..core.allocator import keep_buffers
 from ..core.config import DistilBertConfig
 from ..core.errors import InputError
-from ..core.forks import end_threads_before_forks
+from ..core.forks import ForkSafeLock
 from ..core.model_checks import check_length
-from ..core.module_snapshot import ModuleSnapshot, evaluation_mode
 from ..core.runner_protocol import Batch, check_batch, name_outputs
-from ..core.schema import Head
+from ..core.schema import HEADS, Head, head_of
+from ..weights.checkpoint import open_checkpoint
 from .encoder import Encoder
+from .head_functions import build_head
 from .kernel_library import load_operations
-from .model_protocol import PytorchModel, bias_of, check_supported, is_plain_linear
+from .model_weights import FolderWeights, HeadFunction, ModelWeights, Snapshot, weights_of
+from .operations import FP32
 from .precision import DTYPES, has_bf16, pick_precision, pick_threads
-from .products import ProductModule, float_product
 from .quantization import Quantization
 
 BF16_TOLERANCE = 0.05  # largest error of hidden states in bf16, relative to their norm, for "auto" to choose it
@@ -38,31 +37,31 @@ class Prepared:
         quantization: what runs in int8; None in other precisions.
         encoder: ids to hidden states.
         head: hidden states (R, D) to what the model answers; None for the bare encoder.
-        snapshot: what it was made from.
+        snapshot: of the weights that it was made from.
     """
 
     precision: str
     quantization: Quantization | None
     encoder: Encoder
-    head: Any
-    snapshot: ModuleSnapshot
+    head: HeadFunction | None
+    snapshot: Snapshot
 
 
 class EngineRunner:
-    """Runs a PyTorch model on the CPU: packed tokens, prepared weights, and only the rows that the head reads.
+    """Runs a model on the CPU: packed tokens, prepared weights, and only the rows that the head reads.
 
-    The runner prepares copies of the weights. Before each batch it looks whether the model has changed, and prepares it
-    anew if so.
+    It needs no framework: :meth:`from_folder` reads a folder by itself. The runner prepares copies of the weights of a
+    model in memory. Before each batch it looks whether the model has changed, and prepares it anew if so.
 
     Args:
-        model: any of the six PyTorch classes, on the CPU.
+        model: any of the classes of the three frameworks, on the CPU; or the weights of one, see
+            :class:`.model_weights.ModelWeights`.
         precision: ``"fp32"``, ``"bf16"``, ``"int8"`` or ``"auto"``; see :func:`.precision.pick_precision`. ``"auto"``
             also compares bf16 with fp32 on a few tokens of this model, and takes fp32 if they disagree.
-        threads: to compute with; None leaves PyTorch's number.
+        threads: to compute with; None for as many as there are cores, or as ``OMP_NUM_THREADS`` says.
         quantization: of the model, for int8. It holds for the weights that the model has now.
 
     Attributes:
-        model: the model.
         threads: number of threads.
 
     Raises:
@@ -71,23 +70,81 @@ class EngineRunner:
 
     def __init__(
         self,
-        model: PytorchModel,
+        model: Any,
         precision: str = "auto",
         threads: int | None = None,
         quantization: Quantization | None = None,
     ) -> None:
-        check_supported(model)
         keep_buffers()
-        end_threads_before_forks()
-        self.model = model.eval()
+        self._weights = weights_of(model)
+        if hasattr(model, "eval"):
+            model.eval()
         self.threads = pick_threads(threads)
-        self._requested, self._lock = precision, threading.Lock()
+        self._requested, self._lock = precision, ForkSafeLock()
         self._prepared = self._prepare(quantization)
+
+    @classmethod
+    def from_folder(
+        cls,
+        folder: str | os.PathLike[str],
+        head: str | None = None,
+        precision: str = "auto",
+        threads: int | None = None,
+    ) -> Self:
+        """Read a model's folder, without any framework.
+
+        Args:
+            folder: holds ``config.json`` and weights, of a DistilBERT or a BERT; for int8 also
+                ``quantization.safetensors``.
+            head: name of the head, such as ``"ForMaskedLM"``, or ``""`` for the bare encoder; None: that of the model.
+            precision: as for the class.
+            threads: as for the class.
+
+        Raises:
+            ModelNotFoundError: there is no such folder, or no model in it.
+            WeightsError: its weights are damaged.
+            InputError: as for the class, or the folder has no weights for the head.
+        """
+        checkpoint = open_checkpoint(folder, where="EngineRunner.from_folder")
+        known = head_of(checkpoint.config.architectures) if head is None else HEADS[head]
+        weights = FolderWeights(checkpoint, known or HEADS[""])
+        return cls(weights, precision, threads, Quantization.load(checkpoint.folder))
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy the model; weights laid out for this machine are made anew."""
         precision = "auto" if self._requested == "auto" else self.precision
-        return type(self), (self.model, precision, self.threads, self.quantization)
+        return type(self), (self._weights, precision, self.threads, self.quantization)
+
+    @property
+    def model(self) -> Any:
+        """The model in its framework. One that was read from a folder is loaded there when this is first read."""
+        weights = self._weights
+        model = weights.model
+        if isinstance(weights, FolderWeights):
+            # From now on its owner may change it, so it takes the place of the folder.
+            with self._lock:
+                if self._weights is weights:
+                    self._weights = weights_of(model)
+                    old = self._prepared
+                    self._prepared = Prepared(
+                        old.precision, old.quantization, old.encoder, old.head, self._weights.snapshot()
+                    )
+        return model
+
+    @property
+    def weights(self) -> ModelWeights:
+        """The weights that it reads."""
+        return self._weights
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the model is loaded in a framework."""
+        return not isinstance(self._weights, FolderWeights)
+
+    @property
+    def device(self) -> Any:
+        """The device of a model that is loaded; else ``"cpu"``."""
+        return getattr(self._weights.model, "device", "cpu") if self.is_loaded else "cpu"
 
     @property
     def precision(self) -> str:
@@ -102,17 +159,12 @@ class EngineRunner:
     @property
     def config(self) -> DistilBertConfig:
         """Configuration of the model."""
-        return self.model.config
+        return self._weights.config
 
     @property
     def head(self) -> Head:
         """Head of the model."""
-        return self.model.head_spec
-
-    @property
-    def device(self) -> torch.device:
-        """The CPU."""
-        return self.model.device
+        return self._weights.head
 
     def __call__(self, batch: Batch) -> dict[str, np.ndarray]:
         """Run the model; see :class:`distilbert.core.runner_protocol.Runner`.
@@ -122,22 +174,21 @@ class EngineRunner:
                 model has changed into one that the engine cannot run.
         """
         check_batch(batch, self.config, self.head)
-        check_length(self.model.config, int(batch.lengths.max(initial=0)))
+        check_length(self.config, int(batch.lengths.max(initial=0)))
         rows = batch.rows if self.head.per_token else batch.offsets[:-1]
         prepared = self._current(batch.input_ids)
-        with torch.inference_mode():
-            hidden = prepared.encoder(torch.from_numpy(batch.input_ids), batch.offsets, rows)  # (R, D)
-            outputs = hidden if prepared.head is None else prepared.head(hidden)
-            return name_outputs(self.head, outputs.float().numpy())
+        hidden = prepared.encoder(batch.input_ids, batch.offsets, rows)  # (R, D)
+        outputs = hidden if prepared.head is None else prepared.head(hidden)
+        return name_outputs(self.head, outputs.astype(np.float32, copy=False))
 
     def _current(self, ids: np.ndarray) -> Prepared:
         """Return the model prepared with the weights that it has now; ``ids`` (T,) are the words that are needed."""
         prepared = self._prepared
-        if prepared.snapshot.is_current() and prepared.encoder.has_current_words(ids):
+        if prepared.snapshot.is_current(ids):
             return prepared
         with self._lock:
             if self._prepared is prepared:  # no other thread did it meanwhile
-                check_supported(self.model)
+                self._weights = weights_of(self._weights.model)
                 if prepared.quantization is not None:
                     if self._requested == "int8":
                         raise InputError(
@@ -155,7 +206,7 @@ class EngineRunner:
 
     def _prepare(self, quantization: Quantization | None) -> Prepared:
         """Prepare the weights that the model has now."""
-        snapshot = ModuleSnapshot(self.model)
+        snapshot = self._weights.snapshot()
         precision = pick_precision(self._requested, quantization is not None)
         if precision != "int8":
             quantization = None
@@ -163,7 +214,8 @@ class EngineRunner:
         if self._requested == "auto" and precision == "bf16" and not self._agrees_with_fp32(encoder):
             precision = "fp32"
             encoder = self._build_encoder(precision, None)
-        return Prepared(precision, quantization, encoder, self._build_head(encoder.dtype), snapshot)
+        head = build_head(self._weights, encoder.dtype, load_operations(self.threads))
+        return Prepared(precision, quantization, encoder, head, snapshot)
 
     def _build_encoder(self, precision: str, quantization: Quantization | None) -> Encoder:
         if quantization is None:
@@ -172,31 +224,13 @@ class EngineRunner:
             # The folder may have been quantized on a CPU with bf16, and run on one without it.
             dtype = DTYPES[quantization.float_precision if has_bf16() else "fp32"]
             ranges = dict(quantization.ranges)
-        return Encoder(self.model.base_model, dtype, ranges, load_operations())
-
-    def _build_head(self, dtype: torch.dtype) -> Any:
-        """Return the head as a function of hidden states, in the encoder's type; None for the bare encoder."""
-        if not self.head.name:
-            return None
-        shared: dict[int, Any] = {id(self.model.base_model): None, id(self.config): self.config}
-        if dtype == self.model.dtype:
-            shared |= {id(parameter): parameter for parameter in self.model.parameters()}
-        model: Any = copy.deepcopy(self.model, shared)
-        model = model.to(dtype).eval()
-        for name, module in list(model.named_children()):
-            if is_plain_linear(module):
-                weight, bias = module.weight.detach(), bias_of(module)
-                product = float_product(weight, bias, weight.dtype, "", load_operations())
-                setattr(model, name, ProductModule(product))
-        return model.head
+        return Encoder(self._weights, dtype, ranges, load_operations(self.threads))
 
     def _agrees_with_fp32(self, encoder: Encoder) -> bool:
         """Compare hidden states of 48 random tokens, so that outliers of this very model count."""
-        generator = torch.Generator().manual_seed(0)
         length = min(24, self.config.max_position_embeddings)
-        ids = torch.randint(0, self.config.vocab_size, (2 * length,), generator=generator)
-        with torch.inference_mode():
-            with evaluation_mode(self.model.base_model):
-                expected = self.model.base_model.forward_packed(ids, [length, length]).float()
-            actual = encoder(ids, np.array([0, length, 2 * length]), None).float()
-        return bool((actual - expected).norm() <= BF16_TOLERANCE * expected.norm())
+        ids = np.random.default_rng(0).integers(0, self.config.vocab_size, 2 * length)
+        offsets = np.array([0, length, 2 * length])
+        expected = Encoder(self._weights, FP32, {}, load_operations(self.threads))(ids, offsets, None)
+        actual = encoder(ids, offsets, None).astype(np.float32)
+        return bool(np.linalg.norm(actual - expected) <= BF16_TOLERANCE * np.linalg.norm(expected))

@@ -4,33 +4,46 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import logging
 import os
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from ..core.errors import InputError
 from ..core.schema import LAYER_NORM_EPS
 from .array_checks import check_array, check_indices, check_rows
 from .operations import (
+    ACTIVATIONS,
+    BF16,
+    FP32,
+    INPUT_TYPES,
+    INT8,
+    UINT8,
     Contributions,
     EmbeddingWeights,
     LayerNormWeights,
     Operations,
-    PackedProduct,
     PlainOperations,
+    Product,
     Quantizer,
     SequenceOffsets,
     float_type,
 )
 
+logger = logging.getLogger("distilbert")
+
 # `make sanitize` runs the tests with libraries of its own, which find errors of memory.
 FOLDER = Path(os.environ.get("DISTILBERT_KERNELS_FOLDER") or Path(__file__).parent / "compiled")
-VERSION = 5  # of the functions in kernels.cpp
-INPUT_TYPES = {torch.float32: torch.float32, torch.bfloat16: torch.bfloat16, torch.int8: torch.uint8}  # by weight
-TYPE_CODES = {torch.float32: 0, torch.bfloat16: 1, torch.uint8: 2}  # the enum Type of kernels/finish.h
+VERSION = 6  # of the functions in kernels.cpp
+BASE = "base"  # the library for every CPU
+SPECIAL = ("avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16")  # the bits of runnable() in kernels.cpp
+PREFERRED = ("avx512bf16", "avx512vnni", "avx512", "avxvnni", "avx2", BASE)  # the fastest first
+TYPE_CODES = {FP32: 0, BF16: 1, UINT8: 2}  # the enum Type of kernels/finish.h
+ACTIVATION_CODES = {  # the enum Activation there
+    name: code for code, name in enumerate(dict.fromkeys(ACTIVATIONS.values()))
+}
 
 
 class CompiledOperations:
@@ -38,62 +51,46 @@ class CompiledOperations:
 
     Args:
         path: the shared library.
+        threads: to compute with.
 
     Raises:
         OSError: it cannot be loaded here, or was compiled from another version of the kernels.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.name = path.stem
-        self._library: Any = ctypes.CDLL(str(path))
-        if self._library.version() != VERSION:
-            raise OSError(f"{path} was compiled from another version of the kernels; install the package again.")
-        pointer, int64, int32, float32 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int, ctypes.c_float
-        quantizer: list[Any] = [pointer, float32, pointer, int32]
-        self._library.embed_norm.argtypes = [
-            int32, pointer, pointer, int64, int32, pointer, pointer, pointer, pointer, float32, pointer, *quantizer,
-        ]  # fmt: skip
-        self._library.embed_project.argtypes = [
-            int32, pointer, pointer, pointer, int64, int32, int32, pointer, pointer, pointer, pointer, pointer,
-            pointer, float32, pointer, pointer, pointer, int32,
-        ]  # fmt: skip
-        self._library.add_norm.argtypes = [
-            int32, pointer, pointer, int64, int32, pointer, pointer, float32, pointer, *quantizer,
-        ]  # fmt: skip
-        self._library.multiply.argtypes = [
-            int32, pointer, int64, int32, pointer, int32, pointer, pointer, int32, int32, float32, float32,
-            pointer, int32,
-        ]  # fmt: skip
-        self._library.attend.argtypes = [
-            int32, pointer, int64, pointer, int64, pointer, int64, pointer, pointer, int32, int32, int32, float32,
-            pointer, int64, *quantizer,
-        ]  # fmt: skip
+    def __init__(self, path: Path, threads: int = 1) -> None:
+        self.name, self.threads = path.stem, threads
+        self._library = _open_library(path)
+        self._panel_outputs: int = self._library.panel_outputs()
 
     def embed_norm(
-        self, input_ids: Tensor, position_ids: Tensor, embeddings: EmbeddingWeights, quantizer: Quantizer | None
-    ) -> tuple[Tensor, Tensor | None]:
+        self,
+        input_ids: np.ndarray,
+        position_ids: np.ndarray,
+        embeddings: EmbeddingWeights,
+        quantizer: Quantizer | None,
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         """See :class:`Operations`."""
         words, positions, norm = embeddings.words, embeddings.positions, embeddings.norm
         rows, dim = len(input_ids), words.shape[1]
         check_indices("Token ids", input_ids, len(words))
         check_indices("Positions", position_ids, len(positions), rows)
-        out = words.new_empty(rows, dim)
-        quantized = out.new_empty(rows, dim, dtype=torch.uint8) if quantizer else None
+        out = np.empty((rows, dim), words.dtype)
+        quantized = np.empty((rows, dim), UINT8) if quantizer else None
         self._library.embed_norm(
-            words.dtype == torch.bfloat16, input_ids.data_ptr(), position_ids.data_ptr(), rows, dim, words.data_ptr(),
-            positions.data_ptr(), norm.weight.data_ptr(), norm.bias.data_ptr(), LAYER_NORM_EPS, out.data_ptr(),
-            *_quantizer_arguments(quantizer, quantized),
+            words.dtype == BF16, _address(input_ids), _address(position_ids), rows, dim, _address(words),
+            _address(positions), _address(norm.weight), _address(norm.bias), LAYER_NORM_EPS, _address(out),
+            *_quantizer_arguments(quantizer, quantized), self.threads,
         )  # fmt: skip
         return out, quantized
 
     def embed_project(
         self,
-        input_ids: Tensor,
-        position_ids: Tensor,
+        input_ids: np.ndarray,
+        position_ids: np.ndarray,
         embeddings: EmbeddingWeights,
-        slots: Tensor,
+        slots: np.ndarray,
         contributions: Contributions,
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[np.ndarray, np.ndarray]:
         """See :class:`Operations`."""
         words, norm, width = embeddings.words, embeddings.norm, len(contributions.bias)
         rows, dim = len(input_ids), words.shape[1]
@@ -101,106 +98,194 @@ class CompiledOperations:
         check_indices("Positions", position_ids, min(len(embeddings.positions), len(contributions.positions)), rows)
         check_indices("Slots", slots, len(contributions.words), rows)
         check_array("Projections of words", contributions.words, words.dtype, (None, width))
-        out, projected = words.new_empty(rows, dim), words.new_empty(rows, width)
+        out, projected = np.empty((rows, dim), words.dtype), np.empty((rows, width), words.dtype)
         self._library.embed_project(
-            words.dtype == torch.bfloat16, input_ids.data_ptr(), slots.data_ptr(), position_ids.data_ptr(), rows, dim,
-            width, words.data_ptr(), embeddings.positions.data_ptr(), contributions.words.data_ptr(),
-            contributions.positions.data_ptr(), norm.weight.data_ptr(), norm.bias.data_ptr(), LAYER_NORM_EPS,
-            contributions.bias.data_ptr(), out.data_ptr(), projected.data_ptr(), torch.get_num_threads(),
+            words.dtype == BF16, _address(input_ids), _address(slots), _address(position_ids), rows, dim, width,
+            _address(words), _address(embeddings.positions), _address(contributions.words),
+            _address(contributions.positions), _address(norm.weight), _address(norm.bias), LAYER_NORM_EPS,
+            _address(contributions.bias), _address(out), _address(projected), self.threads,
         )  # fmt: skip
         return out, projected
 
     def add_norm(
-        self, x: Tensor, y: Tensor, norm: LayerNormWeights, quantizer: Quantizer | None
-    ) -> tuple[Tensor, Tensor | None]:
+        self, x: np.ndarray, y: np.ndarray, norm: LayerNormWeights, quantizer: Quantizer | None
+    ) -> tuple[np.ndarray, np.ndarray | None]:
         """See :class:`Operations`."""
         rows, dim = x.shape
         for name, summand in (("x", x), ("y", y)):
             check_array(name, summand, float_type(x), (rows, dim))
-        check_array("The weight of a LayerNorm", norm.weight, torch.float32, (dim,))
-        out = torch.empty_like(x)
-        quantized = torch.empty_like(x, dtype=torch.uint8) if quantizer else None
+        check_array("The weight of a LayerNorm", norm.weight, FP32, (dim,))
+        out = np.empty_like(x)
+        quantized = np.empty(x.shape, UINT8) if quantizer else None
         self._library.add_norm(
-            x.dtype == torch.bfloat16, x.data_ptr(), y.data_ptr(), rows, dim, norm.weight.data_ptr(),
-            norm.bias.data_ptr(), LAYER_NORM_EPS, out.data_ptr(), *_quantizer_arguments(quantizer, quantized),
+            x.dtype == BF16, _address(x), _address(y), rows, dim, _address(norm.weight), _address(norm.bias),
+            LAYER_NORM_EPS, _address(out), *_quantizer_arguments(quantizer, quantized), self.threads,
         )  # fmt: skip
         return out, quantized
 
     def attend(
         self,
-        q: Tensor,
-        k: Tensor,
-        v: Tensor,
+        q: np.ndarray,
+        k: np.ndarray,
+        v: np.ndarray,
         offsets: SequenceOffsets,
         heads: int,
         scale: float,
         quantizer: Quantizer | None,
-    ) -> Tensor:
+    ) -> np.ndarray:
         """See :class:`Operations`."""
         rows, width = q.shape
         tokens, dtype = len(k), float_type(q)
-        for name, array, count in (("Queries", q, rows), ("Keys", k, tokens), ("Values", v, tokens)):
+        strides = [
             check_rows(name, array, dtype, count, width)
-        if int(offsets.queries[-1]) != rows or int(offsets.keys[-1]) != tokens or heads < 1 or width % heads:
+            for name, array, count in (("Queries", q, rows), ("Keys", k, tokens), ("Values", v, tokens))
+        ]
+        if offsets.queries[-1] != rows or offsets.keys[-1] != tokens or heads < 1 or width % heads:
             raise InputError(
                 f"Attention of {rows} queries to {tokens} keys with {heads} heads in {width} columns does not go with "
-                f"offsets that end at {int(offsets.queries[-1])} and {int(offsets.keys[-1])}."
+                f"offsets that end at {offsets.queries[-1]} and {offsets.keys[-1]}."
             )
-        out = q.new_empty(rows, width, dtype=torch.uint8 if quantizer else q.dtype)
+        out = np.empty((rows, width), UINT8 if quantizer else q.dtype)
         self._library.attend(
-            q.dtype == torch.bfloat16, q.data_ptr(), q.stride(0), k.data_ptr(), k.stride(0), v.data_ptr(), v.stride(0),
-            offsets.queries.data_ptr(), offsets.keys.data_ptr(), len(offsets.keys) - 1, heads, width // heads, scale,
-            None if quantizer else out.data_ptr(), width, *_quantizer_arguments(quantizer, out),
+            q.dtype == BF16, _address(q), strides[0], _address(k), strides[1], _address(v), strides[2],
+            _address(offsets.queries), _address(offsets.keys), len(offsets.keys) - 1, heads, width // heads, scale,
+            None if quantizer else _address(out), width, *_quantizer_arguments(quantizer, out), self.threads,
         )  # fmt: skip
         return out
 
-    def multiplies(self, dtype: torch.dtype, depth: int) -> bool:
+    def multiplies(self, dtype: np.dtype[Any], depth: int) -> bool:
         """See :class:`Operations`."""
         numbers_per_word = self._library.multiplies(TYPE_CODES[dtype]) if dtype in TYPE_CODES else 0
         return bool(numbers_per_word and depth % numbers_per_word == 0)
 
-    def multiply(self, x: Tensor, product: PackedProduct) -> Tensor:
+    def lay_out(self, weight: np.ndarray) -> np.ndarray:
+        """See :class:`Operations`: (G, panels, K words, outputs in a panel) int32.
+
+        A word is four bytes: one number in fp32, two in bf16, four in int8, or two of int8 that were widened. The last
+        panel is filled up with zeros.
+        """
+        if weight.dtype == INT8 and self._library.multiplies(TYPE_CODES[UINT8]) == 2:
+            weight = weight.astype(np.int16)
+        words = np.ascontiguousarray(weight).view(np.int32)
+        groups, outputs, depth = words.shape
+        size = self._panel_outputs
+        panels = np.zeros((groups, -(-outputs // size), depth, size), np.int32)
+        full = outputs // size
+        panels[:, :full] = words[:, : full * size].reshape(groups, full, size, depth).transpose(0, 1, 3, 2)
+        if full * size < outputs:
+            panels[:, full, :, : outputs - full * size] = words[:, full * size :].transpose(0, 2, 1)
+        return panels
+
+    def multiply(self, x: np.ndarray, product: Product) -> np.ndarray:
         """See :class:`Operations`."""
-        if not self.multiplies(x.dtype, product.depth) or x.dtype != INPUT_TYPES[product.dtype]:
-            raise InputError(
-                f"{self.name} has no product of {x.dtype} and {product.dtype} with {product.depth} features."
-            )
-        check_array("Inputs of a product", x, x.dtype, (len(x), product.depth))
-        out = x.new_empty(len(x), product.outputs, dtype=product.result_dtype)
+        groups, outputs, depth, dtype = product.groups, product.outputs, product.depth, INPUT_TYPES[product.dtype]
+        if not self.multiplies(dtype, depth):
+            raise InputError(f"{self.name} has no product of {dtype} and {product.dtype} with {depth} features.")
+        check_array("Inputs of a product", x, dtype, (None, groups * depth))
+        size, words = self._panel_outputs, depth // self._library.multiplies(TYPE_CODES[dtype])
+        check_array("A packed weight", product.weight, np.dtype(np.int32), (groups, -(-outputs // size), words, size))
+        out = np.empty((len(x), groups * outputs), product.result_dtype)
         self._library.multiply(
-            TYPE_CODES[x.dtype], x.data_ptr(), len(x), product.panels.shape[1], product.panels.data_ptr(),
-            product.outputs, None if product.factor is None else product.factor.data_ptr(), product.bias.data_ptr(),
-            product.gelu, TYPE_CODES[product.result_dtype], 1 / product.result_scale, product.result_zero_point,
-            out.data_ptr(), torch.get_num_threads(),
+            TYPE_CODES[dtype], _address(x), len(x), groups, depth, _address(product.weight), outputs,
+            None if product.factor is None else _address(product.factor), _address(product.bias),
+            ACTIVATION_CODES[ACTIVATIONS[product.activation]], TYPE_CODES[product.result_dtype],
+            1 / product.result_scale, product.result_zero_point, _address(out), self.threads,
         )  # fmt: skip
         return out
 
 
-def _quantizer_arguments(quantizer: Quantizer | None, out: Tensor | None) -> tuple[Any, ...]:
-    """Return a kernel's last arguments: how to quantize, where to, and the number of threads."""
-    threads = torch.get_num_threads()
+def _address(array: np.ndarray) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
+def _quantizer_arguments(quantizer: Quantizer | None, out: np.ndarray | None) -> tuple[Any, ...]:
+    """Return a kernel's arguments that say how to quantize, and where to."""
     if quantizer is None or out is None:
-        return None, 0.0, None, threads
-    check_array("The factor of a quantizer", quantizer.factor, torch.float32, (out.shape[1],))
-    return quantizer.factor.data_ptr(), float(quantizer.zero_point), out.data_ptr(), threads
+        return None, 0.0, None
+    check_array("The factor of a quantizer", quantizer.factor, FP32, (out.shape[1],))
+    return _address(quantizer.factor), float(quantizer.zero_point), _address(out)
 
 
 @functools.cache
-def load_operations() -> Operations:
+def _open_library(path: Path) -> Any:
+    """Load a library and declare its functions."""
+    library: Any = ctypes.CDLL(str(path))
+    if library.version() != VERSION:
+        raise OSError(f"{path} was compiled from another version of the kernels; install the package again.")
+    pointer, int64, int32, float32 = ctypes.c_void_p, ctypes.c_int64, ctypes.c_int, ctypes.c_float
+    quantizer: list[Any] = [pointer, float32, pointer]
+    library.embed_norm.argtypes = [
+        int32, pointer, pointer, int64, int32, pointer, pointer, pointer, pointer, float32, pointer, *quantizer, int32,
+    ]  # fmt: skip
+    library.embed_project.argtypes = [
+        int32, pointer, pointer, pointer, int64, int32, int32, pointer, pointer, pointer, pointer, pointer,
+        pointer, float32, pointer, pointer, pointer, int32,
+    ]  # fmt: skip
+    library.add_norm.argtypes = [
+        int32, pointer, pointer, int64, int32, pointer, pointer, float32, pointer, *quantizer, int32,
+    ]  # fmt: skip
+    library.multiply.argtypes = [
+        int32, pointer, int64, int32, int32, pointer, int32, pointer, pointer, int32, int32, float32, float32,
+        pointer, int32,
+    ]  # fmt: skip
+    library.attend.argtypes = [
+        int32, pointer, int64, pointer, int64, pointer, int64, pointer, pointer, int32, int32, int32, float32,
+        pointer, int64, *quantizer, int32,
+    ]  # fmt: skip
+    for name in ("embed_norm", "embed_project", "add_norm", "multiply", "attend"):
+        getattr(library, name).restype = None
+    return library
+
+
+def available_kernels() -> tuple[str, ...]:
+    """Return the names of the compiled libraries that this CPU can run, the fastest first."""
+    try:
+        bits = _open_library(FOLDER / f"{BASE}.so").runnable()
+    except OSError:
+        return ()
+    runnable = {BASE, *(name for bit, name in enumerate(SPECIAL) if bits >> bit & 1)}
+    return tuple(name for name in PREFERRED if name in runnable and _is_loadable(FOLDER / f"{name}.so"))
+
+
+def _is_loadable(path: Path) -> bool:
+    try:
+        _open_library(path)
+    except OSError:
+        return False
+    return True
+
+
+def load_operations(threads: int = 1) -> Operations:
     """Return the fastest operations that this machine can run.
 
-    Kernels are compiled when the package is installed on a machine with a C++ compiler. A library that cannot be
-    loaded here is passed over; with ``DISTILBERT_KERNELS=0``, or without any library, :class:`PlainOperations` run.
+    Kernels are compiled when the package is built or installed on a machine with a C++ compiler. A library that cannot
+    be loaded here is passed over. Without any, :class:`PlainOperations` run, which is said once.
+    ``DISTILBERT_KERNELS`` chooses a library by its name, or ``numpy``.
+
+    Args:
+        threads: to compute with.
+
+    Raises:
+        InputError: this CPU cannot run the library that ``DISTILBERT_KERNELS`` names, or it is not there.
     """
-    capability = torch.backends.cpu.get_cpu_capability()
-    names = [*{"AVX512": ["avx512", "avx2"], "AVX2": ["avx2"]}.get(capability, []), "base"]
-    if capability == "AVX512" and torch.cpu._is_avx512_bf16_supported():
-        names.insert(0, "avx512bf16")
-    if os.environ.get("DISTILBERT_KERNELS", "1") != "0":
-        for path in (FOLDER / f"{name}.so" for name in names):
-            if path.is_file():
-                try:
-                    return CompiledOperations(path)
-                except OSError:
-                    continue
-    return PlainOperations()
+    requested, available = os.environ.get("DISTILBERT_KERNELS", ""), available_kernels()
+    if requested in ("numpy", "0"):
+        return PlainOperations()
+    if requested and requested not in available:
+        raise InputError(
+            f"DISTILBERT_KERNELS={requested}: there are no such kernels for this CPU. Set it to one of "
+            f"{', '.join([*available, 'numpy'])}, or leave it unset for the fastest."
+        )
+    if not available:
+        _say_that_kernels_are_missing()
+        return PlainOperations()
+    return CompiledOperations(FOLDER / f"{requested or available[0]}.so", threads)
+
+
+@functools.cache
+def _say_that_kernels_are_missing() -> None:
+    logger.warning(
+        "The compiled kernels are not there, so models run in NumPy, several times slower. Install a wheel, or install "
+        "from source on a machine with a C++ compiler."
+    )

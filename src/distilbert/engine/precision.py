@@ -6,50 +6,62 @@ import functools
 import os
 import time
 import warnings
+from collections.abc import Callable
+from pathlib import Path
 
-import torch
-from torch.nn import functional as F
+import numpy as np
 
 from ..core.errors import InputError
+from .kernel_library import load_operations
+from .operations import BF16, FP32, UINT8
+from .products import ActivationRange, float_map, int8_map
 
 PRECISIONS = ("auto", "fp32", "bf16", "int8")
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
+DTYPES = {"fp32": FP32, "bf16": BF16}
+FASTER = 1.1  # times as fast as fp32 a precision must be for "auto" to choose it
+QUOTA_FILES = (  # of a container: microseconds of CPU time, and in how many microseconds
+    ("/sys/fs/cgroup/cpu.max",),
+    ("/sys/fs/cgroup/cpu/cpu.cfs_quota_us", "/sys/fs/cgroup/cpu/cpu.cfs_period_us"),
+)
 
 
 def has_bf16() -> bool:
-    """Say whether oneDNN multiplies in bf16 on this CPU; AVX2 alone is not enough."""
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    """Say whether the kernels multiply in bf16 on this CPU."""
+    return load_operations().name != "numpy" and load_operations().multiplies(BF16, 768)
 
 
 def has_int8() -> bool:
-    """Say whether this CPU adds up products in int8 without overflow (VNNI, AVX-VNNI or AMX)."""
-    return bool(torch.backends.mkldnn.is_available() and torch.cpu._is_vnni_supported())
+    """Say whether the kernels multiply in int8 on this CPU; they add up without overflow on every CPU."""
+    return load_operations().name != "numpy" and load_operations().multiplies(UINT8, 768)
 
 
 @functools.cache
-def bf16_is_faster(device_type: str = "cpu") -> bool:
-    """Say whether matrix products are at least 1.3 times as fast in bf16 as in fp32 on this machine.
+def is_faster(precision: str) -> bool:
+    """Say whether matrix products are faster in ``"bf16"`` or ``"int8"`` than in fp32 on this machine.
 
-    CPUs with bf16 instructions are between half and eight times as fast in bf16, so both types are timed in turn,
-    once in a process, which takes some hundredths of a second.
-
-    Args:
-        device_type: ``"cpu"``, or ``"cuda"``, where a GPU that supports bf16 is taken to be faster in it.
+    Instructions for a type do not make it faster on every CPU, so both are timed in turn on one thread, once in a
+    process, which takes some hundredths of a second.
     """
-    if device_type == "cuda":
-        return torch.cuda.is_bf16_supported()
-    if device_type != "cpu" or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+    operations = load_operations()
+    if not {"bf16": has_bf16, "int8": has_int8}[precision]():
         return False
-    x, weight = torch.ones(512, 768), torch.ones(768, 768)
-    seconds = dict.fromkeys((torch.float32, torch.bfloat16), float("inf"))  # of the fastest run
-    with torch.inference_mode():
-        for _ in range(6):
-            for dtype in seconds:
-                a, b = x.to(dtype), weight.to(dtype)
-                start = time.perf_counter()
-                F.linear(a, b)
-                seconds[dtype] = min(seconds[dtype], time.perf_counter() - start)
-    return seconds[torch.float32] > 1.3 * seconds[torch.bfloat16]
+    x, weight, bias = np.ones((128, 768), np.float32), np.ones((768, 768), np.float32), np.zeros(768, np.float32)
+    inputs = ActivationRange(np.ones(768, np.float32), 0.0, 1.0)
+    in_fp32 = float_map(weight, bias, FP32, operations)
+    runs: dict[str, Callable[[], object]] = {"fp32": lambda: in_fp32(x)}
+    if precision == "int8":
+        in_int8, x8 = int8_map(weight, bias, inputs, FP32, operations), inputs.quantizer()(x)
+        runs["int8"] = lambda: in_int8(x8)
+    else:
+        in_bf16, x16 = float_map(weight, bias, BF16, operations), x.astype(BF16)
+        runs["bf16"] = lambda: in_bf16(x16)
+    seconds = dict.fromkeys(runs, float("inf"))  # of the fastest run
+    for _ in range(6):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            seconds[name] = min(seconds[name], time.perf_counter() - start)
+    return seconds["fp32"] > FASTER * seconds[precision]
 
 
 def available_precisions() -> dict[str, bool]:
@@ -61,8 +73,8 @@ def pick_precision(requested: str, quantized: bool) -> str:
     """Return the precision to run in.
 
     Args:
-        requested: one of ``PRECISIONS``. ``"auto"`` is int8 for a model with a quantization where the CPU has int8,
-            else bf16 where :func:`bf16_is_faster`, else fp32.
+        requested: one of ``PRECISIONS``. ``"auto"`` is int8 for a model with a quantization, else bf16, each where this
+            CPU is faster in it, else fp32.
         quantized: whether the model comes with a quantization.
 
     Raises:
@@ -76,33 +88,52 @@ def pick_precision(requested: str, quantized: bool) -> str:
             "and load the folder that it writes."
         )
     if requested == "auto":
-        if quantized and has_int8():
+        if quantized and is_faster("int8"):
             return "int8"
-        return "bf16" if bf16_is_faster() else "fp32"
+        return "bf16" if is_faster("bf16") else "fp32"
     if not available_precisions()[requested]:
-        slower = "bf16" if requested == "int8" and bf16_is_faster() else "fp32"
+        slower = "bf16" if requested == "int8" and is_faster("bf16") else "fp32"
         warnings.warn(f"This CPU has no instructions for {requested}; the model runs in {slower}.", stacklevel=3)
         return slower
     return requested
 
 
+def count_cores() -> int:
+    """Return how many cores this process may use: those it may run on, and what a container grants of their time."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(cores, int(_quota() or cores)))
+
+
+def _quota() -> float | None:
+    """Return how many cores' time a container grants; None without a limit."""
+    for names in QUOTA_FILES:
+        try:
+            quota, period = " ".join(Path(name).read_text() for name in names).split()
+            if float(quota) > 0 and float(period) > 0:
+                return float(quota) / float(period)
+        except (OSError, ValueError):  # no such file, or "max" for no limit
+            continue
+    return None
+
+
 def pick_threads(requested: int | None) -> int:
-    """Set how many threads PyTorch uses, and return that number.
+    """Return the number of threads to use.
 
     Args:
-        requested: at least 1, and at most the number of cores is used; None leaves PyTorch's number.
+        requested: at least 1; at most the number of cores is used, which is also the number for None.
+            ``OMP_NUM_THREADS``, which other libraries obey, limits the number for None too.
 
     Raises:
         InputError: it is not a whole number of at least 1.
     """
+    cores = count_cores()
     if requested is None:
-        return torch.get_num_threads()
+        limit = os.environ.get("OMP_NUM_THREADS", "")
+        return min(cores, int(limit)) if limit.isdecimal() and int(limit) else cores
     if isinstance(requested, bool) or not isinstance(requested, int) or requested < 1:
         raise InputError(f"threads must be a whole number of at least 1, got {requested!r}.")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if requested > cores:
         warnings.warn(
             f"{requested} threads on {cores} cores would wait for each other; {cores} are used.", stacklevel=3
         )
-    torch.set_num_threads(min(requested, cores))
-    return torch.get_num_threads()
+    return min(requested, cores)

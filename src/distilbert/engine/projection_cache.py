@@ -14,14 +14,11 @@ Legend: T packed tokens, D dim, V vocabulary, P positions, W attention width.
 
 from __future__ import annotations
 
-import threading
-
 import numpy as np
-import torch
-from torch import Tensor
 
+from ..core.forks import ForkSafeLock
 from .operations import Contributions, EmbeddingWeights, Operations
-from .products import float_product
+from .products import float_map
 
 CAPACITY = 8192  # words to keep
 MIN_TOKENS = 1024  # smallest batch for which the cache pays: most words of a single text are new to it
@@ -39,29 +36,28 @@ class ProjectionCache:
         operations: what computes.
     """
 
-    def __init__(self, embeddings: EmbeddingWeights, weight: Tensor, bias: Tensor, operations: Operations) -> None:
+    def __init__(
+        self, embeddings: EmbeddingWeights, weight: np.ndarray, bias: np.ndarray, operations: Operations
+    ) -> None:
         self._embeddings, self._operations = embeddings, operations
         norm = embeddings.norm
-        weight = weight.float()
         scaled = weight * norm.weight
-        scaled = scaled - scaled.mean(dim=1, keepdim=True)
-        self._product = float_product(scaled, torch.zeros(len(weight)), embeddings.words.dtype, "", operations)
-        self._bias = (weight @ norm.bias + bias.float()).contiguous()
-        self._positions = self._product(embeddings.positions)  # (P, 3 W)
-        self._lock, self._filled = threading.Lock(), 0
+        scaled -= scaled.mean(axis=1, keepdims=True)
+        self._project = float_map(scaled, np.zeros(len(weight), np.float32), embeddings.words.dtype, operations)
+        self._bias = np.ascontiguousarray((weight * norm.bias).sum(axis=1) + bias, np.float32)
+        self._positions = self._project(embeddings.positions)  # (P, 3 W)
+        self._lock, self._filled = ForkSafeLock(), 0
         self._clear()
 
     def __len__(self) -> int:
         return self._filled
 
-    def __call__(self, input_ids: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
+    def __call__(self, input_ids: np.ndarray, position_ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Compute hidden states (T, D) and projections (T, 3 W) of ids (T,) int64 at positions (T,) int64."""
         with self._lock:
-            slots = self._slots_of(input_ids.numpy())
+            slots = self._slots_of(input_ids)
             contributions = Contributions(self._words, self._positions, self._bias)
-        return self._operations.embed_project(
-            input_ids, position_ids, self._embeddings, torch.from_numpy(slots), contributions
-        )
+        return self._operations.embed_project(input_ids, position_ids, self._embeddings, slots, contributions)
 
     def _slots_of(self, ids: np.ndarray) -> np.ndarray:
         """Return the row of each id in the cache; words that are missing are computed first."""
@@ -74,14 +70,15 @@ class ProjectionCache:
             new = np.unique(ids)
             self._clear(len(new))
         end = self._filled + len(new)
-        self._words[self._filled : end] = self._product(self._embeddings.words[torch.from_numpy(new)])
+        self._words[self._filled : end] = self._project(self._embeddings.words[new])
         self._slots[new] = np.arange(self._filled, end)
         self._filled = end
         return self._slots[ids]
 
     def _clear(self, minimum: int = 0) -> None:
-        """Begin an empty cache for at least ``minimum`` words; another thread may still read the old tensors."""
+        """Begin an empty cache for at least ``minimum`` words; another thread may still read the old arrays."""
         vocabulary = len(self._embeddings.words)
-        self._slots = np.full(vocabulary, -1)  # word id -> row of _words; -1: not computed yet
-        self._words = self._positions.new_empty(max(minimum, min(vocabulary, CAPACITY)), len(self._bias))
+        self._slots = np.full(vocabulary, -1, np.int64)  # word id -> row of _words; -1: not computed yet
+        rows = max(minimum, min(vocabulary, CAPACITY))
+        self._words = np.empty((rows, len(self._bias)), self._positions.dtype)
         self._filled = 0

@@ -12,18 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
-from torch import Tensor
 
 from ..core.errors import InputError, WeightsError
 from ..core.files import replacing
 from ..core.runner_protocol import Batch
 from ..weights.folder import QUANTIZATION
-from .encoder import PRODUCT_NAMES
-from .model_protocol import PytorchModel
-from .precision import DTYPES
+from .encoder import PRODUCT_NAMES, Encoder
+from .head_functions import read_linear
+from .kernel_library import load_operations
+from .model_weights import ModelWeights, weights_of
+from .operations import FP32
+from .precision import DTYPES, pick_threads
 from .products import ActivationRange, quantize_weight
 
 KEPT_TOKENS = 512  # inputs of a product to try ranges on; of all others only the extremes count
@@ -52,7 +53,7 @@ class Quantization:
 
     def save(self, folder: Path) -> None:
         """Write ``quantization.safetensors`` into ``folder``."""
-        tensors = {f"{name}.smooth": inputs.smoothing.numpy() for name, inputs in self.ranges.items()}
+        tensors = {f"{name}.smooth": inputs.smoothing for name, inputs in self.ranges.items()}
         tensors |= {
             f"{name}.range": np.array([inputs.low, inputs.high], dtype=np.float32)
             for name, inputs in self.ranges.items()
@@ -76,7 +77,7 @@ class Quantization:
         if not path.is_file():
             return None
         try:
-            with safe_open(path, framework="pt") as file:
+            with safe_open(path, framework="np") as file:
                 metadata = file.metadata() or {}
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
             names = [name.removesuffix(".range") for name in tensors if name.endswith(".range")]
@@ -101,76 +102,74 @@ class _InputStatistics:
 
     def __init__(self) -> None:
         self.low, self.high, self.tokens = 0.0, 0.0, 0
-        self._samples: list[Tensor] = []
+        self._samples: list[np.ndarray] = []
 
-    def hook(self, _: Any, inputs: tuple[Tensor, ...]) -> None:
-        """Record the inputs of a linear map; a forward hook of PyTorch's."""
-        x = inputs[0].flatten(0, -2)
-        self.low = min(self.low, float(x.min()))
-        self.high = max(self.high, float(x.max()))
+    def add(self, x: np.ndarray) -> None:
+        """Record inputs (T, K)."""
+        if len(x):
+            self.low, self.high = min(self.low, float(x.min())), max(self.high, float(x.max()))
         self.tokens += len(x)
-        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(self.tokens))
-        self._samples.append(x[order[:64]].clone())
+        order = np.random.default_rng(self.tokens).permutation(len(x))
+        self._samples.append(x[order[:64]])
 
-    def sample(self) -> Tensor:
+    def sample(self) -> np.ndarray:
         """Return at most KEPT_TOKENS inputs, (T, K)."""
-        rows = torch.cat(self._samples)
-        return rows[torch.randperm(len(rows), generator=torch.Generator().manual_seed(0))[:KEPT_TOKENS]]
+        rows = np.concatenate(self._samples)
+        return rows[np.random.default_rng(0).permutation(len(rows))[:KEPT_TOKENS]]
 
 
-def calibrate(model: PytorchModel, batches: Iterable[Batch], float_precision: str = "bf16") -> Quantization:
+def calibrate(model: Any, batches: Iterable[Batch], float_precision: str = "bf16") -> Quantization:
     """Find the ranges of every product on texts that run through the model.
 
     For each product, several smoothings are tried and then several ranges; those with the least error of the product
     itself are taken.
 
     Args:
-        model: in fp32.
+        model: a loaded model, or its weights as the engine reads them.
         batches: texts like those that the model is for; some hundreds are enough.
         float_precision: precision of everything that is not a product in int8.
 
     Raises:
         InputError: there is no token in the batches.
     """
-    linears: dict[str, list[Any]] = {}  # name of a product -> the linear maps that it computes
-    for index, layer in enumerate(model.base_model.transformer.layer):
-        attention, ffn = layer.attention, layer.ffn
-        projections = [attention.q_lin, attention.k_lin, attention.v_lin]
-        groups = (projections, [attention.out_lin], [ffn.lin1], [ffn.lin2])
-        linears |= {f"{index}.{name}": group for name, group in zip(PRODUCT_NAMES, groups, strict=True)}
-    statistics = {name: _InputStatistics() for name in linears}
-    hooks = [group[0].register_forward_pre_hook(statistics[name].hook) for name, group in linears.items()]
-    try:
-        with torch.inference_mode():
-            for batch in batches:
-                rows = batch.rows if model.head_spec.per_token else batch.offsets[:-1]
-                model.base_model.forward_packed(
-                    torch.from_numpy(batch.input_ids),
-                    batch.lengths.tolist(),
-                    None if rows is None else torch.from_numpy(rows),
-                )
-    finally:
-        for hook in hooks:
-            hook.remove()
+    weights = weights_of(model)
+    statistics = {
+        f"{block}.{product}": _InputStatistics()
+        for block in range(weights.config.n_layers)
+        for product in PRODUCT_NAMES
+    }
+    observed = Encoder(
+        weights, FP32, {}, load_operations(pick_threads(None)), lambda name, inputs: statistics[name].add(inputs)
+    )
+    for batch in batches:
+        observed(batch.input_ids, batch.offsets, batch.rows if weights.head.per_token else batch.offsets[:-1])
     if not all(inputs.tokens for inputs in statistics.values()):
         raise InputError("There is no text to calibrate on.")
-    with torch.inference_mode():
-        ranges = {
-            name: _best_range(
-                statistics[name], torch.cat([linear.weight for linear in group]), smoothed=not name.endswith("lin2")
-            )
-            for name, group in linears.items()
-        }
+    ranges = {
+        name: _best_range(inputs, _weight(weights, name), smoothed=not name.endswith("lin2"))
+        for name, inputs in statistics.items()
+    }
     return Quantization(ranges, float_precision)
 
 
-def _best_range(statistics: _InputStatistics, weight: Tensor, smoothed: bool) -> ActivationRange:
+def _weight(weights: ModelWeights, name: str) -> np.ndarray:
+    """Return the weight (M, K) of a product, ``"BLOCK.PRODUCT"``."""
+    block, product = name.split(".")
+    names = {
+        "qkv": ["attention.q_lin", "attention.k_lin", "attention.v_lin"],
+        "out": ["attention.out_lin"],
+        "lin1": ["ffn.lin1"],
+        "lin2": ["ffn.lin2"],
+    }[product]
+    return np.concatenate([read_linear(weights, f"transformer.layer.{block}.{each}")[0] for each in names])
+
+
+def _best_range(statistics: _InputStatistics, weight: np.ndarray, smoothed: bool) -> ActivationRange:
     """Return the best of several smoothings, then of several clippings, on the sample of inputs.
 
     The inputs of ``lin2`` are not smoothed: they are written in uint8 by the product before it.
     """
-    x = statistics.sample().float()
-    weight = weight.float()
+    x = statistics.sample()
     exact = x @ weight.T  # (T, M)
     tried: list[tuple[float, ActivationRange]] = []
     for power in SMOOTHING_POWERS if smoothed else SMOOTHING_POWERS[:1]:
@@ -183,20 +182,20 @@ def _best_range(statistics: _InputStatistics, weight: Tensor, smoothed: bool) ->
     return min(tried, key=lambda pair: pair[0])[1]
 
 
-def _full_range(x: Tensor, weight: Tensor, power: float, statistics: _InputStatistics) -> ActivationRange:
+def _full_range(x: np.ndarray, weight: np.ndarray, power: float, statistics: _InputStatistics) -> ActivationRange:
     """Return the range of all inputs after smoothing: with power 0 that of all tokens, else that of the sample."""
     if power == 0.0:
         low, high = statistics.low, max(statistics.high, statistics.low + 1e-6)
-        return ActivationRange(torch.ones(x.shape[1]), low, high)
-    input_sizes, weight_sizes = (tensor.abs().amax(dim=0).clamp(min=1e-5) for tensor in (x, weight))  # (K,)
+        return ActivationRange(np.ones(x.shape[1], np.float32), low, high)
+    input_sizes, weight_sizes = (np.maximum(np.abs(array).max(axis=0), 1e-5) for array in (x, weight))  # (K,)
     smoothing = input_sizes**power / weight_sizes ** (1 - power)
-    smoothing = (smoothing / smoothing.log().mean().exp()).contiguous()
+    smoothing = np.ascontiguousarray(smoothing / np.exp(np.log(smoothing).mean()), np.float32)
     smoothed = x / smoothing
     return ActivationRange(smoothing, min(0.0, float(smoothed.min())), max(float(smoothed.max()), 1e-6))
 
 
-def _error(x: Tensor, weight: Tensor, exact: Tensor, inputs: ActivationRange) -> float:
+def _error(x: np.ndarray, weight: np.ndarray, exact: np.ndarray, inputs: ActivationRange) -> float:
     """Return the mean squared error of the product in int8."""
     integers, weight_scales = quantize_weight(weight * inputs.smoothing)
-    rounded = (inputs.quantizer()(x).float() - inputs.zero_point) * inputs.scale
-    return float((rounded @ (integers.float() * weight_scales[:, None]).T - exact).square().mean())
+    rounded = (inputs.quantizer()(x).astype(np.float32) - inputs.zero_point) * np.float32(inputs.scale)
+    return float(np.square(rounded @ (integers * weight_scales[:, None]).T - exact).mean())

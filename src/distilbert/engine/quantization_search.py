@@ -9,8 +9,8 @@ from typing import Any
 from ..core.errors import GateError, InputError
 from ..core.runner_protocol import Batch, Runner
 from .engine_runner import EngineRunner
-from .model_protocol import PytorchModel
-from .precision import bf16_is_faster, has_int8
+from .model_weights import ModelWeights, weights_of
+from .precision import has_int8, is_faster
 from .quantization import Quantization, calibrate
 from .sensitivity import ProgressCallback, rank_by_sensitivity
 
@@ -64,7 +64,7 @@ class SearchResult:
 
 
 def find_quantization(
-    model: PytorchModel,
+    model: Any,
     calibration: Sequence[Batch],
     score: Score,
     max_drop: float,
@@ -76,19 +76,20 @@ def find_quantization(
     them until the model passes, and then fewer by bisection. At least a third of the products must stay in int8.
 
     Args:
-        model: in fp32, on the CPU.
+        model: a loaded model, or its weights as the engine reads them.
         calibration: texts like those that the model is for, at least 32 sequences.
         score: returns the points of a runner of this model; more is better, and 100 is perfect.
         max_drop: points that may be lost.
         on_progress: called with what is being done, how much of it is done, and of how much.
 
     Raises:
-        InputError: this CPU has no int8, there are too few sequences, ``max_drop`` is not a number of points, or the
+        InputError: int8 cannot run here, there are too few sequences, ``max_drop`` is not a number of points, or the
             model scores nothing in fp32.
         GateError: no setting passes.
     """
     check_max_drop(max_drop)
     check_int8()
+    weights = weights_of(model)
     sequences = sum(len(batch.lengths) for batch in calibration)
     if sequences < MIN_SEQUENCES:
         raise InputError(
@@ -96,17 +97,17 @@ def find_quantization(
             "are better."
         )
     report = on_progress or (lambda what, done, total: None)
-    fp32_score = score(EngineRunner(model, "fp32"))
+    fp32_score = score(EngineRunner(weights, "fp32"))
     if not fp32_score > 0:
         raise InputError(
             f"In fp32 the model scores {fp32_score:g} on the metric data, so a drop cannot be measured. Do the labels "
             "and the model belong together?"
         )
     report("calibrating", 0, 1)
-    all_int8 = calibrate(model, calibration, "bf16" if bf16_is_faster() else "fp32")
-    search = _Search(model, all_int8, score, fp32_score, max_drop)
+    all_int8 = calibrate(weights, calibration, "bf16" if is_faster("bf16") else "fp32")
+    search = _Search(weights, all_int8, score, fp32_score, max_drop)
     if not search.passes(0):
-        search.most_sensitive = rank_by_sensitivity(model, all_int8, calibration, report)
+        search.most_sensitive = rank_by_sensitivity(weights, all_int8, calibration, report)
         search.run()
     if search.best is None:
         message = _failure_message(search.settings, fp32_score, len(all_int8.ranges), max_drop)
@@ -126,15 +127,15 @@ def check_max_drop(max_drop: float) -> None:
 
 
 def check_int8() -> None:
-    """Check that this CPU can run int8.
+    """Check that int8 can run here.
 
     Raises:
-        InputError: it has no instructions for it.
+        InputError: there are no compiled kernels.
     """
     if not has_int8():
         raise InputError(
-            "This CPU has no instructions for int8 (VNNI, AVX-VNNI or AMX), so what int8 costs cannot be measured "
-            "here. Quantize on a CPU that has them; the folder then loads everywhere."
+            "int8 needs the compiled kernels, and they are not there. Install a wheel, or install from source on a "
+            "machine with a C++ compiler."
         )
 
 
@@ -142,19 +143,19 @@ class _Search:
     """The settings tried so far, and the best one that passed: that with the most products in int8."""
 
     def __init__(
-        self, model: PytorchModel, all_int8: Quantization, score: Score, fp32_score: float, max_drop: float
+        self, weights: ModelWeights, all_int8: Quantization, score: Score, fp32_score: float, max_drop: float
     ) -> None:
         self.most_sensitive: list[str] = []
         self.settings: list[ScoredSetting] = []
         self.best: ScoredSetting | None = None
-        self._model, self._all_int8, self._score = model, all_int8, score
+        self._weights, self._all_int8, self._score = weights, all_int8, score
         self._fp32_score, self._max_drop = fp32_score, max_drop
 
     def passes(self, count: int) -> bool:
         """Score the model with the ``count`` most sensitive products in floats."""
         float_products = tuple(self.most_sensitive[:count])
         quantization = self._all_int8.without(*float_products)
-        points = self._score(EngineRunner(self._model, "int8", quantization=quantization))
+        points = self._score(EngineRunner(self._weights, "int8", quantization=quantization))
         setting = ScoredSetting(float_products, len(quantization.ranges), points, self._fp32_score - points)
         self.settings.append(setting)
         passed = setting.drop <= self._max_drop + ROUNDING

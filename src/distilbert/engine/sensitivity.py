@@ -6,12 +6,13 @@ Legend: R rows of an output, L labels, vocabulary or positions.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
 from ..core.runner_protocol import Batch
 from .engine_runner import EngineRunner
-from .model_protocol import PytorchModel
+from .model_weights import ModelWeights, weights_of
 from .quantization import Quantization
 
 SAMPLE_TOKENS = 8192  # that each product is tried on
@@ -21,20 +22,20 @@ ProgressCallback = Callable[[str, int, int], None]  # what is being done, how mu
 
 
 def rank_by_sensitivity(
-    model: PytorchModel, quantization: Quantization, batches: Sequence[Batch], on_progress: ProgressCallback
+    model: Any, quantization: Quantization, batches: Sequence[Batch], on_progress: ProgressCallback
 ) -> list[str]:
     """Return the names of a quantization's products, the most sensitive first.
 
     Each product is run in int8 alone, and its outputs are compared with those of the model in floats.
     """
-    sample = _sample(batches)
-    in_floats = EngineRunner(model, "int8", quantization=quantization.without(*quantization.ranges))
+    weights, sample = weights_of(model), _sample(batches)
+    in_floats = EngineRunner(weights, "int8", quantization=quantization.without(*quantization.ranges))
     expected = [in_floats(batch) for batch in sample]
-    probabilities = _is_classifier(model)
+    probabilities = _is_classifier(weights)
     sensitivity: dict[str, float] = {}
     for number, (name, inputs) in enumerate(quantization.ranges.items()):
         on_progress("measuring the sensitivity of products", number, len(quantization.ranges))
-        runner = EngineRunner(model, "int8", quantization=Quantization({name: inputs}, quantization.float_precision))
+        runner = EngineRunner(weights, "int8", quantization=Quantization({name: inputs}, quantization.float_precision))
         sensitivity[name] = sum(
             output_distance(outputs, runner(batch), probabilities)
             for outputs, batch in zip(expected, sample, strict=True)
@@ -63,9 +64,9 @@ def _log_softmax(logits: np.ndarray) -> np.ndarray:
     return result
 
 
-def _is_classifier(model: PytorchModel) -> bool:
+def _is_classifier(weights: ModelWeights) -> bool:
     """Say whether each row of the outputs chooses one of several labels."""
-    config, name = model.config, model.head_spec.name
+    config, name = weights.config, weights.head.name
     excluded = name == "ForSequenceClassification" and (
         config.num_labels == 1 or config.problem_type in ("regression", "multi_label_classification")
     )

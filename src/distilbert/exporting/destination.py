@@ -10,8 +10,8 @@ from typing import Any
 from ..core.config import DistilBertConfig
 from ..core.errors import InputError
 from ..core.schema import Head, head_of
-from ..models.checkpoint import Checkpoint
 from ..models.packaging.contents import CARD, LICENSE_FILE
+from ..weights.checkpoint import Checkpoint
 from .export_record import EXPORT_RECORD, read_export_record, write_export_record
 from .formats import FORMATS
 

@@ -18,7 +18,7 @@ from ..core.forks import ForkSafeLock
 from ..core.json_files import read_config_file
 from ..core.runner_protocol import Batch, Runner, check_batch
 from ..core.schema import HEADS, Head, head_of
-from ..models.checkpoint import config_from_dict
+from ..weights.checkpoint import config_from_dict
 from .export_record import read_export_record
 from .formats import INPUTS, PRECISIONS, Format, exported_files, format_of_runner
 from .libraries import EXTRA, import_openvino

@@ -16,7 +16,7 @@ import numpy as np
 from ..core.errors import DataError, DistilBertError, ExportError, InputError, ModelNotFoundError, TokenizerError
 from ..core.schema import HEADS, Head, head_of
 from ..models.auto import AutoTokenizer
-from ..models.checkpoint import Checkpoint, open_checkpoint
+from ..weights.checkpoint import Checkpoint, open_checkpoint
 from ..weights.match import match
 from .destination import Destination
 from .export_record import hash_weights

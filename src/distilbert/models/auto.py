@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from ..core.config import DistilBertConfig
-from .checkpoint import config_from_dict, open_config
+from ..weights.checkpoint import config_from_dict, open_config
 from .frameworks import FRAMEWORKS
 
 

@@ -14,10 +14,10 @@ from ..core.errors import InputError, ModelNotFoundError, TokenizerError
 from ..core.files import output_folder
 from ..core.schema import HEADS, Head, head_of
 from ..text.tokenizer import DistilBertTokenizer
+from ..weights.checkpoint import open_checkpoint
 from ..weights.folder import FORMATS as WEIGHT_FILES
 from ..weights.folder import H5, SAFETENSORS, has_weights, remove_weights, save_as
 from ..weights.match import keep_layers, match
-from .checkpoint import open_checkpoint
 
 FORMATS = {"safetensors": SAFETENSORS} | {name: name for name in WEIGHT_FILES if name != SAFETENSORS}
 DTYPES = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from abc import ABC, abstractmethod
 from collections import deque
@@ -129,8 +130,6 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
             )
         self.tokenizer: TaskTokenizer = to_task_tokenizer(tokenizer)
         self._check_lengths()
-        behind = getattr(self.runner, "model", None)
-        self.model: Any = self.runner if behind is None else behind
         self.feature_extractor, self.image_processor = feature_extractor, image_processor
         self.processor, self.modelcard, self.binary_output = processor, modelcard, binary_output
         check_count(batch_tokens, "batch_tokens", optional=True)
@@ -357,8 +356,20 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
         return push_saved(self.save_pretrained, repo_id, **options)
 
     @property
+    def model(self) -> Any:
+        """The model, or the runner where there is none behind it.
+
+        Where the engine has read a folder by itself, this loads the model in PyTorch. Changes that are made to it count
+        from then on.
+        """
+        behind = getattr(self.runner, "model", None)
+        return self.runner if behind is None else behind
+
+    @property
     def framework(self) -> str:
         """``"pt"``, ``"tf"`` or ``"flax"``; ``"np"`` of a runner without a framework."""
+        if not getattr(self.runner, "is_loaded", True):
+            return "pt"
         if hasattr(self.model, "named_parameters") and hasattr(self.model, "forward"):
             return "pt"
         try:
@@ -369,8 +380,11 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
 
     @property
     def device(self) -> Any:
-        """Where the model runs; None if the runner does not say."""
-        return getattr(self.runner, "device", None)
+        """Where the model runs: a device of its framework, or ``"cpu"`` without one; None if that is not known."""
+        device = getattr(self.runner, "device", None)
+        if device == "cpu" and importlib.util.find_spec("torch") is not None:
+            return FRAMEWORKS["pt"].module("device").pick_device("cpu")
+        return device
 
     @property
     def dtype(self) -> Any:

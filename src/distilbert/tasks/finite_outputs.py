@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -27,9 +28,8 @@ def check_finite(outputs: dict[str, np.ndarray], batch: Batch, runner: Runner) -
 
 
 def _error(name: str, array: np.ndarray, batch: Batch, runner: Runner) -> Exception:
-    model = getattr(runner, "model", None)
-    for tensor, numbers in _tensors(model):
-        bad = int((~np.isfinite(numbers)).sum())
+    for tensor, numbers in _tensors(runner):
+        bad = int((~np.isfinite(numbers.astype(np.float32, copy=False))).sum())
         if bad:
             return WeightsError(
                 f"The outputs of the model are not finite: {bad} of the {numbers.size} numbers of its tensor "
@@ -39,7 +39,7 @@ def _error(name: str, array: np.ndarray, batch: Batch, runner: Runner) -> Except
     token = row if batch.rows is None else int(batch.rows[row])
     sequence = row if not runner.head.per_token else int(np.searchsorted(batch.offsets, token, side="right")) - 1
     ids = batch.input_ids[batch.offsets[sequence] : batch.offsets[sequence + 1]].tolist()
-    precision = getattr(runner, "precision", None) or str(getattr(model, "dtype", "")).removeprefix("torch.")
+    precision = getattr(runner, "precision", None) or _dtype_name(getattr(runner, "model", None))
     return InputError(
         f"The model's {name} are not finite for the sequence of {len(ids)} tokens with the ids {str(ids)[:60]}"
         f"{', ...' if len(str(ids)) > 60 else ''}. Its weights are finite, so numbers overflow between them"
@@ -47,10 +47,19 @@ def _error(name: str, array: np.ndarray, batch: Batch, runner: Runner) -> Except
     )
 
 
-def _tensors(model: Any) -> Any:
-    """Yield the names of a model's tensors, and their numbers."""
+def _dtype_name(model: Any) -> str:
+    return str(getattr(model, "dtype", "")).removeprefix("torch.")
+
+
+def _tensors(runner: Runner) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the names of the tensors of a runner's model, and their numbers."""
+    weights = getattr(runner, "weights", None)
+    if weights is not None:  # the engine, whose model may not be loaded
+        yield from weights.arrays()
+        return
+    model: Any = getattr(runner, "model", None)
     if hasattr(model, "named_parameters"):
         for name, tensor in model.named_parameters():
             yield name, tensor.detach().float().cpu().numpy()
     elif hasattr(model, "get_arrays"):
-        yield from ((name, np.asarray(array, dtype=np.float32)) for name, array in model.get_arrays().items())
+        yield from model.get_arrays().items()

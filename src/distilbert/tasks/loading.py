@@ -6,6 +6,7 @@ the weights, the tokenizer and what the engine needs.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import logging
 import os
@@ -20,10 +21,10 @@ from ..core.hub import Kind, resolve
 from ..core.installed import find_installed
 from ..core.loading_arguments import LOADING
 from ..core.runner_protocol import Runner
-from ..core.schema import Head, head_of
+from ..core.schema import HEADS, Head, head_of
 from ..models.auto import AutoConfig, AutoTokenizer
-from ..models.checkpoint import OPENING_ARGUMENTS, open_checkpoint
-from ..models.frameworks import FRAMEWORKS
+from ..models.frameworks import FRAMEWORKS, Framework
+from ..weights.checkpoint import OPENING_ARGUMENTS, Checkpoint, open_checkpoint
 from .base import Task
 from .foreign_tokenizers import is_tokenizer
 from .pipeline_arguments import CALLING, PIPELINE
@@ -314,15 +315,25 @@ def _load(
     checkpoint = open_checkpoint(
         name, config=config, overrides=overrides, kind=kind, where="pipeline(model_kwargs=...)", **opening
     )
-    model_class = runner_options.framework.model_class(_head_to_load(checkpoint.config, name, spec))
+    head = _head_to_load(checkpoint.config, name, spec)
+    load_model = functools.partial(_load_model, runner_options.framework, head, checkpoint, model_options)
     try:
-        model = model_class.from_checkpoint(checkpoint, **model_options)
+        if runner_options.reads_folder(device, model_options) and checkpoint.has_weights_of(HEADS[head]):
+            from ..engine.model_weights import FolderWeights
+
+            weights = FolderWeights(checkpoint, HEADS[head], load_model)
+            return LoadedModel(runner_options.make_engine_runner(weights, checkpoint.folder), checkpoint.folder)
+        model = load_model()
     except ModelNotFoundError:
         _raise_if_exported(checkpoint.folder)
         raise
     needs_framework = "attn_implementation" in model_options  # the engine has its own attention
     runner = runner_options.make_runner(model, device, checkpoint.folder, needs_framework=needs_framework)
     return LoadedModel(runner, checkpoint.folder)
+
+
+def _load_model(framework: Framework, head: str, checkpoint: Checkpoint, options: Mapping[str, Any]) -> Any:
+    return framework.model_class(head).from_checkpoint(checkpoint, **options)
 
 
 def _raise_if_exported(folder: Path) -> None:

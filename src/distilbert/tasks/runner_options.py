@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -75,7 +76,7 @@ class RunnerOptions:
 
     @property
     def is_pytorch(self) -> bool:
-        """Whether the model is a PyTorch model, the only kind that the engine runs."""
+        """Whether the model is a PyTorch model, or is in a folder that PyTorch would read."""
         return self.framework is FRAMEWORKS["pt"]
 
     def check(self) -> None:
@@ -144,11 +145,11 @@ class RunnerOptions:
         if device is not None:
             model.to(self.framework.module("device").pick_device(device))
         if asks_for_engine or (self.runner is None and not needs_framework and self._suits_engine(model)):
-            return self._make_engine_runner(model, folder)
+            return self.make_engine_runner(model, folder)
         if self.threads is not None:
             from ..engine.precision import pick_threads
 
-            pick_threads(self.threads)
+            self.framework.module("device").use_threads(pick_threads(self.threads))
         return self.framework.run(model)
 
     def open_exported(self, folder: Path) -> Runner:
@@ -163,9 +164,38 @@ class RunnerOptions:
         """Whether the engine is the fastest runner of a PyTorch model that gives the same answers."""
         return bool(model.device.type == "cpu" and str(model.dtype) == "torch.float32" and self.precision != "fp16")
 
-    def _make_engine_runner(self, model: Any, folder: Path | None) -> Runner:
+    def reads_folder(self, device: Any, model_options: Mapping[str, Any]) -> bool:
+        """Whether the engine reads the folder of a model by itself, so that no framework is loaded.
+
+        Args:
+            device: where to run.
+            model_options: further arguments of the model's ``from_pretrained``.
+        """
+        on_cpu = device in (None, "cpu", -1) or getattr(device, "type", "") == "cpu"
+        return (
+            self.is_pytorch
+            and self.runner in (None, "engine")
+            and self.precision != "fp16"
+            and on_cpu
+            and all(
+                value in (None, "cpu", -1) if name == "device_map" else name == "dtype" and _is_fp32(value)
+                for name, value in model_options.items()
+            )
+        )
+
+    def make_engine_runner(self, model: Any, folder: Path | None) -> Runner:
+        """Put the engine behind a model, or behind the weights of a folder.
+
+        Args:
+            model: a loaded model, or its weights as the engine reads them.
+            folder: where the quantization of the model is, if it has one.
+        """
         from ..engine.engine_runner import EngineRunner
         from ..engine.quantization import Quantization
 
         quantization = Quantization.load(folder) if folder is not None else None
         return EngineRunner(model, self.precision or "auto", self.threads, quantization)
+
+
+def _is_fp32(dtype: Any) -> bool:
+    return str(dtype).removeprefix("torch.") in ("float32", "fp32", "float")

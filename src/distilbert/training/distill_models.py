@@ -10,8 +10,8 @@ import torch
 from ..core.errors import ConfigError
 from ..core.schema import HEADS
 from ..models.auto import AutoTokenizer
-from ..models.checkpoint import open_checkpoint
 from ..models.pytorch import DistilBertForMaskedLM, DistilBertPreTrainedModel
+from ..weights.checkpoint import open_checkpoint
 from .distill_config import DistillConfig, PretrainConfig
 
 MASKED_LM = HEADS["ForMaskedLM"]

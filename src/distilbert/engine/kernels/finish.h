@@ -1,14 +1,21 @@
-// The end of a product: a factor and a shift for each output, GELU, and the type of the result.
+// The end of a product: a factor and a shift for each output, the activation, and the type of the result.
 
 #pragma once
 
 #include "vectors.h"
 
-#if defined(__AVX512F__)
 namespace {
 
-constexpr int TILE = 8;   // rows of a tile
-constexpr int PANEL = 3;  // vectors of outputs in a panel; the sums of a tile and a panel fill the registers
+// A tile of rows and a panel of vectors of outputs: their sums fill the registers.
+#if defined(__AVX512F__)
+constexpr int TILE = 8, PANEL = 3;
+#elif defined(__aarch64__)
+constexpr int TILE = 6, PANEL = 4;
+#else
+constexpr int TILE = 6, PANEL = 2;
+#endif
+
+enum Activation { NONE, GELU, GELU_TANH, RELU, SILU, TANH };
 
 inline Floats gelu(Floats x) {  // x * Phi(x), with an error of erf of 2e-7 (Abramowitz and Stegun 7.1.26)
     const Floats z = larger(x, -x) * 0.70710678f, t = 1.0f / (1.0f + 0.3275911f * z);
@@ -31,6 +38,29 @@ inline Floats rough_gelu(Floats x) {  // error 2e-4: a polynomial for Phi, fitte
     return x * (p * z + 0.5f);
 }
 
+template <bool ROUGH>
+inline Floats sigmoid(Floats x) {
+    const Floats small = power_of_two<ROUGH>(larger(x, -x) * -1.44269504f);  // of the side where it cannot overflow
+    return (x < 0.0f ? small : all(1.0f)) / (1.0f + small);
+}
+
+// Applies an activation to so many vectors. ROUGH is for results that are rounded to less than fp32.
+template <bool ROUGH>
+inline void activate(int activation, Floats* vectors, int count) {
+    const auto each = [&](auto function) {
+        for (int i = 0; i < count; i++) vectors[i] = function(vectors[i]);
+    };
+    switch (activation) {
+        case GELU: return each([](Floats x) { return ROUGH ? rough_gelu(x) : gelu(x); });
+        case GELU_TANH:
+            return each([](Floats x) { return x * sigmoid<ROUGH>(x * (x * x * 0.0713548163f + 1.59576912f)); });
+        case RELU: return each([](Floats x) { return x < 0.0f ? Floats{} : x; });
+        case SILU: return each([](Floats x) { return x * sigmoid<ROUGH>(x); });
+        case TANH: return each([](Floats x) { return 2.0f * sigmoid<ROUGH>(2.0f * x) - 1.0f; });
+    }
+}
+
+#if defined(__AVX512F__)
 // GELU of a result in uint8, with an error of 1e-3: max(x, 0) - |x| * Phi(-|x|). The second term is a line on each of 32
 // pieces of |x| from 0 to 4. Numbers are fixed-point, 16 bits wide, in steps of the result. They have as many bits behind
 // the point as leave room for 255 steps and for x = 4.
@@ -95,41 +125,41 @@ public:
     }
 };
 
+#endif
+
 enum Type { FP32, BF16, UINT8 };
-constexpr int SIZES[] = {4, 2, 1};
 
 // Turns the sums of a tile into results.
 template <class Word>
 struct Finish {
     typedef typename Word::Sum Sum;
     const float *factor, *shift;  // by output; factor may be null
-    int gelu;
+    int activation;
     int type;
     float inverse_step, zero;  // of a result in uint8
     void* out;
     int64_t stride;  // elements from one row of out to the next
+#if defined(__AVX512F__)
     bool in_bytes;  // whether to use byte_gelu
     ByteGelu byte_gelu;
+#endif
 
-    // Writes a vector of outputs of so many rows. TYPE and GELU are known at compile time, so that no row tests them. The
-    // members are copied to locals first: a store might change members, as far as the compiler knows, but not registers.
-    template <int TYPE, bool GELU>
-    void write(const Sum* sums, int rows, int64_t row, int column, __mmask16 mask) const {
-        const Floats times = factor ? (Floats)_mm512_maskz_loadu_ps(mask, factor + column) : all(1.0f);
-        const Floats plus = (Floats)_mm512_maskz_loadu_ps(mask, shift + column);
-        const Floats steps = all(inverse_step), start = all(zero);
-        const int64_t pitch = stride * SIZES[TYPE];
-        char* to = (char*)out + row * pitch + column * SIZES[TYPE];
-        for (int r = 0; r < rows; r++, to += pitch) {
-            Floats y = Word::numbers(sums[r * PANEL]) * times + plus;
-            if (GELU) y = TYPE == FP32 ? ::gelu(y) : rough_gelu(y);
-            if (TYPE == FP32) _mm512_mask_storeu_ps(to, mask, (__m512)y);
-            if (TYPE == BF16) _mm256_mask_storeu_epi16(to, mask, (__m256i)halves(y));
-            if (TYPE == UINT8) _mm_mask_storeu_epi8(to, mask, (__m128i)bytes(y * steps + start));
-        }
+    void prepare() {
+#if defined(__AVX512F__)
+        in_bytes = activation == GELU && type == UINT8 && factor && ByteGelu::fits(inverse_step, zero);
+        if (in_bytes) byte_gelu = ByteGelu(inverse_step, zero);
+#endif
     }
 
-    void write_byte_gelu(const Sum* sums, int rows, int64_t row, int column, __mmask16 mask) const {
+    template <class Type>
+    void write(const Floats* results, int rows, int64_t row, int column, int left) const {
+        Type* to = (Type*)out + row * stride + column;
+        for (int r = 0; r < rows; r++, to += stride) store(to, results[r], left);
+    }
+
+#if defined(__AVX512F__)
+    void write_byte_gelu(const Sum* sums, int rows, int64_t row, int column, int left) const {
+        const __mmask16 mask = left < WIDTH ? (1u << left) - 1 : 0xffff;
         const ByteGelu round = byte_gelu;
         const Floats times = (Floats)_mm512_maskz_loadu_ps(mask, factor + column) * round.scale;
         const Floats plus = (Floats)_mm512_maskz_loadu_ps(mask, shift + column) * round.scale;
@@ -149,18 +179,28 @@ struct Finish {
         }
     }
 
-    void operator()(const Sum* sums, int rows, int64_t row, int column, __mmask16 mask) const {
-        if (gelu) {
-            if (type == FP32) return write<FP32, true>(sums, rows, row, column, mask);
-            if (type == BF16) return write<BF16, true>(sums, rows, row, column, mask);
-            if (in_bytes) return write_byte_gelu(sums, rows, row, column, mask);
-            return write<UINT8, true>(sums, rows, row, column, mask);
+#endif
+
+    // Writes a vector of outputs of so many rows, of which so many outputs are left. sums is that of the first row; those
+    // of the next rows follow PANEL vectors apart. The members are copied to locals first: a store might change members,
+    // as far as the compiler knows, but not registers.
+    void operator()(const Sum* sums, int rows, int64_t row, int column, int left) const {
+#if defined(__AVX512F__)
+        if (in_bytes) return write_byte_gelu(sums, rows, row, column, left);
+#endif
+        const Floats times = factor ? load(factor + column, left) : all(1.0f), plus = load(shift + column, left);
+        Floats results[TILE];
+        for (int r = 0; r < rows; r++) results[r] = Word::numbers(sums[r * PANEL]) * times + plus;
+        if (type == FP32) {
+            activate<false>(activation, results, rows);
+            return write<float>(results, rows, row, column, left);
         }
-        if (type == FP32) return write<FP32, false>(sums, rows, row, column, mask);
-        if (type == BF16) return write<BF16, false>(sums, rows, row, column, mask);
-        return write<UINT8, false>(sums, rows, row, column, mask);
+        activate<true>(activation, results, rows);
+        if (type == BF16) return write<bf16>(results, rows, row, column, left);
+        const Floats steps = all(inverse_step), start = all(zero);
+        for (int r = 0; r < rows; r++) results[r] = results[r] * steps + start;
+        write<uint8_t>(results, rows, row, column, left);
     }
 };
 
 }  // namespace
-#endif

@@ -3,6 +3,8 @@
 // as well, or instead. One source serves every instruction set; little but the width of a vector differs.
 // kernel_library.py calls these functions, and operations.py holds their plain twins.
 
+#include <memory>
+
 #include "attention.h"
 #include "products.h"
 #include "rows.h"
@@ -10,7 +12,23 @@
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
 // Increase with every change of these functions, together with VERSION in kernel_library.py.
-EXPORT int version() { return 5; }
+EXPORT int version() { return 6; }
+
+// Returns which libraries this CPU can run, a bit for each name in kernel_library.py's order. The library that is compiled
+// for every CPU is asked.
+EXPORT int runnable() {
+    int bits = 0;
+#if defined(__x86_64__)
+    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                        __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+                        __builtin_cpu_supports("avx512vl");
+    const bool vnni = avx512 && __builtin_cpu_supports("avx512vnni");
+    bits = avx2 | (avx2 && __builtin_cpu_supports("avxvnni")) << 1 | avx512 << 2 | vnni << 3 |
+           (vnni && __builtin_cpu_supports("avx512bf16")) << 4;
+#endif
+    return bits;
+}
 
 // LayerNorm(x + y) of rows of dim. The result in uint8 goes to bytes, unless that is null.
 EXPORT void add_norm(int is_bf16, const void* x, const void* y, int64_t rows, int dim, const float* gain,
@@ -79,11 +97,9 @@ EXPORT void attend(int is_bf16, const void* q, int64_t q_stride, const void* k, 
     // Heads of a sequence share cache lines, so a thread takes several heads if there is enough work for all threads.
     const int64_t units = int64_t(sequences) * heads, fair = units / (int64_t(threads) * 8);
     const int chunk = int(fair < 1 ? 1 : fair > heads ? heads : fair);
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
+    share(units, chunk, threads, [&](Units& taken) {
         Scratch scratch;
-#pragma omp for schedule(dynamic, chunk)
-        for (int64_t unit = 0; unit < units; unit++) {
+        for (int64_t unit; taken.take(unit);) {
             const int64_t b = unit / heads;  // batches are sorted, the longest sequence first
             const int channel = int(unit % heads) * dim;
             if (q_offsets[b] == q_offsets[b + 1]) continue;
@@ -92,43 +108,61 @@ EXPORT void attend(int is_bf16, const void* q, int64_t q_stride, const void* k, 
             else
                 full.head(q_offsets[b], q_offsets[b + 1], k_offsets[b], k_offsets[b + 1], channel, scratch);
         }
-    }
+    });
 }
 
+// Returns the number of outputs in a panel of packed weights.
+EXPORT int panel_outputs() { return OUTPUTS; }
+
 // Returns how many numbers of a type (see Type) a word of multiply() holds, or 0 if multiply() does not take the type.
-// A row must be a whole number of words.
-EXPORT int multiplies([[maybe_unused]] int type) {
-#if defined(__AVX512F__)
+// A row must be a whole number of words. Two for UINT8 mean that weights are int16.
+EXPORT int multiplies(int type) {
     if (type == FP32) return 1;
-#endif
 #if defined(__AVX512BF16__)
     if (type == BF16) return 2;
 #endif
-#if defined(__AVX512VNNI__)
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
     if (type == UINT8) return 4;
 #endif
-    return 0;
+    return type == UINT8 ? 2 : 0;
 }
 
-// activation(x @ weight' * factor + shift). A row of x has so many words; packed is (panels, words, 48), see products.h.
-EXPORT void multiply([[maybe_unused]] int type, [[maybe_unused]] const float* x, [[maybe_unused]] int64_t rows,
-                     [[maybe_unused]] int words, [[maybe_unused]] const float* packed, [[maybe_unused]] int outputs,
-                     [[maybe_unused]] const float* factor, [[maybe_unused]] const float* shift,
-                     [[maybe_unused]] int gelu, [[maybe_unused]] int out_type, [[maybe_unused]] float inverse_step,
-                     [[maybe_unused]] float zero, [[maybe_unused]] void* out, [[maybe_unused]] int threads) {
-#if defined(__AVX512F__)
-    const auto run = [&](auto word) {
-        const bool in_bytes = gelu && out_type == UINT8 && factor && ByteGelu::fits(inverse_step, zero);
-        Finish<decltype(word)> finish{factor, shift, gelu, out_type, inverse_step, zero, out, outputs, in_bytes, {}};
-        if (in_bytes) finish.byte_gelu = ByteGelu(inverse_step, zero);
-        multiply_all(x, rows, words, packed, outputs, finish, threads);
+// activation(x @ weight' * factor + shift). A row has so many groups of depth numbers, each with a weight of its own;
+// packed is (groups, panels, words, OUTPUTS), see products.h.
+EXPORT void multiply(int type, const void* x, int64_t rows, int groups, int depth, const float* packed, int outputs,
+                     const float* factor, const float* shift, int activation, int out_type, float inverse_step,
+                     float zero, void* out, int threads) {
+    const auto run = [&](auto word, const void* x) {
+        Finish<decltype(word)> finish{};
+        finish.factor = factor;
+        finish.shift = shift;
+        finish.activation = activation;
+        finish.type = out_type;
+        finish.inverse_step = inverse_step;
+        finish.zero = zero;
+        finish.out = out;
+        finish.stride = int64_t(groups) * outputs;
+        finish.prepare();
+        multiply_all((const float*)x, rows, groups, depth / multiplies(type), packed, outputs, finish, threads);
     };
-    if (type == FP32) run(Single());
-#endif
+    if (type == FP32) run(Single(), x);
 #if defined(__AVX512BF16__)
-    if (type == BF16) run(Pair());
+    if (type == BF16) run(Pair(), x);
 #endif
-#if defined(__AVX512VNNI__)
-    if (type == UINT8) run(Four());
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+    if (type == UINT8) run(Four(), x);
+#else
+    if (type == UINT8) {
+        const int64_t width = int64_t(groups) * depth;
+        const std::unique_ptr<uint16_t[]> wide(new uint16_t[rows * width]);
+        share(rows, rows / (threads * 4), rows * width < (1 << 16) ? 1 : threads, [&](Units& units) {
+            for (int64_t t; units.take(t);) {
+                const uint8_t* from = (const uint8_t*)x + t * width;
+                uint16_t* to = wide.get() + t * width;
+                for (int64_t k = 0; k < width; k++) to[k] = from[k];
+            }
+        });
+        run(Shorts(), wide.get());
+    }
 #endif
 }

@@ -2,6 +2,7 @@
 
 #pragma once
 
+#include "pool.h"
 #include "vectors.h"
 
 namespace {
@@ -35,12 +36,10 @@ void add_norm_of(const First& first, const Second& second, int64_t rows, int dim
                  const float* shift, float epsilon, Type* out, const Rounded& rounded, int threads, const Then& then) {
     threads = threads_for(rows, dim, threads);
     const int padded = round_up(dim, WIDTH);
-#pragma omp parallel num_threads(threads) if (threads > 1)
-    {
+    share(rows, rows / (threads * 4), threads, [&](Units& units) {
         std::vector<float> buffer(padded);
         float* row = buffer.data();
-#pragma omp for schedule(static)
-        for (int64_t t = 0; t < rows; t++) {
+        for (int64_t t; units.take(t);) {
             const Type *x = first(t), *y = second(t);
             const float mean = sum_over(dim, [&](int c) {
                 const Floats both = load(x + c, dim - c) + load(y + c, dim - c);
@@ -64,7 +63,7 @@ void add_norm_of(const First& first, const Second& second, int64_t rows, int dim
             }
             then(t, scale);
         }
-    }
+    });
 }
 
 // (first + second) * scale + shift. next is prefetched: it is read after this row, and lies anywhere in a large table.

@@ -2,15 +2,13 @@
 
 #pragma once
 
-#include <omp.h>
-
 #include <cfloat>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <vector>
 
-#if defined(__AVX512F__)
+#if defined(__x86_64__)
 #include <immintrin.h>
 #endif
 
@@ -187,12 +185,31 @@ inline Floats zip(Floats a, Floats b) {
 #endif
 }
 
-// What one instruction multiplies: a number, or a pair of bf16 whose two products are added.
+// What a word of four bytes holds, and how one instruction multiplies two of them: a number; a pair of bf16 or of int16
+// whose two products are added; or four bytes.
 struct Single {
     typedef Floats Sum;
     static Floats add(Floats sum, float a, Floats b) { return sum + a * b; }
     static Floats numbers(Floats sum) { return sum; }
 };
+
+struct Shorts {  // int16 times int16, summed as integers
+    typedef Ints Sum;
+    static Ints add(Ints sum, float a, Floats b) {
+        const Ints both = (Ints)all(a);
+#if defined(__AVX512BW__)
+        return sum + (Ints)_mm512_madd_epi16((__m512i)both, (__m512i)b);
+#elif defined(__AVX2__)
+        return sum + (Ints)_mm256_madd_epi16((__m256i)both, (__m256i)b);
+#elif defined(__SSE2__)
+        return sum + (Ints)_mm_madd_epi16((__m128i)both, (__m128i)b);
+#else
+        return sum + (both << 16 >> 16) * ((Ints)b << 16 >> 16) + (both >> 16) * ((Ints)b >> 16);
+#endif
+    }
+    static Floats numbers(Ints sum) { return __builtin_convertvector(sum, Floats); }
+};
+
 #if defined(__AVX512BF16__)
 struct Pair {
     typedef __m512 Sum;
@@ -200,6 +217,26 @@ struct Pair {
         return _mm512_dpbf16_ps(sum, (__m512bh)_mm512_set1_ps(a), (__m512bh)b);
     }
     static Floats numbers(Sum sum) { return (Floats)sum; }
+};
+#endif
+
+#if defined(__AVX512VNNI__)
+struct Four {  // uint8 times int8, summed as integers
+    typedef __m512i Sum;
+    static Sum add(Sum sum, float a, Floats b) {
+        // For the intrinsic, GCC 12 moves every sum to another register and back.
+        asm("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(_mm512_set1_ps(a)), "v"(b));
+        return sum;
+    }
+    static Floats numbers(Sum sum) { return (Floats)_mm512_cvtepi32_ps(sum); }
+};
+#elif defined(__AVXVNNI__)
+struct Four {
+    typedef __m256i Sum;
+    static Sum add(Sum sum, float a, Floats b) {
+        return _mm256_dpbusd_avx_epi32(sum, (__m256i)_mm256_set1_ps(a), (__m256i)b);
+    }
+    static Floats numbers(Sum sum) { return __builtin_convertvector((Ints)sum, Floats); }
 };
 #endif
 

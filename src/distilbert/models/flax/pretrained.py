@@ -15,11 +15,13 @@ from ...core.config import DistilBertConfig
 from ...core.errors import ConfigError, InputError
 from ...core.loading_arguments import BUILDING
 from ...core.schema import tensor_shapes, tied
-from ..checkpoint import OPENING_ARGUMENTS, Checkpoint, open_checkpoint
+from ...weights.checkpoint import OPENING_ARGUMENTS, Checkpoint, open_checkpoint
+from ..array_weights import ArrayWeights
 from ..pretrained_mixin import PreTrainedMixin
 from . import surgery
 from .arrays import (
     Tree,
+    current_value,
     drop_values,
     find_variable,
     get_tree,
@@ -300,7 +302,7 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
         """Load a model from a folder that is open already; see :meth:`from_pretrained` for the other arguments.
 
         Args:
-            checkpoint: the result of :func:`distilbert.models.checkpoint.open_checkpoint`; the model keeps its config.
+            checkpoint: the result of :func:`distilbert.weights.checkpoint.open_checkpoint`; the model keeps its config.
         """
         config = checkpoint.config
         device = None if device_map is None else pick_device(device_map)
@@ -321,6 +323,10 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
             nnx.update(model, jax.device_put(nnx.state(model), device))
         model.eval()
         return (model, matched.loading_info()) if output_loading_info else model  # type: ignore[return-value]
+
+    def engine_weights(self) -> ArrayWeights:
+        """Return the weights as the engine reads them; see ``distilbert.engine.model_weights``."""
+        return ArrayWeights(self, read_variable, current_value)
 
     def save_pretrained(
         self,

@@ -14,12 +14,13 @@ from ...core.config import DistilBertConfig
 from ...core.loading_arguments import BUILDING
 from ...core.model_checks import refuse_flash_attention
 from ...core.schema import tensor_shapes, tied
+from ...weights.checkpoint import OPENING_ARGUMENTS, Checkpoint, open_checkpoint
 from ...weights.file_names import plain_names
 from ...weights.match import match, normalize
 from ...weights.tensors import in_memory
-from ..checkpoint import OPENING_ARGUMENTS, Checkpoint, open_checkpoint
+from ..array_weights import ArrayWeights
 from . import surgery
-from .arrays import read_variable, to_numpy, write_variable
+from .arrays import current_value, read_variable, to_numpy, write_variable
 from .device import pick_device, pick_dtype
 from .trainable_model import TrainableModel
 
@@ -202,7 +203,7 @@ class TFDistilBertPreTrainedModel(TrainableModel):
         """Load a model from a folder that is open already; see :meth:`from_pretrained` for the other arguments.
 
         Args:
-            checkpoint: the result of :func:`distilbert.models.checkpoint.open_checkpoint`; the model keeps its config.
+            checkpoint: the result of :func:`distilbert.weights.checkpoint.open_checkpoint`; the model keeps its config.
         """
         config = checkpoint.config
         place = contextlib.nullcontext() if device_map is None else keras.device(pick_device(device_map))
@@ -220,6 +221,10 @@ class TFDistilBertPreTrainedModel(TrainableModel):
         """Return the weights by their names in a checkpoint, without those that are tied to another."""
         shared = tied(self.config, self.head_spec)
         return {n: read_variable(self, n) for n in tensor_shapes(self.config, self.head_spec) if n not in shared}
+
+    def engine_weights(self) -> ArrayWeights:
+        """Return the weights as the engine reads them; see ``distilbert.engine.model_weights``."""
+        return ArrayWeights(self, read_variable, current_value)
 
     def set_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Put arrays by their names in a checkpoint in place of the weights.

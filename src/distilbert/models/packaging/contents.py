@@ -17,10 +17,10 @@ from ...core.installed import CONFIG
 from ...core.json_files import read_config_file
 from ...core.schema import HEADS, Head, head_of
 from ...text.tokenizer_files import load_spec
+from ...weights.checkpoint import Checkpoint, open_checkpoint
 from ...weights.folder import QUANTIZATION, SAFETENSORS, open_tensors
 from ...weights.match import match
 from ...weights.tensors import save_safetensors
-from ..checkpoint import Checkpoint, open_checkpoint
 
 CARD = "README.md"
 LICENSE_FILE = re.compile(r"(LICEN[CS]E|NOTICE|COPYING)([.-][A-Za-z0-9._-]+)?", re.IGNORECASE)

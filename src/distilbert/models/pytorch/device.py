@@ -80,3 +80,8 @@ def describe_devices() -> dict[str, str]:
     if torch.backends.mps.is_available():
         devices["mps"] = "Apple"
     return devices
+
+
+def use_threads(count: int) -> None:
+    """Let PyTorch compute with so many threads of the CPU."""
+    torch.set_num_threads(count)

@@ -22,7 +22,7 @@ from ...core.model_checks import check_length
 from ...core.module_snapshot import evaluation_mode
 from ...core.runner_protocol import Batch, check_batch, name_outputs
 from ...core.schema import HEADS, Head
-from ..checkpoint import config_from_dict
+from ...weights.checkpoint import config_from_dict
 from .device import Device, pick_device
 
 # Classes of transformers that read single texts, so that they need no token types.

@@ -15,7 +15,7 @@ from ...core.errors import ConfigError, InputError, UnknownArgumentError
 from ...core.loading_arguments import BUILDING, CALLING
 from ...core.model_checks import CALL_ARGUMENTS
 from ...core.schema import tied
-from ..checkpoint import OPENING_ARGUMENTS, Checkpoint, open_checkpoint
+from ...weights.checkpoint import OPENING_ARGUMENTS, Checkpoint, open_checkpoint
 from ..pretrained_mixin import PreTrainedMixin
 from . import surgery
 from .arrays import to_numpy, to_torch
@@ -104,6 +104,12 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
     def _init_weights(self, module: nn.Module) -> None:
         """Draw fresh weights for one module, not for those inside it; classes with other modules override this."""
         surgery.init_module(module, self.config)
+
+    def engine_weights(self) -> Any:
+        """Return the weights as the engine reads them; see ``distilbert.engine.model_weights``."""
+        from .engine_weights import EngineWeights
+
+        return EngineWeights(self)
 
     # Loading and saving ---------------------------------------------------------------------------------------------
 
@@ -252,7 +258,7 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
         """Load a model from a folder that is open already; see :meth:`from_pretrained` for the other arguments.
 
         Args:
-            checkpoint: the result of :func:`distilbert.models.checkpoint.open_checkpoint`; the model keeps its config.
+            checkpoint: the result of :func:`distilbert.weights.checkpoint.open_checkpoint`; the model keeps its config.
             model_args: positional arguments of the constructor of a class that has some of its own.
             model_arguments: named arguments of that constructor.
         """

@@ -20,6 +20,7 @@ from ...data.examples import FINETUNE_TASKS, Example, Labels, TextExample
 from ...data.labelled import read_examples
 from ...data.labels import check_labels, labels_of_config
 from ...data.tag_conversion import in_scheme_of
+from ...engine.engine_runner import EngineRunner
 from ...engine.quantization import Quantization
 from ...engine.quantization_search import (
     ScoredSetting,
@@ -97,7 +98,7 @@ def quantize(
         columns: the column of each role, for both files.
         delimiter: what separates columns, for both files; empty: what their formats or headers show.
         encoding: of both files, if they are text; empty for UTF-8.
-        threads: number of threads; None leaves PyTorch's number.
+        threads: number of threads; None for one for each core.
         overwrite: replace a folder that an earlier call wrote.
         on_progress: called with what is being done, how much of it is done, and of how much.
 
@@ -125,8 +126,9 @@ def quantize(
     scorer = RunnerScorer(
         loaded, examples, labels, lambda done, total: report(f"scoring {_setting_name(scorer)}", done, total)
     )
+    assert isinstance(loaded.runner, EngineRunner)
     try:
-        result = find_quantization(loaded.model, batches, scorer, max_drop, report)
+        result = find_quantization(loaded.runner.weights, batches, scorer, max_drop, report)
     except GateError as error:
         raise GateError(f"{error} Nothing was written to {output}.", error.fp32_score, error.settings) from None
     measured = _measured(result, scorer, max_drop) | {

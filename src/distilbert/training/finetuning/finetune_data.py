@@ -12,8 +12,8 @@ from ...data.examples import REGRESSION, Example, Labels, QuestionExample, Tagge
 from ...data.labelled import ExampleSet, read_examples
 from ...data.labels import check_labels, collect_labels, labels_of_config
 from ...data.tag_conversion import in_scheme_of
-from ...models.checkpoint import open_checkpoint
 from ...tasks.registry import task_spec
+from ...weights.checkpoint import open_checkpoint
 from .finetune_config import FinetuneConfig
 
 

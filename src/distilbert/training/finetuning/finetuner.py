@@ -18,10 +18,10 @@ from ...core.files import write_json
 from ...data.examples import Example, Labels, QuestionExample, TextExample
 from ...data.labels import class_counts
 from ...models.auto import AutoTokenizer
-from ...models.checkpoint import open_checkpoint
 from ...models.pytorch.runner import PytorchRunner
 from ...tasks.registry import task_class, task_spec
 from ...text.tokenizer_base import TokenizerBase
+from ...weights.checkpoint import open_checkpoint
 from .. import checkpoints
 from ..corpus.masking import token_weights
 from ..evaluation.evaluate_config import EvaluateConfig

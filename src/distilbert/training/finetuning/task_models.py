@@ -17,10 +17,10 @@ from ...data.examples import Labels
 from ...data.labels import labels_of_config
 from ...models import pytorch
 from ...models.auto import AutoTokenizer
-from ...models.checkpoint import open_checkpoint
 from ...models.pytorch import DistilBertModel
 from ...models.pytorch.runner import PytorchRunner
 from ...tasks.registry import TASKS
+from ...weights.checkpoint import open_checkpoint
 from ..distill_models import MASKED_LM, load_teacher, pick_layers, with_layers
 from .finetune_config import FinetuneConfig
 from .finetune_tasks import EncodedExample, finetune_task

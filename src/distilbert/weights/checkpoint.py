@@ -20,11 +20,11 @@ from ..core.errors import InputError, UnsupportedArchitectureError
 from ..core.json_files import read_config_file
 from ..core.loading_arguments import HUB_ARGUMENTS, LOADING, WEIGHT_ARGUMENTS, hub_arguments
 from ..core.schema import Head, Shapes
-from ..weights import bert
-from ..weights.file_names import FileTensors, plain_names
-from ..weights.match import Matched, match, match_shapes, normalize
-from ..weights.source import WeightSource
-from ..weights.tensors import Tensors
+from . import bert
+from .file_names import FileTensors, plain_names
+from .match import Matched, match, match_shapes, normalize
+from .source import WeightSource
+from .tensors import Tensors
 
 logger = logging.getLogger("distilbert")
 
@@ -73,15 +73,28 @@ class Checkpoint:
             return bert.tensors_from_bert(file.tensors, self.bert, head)
         return normalize(file.tensors)
 
+    def has_weights_of(self, head: Head) -> bool:
+        """Say whether no weight of a model with ``head`` would start from random numbers.
+
+        Raises:
+            WeightsMismatchError: as :meth:`match`.
+        """
+        return not self._match(head).fresh
+
     def match(self, head: Head, *, ignore_mismatched_sizes: bool = False) -> Matched:
         """Return exactly the tensors of a model with ``head``; a warning names those that start from random numbers."""
+        matched = self._match(head, ignore_mismatched_sizes=ignore_mismatched_sizes)
+        self._say_fresh(matched, head.architecture)
+        return matched
+
+    def _match(self, head: Head, *, ignore_mismatched_sizes: bool = False) -> Matched:
         file = plain_names(self.source.open(self.path), self._place)
 
         def name_in_file(name: str) -> str | None:
             saved_name = name if self.bert is None else bert.bert_name(name)
             return saved_name and file.name_in_file(saved_name)
 
-        matched = match(
+        return match(
             self._translated(file, head),
             self.config,
             head,
@@ -89,8 +102,6 @@ class Checkpoint:
             ignore_mismatched_sizes=ignore_mismatched_sizes,
             name_in_file=name_in_file,
         )
-        self._say_fresh(matched, head.architecture)
-        return matched
 
     def match_shapes(self, shapes: Shapes, model: str, *, ignore_mismatched_sizes: bool = False) -> Matched:
         """Return the tensors of a class that a user wrote; a warning names those that start afresh.
