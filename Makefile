@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --use-pep517 -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run minilm test test-training test-pytorch test-flax test-keras test-slow test-interop fuzz sanitize check bench gpu-files gpu distil tasks clean
+.PHONY: help run minilm test test-bare test-training test-pytorch test-flax test-keras test-slow test-interop fuzz sanitize wheels test-wheel check bench gpu-files gpu distil tasks clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F': *' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -51,6 +51,18 @@ test-keras:
 test-slow: $(VENV)/.dev  ## Run the long tests: every sentence of the data sets, large files
 	$(BIN)/python -m pytest -m slow
 
+# The tests of answering, for which no framework is needed.
+BARE := build/bare
+BARE_TESTS := tests/behaviour $(addprefix tests/,$(addsuffix .py,text/test_by_hand text/test_calls \
+	engine/test_operations engine/test_products engine/test_projection_cache \
+	$(addprefix tasks/test_,batching fill_mask long_inputs multiple_choice pooling question_answering sentence_modules \
+	sentence_similarity task_specs text_classification token_classification windows zero_shot_classification)))
+test-bare:  ## Run the tests of answering in an environment without any framework
+	$(PYTHON) -m venv $(BARE)
+	@$(BARE)/bin/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e . pytest pytest-timeout hypothesis
+	@! $(BARE)/bin/python -c 'import torch' 2>/dev/null
+	$(BARE)/bin/python -m pytest $(BARE_TESTS)
+
 test-interop: $(VENV)/.interop  ## Run the tests with transformers' Trainer, accelerate, peft, sentence-transformers, captum, SHAP and gunicorn
 	$(BIN)/python -m pytest tests/interop
 
@@ -78,6 +90,14 @@ $(SANITIZED)/avx512bf16.so: MACHINE := -march=x86-64-v4 -mprefer-vector-width=51
 $(SANITIZED)/%.so: $(wildcard $(KERNELS)/*)
 	@mkdir -p $(SANITIZED)
 	$(SANITIZE) $(MACHINE) $(KERNELS)/kernels.cpp -o $@
+
+wheels: $(VENV)/.run  ## Build wheels for x86-64 and Arm with the kernels of every CPU into dist/
+	@$(PIP) ziglang hatchling
+	for machine in x86_64 aarch64; do \
+		DISTILBERT_WHEEL=$$machine $(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation -w dist . || exit 1; done
+
+test-wheel: wheels  ## Install the wheel without a compiler and without PyTorch, and run the main job
+	$(BIN)/python -m tests.wheel dist
 
 check: $(VENV)/.dev  ## Lint, formatting and types
 	$(BIN)/ruff check .

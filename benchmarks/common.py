@@ -136,6 +136,12 @@ def today() -> str:
     return datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d")
 
 
+def commit_of(folder: Path) -> str:
+    """Return the commit that is checked out in a folder; empty outside of a checkout."""
+    git = ["git", "-C", str(folder), "rev-parse", "--short", "HEAD"]
+    return subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+
+
 def write_result(name: str, result: Mapping[str, Any], folder: Path = RESULTS, packages: Iterable[str] = ()) -> None:
     """Write ``NAME-DATE.json`` and print the result as one line.
 
@@ -145,8 +151,7 @@ def write_result(name: str, result: Mapping[str, Any], folder: Path = RESULTS, p
         folder: where the file goes.
         packages: whose versions are stated, besides those of ``PACKAGES``.
     """
-    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
-    commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip()
+    commit = commit_of(Path(__file__).parent)
     report = {"benchmark": name, "date": today(), "commit": commit, "machine": machine(packages), **result}
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}-{today()}.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

@@ -9,8 +9,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from distilbert import DistilBertForSequenceClassification
 from distilbert.core.runner_protocol import Batch
+from distilbert.core.schema import HEADS
+from distilbert.engine.model_weights import FolderWeights, ModelWeights
+from distilbert.weights.checkpoint import open_checkpoint
 
 from . import contestant_files
 from .contestants import Contestant, CTranslate2, OnnxRuntime, OpenVino, Ours, Transformers, Unavailable
@@ -75,6 +77,7 @@ def _plain(precision: str) -> Load:
     def load(model: Path, cache: Path, threads: int) -> Contestant:
         import torch
 
+        from distilbert import DistilBertForSequenceClassification
         from distilbert.models.pytorch.runner import PytorchRunner
 
         torch.set_num_threads(threads)
@@ -92,13 +95,16 @@ def _engine(precision: str) -> Load:
         from distilbert.engine.quantization import Quantization
 
         quantization = Quantization.load(engine_folder(cache)) if precision == "int8" else None
-        classifier = DistilBertForSequenceClassification.from_pretrained(model)
-        runner = EngineRunner(classifier, precision=precision, threads=threads, quantization=quantization)
+        runner = EngineRunner(_engine_weights(model), precision, threads, quantization)
         if runner.precision != precision:
             raise Unavailable(f"the engine runs in {runner.precision} on this CPU")
         return Ours(model, runner)
 
     return load
+
+
+def _engine_weights(model: Path) -> ModelWeights:
+    return FolderWeights(open_checkpoint(model), HEADS["ForSequenceClassification"])
 
 
 def calibrate_engine(model: Path, cache: Path) -> None:
@@ -110,7 +116,7 @@ def calibrate_engine(model: Path, cache: Path) -> None:
         return
     ids = contestant_files.calibration_ids(model)
     batches = [Batch.of(ids[start : start + 32]) for start in range(0, len(ids), 32)]
-    quantization = calibrate(DistilBertForSequenceClassification.from_pretrained(model), batches)
+    quantization = calibrate(_engine_weights(model), batches)
     folder.mkdir(parents=True)
     quantization.save(folder)
 

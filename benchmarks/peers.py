@@ -32,7 +32,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from distilbert import DistilBertForSequenceClassification, DistilBertTokenizerFast
+from distilbert import DistilBertTokenizerFast
 
 from . import common, contest_report, contestant_process
 from .contest import Contest, Participant, TimeBudget, every_nth
@@ -128,7 +128,7 @@ def auto_precision(model: Path) -> str | None:
     from distilbert import EngineRunner
 
     try:
-        return f"engine-{EngineRunner(DistilBertForSequenceClassification.from_pretrained(model)).precision}"
+        return f"engine-{EngineRunner.from_folder(model).precision}"
     except Exception:  # the engine's own contestants state the reason
         return None
 

@@ -89,6 +89,7 @@ def test_pieces_of_a_word_share_the_tag_of_the_word() -> None:
 
 @given(st.lists(st.sampled_from([*(f"{p}-{k}" for p in "BIESLU" for k in ("PER", "LOC")), "O", "LOC"]), max_size=9))
 def test_entities_are_those_that_evaluation_counts(tags: list[str]) -> None:
+    pytest.importorskip("seqeval")
     words = {(kind, f"w{first}", f"w{last}") for kind, first, last in entities_of_evaluation(tags)}
     assert {(kind, word.split()[0], word.split()[-1]) for kind, word in tagged(*tags)} == words
 

@@ -12,6 +12,7 @@ from ..core.config import DistilBertConfig
 from ..core.errors import InputError
 from ..core.schema import PREFIX, Head, tied
 from ..weights.checkpoint import Checkpoint
+from ..weights.match import Matched
 from ..weights.tensors import Tensors
 
 # What computes a head's outputs from hidden states (R, D) in fp32.
@@ -79,7 +80,7 @@ class FolderWeights:
         self.config, self.head, self._checkpoint, self._load = checkpoint.config, head, checkpoint, load
         self.head_function: HeadFunction | None = None
         self._model: Any = None
-        self._tensors: Tensors | None = None
+        self._matched: Matched | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle what says where the weights are, and not the open file."""
@@ -110,15 +111,26 @@ class FolderWeights:
         for name, tensor in self._open().items():
             yield name, tensor.read()
 
+    def is_complete(self) -> bool:
+        """Say whether the folder has every weight, so that none would start from random numbers.
+
+        Raises:
+            WeightsMismatchError: its weights are those of another model.
+        """
+        return not self._find_tensors().fresh
+
     def _open(self) -> Tensors:
-        if self._tensors is None:
-            matched = self._checkpoint.match(self.head)
-            if matched.fresh:
-                raise InputError(
-                    f"{self.folder} has no weights for {', '.join(sorted(matched.fresh))}; fine-tune the model first."
-                )
-            self._tensors = matched.tensors
-        return self._tensors
+        matched = self._find_tensors()
+        if matched.fresh:
+            raise InputError(
+                f"{self.folder} has no weights for {', '.join(sorted(matched.fresh))}; fine-tune the model first."
+            )
+        return matched.tensors
+
+    def _find_tensors(self) -> Matched:
+        if self._matched is None:
+            self._matched = self._checkpoint.find_tensors(self.head)
+        return self._matched
 
     def snapshot(self) -> Snapshot:
         """See :class:`ModelWeights`."""

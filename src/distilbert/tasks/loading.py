@@ -318,11 +318,12 @@ def _load(
     head = _head_to_load(checkpoint.config, name, spec)
     load_model = functools.partial(_load_model, runner_options.framework, head, checkpoint, model_options)
     try:
-        if runner_options.reads_folder(device, model_options) and checkpoint.has_weights_of(HEADS[head]):
+        if runner_options.reads_folder(device, model_options):
             from ..engine.model_weights import FolderWeights
 
             weights = FolderWeights(checkpoint, HEADS[head], load_model)
-            return LoadedModel(runner_options.make_engine_runner(weights, checkpoint.folder), checkpoint.folder)
+            if weights.is_complete():
+                return LoadedModel(runner_options.make_engine_runner(weights, checkpoint.folder), checkpoint.folder)
         model = load_model()
     except ModelNotFoundError:
         _raise_if_exported(checkpoint.folder)

@@ -73,21 +73,14 @@ class Checkpoint:
             return bert.tensors_from_bert(file.tensors, self.bert, head)
         return normalize(file.tensors)
 
-    def has_weights_of(self, head: Head) -> bool:
-        """Say whether no weight of a model with ``head`` would start from random numbers.
-
-        Raises:
-            WeightsMismatchError: as :meth:`match`.
-        """
-        return not self._match(head).fresh
-
     def match(self, head: Head, *, ignore_mismatched_sizes: bool = False) -> Matched:
         """Return exactly the tensors of a model with ``head``; a warning names those that start from random numbers."""
-        matched = self._match(head, ignore_mismatched_sizes=ignore_mismatched_sizes)
+        matched = self.find_tensors(head, ignore_mismatched_sizes=ignore_mismatched_sizes)
         self._say_fresh(matched, head.architecture)
         return matched
 
-    def _match(self, head: Head, *, ignore_mismatched_sizes: bool = False) -> Matched:
+    def find_tensors(self, head: Head, *, ignore_mismatched_sizes: bool = False) -> Matched:
+        """Do the same without a warning."""
         file = plain_names(self.source.open(self.path), self._place)
 
         def name_in_file(name: str) -> str | None:

@@ -36,12 +36,6 @@ def read_variable(model: nnx.Module, name: str) -> np.ndarray:
     return array.T if transposed else array
 
 
-def current_value(model: nnx.Module, name: str) -> Array:
-    """Return what holds the numbers of a weight now: the array itself, which never changes."""
-    value: Array = find_variable(model, name)[0].get_value()
-    return value
-
-
 def write_variable(model: nnx.Module, name: str, array: np.ndarray) -> None:
     """Put an array of the checkpoint into its variable, whose floating type it takes."""
     variable, transposed = find_variable(model, name)

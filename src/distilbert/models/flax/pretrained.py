@@ -21,7 +21,6 @@ from ..pretrained_mixin import PreTrainedMixin
 from . import surgery
 from .arrays import (
     Tree,
-    current_value,
     drop_values,
     find_variable,
     get_tree,
@@ -35,6 +34,7 @@ from .arrays import (
 from .device import pick_device, pick_dtype, pick_param_dtype
 from .functional import PureModule, cast_floating
 from .layer_factory import WEIGHT_TYPES, LayerFactory
+from .snapshot import ModelSnapshot
 
 # The fields that decide what a call computes, and so what ``jit`` traces.
 TRACED_FIELDS = ("output_attentions", "output_hidden_states", "return_dict", "problem_type", "attn_implementation")
@@ -326,7 +326,7 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
 
     def engine_weights(self) -> ArrayWeights:
         """Return the weights as the engine reads them; see ``distilbert.engine.model_weights``."""
-        return ArrayWeights(self, read_variable, current_value)
+        return ArrayWeights(self, read_variable, lambda: ModelSnapshot(self))
 
     def save_pretrained(
         self,

@@ -18,6 +18,7 @@ from ...core.runner_protocol import Batch, check_batch, name_outputs
 from ...core.schema import Head
 from .device import pick_device
 from .pretrained import FlaxDistilBertPreTrainedModel
+from .snapshot import ModelSnapshot
 
 
 class FlaxRunner:
@@ -90,7 +91,7 @@ class FlaxRunner:
 
     def _take_weights(self) -> None:
         """Keep the weights that the model has now, in evaluation mode, whichever mode the model is in."""
-        self._snapshot = _Snapshot(self.model)
+        self._snapshot = ModelSnapshot(self.model)
         twin: Any = nnx.merge(*nnx.split(self.model))
         twin.eval()
         self._graphdef, state = nnx.split(twin)
@@ -105,33 +106,6 @@ class FlaxRunner:
         padding = ((0, round_up(len(ids)) - len(ids)), (0, length - ids.shape[1]))
         ids = np.pad(ids, padding, constant_values=self.config.pad_token_id or 0)
         return ids.astype(np.int32), np.pad(mask, padding).astype(np.int32)
-
-
-class _Snapshot:
-    """What a model consists of at one moment: its modules, and the arrays of its weights, which never change."""
-
-    def __init__(self, model: FlaxDistilBertPreTrainedModel) -> None:
-        nodes = [node for _, node in nnx.iter_graph(model)]
-        self._weights = [node for node in nodes if isinstance(node, nnx.Param)]
-        self._attributes = [vars(node) for node in nodes if isinstance(node, (nnx.Module, nnx.List))]
-        self._places = [
-            (attributes, name)
-            for attributes in self._attributes
-            for name, value in attributes.items()
-            if isinstance(value, (nnx.Module, nnx.List, nnx.Variable))
-        ]
-        self._members, self._counts = self._read(), list(map(len, self._attributes))
-
-    def is_current(self) -> bool:
-        """Say whether the model is the same as at that moment."""
-        if list(map(len, self._attributes)) != self._counts:
-            return False
-        return list(map(id, self._read())) == list(map(id, self._members))
-
-    def _read(self) -> list[Any]:
-        """Return the members of all modules, and the array of each weight."""
-        members = [attributes.get(name) for attributes, name in self._places]
-        return members + [weight.get_raw_value() for weight in self._weights]
 
 
 def round_up(number: int) -> int:

@@ -31,14 +31,6 @@ def read_variable(model: Any, name: str) -> np.ndarray:
     return array.T if transposed else array
 
 
-def current_value(model: Any, name: str) -> Any:
-    """Return what holds the numbers of a weight now: a view of them in TensorFlow, the array itself in JAX."""
-    value = find_variable(model, name)[0].value
-    if keras.backend.backend() != "tensorflow":
-        return value
-    return np.asarray(memoryview(value.read_value() if hasattr(value, "read_value") else value))
-
-
 def write_variable(model: Any, name: str, array: np.ndarray) -> None:
     """Put an array of the checkpoint into its variable, whose floating type it takes."""
     variable, transposed = find_variable(model, name)

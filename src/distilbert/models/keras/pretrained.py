@@ -20,8 +20,9 @@ from ...weights.match import match, normalize
 from ...weights.tensors import in_memory
 from ..array_weights import ArrayWeights
 from . import surgery
-from .arrays import current_value, read_variable, to_numpy, write_variable
+from .arrays import read_variable, to_numpy, write_variable
 from .device import pick_device, pick_dtype
+from .snapshot import ModelSnapshot
 from .trainable_model import TrainableModel
 
 
@@ -222,10 +223,6 @@ class TFDistilBertPreTrainedModel(TrainableModel):
         shared = tied(self.config, self.head_spec)
         return {n: read_variable(self, n) for n in tensor_shapes(self.config, self.head_spec) if n not in shared}
 
-    def engine_weights(self) -> ArrayWeights:
-        """Return the weights as the engine reads them; see ``distilbert.engine.model_weights``."""
-        return ArrayWeights(self, read_variable, current_value)
-
     def set_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Put arrays by their names in a checkpoint in place of the weights.
 
@@ -238,6 +235,10 @@ class TFDistilBertPreTrainedModel(TrainableModel):
         matched = match(tensors, self.config, self.head_spec, where="set_arrays")
         for name, tensor in matched.tensors.items():
             write_variable(self, name, tensor.read())
+
+    def engine_weights(self) -> ArrayWeights:
+        """Return the weights as the engine reads them; see ``distilbert.engine.model_weights``."""
+        return ArrayWeights(self, read_variable, lambda: ModelSnapshot(self, copied=True))
 
     def save_pretrained(
         self,

@@ -105,12 +105,6 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
         """Draw fresh weights for one module, not for those inside it; classes with other modules override this."""
         surgery.init_module(module, self.config)
 
-    def engine_weights(self) -> Any:
-        """Return the weights as the engine reads them; see ``distilbert.engine.model_weights``."""
-        from .engine_weights import EngineWeights
-
-        return EngineWeights(self)
-
     # Loading and saving ---------------------------------------------------------------------------------------------
 
     @classmethod
@@ -291,6 +285,12 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
             model.set_attn_implementation(attn_implementation)
         model.eval()
         return (model, matched.loading_info()) if output_loading_info else model  # type: ignore[return-value]
+
+    def engine_weights(self) -> Any:
+        """Return the weights as the engine reads them; see ``distilbert.engine.model_weights``."""
+        from .engine_weights import EngineWeights
+
+        return EngineWeights(self)
 
     def save_pretrained(
         self,
