@@ -3,6 +3,10 @@
 // as well, or instead. One source serves every instruction set; little but the width of a vector differs.
 // kernel_library.py calls these functions, and operations.py holds their plain twins.
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <memory>
 
 #include "attention.h"
@@ -19,13 +23,18 @@ EXPORT int version() { return 6; }
 EXPORT int runnable() {
     int bits = 0;
 #if defined(__x86_64__)
-    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
-    const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                        __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-                        __builtin_cpu_supports("avx512vl");
-    const bool vnni = avx512 && __builtin_cpu_supports("avx512vnni");
-    bits = avx2 | (avx2 && __builtin_cpu_supports("avxvnni")) << 1 | avx512 << 2 | vnni << 3 |
-           (vnni && __builtin_cpu_supports("avx512bf16")) << 4;
+    // Not __builtin_cpu_supports(), which always says no in a library that zig links.
+    unsigned a, b, c, d, low, high;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c >> 27 & 1)) return 0;  // the system saves no wide registers
+    const bool fma = c >> 12 & 1;
+    asm("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return 0;
+    const bool avx2 = (low & 0x6) == 0x6 && fma && b >> 3 & 1 && b >> 5 & 1 && b >> 8 & 1;  // with BMI1 and BMI2
+    const unsigned parts = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31;            // F, DQ, CD, BW and VL
+    const bool avx512 = avx2 && (low & 0xe6) == 0xe6 && (b & parts) == parts;
+    const bool vnni = avx512 && c >> 11 & 1;
+    if (!__get_cpuid_count(7, 1, &a, &b, &c, &d)) a = 0;
+    bits = avx2 | (avx2 && a >> 4 & 1) << 1 | avx512 << 2 | vnni << 3 | (vnni && a >> 5 & 1) << 4;
 #endif
     return bits;
 }
