@@ -22,6 +22,8 @@ DEVELOPMENT = ("dev",)
 
 def describe() -> dict[str, Any]:
     """Describe the machine."""
+    from ..engine.precision import usable_cores
+
     return {
         "distilbert": _version("distilbert") or "not installed as a package",
         "python": f"{platform.python_version()} ({platform.python_implementation()})",
@@ -63,11 +65,6 @@ def engine() -> dict[str, Any]:
         "auto, quantized": pick_precision("auto", quantized=True),
         "kernels": load_operations().name,
     }
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 0
 
 
 def cpu_features(listing: Path = Path("/proc/cpuinfo")) -> list[str]:

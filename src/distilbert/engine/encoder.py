@@ -78,6 +78,7 @@ class Encoder:
         config = weights.config
         self._config, self.dtype, self._ranges, self._operations = config, dtype, ranges, operations
         self._observe = observer or (lambda name, inputs: None)
+        self._keeps_projections = observer is None  # from the cache, the first block computes nothing to observe
         known = {f"{block}.{product}" for block in range(config.n_layers) for product in PRODUCT_NAMES}
         if not ranges.keys() <= known:
             raise InputError(
@@ -92,8 +93,6 @@ class Encoder:
         self._embeddings = EmbeddingWeights(words, positions, read_norm(weights, "embeddings.LayerNorm"))
         self._projection_cache: ProjectionCache | None = None
         self._blocks = [self._prepare(weights, index) for index in range(config.n_layers)]
-        if observer is not None:  # the cache computes nothing from inputs of the first block
-            self._projection_cache = None
 
     def __call__(self, ids: np.ndarray, offsets: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
         """Compute last hidden states.
@@ -189,7 +188,7 @@ class Encoder:
         heads = attention_width(self._config, index) // self._head_dim
         by_head = (heads, self._head_dim, self._config.dim)
         last = index == self._config.n_layers - 1
-        if index == 0 and not last:
+        if index == 0 and not last and self._keeps_projections:
             self._projection_cache = ProjectionCache(
                 self._embeddings, *_concatenate((query, key, value)), self._operations
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -118,18 +118,12 @@ class EngineRunner:
     @property
     def model(self) -> Any:
         """The model in its framework. One that was read from a folder is loaded there when this is first read."""
-        weights = self._weights
-        model = weights.model
-        if isinstance(weights, FolderWeights):
-            # From now on its owner may change it, so it takes the place of the folder.
-            with self._lock:
-                if self._weights is weights:
-                    self._weights = weights_of(model)
-                    old = self._prepared
-                    self._prepared = Prepared(
-                        old.precision, old.quantization, old.encoder, old.head, self._weights.snapshot()
-                    )
-        return model
+        with self._lock:
+            if isinstance(self._weights, FolderWeights):
+                # From now on its owner may change it, so it takes the place of the folder.
+                self._weights = weights_of(self._weights.model)
+                self._prepared = replace(self._prepared, snapshot=self._weights.snapshot())
+            return self._weights.model
 
     @property
     def weights(self) -> ModelWeights:

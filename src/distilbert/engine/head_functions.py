@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from ..core.config import DistilBertConfig
 from .model_weights import HeadFunction, ModelWeights
 from .operations import LayerNormWeights, Operations
 from .products import LinearMap, float_map
@@ -30,7 +29,7 @@ def build_head(weights: ModelWeights, dtype: np.dtype[Any], operations: Operatio
     if not name:
         return None
     if name == "ForMaskedLM":
-        return _masked_lm(weights, weights.config, dtype, operations)
+        return _masked_lm(weights, dtype, operations)
     if name in ("ForSequenceClassification", "ForMultipleChoice"):
         pre_classifier = _linear(weights, "pre_classifier", dtype, operations, "relu")
         classifier = _linear(weights, "classifier", dtype, operations)
@@ -38,10 +37,8 @@ def build_head(weights: ModelWeights, dtype: np.dtype[Any], operations: Operatio
     return _linear(weights, "qa_outputs" if name == "ForQuestionAnswering" else "classifier", dtype, operations)
 
 
-def _masked_lm(
-    weights: ModelWeights, config: DistilBertConfig, dtype: np.dtype[Any], operations: Operations
-) -> HeadFunction:
-    transform = _linear(weights, "vocab_transform", dtype, operations, config.activation)
+def _masked_lm(weights: ModelWeights, dtype: np.dtype[Any], operations: Operations) -> HeadFunction:
+    transform = _linear(weights, "vocab_transform", dtype, operations, weights.config.activation)
     projector = _linear(weights, "vocab_projector", dtype, operations)
     norm = read_norm(weights, "vocab_layer_norm")
 

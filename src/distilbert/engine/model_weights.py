@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -24,7 +23,7 @@ class ModelWeights(Protocol):
 
     @property
     def model(self) -> Any:
-        """The model in its framework; for a folder it is loaded when this is first read."""
+        """The model in its framework; for a folder each reading loads it."""
 
     @property
     def config(self) -> DistilBertConfig:
@@ -79,7 +78,6 @@ class FolderWeights:
     def __init__(self, checkpoint: Checkpoint, head: Head, load: Callable[[], Any] | None = None) -> None:
         self.config, self.head, self._checkpoint, self._load = checkpoint.config, head, checkpoint, load
         self.head_function: HeadFunction | None = None
-        self._model: Any = None
         self._matched: Matched | None = None
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -89,16 +87,9 @@ class FolderWeights:
     @property
     def model(self) -> Any:
         """See :class:`ModelWeights`."""
-        if self._model is None:
-            if self._load is None:
-                raise InputError("This runner read its folder itself. Load a model with from_pretrained().")
-            self._model = self._load()
-        return self._model
-
-    @property
-    def folder(self) -> Path:
-        """The folder."""
-        return self._checkpoint.folder
+        if self._load is None:
+            raise InputError("This runner read its folder itself. Load a model with from_pretrained().")
+        return self._load()
 
     def read(self, name: str) -> np.ndarray:
         """See :class:`ModelWeights`."""
@@ -123,7 +114,8 @@ class FolderWeights:
         matched = self._find_tensors()
         if matched.fresh:
             raise InputError(
-                f"{self.folder} has no weights for {', '.join(sorted(matched.fresh))}; fine-tune the model first."
+                f"{self._checkpoint.folder} has no weights for {', '.join(sorted(matched.fresh))}; fine-tune the model "
+                "first."
             )
         return matched.tensors
 

@@ -6,8 +6,9 @@ import functools
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,12 +28,17 @@ QUOTA_FILES = (  # of a container: microseconds of CPU time, and in how many mic
 
 def has_bf16() -> bool:
     """Say whether the kernels multiply in bf16 on this CPU."""
-    return load_operations().name != "numpy" and load_operations().multiplies(BF16, 768)
+    return _kernels_multiply(BF16)
 
 
 def has_int8() -> bool:
     """Say whether the kernels multiply in int8 on this CPU; they add up without overflow on every CPU."""
-    return load_operations().name != "numpy" and load_operations().multiplies(UINT8, 768)
+    return _kernels_multiply(UINT8)
+
+
+def _kernels_multiply(dtype: np.dtype[Any]) -> bool:
+    operations = load_operations()
+    return operations.name != "numpy" and operations.multiplies(dtype, 768)
 
 
 @functools.cache
@@ -55,13 +61,19 @@ def is_faster(precision: str) -> bool:
     else:
         in_bf16, x16 = float_map(weight, bias, BF16, operations), x.astype(BF16)
         runs["bf16"] = lambda: in_bf16(x16)
-    seconds = dict.fromkeys(runs, float("inf"))  # of the fastest run
+    seconds = fastest_seconds(runs)
+    return seconds["fp32"] > FASTER * seconds[precision]
+
+
+def fastest_seconds(runs: Mapping[str, Callable[[], object]]) -> dict[str, float]:
+    """Run functions in turn, six times each, and return the seconds of the fastest run of each."""
+    seconds = dict.fromkeys(runs, float("inf"))
     for _ in range(6):
         for name, run in runs.items():
             start = time.perf_counter()
             run()
             seconds[name] = min(seconds[name], time.perf_counter() - start)
-    return seconds["fp32"] > FASTER * seconds[precision]
+    return seconds
 
 
 def available_precisions() -> dict[str, bool]:
@@ -100,8 +112,13 @@ def pick_precision(requested: str, quantized: bool) -> str:
 
 def count_cores() -> int:
     """Return how many cores this process may use: those it may run on, and what a container grants of their time."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     return max(1, min(cores, int(_quota() or cores)))
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may run on; 0 if that is not known."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 0
 
 
 def _quota() -> float | None:

@@ -1,4 +1,4 @@
-"""A Keras or Flax model as the engine reads it: its arrays, and whether they have changed."""
+"""A loaded model as the engine reads it: of any framework, and the arrays of a Keras or Flax model."""
 
 from __future__ import annotations
 
@@ -12,8 +12,27 @@ from ..core.errors import InputError
 from ..core.schema import PREFIX, Head, head_shapes, tensor_shapes, tied
 
 
-class ArrayWeights:
-    """The weights of a model; see ``ModelWeights`` of the engine.
+class WeightsInMemory:
+    """What the engine reads of a loaded model of any framework, besides its arrays."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    @property
+    def config(self) -> DistilBertConfig:
+        """Its configuration."""
+        config: DistilBertConfig = self.model.config
+        return config
+
+    @property
+    def head(self) -> Head:
+        """Its head."""
+        head: Head = self.model.head_spec
+        return head
+
+
+class ArrayWeights(WeightsInMemory):
+    """The weights of a Keras or Flax model; see ``ModelWeights`` of the engine.
 
     Args:
         model: one of the six classes of its framework.
@@ -31,19 +50,8 @@ class ArrayWeights:
             raise InputError(
                 f"The engine runs the classes of this package; a {type(model).__name__} runs in its framework."
             )
-        self.model, self._read, self._take_snapshot = model, read, take_snapshot
-
-    @property
-    def config(self) -> DistilBertConfig:
-        """Its configuration."""
-        config: DistilBertConfig = self.model.config
-        return config
-
-    @property
-    def head(self) -> Head:
-        """Its head."""
-        head: Head = self.model.head_spec
-        return head
+        super().__init__(model)
+        self._read, self._take_snapshot = read, take_snapshot
 
     def read(self, name: str) -> np.ndarray:
         """Return an array by its name in a checkpoint, without ``distilbert.``."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -24,6 +23,7 @@ from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.nn import functional as F
 from torch.optim import Optimizer
 
+from ..engine.precision import fastest_seconds
 from .distill_config import TrainingConfig
 from .optimizer import make_optimizer
 
@@ -80,15 +80,14 @@ def bf16_is_faster(device_type: str) -> bool:
     if device_type != "cpu" or not torch.ops.mkldnn._is_mkldnn_bf16_supported():
         return False
     x, weight = torch.ones(512, 768), torch.ones(768, 768)
-    seconds = dict.fromkeys((torch.float32, torch.bfloat16), float("inf"))  # of the fastest run
     with torch.inference_mode():
-        for _ in range(6):
-            for dtype in seconds:
-                a, b = x.to(dtype), weight.to(dtype)
-                start = time.perf_counter()
-                F.linear(a, b)
-                seconds[dtype] = min(seconds[dtype], time.perf_counter() - start)
-    return seconds[torch.float32] > 1.3 * seconds[torch.bfloat16]
+        seconds = fastest_seconds(
+            {
+                name: functools.partial(F.linear, x.to(dtype), weight.to(dtype))
+                for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))
+            }
+        )
+    return seconds["fp32"] > 1.3 * seconds["bf16"]
 
 
 def distribute(objective: nn.Module, config: TrainingConfig, accelerator: Accelerator) -> tuple[nn.Module, Optimizer]:

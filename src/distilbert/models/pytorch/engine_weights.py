@@ -12,17 +12,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from ...core.config import DistilBertConfig
 from ...core.errors import InputError
 from ...core.module_snapshot import ModuleSnapshot, evaluation_mode
-from ...core.schema import LAYER_NORM_EPS, Head, head_shapes
+from ...core.schema import LAYER_NORM_EPS, head_shapes
+from ..array_weights import WeightsInMemory
 from .arrays import to_numpy, to_torch
 
 INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # size of a number -> integers that compare its bits
 WATCHED = 0  # column of the word embeddings that is compared with the model's own
 
 
-class EngineWeights:
+class EngineWeights(WeightsInMemory):
     """The weights of a PyTorch model; see ``ModelWeights`` of the engine.
 
     The engine computes each layer by itself, from the layer's weights. So a layer that computes something else, such as
@@ -39,23 +39,11 @@ class EngineWeights:
         if model.device.type != "cpu":
             raise InputError(f"The engine runs on CPUs and the model is on {model.device}; use runner='pytorch' there.")
         _check_encoder(model)
-        self.model = model
+        super().__init__(model)
         self.head_function = None if _has_usual_head(model) else self._compute_head
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.model,)
-
-    @property
-    def config(self) -> DistilBertConfig:
-        """Its configuration."""
-        config: DistilBertConfig = self.model.config
-        return config
-
-    @property
-    def head(self) -> Head:
-        """Its head."""
-        head: Head = self.model.head_spec
-        return head
 
     def read(self, name: str) -> np.ndarray:
         """Return an array by its name in a checkpoint, without ``distilbert.``; zeros for a bias that there is not."""
