@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --use-pep517 -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run minilm test test-bare test-training test-pytorch test-flax test-keras test-slow test-interop fuzz sanitize wheels test-wheel check bench gpu-files gpu distil tasks clean
+.PHONY: help run minilm test test-bare test-training test-serving test-pytorch test-flax test-keras test-slow test-interop fuzz sanitize wheels test-wheel check bench gpu-files gpu distil tasks clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F': *' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -23,21 +23,25 @@ minilm: models/minilm/config.json  ## Convert a real pretrained encoder, all-Min
 KERAS_TESTS := tests/models/keras tests/parity/test_keras.py
 FLAX_TESTS := tests/models/flax tests/parity/test_flax.py
 TRAINING_TESTS := tests/training tests/cli tests/docs
+SERVING_TESTS := tests/embedding tests/serving tests/cluster
 # Threads that wait for work sleep instead of spinning, so that two processes on two cores do not hold each other up.
-test test-training test-pytorch test-flax test-keras test-slow test-interop sanitize: export OMP_WAIT_POLICY = passive
+test test-training test-serving test-pytorch test-flax test-keras test-slow test-interop sanitize: export OMP_WAIT_POLICY = passive
 # XLA compiles tiny models in half the time without LLVM's expensive passes, and nothing twice in one run.
 test-flax test-keras: export XLA_FLAGS = --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true
 test-flax test-keras: export JAX_COMPILATION_CACHE_DIR = $(CURDIR)/build/jax/$@
 test-flax test-keras: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS = 0
 test: $(VENV)/.dev  ## Run the tests, a quarter of an hour
 	@echo "Running the tests in several processes; each prints its results when it has ended."
-	@$(MAKE) --no-print-directory -j2 --output-sync=target test-keras test-pytorch test-flax test-training
+	@$(MAKE) --no-print-directory -j2 --output-sync=target test-keras test-pytorch test-flax test-training test-serving
 
 test-training:
 	$(BIN)/python -m pytest $(TRAINING_TESTS)
 
+test-serving:
+	$(BIN)/python -m pytest $(SERVING_TESTS)
+
 test-pytorch:
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(TRAINING_TESTS) $(KERAS_TESTS) $(FLAX_TESTS) tests/interop)
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(TRAINING_TESTS) $(SERVING_TESTS) $(KERAS_TESTS) $(FLAX_TESTS) tests/interop)
 
 test-flax:
 	@rm -rf $(JAX_COMPILATION_CACHE_DIR)

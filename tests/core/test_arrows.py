@@ -23,7 +23,9 @@ COLUMNS = (
     {"exporting"},
     {"tasks"},
     {"data"},
+    {"embedding"},
     {"training"},
+    {"serving", "cluster"},
     {"cli"},
 )
 ALLOWED = {room: set().union(*COLUMNS[:place]) for place, column in enumerate(COLUMNS) for room in column}

@@ -1,0 +1,1 @@
+"""Tasks and training beyond one process: files in shards, on processes of this machine or on Ray."""
