@@ -83,7 +83,7 @@ def test_a_stream_of_rows_stays_a_stream(task: Any, expected: Any) -> None:
 
 
 def test_rows_of_a_dataset_are_inputs(task: Any, expected: Any) -> None:
-    assert list(task(Dataset.from_dict({"text": TEXTS}))) == expected
+    assert task(Dataset.from_dict({"text": TEXTS})) == expected
 
 
 def test_a_text_of_numpy_is_one_text(task: Any, make_task: Any) -> None:

@@ -19,6 +19,7 @@ from ..core.hub import push_saved
 from ..core.runner_protocol import AsynchronousRunner, Runner
 from ..core.schema import HEADS
 from ..models.frameworks import FRAMEWORKS, framework_of
+from .answer_columns import column_names, columns_of_arguments, example_input, to_columns, to_rows, with_columns
 from .batching import EncodedInput, Outputs, default_batch_tokens, run_encoded
 from .checks import check_choice, check_count
 from .columns import Column, to_inputs
@@ -155,10 +156,10 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
 
         Args:
             inputs: one input gives one answer. A list gives a list, and so does a column: a Series, an array, a
-                ``Column`` of a dataset. An iterator, or another iterable such as a dataset, gives a lazy iterator; it
-                reads 1, 2, 4, ... inputs at a time, up to ``chunk_size``.
+                ``Column`` of a dataset, a ``datasets.Dataset``. An iterator, or another iterable, gives a lazy
+                iterator; it reads 1, 2, 4, ... inputs at a time, up to ``chunk_size``.
             column: ``inputs`` is a table, and this is the name of the column to read, or a list of names for one dict a
-                row.
+                row; a dict gives them by argument, such as ``{"question": "q", "context": "passage"}``.
             batch_tokens: replaces the task's own for this call.
             batch_size: replaces the task's own for this call.
             on_error: replaces the task's own for this call.
@@ -190,6 +191,35 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
                 failures.report()
             return None if failures is not None and failures.count else self.single_answer(inputs, answer, params)
         return _sized(self._answers(_iterate(inputs), merged, budget, failures, 1), inputs)
+
+    def frame(self, table: Any, column: Column | None = None, **options: Any) -> Any:
+        """Answer the rows of a table, and return the table with the answers as further columns.
+
+        The columns have the names that ``distilbert run --keep-input`` gives: the keys of an answer, such as ``label``
+        and ``score``; ``score`` for a number; ``result`` for a list. A name that the table has already gets the prefix
+        ``result_``.
+
+        Args:
+            table: a DataFrame of pandas or polars, an Arrow table, a ``datasets.Dataset``, rows as a list of dicts, or
+                a dict of columns.
+            column: as in a call; None: the columns that have the names of the task's arguments, such as ``text``.
+            **options: as in a call: parameters of the task, ``on_error``, ``batch_tokens``, ``batch_size``. With
+                ``on_error="null"`` a row without an answer has missing values in these columns.
+
+        Returns:
+            A new table of the same kind, with the same rows in the same order. The index of pandas is kept.
+
+        Raises:
+            InputError: as in a call, or ``table`` is not a table.
+        """
+        names = column_names(table)
+        if column is None:
+            column = columns_of_arguments(names, self.spec.inputs)
+        answers = self(to_rows(table, column, self.spec.inputs), **options)
+        example: Any = None
+        if all(answer is None for answer in answers):
+            example = self([example_input(self.spec, column)], **{**self.spec.example.parameters, **options})[0]
+        return with_columns(table, to_columns(answers, example, names))
 
     def single_answer(self, inputs: Any, answer: Any, params: Mapping[str, Any]) -> Any:
         """Return what a call with one input gives; ``params`` are those of the call."""

@@ -7,25 +7,29 @@ from typing import Any
 
 from ..core.errors import InputError, suggest
 
-Column = str | Sequence[str]
+Column = str | Sequence[str] | Mapping[str, str]
 
 
 def to_inputs(inputs: Any, column: Column | None = None) -> Any:
     """Return what a task was called with in plain Python.
 
     Args:
-        inputs: a column (a Series, a one-dimensional array, a ``Column`` of a dataset) becomes a list. An array without
-            dimensions becomes its value. With ``column`` it is a table, or the rows of one as mappings. Everything
-            else, such as one text, a list or an iterator, stays as it is.
-        column: name of the column that holds the inputs, or names of several, which together make one dict a row.
+        inputs: a column (a Series, a one-dimensional array, a ``Column`` of a dataset) becomes a list, and a
+            ``datasets.Dataset`` the list of its rows. An array without dimensions becomes its value. With ``column`` it
+            is a table, or the rows of one as mappings. Everything else, such as one text, a list or an iterator, stays
+            as it is.
+        column: name of the column that holds the inputs, or names of several, which together make one dict a row; a
+            dict says which argument of the task each is, such as ``{"question": "q", "context": "passage"}``.
 
     Raises:
         InputError: a table without ``column``, a column that does not exist, or an array of several dimensions.
     """
     if column is not None:
+        check_is_collected(inputs)
         return _pick(inputs, column)
     if isinstance(inputs, Mapping) and inputs and all(hasattr(split, "column_names") for split in inputs.values()):
         raise InputError(f"The input is a {type(inputs).__name__}: choose one of its splits, {', '.join(inputs)}.")
+    check_is_collected(inputs)
     names = _column_names(inputs)
     if names is not None and not (isinstance(inputs, Iterable) and hasattr(inputs, "column_names")):
         # Iterating over pandas or polars gives names or columns. The rows of a dataset are inputs.
@@ -33,7 +37,17 @@ def to_inputs(inputs: Any, column: Column | None = None) -> Any:
             f"The input is a {type(inputs).__name__} with the columns {', '.join(map(repr, names))}: pass column=, the "
             f"name of the column to read, such as column={_likely(names)!r}, or a list of names for one dict a row."
         )
-    return _plain(inputs)
+    return list(inputs) if names is not None and hasattr(inputs, "__len__") else _plain(inputs)
+
+
+def check_is_collected(table: Any) -> None:
+    """Check that a table has rows: a ``LazyFrame`` of polars is only a plan to compute some.
+
+    Raises:
+        InputError: it is one.
+    """
+    if hasattr(table, "collect") and hasattr(table, "collect_schema"):
+        raise InputError(f"The input is a {type(table).__name__}, whose rows are not computed yet: pass its collect().")
 
 
 def _plain(inputs: Any) -> Any:
@@ -67,10 +81,15 @@ def _column_names(inputs: Any) -> list[str] | None:
 
 def _pick(inputs: Any, column: Column) -> Any:
     """Return the inputs under ``column``: a list of those of a table, and lazily those of an iterator over rows."""
+    if isinstance(column, Mapping) and column and all(isinstance(name, str) for name in column.values()):
+        return _pick_fields(inputs, column)
     if not isinstance(column, str):
         if not isinstance(column, Sequence) or not column or not all(isinstance(name, str) for name in column):
-            raise InputError(f"column must be the name of a column or a list of names, got {column!r}.")
-        return _pick_fields(inputs, list(column))
+            raise InputError(
+                f"column must be the name of a column or a list of names, got {column!r}. A dict of names by argument "
+                "works as well."
+            )
+        return _pick_fields(inputs, {name: name for name in column})
     if inputs is None or isinstance(inputs, (str, bytes)):
         raise InputError(f"column={column!r} goes with a table or with rows, got {inputs!r:.80}.")
     names = list(inputs) if isinstance(inputs, Mapping) else _column_names(inputs)
@@ -86,11 +105,12 @@ def _pick(inputs: Any, column: Column) -> Any:
     return [values] if isinstance(values, str) else list(_plain(values))
 
 
-def _pick_fields(inputs: Any, columns: list[str]) -> Any:
-    picked = [_pick(inputs, name) for name in columns] if _is_table(inputs) else None
-    if picked is not None:
+def _pick_fields(inputs: Any, columns: Mapping[str, str]) -> Any:
+    """Return dicts by argument; ``columns`` are names of columns by argument."""
+    if _is_table(inputs):
+        picked = [_pick(inputs, name) for name in columns.values()]
         return [dict(zip(columns, values, strict=True)) for values in zip(*picked, strict=True)]
-    rows = ({name: _field(row, name) for name in columns} for row in _rows(inputs))
+    rows = ({argument: _field(row, name) for argument, name in columns.items()} for row in _rows(inputs))
     return list(rows) if isinstance(inputs, Sequence) else rows
 
 

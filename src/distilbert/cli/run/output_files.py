@@ -16,7 +16,8 @@ from ...core.errors import DataError, UsageError
 from ...core.extras import require
 from ...core.files import replacing
 from ...data.file_formats import COMPRESSED_PARQUET, format_of
-from .result_rows import RESULT, named, table_rows
+from ...tasks.answer_columns import RESULT, named
+from .result_rows import table_rows
 
 FORMATS = ("json", "jsonl", "csv", "tsv", "parquet")
 PARQUET_BATCH = 1024  # results that are in memory at once

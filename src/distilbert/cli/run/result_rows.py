@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ...tasks.answer_columns import RESULT, free_name, named
 from ..text_output import to_json
-
-RESULT = "result"
 
 
 def joined(row: Mapping[str, Any], answer: Any) -> dict[str, Any]:
@@ -18,17 +17,8 @@ def joined(row: Mapping[str, Any], answer: Any) -> dict[str, Any]:
     """
     result = dict(row)
     for name, value in named(answer).items():
-        while name in row:
-            name = f"{RESULT}_{name}"
-        result[name] = value
+        result[free_name(name, row)] = value
     return result
-
-
-def named(answer: Any) -> dict[str, Any]:
-    """Return an answer as named values: a dict has names already, a number is a ``score``, a list a ``result``."""
-    if isinstance(answer, Mapping):
-        return dict(answer)
-    return {"score": answer} if isinstance(answer, float) else {RESULT: answer}
 
 
 def table_rows(result: Any, number: int) -> Iterator[dict[str, Any]]:
