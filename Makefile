@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --use-pep517 -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run minilm test test-bare test-training test-serving test-pytorch test-flax test-keras test-slow test-interop fuzz sanitize wheels test-wheel check bench gpu-files gpu distil tasks clean
+.PHONY: help run serve minilm test test-bare test-training test-serving test-pytorch test-flax test-keras test-slow test-interop fuzz sanitize wheels test-wheel check bench gpu-files gpu distil tasks clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F': *' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -15,6 +15,10 @@ run: $(VENV)/.run  ## Install, and label real sentences with a model that this p
 	@echo
 	@echo "Now try your own words:"
 	@echo "  echo 'What a film!' | $(BIN)/distilbert run --task text-classification"
+
+PORT ?= 8080
+serve: $(VENV)/.serve  ## Install the server too, and answer over HTTP on PORT (8080), with a page to try it
+	@$(BIN)/distilbert serve --port $(PORT)
 
 minilm: models/minilm/config.json  ## Convert a real pretrained encoder, all-MiniLM-L6-v2, into models/minilm
 
@@ -143,6 +147,10 @@ $(VENV)/bin/python:
 $(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt hatch_build.py $(wildcard src/distilbert/engine/kernels/*) packages/distilbert-mini-sst2/pyproject.toml
 	@echo "Installing into $(VENV), half a minute the first time ..."
 	@$(PIP) -e . -e packages/distilbert-mini-sst2
+	@touch $@
+
+$(VENV)/.serve: $(VENV)/.run
+	@$(PIP) -e '.[serve]'
 	@touch $@
 
 $(VENV)/.minilm: $(VENV)/.run

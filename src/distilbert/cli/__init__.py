@@ -22,7 +22,7 @@ import typer
 
 from .. import __version__
 from ..core.errors import DistilBertError, UsageError
-from . import convert, distill, evaluate, export, finetune, info, package, pretrain, quantize, run, tokenize
+from . import convert, distill, evaluate, export, finetune, info, package, pretrain, quantize, run, serve, tokenize
 from .failures import (
     BROKEN_PIPE,
     FAILED,
@@ -64,7 +64,7 @@ def _deferred(command: Callable[..., int]) -> Callable[..., Callable[[], int]]:
 
 
 COMMANDS = {
-    "run": run, "finetune": finetune, "evaluate": evaluate, "distill": distill, "pretrain": pretrain,
+    "run": run, "serve": serve, "finetune": finetune, "evaluate": evaluate, "distill": distill, "pretrain": pretrain,
     "quantize": quantize, "convert": convert, "export": export, "package": package, "tokenize": tokenize, "info": info,
 }  # fmt: skip
 for name, module in COMMANDS.items():

@@ -19,6 +19,7 @@
     |-- ExportError                   (ArithmeticError)  an export that computes something else
     |-- GateError                     (ArithmeticError)  a quantization that loses more than is allowed
     |-- UsageError                    (ValueError)       a command line
+    |-- RequestError                  (ValueError)       a request that a server does not answer
     |-- CheckpointError               (OSError)          a checkpoint that cannot be written
     `-- LostProcessError              (RuntimeError)     another process of the same run that ended
 
@@ -111,6 +112,20 @@ class GateError(DistilBertError, ArithmeticError):
 
 class UsageError(DistilBertError, ValueError):
     """A command line asks for something that cannot be done; the command ends with exit code 2."""
+
+
+class RequestError(DistilBertError, ValueError):
+    """A request over HTTP has no answer.
+
+    Attributes:
+        status: of HTTP.
+        kind: one word for programs, such as ``"overloaded"``.
+        retry_after: seconds after which it is worth trying again; None: it is not.
+    """
+
+    def __init__(self, message: str, status: int, kind: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.status, self.kind, self.retry_after = status, kind, retry_after
 
 
 class LostProcessError(DistilBertError, RuntimeError):

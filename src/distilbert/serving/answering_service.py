@@ -1,0 +1,442 @@
+"""What all routes have in common: choose a model, let a request in, wait for its answers."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..core.errors import InputError, RequestError, UnknownArgumentError, suggest
+from ..core.runner_protocol import Batch
+from ..tasks.base import Task
+from ..tasks.pipeline_arguments import task_parameters
+from .admission import Admission
+from .answering_threads import AnsweringThreads
+from .http_exchange import Exchange, Headers, client_gone, to_json
+from .queued_requests import QueuedRequest, TokenIds
+from .served_models import LoadedTasks, ServedModel, ServedModels, explain_loading
+from .server_metrics import ServerMetrics
+from .server_settings import ServerSettings
+
+WATCHED_AFTER = 0.25  # seconds after which it is looked whether a client is still there
+REMEMBERED_PARAMETERS = 256
+WARM_UP_LENGTH = 64  # tokens of a sequence
+
+logger = logging.getLogger("distilbert.serving")
+
+
+class ChosenTask:
+    """A task of a served model, for one request.
+
+    Attributes:
+        model: that was chosen.
+        loaded: the model in memory.
+        task: of the model.
+    """
+
+    __slots__ = ("loaded", "model", "task")
+
+    def __init__(self, model: ServedModel, loaded: LoadedTasks, task: Task[Any]) -> None:
+        self.model, self.loaded, self.task = model, loaded, task
+
+
+class AnsweringService:
+    """Everything behind the routes. It lives in one event loop.
+
+    Args:
+        models: of the server.
+        settings: of the server.
+        metrics: of the server.
+    """
+
+    def __init__(self, models: ServedModels, settings: ServerSettings, metrics: ServerMetrics) -> None:
+        self.models, self.settings, self.metrics = models, settings, metrics
+        self.admission = Admission(settings.max_tokens_queued, settings.batch_tokens)
+        self.is_ready, self.is_draining = False, False
+        self.started = time.time()
+        self.route_list: tuple[Any, ...] = ()
+        self.reload_everywhere: Callable[[ServedModel], Awaitable[None]] = self.reload
+        self._waiting: dict[QueuedRequest, Exchange] = {}
+        self._watched: set[QueuedRequest] = set()
+        self._background: set[asyncio.Task[Any]] = set()
+        self._parameters: OrderedDict[tuple[int, bytes], Any] = OrderedDict()
+
+    # Life -------------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start the threads, load the models and answer once with each."""
+        self._loop = asyncio.get_running_loop()
+        self._threads = AnsweringThreads(self.settings.batch_tokens, self._loop, self._count_batch)
+        self.metrics.on_scrape = self.set_gauges
+        await asyncio.to_thread(self.models.load_at_start)
+        for model in self.models.by_name.values():
+            if model.loaded is not None:
+                await self._warm_up(model, model.loaded)
+        self.is_ready = True
+        self._run_in_background(self._tick())
+
+    async def stop(self) -> None:
+        """Answer what is left, and end the threads."""
+        self.is_ready, self.is_draining = False, True
+        for task in list(self._background):
+            task.cancel()
+        await asyncio.to_thread(self._threads.stop)
+        self.set_gauges()
+
+    async def _warm_up(self, model: ServedModel, loaded: LoadedTasks) -> None:
+        """Answer once, and measure the speed with a full batch, so that the first request waits for nothing."""
+        task = loaded.load(loaded.own_task)
+        example = task.spec.example
+        length = min(WARM_UP_LENGTH, task.max_tokens)
+        count = max(1, self.settings.batch_tokens // length)
+        ids = [[(7 * row + column) % task.config.vocab_size for column in range(length)] for row in range(count)]
+        done = self._loop.create_future()
+
+        def run() -> None:
+            try:
+                task(example.input, **example.parameters)
+                for _ in range(3):
+                    start = time.perf_counter()
+                    task.runner(Batch.of(ids))
+                    loaded.speed_of(task).measured(count * length, time.perf_counter() - start)
+            except Exception:
+                logger.exception("The model %s did not answer its first request", model.name)
+            self._loop.call_soon_threadsafe(lambda: done.done() or done.set_result(None))
+
+        self._threads.run_in_engine(run)
+        await done
+        model.is_warm = True
+
+    async def _tick(self) -> None:
+        """Look after everything that takes time: clients that have gone, models that nobody uses."""
+        while True:
+            await asyncio.sleep(WATCHED_AFTER)
+            before = time.perf_counter() - WATCHED_AFTER
+            for request, exchange in list(self._waiting.items()):
+                if request.arrived < before and request not in self._watched:
+                    self._watched.add(request)
+                    self._run_in_background(self._watch(request, exchange))
+            if self.settings.idle_unload is not None:
+                self.models.unload_idle()
+            self.set_gauges()
+
+    async def _watch(self, request: QueuedRequest, exchange: Exchange) -> None:
+        await exchange.wait_until_gone()
+        if request in self._waiting:
+            request.is_abandoned = True
+            if request.future is not None and not request.future.done():
+                request.future.set_result(None)
+
+    def _run_in_background(self, coroutine: Any) -> None:
+        task = asyncio.ensure_future(coroutine)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+
+    def set_gauges(self) -> None:
+        """Write the figures that are read, not counted."""
+        metrics = self.metrics
+        metrics.set("distilbert_queued_requests", to=self.admission.requests)
+        metrics.set("distilbert_queued_tokens", to=self.admission.tokens)
+        metrics.set("distilbert_ready", to=float(self.is_ready and not self.is_draining))
+        for model in self.models.by_name.values():
+            loaded = model.loaded
+            metrics.set("distilbert_model_loaded", model.name, to=float(loaded is not None))
+            speed = 0.0 if loaded is None else loaded.speeds[loaded.head.name].tokens_per_second
+            metrics.set("distilbert_tokens_per_second", model.name, to=speed)
+
+    def _count_batch(self, sequences: int, tokens: int, seconds: float) -> None:
+        self.metrics.observe("distilbert_batch_sequences", sequences)
+        self.metrics.observe("distilbert_batch_tokens", tokens)
+        self.metrics.observe("distilbert_batch_seconds", seconds)
+
+    # Models -----------------------------------------------------------------------------------------------------------
+
+    async def choose(self, task_name: str, model_name: Any = None) -> ChosenTask:
+        """Return a task of a model, loaded.
+
+        Args:
+            task_name: name of the task; empty: what the model was made for.
+            model_name: as the request says it; None: the first model that can do the task.
+
+        Raises:
+            RequestError: there is no such model, it cannot do the task, or it cannot be loaded.
+        """
+        model = self.find_model(task_name, model_name)
+        model.last_used = time.monotonic()
+        name = task_name or model.own_task
+        loaded = model.loaded
+        task = None if loaded is None else loaded.get(name)
+        if task is None or loaded is None:
+            if name not in model.tasks:
+                raise RequestError(
+                    f"The model {model.name!r} cannot do {name}; it can do {', '.join(model.tasks)}.", 422, "validation"
+                )
+            loaded, task = await self._load(model, name)
+        return ChosenTask(model, loaded, task)
+
+    def find_model(self, task_name: str, model_name: Any) -> ServedModel:
+        """Return the model of a name, or the one that does a task where none is named.
+
+        Raises:
+            RequestError: there is none.
+        """
+        if model_name is None:
+            found = self.models.for_task(task_name) if task_name else next(iter(self.models.by_name.values()))
+            if found is None:
+                able = sorted({name for model in self.models.by_name.values() for name in model.tasks})
+                raise RequestError(
+                    f"No model of this server can do {task_name}; they can do {', '.join(able)}.", 424, "no_model"
+                )
+            return found
+        model = self.models.by_name.get(model_name) if isinstance(model_name, str) else None
+        if model is None:
+            names = list(self.models.by_name)
+            near = suggest(str(model_name)[:100], names)
+            raise RequestError(
+                f"There is no model {str(model_name)[:100]!r}.{near} Models are: {', '.join(names)}.", 404, "not_found"
+            )
+        return model
+
+    async def can_rerank(self, model: ServedModel) -> bool:
+        """Whether a model ranks texts: a classifier with one output, or a bare encoder."""
+        if model.head.name == "":
+            return True
+        if model.head.name != "ForSequenceClassification":
+            return False
+        return len((await self.choose("text-classification", model.name)).loaded.label_names) == 1
+
+    async def _load(self, model: ServedModel, task_name: str) -> tuple[LoadedTasks, Task[Any]]:
+        def load() -> tuple[LoadedTasks, Task[Any]]:
+            is_new = model.loaded is None
+            if is_new:
+                self.models.make_room(model)
+            task = model.load_task(task_name)
+            loaded = model.loaded
+            assert loaded is not None
+            if is_new:
+                self.metrics.count("distilbert_model_loads", model.name)
+            return loaded, task
+
+        try:
+            loaded, task = await asyncio.to_thread(load)
+        except Exception as error:
+            if isinstance(error, InputError) and "memory limit" in str(error):
+                raise RequestError(str(error), 503, "unhealthy", 5.0) from None
+            raise RequestError(explain_loading(model, error), 503, "unhealthy", 5.0) from None
+        if not model.is_warm:
+            await self._warm_up(model, loaded)
+        return loaded, task
+
+    async def reload(self, model: ServedModel) -> None:
+        """Read a model's folder again, while requests are answered by what was read before.
+
+        Raises:
+            RequestError: it cannot be loaded; what was there before goes on.
+        """
+        try:
+            loaded = await asyncio.to_thread(model.reload)
+        except Exception as error:
+            raise RequestError(explain_loading(model, error), 503, "unhealthy") from None
+        self.metrics.count("distilbert_model_loads", model.name)
+        await self._warm_up(model, loaded)
+
+    def reload_all_soon(self) -> None:
+        """Read all models again that are in memory; may be called from a handler of a signal."""
+        self._loop.call_soon_threadsafe(lambda: self._run_in_background(self._reload_all()))
+
+    async def _reload_all(self) -> None:
+        for model in self.models.by_name.values():
+            if model.loaded is not None:
+                try:
+                    await self.reload(model)
+                except RequestError as error:
+                    logger.error("%s It goes on with what it had.", error)
+
+    # Requests ---------------------------------------------------------------------------------------------------------
+
+    def parameters(self, task: Task[Any], given: Any) -> Any:
+        """Return the parameters of a task that a request asks for; equal ones are the same object.
+
+        Raises:
+            RequestError: one is unknown, or has a value that cannot work.
+        """
+        if given is None or given == {}:
+            return task.params
+        if not isinstance(given, Mapping):
+            raise RequestError(f"parameters must be an object, got {given!r:.80}.", 422, "validation")
+        key = (id(task), to_json(given))
+        params = self._parameters.get(key)
+        if params is not None and params[0] is task:
+            self._parameters.move_to_end(key)
+            return params[1]
+        if given.get("return_tensors"):
+            raise RequestError("return_tensors is for Python: over HTTP answers are JSON.", 422, "validation")
+        defaults = {parameter.name: parameter.default for parameter in task.spec.parameters}
+        try:
+            params = replace(task.params, **task_parameters(given, defaults, f"The task {task.task!r}"))
+            task.check(params)
+        except (InputError, UnknownArgumentError) as error:
+            raise RequestError(str(error), 422, "validation") from None
+        except TypeError as error:
+            raise RequestError(f"A parameter has a value of the wrong type: {error}", 422, "validation") from None
+        self._parameters[key] = (task, params)
+        if len(self._parameters) > REMEMBERED_PARAMETERS:
+            self._parameters.popitem(last=False)
+        return params
+
+    async def answer(
+        self, exchange: Exchange, chosen: ChosenTask, params: Any, items: list[Any], places: list[str]
+    ) -> QueuedRequest:
+        """Answer inputs.
+
+        Args:
+            exchange: the request that they came with.
+            chosen: the task.
+            params: parameters of the task.
+            items: the inputs; texts, objects, or :class:`.TokenIds`.
+            places: how a message names each input.
+
+        Returns:
+            The request with its ``answers``.
+
+        Raises:
+            RequestError: it is refused, or an input cannot be answered.
+        """
+        request = self.make_request(exchange, chosen, params, items, places)
+        refused = self.admission.refuse(request)
+        if refused is not None:
+            raise refused.as_error()
+        await self.run(exchange, chosen, request)
+        if request.error is not None:
+            raise request.error.as_error()
+        return request
+
+    def make_request(
+        self, exchange: Exchange, chosen: ChosenTask, params: Any, items: list[Any], places: list[str]
+    ) -> QueuedRequest:
+        """Return a request for inputs; the arguments are those of :meth:`answer`.
+
+        Raises:
+            RequestError: there are too many inputs, or a text is too long.
+        """
+        settings, task = self.settings, chosen.task
+        if len(items) > settings.max_items:
+            raise RequestError(
+                f"A request may have {settings.max_items:,} inputs, got {len(items):,}: send them in several, or as "
+                "lines of JSON (application/x-ndjson).",
+                413,
+                "validation",
+            )
+        characters, texts = 0, 0
+        for item, place in zip(items, places, strict=True):
+            size, count = self._size(item, place)
+            characters, texts = characters + size, texts + count
+        characters, texts = _with_repeats(task, params, characters, texts)
+        arrived = exchange.arrived
+        speed = chosen.loaded.speed_of(task)
+        return QueuedRequest(
+            task=task,
+            params=params,
+            items=items,
+            places=places,
+            deadline=arrived + (exchange.timeout or settings.timeout),
+            priority=exchange.priority,
+            arrived=arrived,
+            speed=speed,
+            characters=characters,
+            estimate=speed.estimate(characters, texts),
+        )
+
+    async def run(self, exchange: Exchange, chosen: ChosenTask, request: QueuedRequest) -> None:
+        """Answer a request that was let in.
+
+        Raises:
+            RequestError: nobody waits for it any more.
+        """
+        model = chosen.model
+        model.pending += 1
+        request.future = self._loop.create_future()
+        self._waiting[request] = exchange
+        try:
+            self._threads.submit(request)
+            await request.future
+        except asyncio.CancelledError:
+            request.is_abandoned = True
+            raise
+        finally:
+            del self._waiting[request]
+            self._watched.discard(request)
+            model.pending -= 1
+            self.admission.leave(request)
+        if request.is_abandoned:
+            self.metrics.count("distilbert_abandoned_requests")
+            raise client_gone()
+        if request.error is None:
+            self._count(exchange, chosen, request)
+
+    def _count(self, exchange: Exchange, chosen: ChosenTask, request: QueuedRequest) -> None:
+        metrics, name = self.metrics, chosen.model.name
+        exchange.model, exchange.tokens = name, exchange.tokens + request.tokens
+        exchange.inputs += len(request.items)
+        request.speed.counted(request.characters, request.tokens)
+        metrics.count("distilbert_inputs", name, request.task.task, by=len(request.items))
+        metrics.count("distilbert_tokens", name, by=request.tokens)
+        metrics.count("distilbert_windows", name, by=sum(request.windows))
+        metrics.observe("distilbert_request_seconds", time.perf_counter() - request.arrived, name)
+        metrics.observe("distilbert_tokenization_seconds", request.tokenizing)
+        metrics.observe("distilbert_queue_seconds", request.waited)
+        metrics.observe("distilbert_inference_seconds", request.finished_at - request.started_at)
+
+    def _size(self, item: Any, place: str) -> tuple[int, int]:
+        """Return characters and texts of an input.
+
+        Raises:
+            RequestError: a text is too long.
+        """
+        if isinstance(item, str):
+            if len(item) > self.settings.max_characters:
+                raise RequestError(
+                    f"{place} has {len(item):,} characters; a text may have {self.settings.max_characters:,}.",
+                    413,
+                    "validation",
+                )
+            return len(item), 1
+        if isinstance(item, TokenIds):
+            return 4 * len(item.ids), 1
+        values = item.values() if isinstance(item, Mapping) else item if isinstance(item, (list, tuple)) else ()
+        characters, texts = 0, 0
+        for value in values:
+            size, count = self._size(value, place)
+            characters, texts = characters + size, texts + count
+        return characters, texts
+
+
+def headers_of(request: QueuedRequest, model: str) -> Headers:
+    """Return the headers that say what a request cost; times in milliseconds."""
+    total = 1000 * (time.perf_counter() - request.arrived)
+    return [
+        (b"x-model", model.encode("utf-8", "replace").decode("latin-1", "replace").encode("latin-1", "replace")),
+        (b"x-compute-tokens", b"%d" % request.tokens),
+        (b"x-windows", b"%d" % max(request.windows, default=1)),
+        (b"x-total-time", b"%.2f" % total),
+        (b"x-tokenization-time", b"%.2f" % (1000 * request.tokenizing)),
+        (b"x-queue-time", b"%.2f" % (1000 * request.waited)),
+        (b"x-inference-time", b"%.2f" % (1000 * (request.finished_at - request.started_at))),
+    ]
+
+
+def _with_repeats(task: Task[Any], params: Any, characters: int, texts: int) -> tuple[int, int]:
+    """Return how much is read of texts that are read several times: with each label, or in windows that overlap."""
+    labels = getattr(params, "labels", None)
+    if task.task == "zero-shot-classification" and labels:
+        return characters * len(labels) + texts * sum(map(len, labels)), texts * len(labels)
+    stride = getattr(params, "stride", None) or getattr(params, "doc_stride", None)
+    if stride:
+        length = getattr(task, "window_length", task.max_tokens)
+        length = task.max_tokens if callable(length) else length
+        return characters * length // max(length - 2 - stride, 1), texts
+    return characters, texts

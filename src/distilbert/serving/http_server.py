@@ -1,0 +1,183 @@
+"""uvicorn around the application: connections of slow clients are closed, SIGTERM lets every request end first."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from .application import Application, with_cors
+
+KEEP_ALIVE = 75.0  # seconds that a connection may be idle between two requests
+GRACE = 1.0  # seconds in which a stopping server still takes requests of open connections
+LONGEST_DRAIN = 60  # seconds after which a stopping server gives up requests that have no answer
+SWEEP = 1.0  # seconds between two looks at the connections
+SWITCH_INTERVAL = 0.0005  # seconds: a thread that holds the interpreter lets others on after this
+
+logger = logging.getLogger("distilbert.serving")
+
+
+class WatchedConnection(HttpToolsProtocol):
+    """A connection that knows since when it waits for its client.
+
+    Attributes:
+        headers_since: when the headers that are not complete began, or the connection; None: they are complete.
+        writing_since: when the client stopped reading its answer; None: it reads.
+    """
+
+    headers_since: float | None = None
+    writing_since: float | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        """See :class:`asyncio.Protocol`."""
+        self.headers_since = self.loop.time()
+        super().connection_made(transport)
+
+    def on_message_begin(self) -> None:
+        """Headers begin."""
+        self.headers_since = self.loop.time()
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Headers are complete."""
+        self.headers_since = None
+        super().on_headers_complete()
+
+    def pause_writing(self) -> None:
+        """The client does not read as fast as it is written to."""
+        self.writing_since = self.loop.time()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        """The client has read."""
+        self.writing_since = None
+        super().resume_writing()
+
+    def is_late(self, before: float) -> bool:
+        """Whether the client should have sent its headers, or read its answer, before that moment."""
+        return any(since is not None and since < before for since in (self.headers_since, self.writing_since))
+
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn's server that ends with exit code 0 on SIGTERM, after all requests have their answers.
+
+    Args:
+        config: of uvicorn.
+        application: that is served.
+        on_hangup: is called on SIGHUP.
+    """
+
+    def __init__(self, config: uvicorn.Config, application: Application, on_hangup: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._application, self._on_hangup = application, on_hangup
+        self._sweeper: asyncio.Task[None] | None = None
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop on SIGTERM and Ctrl-C; uvicorn would raise the signal again when all is done."""
+        if threading.current_thread() is not threading.main_thread():  # which alone gets signals
+            yield
+            return
+        numbers = [signal.SIGINT, signal.SIGTERM]
+        before = {number: signal.signal(number, self._stop) for number in numbers}
+        if hasattr(signal, "SIGHUP"):
+            before[signal.SIGHUP] = signal.signal(signal.SIGHUP, lambda *_: self._on_hangup())
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _stop(self, number: int, frame: Any) -> None:
+        if self.should_exit and number == signal.SIGINT:
+            self.force_exit = True
+        self.should_exit = True
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and look after the connections from now on."""
+        await super().startup(sockets)
+        self._sweeper = asyncio.ensure_future(self._close_late_connections())
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no new connections, tell clients to close theirs, and answer what was asked."""
+        self._application.service.is_draining = True
+        for server in self.servers:
+            server.close()
+        end = asyncio.get_running_loop().time() + GRACE
+        while self.server_state.connections and asyncio.get_running_loop().time() < end and not self.force_exit:
+            await asyncio.sleep(0.02)
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        await super().shutdown(sockets)
+
+    async def _close_late_connections(self) -> None:
+        allowed = self._application.settings.slow_client_timeout
+        while True:
+            await asyncio.sleep(min(SWEEP, allowed / 2))
+            before = asyncio.get_running_loop().time() - allowed
+            for connection in list(self.server_state.connections):
+                if isinstance(connection, WatchedConnection) and connection.is_late(before):
+                    connection.transport.abort()
+
+
+def run_server(application: Application, listener: socket.socket) -> int:
+    """Serve until SIGTERM or Ctrl-C, and return the exit code.
+
+    Args:
+        application: that answers.
+        listener: the socket.
+    """
+    sys.setswitchinterval(SWITCH_INTERVAL)
+    server = make_server(application)
+    server.run(sockets=[listener])
+    return 0 if server.started else 1
+
+
+def make_server(application: Application) -> DrainingServer:
+    """Return uvicorn's server around an application."""
+    config = uvicorn.Config(
+        with_cors(application, application.settings),
+        http=WatchedConnection,
+        loop="uvloop" if sys.platform != "win32" else "asyncio",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="none",
+        timeout_keep_alive=int(KEEP_ALIVE),
+        timeout_graceful_shutdown=LONGEST_DRAIN,
+        backlog=2048,
+    )
+    return DrainingServer(config, application, application.reload_all_soon)
+
+
+def open_listener(host: str, port: int, shared: bool = False) -> socket.socket:
+    """Return a socket that listens.
+
+    Args:
+        host: address or name.
+        port: 0 for any that is free.
+        shared: other sockets may listen on the same port, and the system spreads connections over them.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if shared:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise OSError(error.errno, f"{host}:{port}: {error.strerror}") from None
+    listener.listen(2048)
+    listener.setblocking(False)
+    return listener

@@ -1,0 +1,311 @@
+"""The models of a server: found at the start, loaded then or when first asked for, reloaded and unloaded on the way.
+
+A model's tasks share one runner for its head and one for its bare encoder. Whoever holds a task goes on with it after
+a reload, so no request is dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..core.errors import DistilBertError, InputError, ModelNotFoundError
+from ..core.hub import resolve
+from ..core.installed import find_installed
+from ..core.runner_protocol import Runner
+from ..core.schema import Head, head_of
+from ..models.auto import AutoConfig
+from ..tasks.base import Task
+from ..tasks.loading import default_model, pipeline
+from ..tasks.registry import TASKS, task_spec, tasks_for
+from ..tasks.task_tokenizer import TaskTokenizer
+from .engine_speed import EngineSpeed
+from .server_settings import ServerSettings
+
+WEIGHT_SUFFIXES = (".safetensors", ".bin", ".h5", ".msgpack")
+
+logger = logging.getLogger("distilbert.serving")
+
+
+class LoadedTasks:
+    """A model in memory.
+
+    Args:
+        source: folder or name.
+        settings: of the server.
+
+    Attributes:
+        own_task: what the model was made for.
+        folder: that it was read from.
+        head: of the model.
+        tokenizer: of the model.
+    """
+
+    def __init__(self, source: str, settings: ServerSettings) -> None:
+        self._source, self._settings = source, settings
+        self.loaded_at = time.time()
+        own = self._load(None)
+        self.own_task, self.head = own.task, own.runner.head
+        self.tokenizer: TaskTokenizer = own.tokenizer
+        self.folder: Path | None = own.model_folder
+        self.label_names = [str(name) for name in own.config.id2label.values()]
+        self.config = own.config
+        self._runners: dict[str, Runner] = {self.head.name: own.runner}
+        self._tasks: dict[str, Task[Any]] = {own.task: own}
+        self.speeds: dict[str, EngineSpeed] = {self.head.name: EngineSpeed(settings.batch_tokens)}
+        self.names = [name for name in tasks_for(self.head) if self._can(name)]
+
+    def get(self, name: str) -> Task[Any] | None:
+        """Return a task that is ready; None if it must be loaded first, or the model cannot do it."""
+        return self._tasks.get(name)
+
+    def load(self, name: str) -> Task[Any]:
+        """Return a task, which is loaded if needed.
+
+        Raises:
+            InputError: the model cannot do it.
+        """
+        task = self._tasks.get(name)
+        if task is None:
+            spec = task_spec(name)
+            runner = self._runners.get(spec.head)
+            task = self._load(spec.name) if runner is None else self._share(spec.name, runner)
+            self._runners[spec.head] = task.runner
+            self.speeds.setdefault(spec.head, EngineSpeed(self._settings.batch_tokens))
+            self._tasks[name] = task
+        return task
+
+    def speed_of(self, task: Task[Any]) -> EngineSpeed:
+        """Return the speed of the runner of a task."""
+        return self.speeds[task.spec.head]
+
+    @property
+    def runners(self) -> list[Runner]:
+        """All runners."""
+        return list(self._runners.values())
+
+    @property
+    def precision(self) -> str:
+        """The precision that the model runs in."""
+        return str(getattr(self._runners[self.head.name], "precision", "fp32"))
+
+    def _load(self, name: str | None) -> Task[Any]:
+        return pipeline(
+            name,
+            model=self._source,
+            precision=self._settings.precision,
+            threads=self._settings.threads,
+            batch_tokens=self._settings.batch_tokens,
+        )
+
+    def _share(self, name: str, runner: Runner) -> Task[Any]:
+        task = pipeline(name, model=runner, tokenizer=self.tokenizer, batch_tokens=self._settings.batch_tokens)
+        task.model_folder = self.folder
+        return task
+
+    def _can(self, name: str) -> bool:
+        """Whether the model can do a task; one of natural language inference needs a label for it."""
+        if TASKS[name].head != self.head.name:
+            return True
+        try:
+            self.load(name)
+        except InputError:
+            return False
+        return True
+
+
+class ServedModel:
+    """A model under its name.
+
+    Args:
+        name: that requests choose it by.
+        source: folder or installed name.
+        settings: of the server.
+
+    Attributes:
+        last_used: when a request came last, in seconds of ``time.monotonic``.
+        pending: requests that wait for its answers.
+        is_warm: it has answered once.
+    """
+
+    def __init__(self, name: str, source: str, settings: ServerSettings) -> None:
+        self.name, self.source, self._settings = name, source, settings
+        self._lock = threading.Lock()
+        self.loaded: LoadedTasks | None = None
+        self.last_used, self.pending, self.is_warm = time.monotonic(), 0, False
+        self.head = self._read_head()
+
+    def load(self) -> LoadedTasks:
+        """Load the model, if it is not loaded."""
+        with self._lock:
+            if self.loaded is None:
+                start = time.perf_counter()
+                self.loaded = LoadedTasks(self.source, self._settings)
+                logger.info("loaded the model %s in %.2f s", self.name, time.perf_counter() - start)
+            return self.loaded
+
+    def load_task(self, name: str) -> Task[Any]:
+        """Load the model and a task of it, if needed."""
+        loaded = self.load()
+        with self._lock:
+            return loaded.load(name)
+
+    def reload(self) -> LoadedTasks:
+        """Read the model's folder again; requests that have the earlier one are answered by it."""
+        fresh = LoadedTasks(self.source, self._settings)
+        with self._lock:
+            if self.loaded is not None:
+                for name in self.loaded.names:
+                    if self.loaded.get(name) is not None and name in fresh.names:
+                        fresh.load(name)
+            self.loaded, self.head = fresh, fresh.head
+        logger.info("reloaded the model %s", self.name)
+        return fresh
+
+    def unload(self) -> None:
+        """Free the memory; the next request loads it again."""
+        with self._lock:
+            self.loaded, self.is_warm = None, False
+        logger.info("unloaded the model %s", self.name)
+
+    @property
+    def tasks(self) -> list[str]:
+        """Names of the tasks that it can do."""
+        return tasks_for(self.head) if self.loaded is None else self.loaded.names
+
+    @property
+    def own_task(self) -> str:
+        """Name of the task that it was made for."""
+        return tasks_for(self.head)[0]
+
+    @property
+    def weight_bytes(self) -> int:
+        """Bytes of its files of weights, which is about what it takes in memory."""
+        folder = resolve(self.source)
+        sizes = dict.fromkeys(WEIGHT_SUFFIXES, 0)
+        for path in folder.iterdir():
+            if path.suffix in sizes:
+                sizes[path.suffix] += path.stat().st_size
+        return next((size for size in sizes.values() if size), 0)
+
+    def _read_head(self) -> Head:
+        config = AutoConfig.from_pretrained(self.source)
+        head = head_of(config.architectures)
+        if head is None:
+            raise InputError(
+                f"The configuration of {self.name} does not say what the model was made for: its field 'architectures' "
+                "is empty."
+            )
+        return head
+
+
+class ServedModels:
+    """All models of a server, in the order in which they were named.
+
+    Args:
+        names: folders, installed names or ``name=folder``; none: the installed defaults of all tasks.
+        settings: of the server.
+
+    Raises:
+        InputError: two models have one name, or none is named and none is installed.
+        ModelNotFoundError: there is no such model.
+    """
+
+    def __init__(self, names: Sequence[str], settings: ServerSettings) -> None:
+        self._settings, self._lock = settings, threading.Lock()
+        self.by_name: dict[str, ServedModel] = {}
+        for name, source in [split_name(each) for each in names] or installed_defaults():
+            if name in self.by_name:
+                raise InputError(f"Two models have the name {name!r}: write name=folder for one of them.")
+            self.by_name[name] = ServedModel(name, source, settings)
+
+    def __iter__(self) -> Iterable[ServedModel]:
+        return iter(self.by_name.values())
+
+    def for_task(self, task: str) -> ServedModel | None:
+        """Return the model that answers where none is named: the first made for the task, or the first that can."""
+        models = list(self.by_name.values())
+        made_for_it = [model for model in models if TASKS[task].head == model.head.name and task in model.tasks]
+        return next(iter(made_for_it or [model for model in models if task in model.tasks]), None)
+
+    def make_room(self, model: ServedModel) -> None:
+        """Unload models that nobody uses now, the least recently used first, until one fits into the memory limit.
+
+        Raises:
+            InputError: it does not fit.
+        """
+        limit = self._settings.memory_limit
+        if limit is None:
+            return
+        with self._lock:
+            needed = model.weight_bytes
+            others = [other for other in self.by_name.values() if other.loaded is not None and other is not model]
+            used = {other.name: other.weight_bytes for other in others}
+            for other in sorted(others, key=lambda each: each.last_used):
+                if sum(used.values()) + needed <= limit:
+                    break
+                if not other.pending:
+                    other.unload()
+                    del used[other.name]
+            if sum(used.values()) + needed > limit:
+                raise InputError(
+                    f"The model {model.name} takes {needed / 1e6:.0f} MB, which does not fit into the memory limit of "
+                    f"{limit / 1e6:.0f} MB now."
+                )
+
+    def unload_idle(self) -> None:
+        """Unload the models that no request has asked for lately."""
+        if self._settings.idle_unload is None:
+            return
+        before = time.monotonic() - self._settings.idle_unload
+        for model in self.by_name.values():
+            if model.loaded is not None and not model.pending and model.last_used < before:
+                model.unload()
+
+    def load_at_start(self) -> None:
+        """Load the models in their order, as many as fit into the memory limit."""
+        for model in self.by_name.values():
+            limit = self._settings.memory_limit
+            used = sum(other.weight_bytes for other in self.by_name.values() if other.loaded is not None)
+            if limit is None or used + model.weight_bytes <= limit:
+                model.load()
+
+
+def split_name(text: str) -> tuple[str, str]:
+    """Return name and source of ``name=folder``, of a folder or of an installed name."""
+    name, equals, source = text.partition("=")
+    if equals and name and "/" not in name:
+        return name, source
+    if find_installed(text) is not None and not Path(text).is_dir():
+        return text, text
+    return Path(text).expanduser().resolve().name if Path(text).expanduser().is_dir() else text, text
+
+
+def installed_defaults() -> list[tuple[str, str]]:
+    """Return names and folders of the default models that are installed.
+
+    Raises:
+        InputError: none is.
+    """
+    models: dict[str, str] = {}
+    for name, spec in TASKS.items():
+        if spec.default_model:
+            try:
+                model, folder = default_model(name, "a model")
+            except (InputError, ModelNotFoundError):
+                continue
+            models.setdefault(model, str(folder))
+    if not models:
+        raise InputError("No model is named, and no default model is installed: name a folder or an installed model.")
+    return list(models.items())
+
+
+def explain_loading(model: ServedModel, error: Exception) -> str:
+    """Return why a model cannot be loaded, without paths; the log has the rest."""
+    logger.error("The model %s cannot be loaded", model.name, exc_info=error)
+    reason = type(error).__name__ if isinstance(error, DistilBertError) else "an internal error"
+    return f"The model {model.name!r} cannot be loaded ({reason}); the server's log says why."

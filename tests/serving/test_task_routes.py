@@ -1,0 +1,186 @@
+"""``POST /v1/{task}``: answers are those of ``pipeline``, whatever is asked at the same time."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distilbert.tasks import pipeline
+from tests.tasks.inputs import TASKS, close, inputs_for
+
+from .conftest import RunningServer
+
+
+@pytest.fixture(scope="session")
+def tasks(model_folder: Callable[[str], Path]) -> dict[str, Any]:
+    return {
+        name: pipeline(name, model_folder(model), precision="fp32", threads=1, **params)
+        for name, (model, params) in TASKS.items()
+    }
+
+
+def ask(served: RunningServer, task: str, inputs: Any) -> Any:
+    model, params = TASKS[task]
+    return served.answer(f"/v1/{task}", {"inputs": inputs, "parameters": params, "model": model})
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_answers_are_those_of_the_pipeline(served: RunningServer, tasks: dict[str, Any], task: str) -> None:
+    inputs = inputs_for(task, 40, seed=3)
+    expected = tasks[task](inputs)
+    assert close(ask(served, task, inputs), expected)
+    for item in inputs[:5]:
+        assert close(ask(served, task, item), tasks[task](item))
+
+
+def test_answers_are_those_of_the_pipeline_in_any_mix(served: RunningServer, tasks: dict[str, Any]) -> None:
+    generator = random.Random(5)
+    requests: list[tuple[str, Any, Any]] = []
+    for task in TASKS:
+        inputs = inputs_for(task, 60, seed=7)
+        expected = tasks[task](inputs)
+        place = 0
+        while place < len(inputs):
+            size = generator.choice([1, 1, 2, 5, 20])
+            requests.append((task, inputs[place : place + size], expected[place : place + size]))
+            place += size
+    generator.shuffle(requests)
+    with ThreadPoolExecutor(24) as pool:
+        answers = list(pool.map(lambda request: ask(served, *request[:2]), requests))
+    for (task, inputs, expected), answer in zip(requests, answers, strict=True):
+        assert close(answer, expected), (task, inputs)
+
+
+@pytest.mark.parametrize("task", list(TASKS))
+def test_a_task_needs_no_model_where_one_can_do_it(served: RunningServer, task: str) -> None:
+    inputs = inputs_for(task, 1)[0]
+    parameters = {"candidate_labels": ["a", "b"]} if task == "zero-shot-classification" else {}
+    served.answer(f"/v1/{task}", {"inputs": inputs, "parameters": parameters})
+
+
+def test_one_plain_text_gives_what_the_pipeline_gives(served: RunningServer, tasks: dict[str, Any]) -> None:
+    task = tasks["text-classification"]
+    assert close(ask(served, "text-classification", "a good film"), task("a good film"))
+    body = {"inputs": "a good film", "parameters": {"top_k": 1}, "model": "labels"}
+    assert close(served.answer("/v1/text-classification", body), task("a good film", top_k=1))
+    assert close(served.answer("/v1/sentiment-analysis", body), task("a good film", top_k=1))
+
+
+def test_long_texts_are_read_in_windows_and_their_number_is_said(served: RunningServer) -> None:
+    body = {"inputs": ["a short text", "a long text " * 100], "model": "labels"}
+    response = served.post("/v1/text-classification", json=body)
+    assert int(response.headers["x-windows"]) > 1
+    details = served.answer("/v1/text-classification", body | {"details": True})
+    assert details["windows"][0] == 1
+    assert details["windows"][1] == int(response.headers["x-windows"])
+    assert details["answers"] == response.json()
+    assert sum(details["tokens"]) == int(response.headers["x-compute-tokens"])
+
+
+def test_offsets_count_the_characters_of_the_caller(served: RunningServer) -> None:
+    text = "😀😀 Anna lives in Berlin"
+    words = [text[entity["start"] : entity["end"]] for entity in ask(served, "token-classification", text)]
+    assert " ".join(words) == text
+
+
+def test_equal_texts_at_one_time_are_computed_once(serve: Callable[..., Any]) -> None:
+    with serve("labels") as client:
+        threads = client.application.service._threads
+        held = threading.Event()
+        threads.run_in_engine(lambda: held.wait(20))  # so that all requests wait together
+        body = {"inputs": "a good film"}
+        with ThreadPoolExecutor(20) as pool:
+            answers = [pool.submit(client.answer, "/v1/text-classification", body) for _ in range(20)]
+            while client.application.service.admission.requests < 20:
+                pass
+            before = client.application.metrics.value("distilbert_tokens", "labels")
+            held.set()
+            assert len({json.dumps(answer.result()) for answer in answers}) == 1
+        assert client.application.metrics.value("distilbert_tokens", "labels") > before
+        text = client.get("/metrics").text
+    computed = [line for line in text.splitlines() if line.startswith("distilbert_batch_sequences_sum")]
+    assert computed == ["distilbert_batch_sequences_sum 1.0"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        ({}, 422, "lacks the field 'inputs'"),
+        ({"inputs": ""}, 422, "The input is an empty text"),
+        ({"inputs": ["a", ""]}, 422, "inputs[1] is an empty text"),
+        ({"inputs": []}, 422, "empty list"),
+        ({"inputs": 5}, 422, "The input must be a str"),
+        ({"inputs": None}, 422, "The input must be a str"),
+        ({"inputs": "a", "parameters": {"topk": "x"}}, 422, "top_k must be an integer"),
+        ({"inputs": "a", "parameters": {"top_kk": 1}}, 422, "Did you mean 'top_k'"),
+        ({"inputs": "a", "parameters": []}, 422, "parameters must be an object"),
+        ({"inputs": "a", "parameter": {}}, 422, "Did you mean 'parameters'"),
+        ({"inputs": "a", "model": "label"}, 404, "Did you mean 'labels'"),
+        ({"inputs": "a", "model": 5}, 404, "There is no model"),
+        ({"inputs": "a", "model": "entities"}, 422, "cannot do text-classification"),
+        (["a"], 422, "must be a JSON object"),
+    ],
+)
+def test_what_is_wrong_is_said(served: RunningServer, body: Any, status: int, message: str) -> None:
+    assert message in served.error("/v1/text-classification", body, status)
+
+
+def test_zero_shot_needs_labels(served: RunningServer) -> None:
+    assert "candidate_labels" in served.error("/v1/zero-shot-classification", {"inputs": "a"})
+
+
+def test_return_tensors_is_refused(served: RunningServer) -> None:
+    body = {"inputs": "a", "parameters": {"return_tensors": "np"}}
+    assert "return_tensors" in served.error("/v1/feature-extraction", body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"{", b'{"inputs": "\xff"}', b'{"inputs": "\\ud800"}', b'{"inputs": ' + b"[" * 40 + b"]" * 40 + b"}",
+     b"[" * 100_000, b'{"inputs": 1e400}'],
+)  # fmt: skip
+def test_what_is_no_json_is_refused(served: RunningServer, body: bytes) -> None:
+    response = served.post("/v1/text-classification", content=body)
+    assert response.status_code in (400, 422), response.text
+    assert "Traceback" not in response.text
+
+
+def test_lines_are_answered_by_lines(served: RunningServer, tasks: dict[str, Any]) -> None:
+    inputs = inputs_for("text-classification", 300)
+    lines = "".join(json.dumps(item) + "\n" for item in inputs).encode()
+    parts = [lines[start : start + 777] for start in range(0, len(lines), 777)]
+    response = served.post(
+        "/v1/text-classification?model=labels",
+        content=iter(parts),
+        headers={"content-type": "application/x-ndjson"},
+    )
+    assert response.status_code == 200
+    answers = [json.loads(line) for line in response.text.splitlines()]
+    assert close(answers, tasks["text-classification"](inputs))
+
+
+def test_a_line_that_cannot_be_answered_is_an_error_in_its_place(served: RunningServer) -> None:
+    response = served.post(
+        "/v1/text-classification?model=labels&parameters=%7B%22top_k%22%3A2%7D",
+        content=b'"a"\n\n{"x": 1}\n{\n"b"',
+        headers={"content-type": "application/x-ndjson"},
+    )
+    first, second, third, fourth = (json.loads(line) for line in response.text.splitlines())
+    assert len(first) == len(fourth) == 2
+    assert "inputs[1] has an unknown field 'x'" in second["error"]
+    assert "not JSON" in third["error"]
+
+
+def test_a_list_is_streamed_where_lines_are_accepted(served: RunningServer) -> None:
+    body = {"inputs": ["a", "b"] * 200, "model": "labels"}
+    with served.stream("POST", "/v1/text-classification", json=body, headers={"accept": "application/x-ndjson"}) as r:
+        assert [json.loads(line)["label"] for line in r.iter_lines()] == [
+            each["label"] for each in served.answer("/v1/text-classification", body)
+        ]
