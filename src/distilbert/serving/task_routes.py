@@ -7,7 +7,8 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
-from urllib.parse import parse_qs
+
+from starlette.datastructures import QueryParams
 
 from ..core.errors import RequestError, suggest
 from .answering_service import AnsweringService, ChosenTask, headers_of
@@ -95,13 +96,13 @@ async def answer_lines(service: AnsweringService, task_name: str, exchange: Exch
     The query says what the body of other requests says: ``?model=NAME&parameters={...}``. A line that cannot be
     answered gives ``{"error": ...}``. A client that does not read its answers is not read from either.
     """
-    query = parse_qs(exchange.scope["query_string"].decode("ascii", "replace"))
+    query = QueryParams(exchange.scope["query_string"])
     for name in query:
         if name not in ("model", "parameters"):
             raise RequestError(f"The query has an unknown field {name[:100]!r}; expected are model, parameters.", 422,
                                "validation")  # fmt: skip
-    chosen = await service.choose(task_name, query["model"][-1] if "model" in query else None)
-    given = parse_json(query["parameters"][-1].encode()) if "parameters" in query else None
+    chosen = await service.choose(task_name, query.get("model"))
+    given = parse_json(query["parameters"].encode()) if "parameters" in query else None
     params = service.parameters(chosen.task, given)
     as_inputs(chosen.task.task, None, params)
     lines = _read_lines(exchange, service.settings.max_body)
