@@ -133,6 +133,10 @@ def test_settings_that_do_not_fit_each_other() -> None:
     for size in ("dim", "n_heads", "hidden_dim"):
         with pytest.raises(ConfigError, match="init must be 'random' where sizes are given"):
             distill(**{size: 8})
+    with pytest.raises(ConfigError, match="sequences must be 'packed' for ce, mlm and mse; got 'sentences'"):
+        distill(sequences="sentences")
+    with pytest.raises(ConfigError, match="sequences must be 'packed' with streaming"):
+        distill(sequences="sentences", terms={"pooled": 1}, streaming=True, max_steps=1)
     for more in ({"layers": "2"}, {"init": "random"}, {"init": "random", "dim": 8}):
         with pytest.raises(ConfigError, match="student must be left out"):
             distill(student="s", **more)
@@ -154,12 +158,13 @@ def other(field: dataclasses.Field[Any], value: Any) -> Any:
     special = {
         "mask_split": [0.5, 0.25, 0.25], "betas": [0.5, 0.5], "terms": {"mlm": 1.0}, "hidden_pairs": ["1:1"],
         "held_out": 0.25, "mask_probability": 0.25, "warmup": 0.25, "dim": 0, "n_heads": 0, "hidden_dim": 0,
-        "student": "", "data": ["b.txt"], "relation_layer": 1, "max_steps": 7, "layer_decay": 0.5,
+        "student": "", "sequences": "packed", "data": ["b.txt"], "relation_layer": 1, "max_steps": 7,
+        "layer_decay": 0.5,
     }  # fmt: skip
-    if field.metadata["choices"]:
-        return next(choice for choice in field.metadata["choices"] if choice != value)
     if field.name in special:
         return special[field.name]
+    if field.metadata["choices"]:
+        return next(choice for choice in field.metadata["choices"] if choice != value)
     return not value if isinstance(value, bool) else value + 1 if isinstance(value, int | float) else f"{value}x"
 
 
@@ -197,7 +202,8 @@ def test_every_field_says_what_it_is_and_takes_its_choices(kind: type[TextConfig
         choices = field.metadata["choices"]
         assert not choices or field.default in choices
         for choice in choices:
-            assert getattr(kind(**NEEDED[kind], **{field.name: choice}), field.name) == choice
+            others = {"terms": {"pooled": 1.0}} if choice == "sentences" else {}
+            assert getattr(kind(**NEEDED[kind], **others, **{field.name: choice}), field.name) == choice
     required = {field.name for field in dataclasses.fields(kind) if field.default is REQUIRED is field.default_factory}
     assert required == set(NEEDED[kind])
 

@@ -153,6 +153,99 @@ def test_terms_that_need_a_teacher() -> None:
         DistillObjective(student(), LossPlan({"ce": 1.0, "mlm": 1.0, "cos": 1.0}))
 
 
+def text_batch() -> tuple[torch.Tensor, torch.Tensor, dict[str, float]]:
+    """Three texts of different lengths, the ids behind their ends at random."""
+    mask = (torch.arange(9) < torch.tensor([[9], [4], [6]])).long()
+    return IDS, mask, {"tokens": 19.0, "texts": 3.0, "pairs": 6.0}
+
+
+TEXT_PLAN = LossPlan(
+    {"pooled": 2.0, "similarity": 3.0, "cos": 1.0, "hidden": 1.0, "relation": 1.0},
+    hidden_pairs=((1, 2), (2, 4)), relation_layer=3, relation_heads=3,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls"])
+def test_terms_between_vectors_of_texts(pooling: str) -> None:
+    student_model, teacher_model = tiny_model("", seed=3), tiny_model("", n_layers=4).requires_grad_(False)
+    ids, mask, counts = text_batch()
+    plan = LossPlan({"pooled": 2.0, "similarity": 3.0}, pooling=pooling)
+    loss, values = DistillObjective(student_model, plan, teacher_model)(ids, counts=counts, attention_mask=mask)
+    vectors = []
+    for model in (student_model, teacher_model):
+        rows = []
+        for row, length in zip(ids, mask.sum(1).tolist(), strict=True):
+            hidden = model(row[None, :length]).last_hidden_state[0]
+            rows.append(F.normalize(hidden.mean(0) if pooling == "mean" else hidden[0], dim=-1))
+        vectors.append(torch.stack(rows))
+    student_vectors, teacher_vectors = vectors
+    pooled = (student_vectors - teacher_vectors).square().sum(-1).mean() / 2
+    pairs = [(i, j) for i in range(3) for j in range(3) if i != j]
+    similarity = torch.stack(
+        [(student_vectors[i] @ student_vectors[j] - teacher_vectors[i] @ teacher_vectors[j]).square() for i, j in pairs]
+    ).mean()
+    torch.testing.assert_close(values["pooled"], pooled.detach(), **EXACT)
+    torch.testing.assert_close(values["similarity"], similarity.detach(), **EXACT)
+    torch.testing.assert_close(loss, 2 * pooled + 3 * similarity, **EXACT)
+
+
+def test_padding_changes_no_term_and_no_gradient() -> None:
+    ids, mask, counts = text_batch()
+    results = []
+    for extra in (0, 5):
+        student_model, teacher_model = tiny_model("", seed=3), tiny_model("", n_layers=4).requires_grad_(False)
+        objective = DistillObjective(student_model, TEXT_PLAN, teacher_model)
+        longer, longer_mask = F.pad(ids, (0, extra), value=7), F.pad(mask, (0, extra))
+        loss, values = objective(longer, counts=counts, attention_mask=longer_mask)
+        loss.backward()
+        gradients = {name: p.grad for name, p in student_model.named_parameters()}
+        results.append((values, gradients))
+    (values, gradients), (more_values, more_gradients) = results
+    assert values.keys() == TEXT_PLAN.terms.keys()
+    for name in values:
+        torch.testing.assert_close(more_values[name], values[name], **EXACT)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(more_gradients[name], gradient, rtol=1e-4, atol=1e-5)
+
+
+def test_terms_with_a_full_mask_are_those_without_one() -> None:
+    student_model, teacher_model = tiny_model("", seed=3), tiny_model("", n_layers=4)
+    objective = DistillObjective(student_model, TEXT_PLAN, teacher_model)
+    counts = {"tokens": 27.0, "texts": 3.0, "pairs": 6.0}
+    plain, masked = objective(IDS, counts=counts), objective(IDS, counts=counts, attention_mask=torch.ones_like(IDS))
+    torch.testing.assert_close(masked[0], plain[0], **EXACT)
+    for name, value in plain[1].items():
+        torch.testing.assert_close(masked[1][name], value, **EXACT)
+
+
+def test_a_narrower_student_is_compared_through_a_projection_and_by_similarities() -> None:
+    student_model, teacher_model = tiny_model("", seed=3, dim=12, hidden_dim=20), tiny_model("", n_layers=4)
+    plan = LossPlan({"pooled": 1.0, "similarity": 1.0})
+    objective = DistillObjective(student_model, plan, teacher_model)
+    ids, mask, counts = text_batch()
+    loss, _ = objective(ids, counts=counts, attention_mask=mask)
+    loss.backward()
+    (projection,) = objective.text_projection.parameters()
+    assert tuple(projection.shape) == (24, 12)
+    assert projection.grad is not None
+    assert projection.grad.abs().sum() > 0
+    only_similar = DistillObjective(student_model, LossPlan({"similarity": 1.0}), teacher_model)
+    sums, rest = only_similar(ids, attention_mask=mask)
+    assert (sums[0], sums[1], sums[3], rest) == (0, 3, 6, {})
+
+
+def test_an_evaluation_compares_vectors_of_texts() -> None:
+    student_model, teacher_model = tiny_model("", seed=3), tiny_model("", n_layers=4)
+    ids, mask, counts = text_batch()
+    objective = DistillObjective(student_model, LossPlan({"pooled": 1.0, "similarity": 1.0}), teacher_model)
+    _, values = objective(ids, counts=counts, attention_mask=mask)
+    sums, _ = objective(ids, attention_mask=mask)
+    assert sums[0].item() == pytest.approx(3 * (1 - values["pooled"].item()), abs=1e-5)
+    assert sums[2].item() == pytest.approx(6 * values["similarity"].item(), abs=1e-5)
+    same = DistillObjective(teacher_model, LossPlan({"similarity": 1.0}), teacher_model)
+    assert same(ids, attention_mask=mask)[0].tolist() == pytest.approx([3, 3, 0, 6], abs=1e-5)
+
+
 @pytest.mark.parametrize(
     ("layers", "of", "expected"),
     [

@@ -52,6 +52,10 @@ SPEC = TaskSpec(
     ),
     parameters_class=SentenceSimilarityParams,
     example=ExampleInput({"source_sentence": "a red car", "sentences": ["a crimson automobile", "the weather"]}),
+    usage="""\
+compare = pipeline("sentence-similarity", model="path/to/this/folder")
+print(compare({"source_sentence": "a red car", "sentences": ["a crimson automobile", "the weather"]}))""",
+    transformers_versions=None,
 )
 
 

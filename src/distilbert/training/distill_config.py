@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from ..core.errors import reject_unknown
 from .config_fields import REQUIRED, Settings, setting
 
-TERMS = ("ce", "mlm", "cos", "mse", "hidden", "relation")
+VOCABULARY_TERMS = ("ce", "mlm", "mse")
+TEXT_TERMS = ("pooled", "similarity")  # between vectors of whole texts
+TERMS = ("ce", "mlm", "cos", "mse", "hidden", "relation", *TEXT_TERMS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +137,10 @@ class PretrainConfig(TextConfig):
 class DistillConfig(TextConfig):
     """Settings of distilling a teacher into a student (arXiv 1910.01108, section 3)."""
 
-    teacher: str = setting(REQUIRED, "DistilBERT or BERT with a masked-LM head: a folder, or a name on the hub.")
+    teacher: str = setting(
+        REQUIRED,
+        "DistilBERT or BERT, with a masked-LM head for terms over the vocabulary: a folder, or a name on the hub.",
+    )
     student: str = setting("", "Start from this model folder instead of the teacher's layers.")
     layers: str = setting(
         "half", "Layers of the teacher to start from: numbers such as 0,2,4, a count to spread evenly, or half."
@@ -158,8 +163,24 @@ class DistillConfig(TextConfig):
         "Pairs of layers STUDENT:TEACHER of the hidden term, embeddings are 0. Default: spread evenly.",
         factory=list,
     )
+    sequences: str = setting(
+        "packed",
+        "packed: all text in a row, cut into equal lengths. sentences: sentences and passages of mixed length, for "
+        "terms that compare no scores over the vocabulary.",
+        choices=("packed", "sentences"),
+    )
+    pooling: str = setting(
+        "mean",
+        "Vector of a text, for pooled and similarity: the mean of its tokens' vectors, or that of [CLS].",
+        choices=("mean", "cls"),
+    )
     relation_layer: int = setting(-1, "The teacher's layer of the relation term, counted from 0; -1 is the last.")
     relation_heads: int = setting(0, "Relation heads; 0 for the teacher's attention heads.")
+
+    @property
+    def compares_vocabulary(self) -> bool:
+        """Whether a term compares scores over the vocabulary, for which both models need a masked-LM head."""
+        return any(name in self.terms for name in VOCABULARY_TERMS)
 
     def validate(self) -> None:
         """Check the values; the error names the field."""
@@ -168,6 +189,9 @@ class DistillConfig(TextConfig):
         reject_unknown(self.terms, TERMS, "terms")
         self._demand(all(weight > 0 for weight in self.terms.values()), "terms", "weights above 0")
         self._demand(self.temperature > 0, "temperature", "more than 0")
+        by_sentences = self.sequences == "sentences"
+        self._demand(not (by_sentences and self.compares_vocabulary), "sequences", "'packed' for ce, mlm and mse")
+        self._demand(not (by_sentences and self.streaming), "sequences", "'packed' with streaming")
         for name in ("dim", "n_heads", "hidden_dim", "relation_heads"):
             self._demand(getattr(self, name) >= 0, name, "0 or more")
         sized = bool(self.dim or self.n_heads or self.hidden_dim)

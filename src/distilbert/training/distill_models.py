@@ -10,7 +10,7 @@ import torch
 from ..core.errors import ConfigError
 from ..core.schema import HEADS
 from ..models.auto import AutoTokenizer
-from ..models.pytorch import DistilBertForMaskedLM, DistilBertPreTrainedModel
+from ..models.pytorch import DistilBertForMaskedLM, DistilBertModel, DistilBertPreTrainedModel
 from ..weights.checkpoint import open_checkpoint
 from .distill_config import DistillConfig, PretrainConfig
 
@@ -18,25 +18,37 @@ MASKED_LM = HEADS["ForMaskedLM"]
 Model = TypeVar("Model", bound=DistilBertPreTrainedModel)
 
 
-def load_teacher(name: str) -> DistilBertForMaskedLM:
-    """Load a masked LM and freeze it.
+def load_teacher(name: str, *, with_head: bool = True) -> DistilBertForMaskedLM | DistilBertModel:
+    """Load a teacher and freeze it.
+
+    Args:
+        name: a folder, or a name on the hub.
+        with_head: it must have a masked-LM head; otherwise the head is left out where there is one.
 
     Raises:
         ConfigError: it has no masked-LM head; the message says how to train one.
     """
-    checkpoint = open_checkpoint(name)
-    missing = {tensor.split(".")[0] for tensor in MASKED_LM.modules if f"{tensor}.bias" not in checkpoint.tensors()}
-    if missing:
+    if not with_head:
+        return DistilBertModel.from_pretrained(name).requires_grad_(False).eval()
+    if missing := missing_head(name):
         raise ConfigError(
             f"The teacher {name} has no masked-LM head ({', '.join(sorted(missing))}), so it has no scores to learn "
-            f"from. Train one first: distilbert pretrain --model {name} --data FILES --output FOLDER"
+            f"from. Train one first: distilbert pretrain --model {name} --data FILES --output FOLDER; or choose terms "
+            "that need none: pooled, similarity, hidden, relation, cos."
         )
-    teacher = DistilBertForMaskedLM.from_pretrained(name)
-    return teacher.requires_grad_(False).eval()
+    return DistilBertForMaskedLM.from_pretrained(name).requires_grad_(False).eval()
 
 
-def build_student(config: DistillConfig, teacher: DistilBertForMaskedLM) -> DistilBertForMaskedLM:
-    """Build the student that ``config`` describes; ``seed`` decides its random weights.
+def missing_head(name: str) -> set[str]:
+    """Return the modules of a masked-LM head that a model's folder lacks."""
+    tensors = open_checkpoint(name).tensors()
+    return {tensor.split(".")[0] for tensor in MASKED_LM.modules if f"{tensor}.bias" not in tensors}
+
+
+def build_student(
+    config: DistillConfig, teacher: DistilBertForMaskedLM | DistilBertModel
+) -> DistilBertForMaskedLM | DistilBertModel:
+    """Build the student that ``config`` describes, of the teacher's class; ``seed`` decides its random weights.
 
     Raises:
         ConfigError: the layers or sizes do not fit the teacher, or the vocabularies differ.
@@ -44,7 +56,7 @@ def build_student(config: DistillConfig, teacher: DistilBertForMaskedLM) -> Dist
     torch.manual_seed(config.seed)
     if config.student:
         _check_same_vocabulary(config)
-        return DistilBertForMaskedLM.from_pretrained(config.student).train()
+        return type(teacher).from_pretrained(config.student).train()
     layers = pick_layers(config.layers, teacher.config.n_layers)
     sizes = copy.deepcopy(teacher.config)
     sizes.n_layers = len(layers)
@@ -54,7 +66,7 @@ def build_student(config: DistillConfig, teacher: DistilBertForMaskedLM) -> Dist
         sizes.n_heads = config.n_heads or sizes.n_heads
         sizes.hidden_dim = config.hidden_dim or (4 * sizes.dim if config.dim else sizes.hidden_dim)
         sizes.validate()
-        return DistilBertForMaskedLM(sizes)
+        return type(teacher)(sizes)
     return with_layers(teacher, layers)
 
 
@@ -68,10 +80,11 @@ def with_layers(model: Model, layers: list[int]) -> Model:
     smaller = type(model)(sizes)
     state = {}
     for name, tensor in model.state_dict().items():
-        path = name.split(".")
-        if path[1:3] == ["transformer", "layer"]:
-            for new in (new for new, old in enumerate(layers) if old == int(path[3])):
-                state[".".join([*path[:3], str(new), *path[4:]])] = tensor
+        before, _, after = name.partition("transformer.layer.")
+        if after:
+            number, _, rest = after.partition(".")
+            for new in (new for new, old in enumerate(layers) if old == int(number)):
+                state[f"{before}transformer.layer.{new}.{rest}"] = tensor
         else:
             state[name] = tensor
     smaller.load_state_dict(state)

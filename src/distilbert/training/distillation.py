@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,14 @@ from ..core.runner_protocol import Batch
 from ..models.auto import AutoTokenizer
 from ..models.pytorch import DistilBertForMaskedLM
 from ..models.pytorch.runner import PytorchRunner
+from ..tasks.sentence_similarity import SPEC as SENTENCE_SIMILARITY
 from ..text.tokenizer_base import TokenizerBase
 from . import checkpoints
+from .corpus.sentence_batches import SentenceText, open_sentences
 from .corpus.text_batches import MaskedText, MicroBatch, count_masked, open_text
-from .distill_config import DistillConfig, PretrainConfig, TextConfig
-from .distill_models import build_pretrained, build_student, load_teacher
-from .distill_objective import DistillObjective, LossPlan, loss_plan
+from .distill_config import TEXT_TERMS, DistillConfig, PretrainConfig, TextConfig
+from .distill_models import build_pretrained, build_student, load_teacher, missing_head
+from .distill_objective import DistillObjective, Encoder, LossPlan, encoder_of, loss_plan
 from .loop import TrainingSetup, TrainingState, on_device, train
 from .processes import agree_on_precision, cpu_threads, make_accelerator
 from .reports.model_card import is_ours, write_card
@@ -31,6 +33,8 @@ from .reports.training_report import write_report
 from .run_folder import ModelFiles, open_run, start_run
 from .run_summary import about_run
 from .training_progress import MetricsRecord, TrainingProgress
+
+SIMILARITY_ERROR = "similarity_error"
 
 
 def distill(
@@ -68,11 +72,26 @@ def distill(
         cpu_threads(config.threads),
     ):
         folder, checkpoint = open_run(config, config.teacher, resume, overwrite, progress.notice)
-        teacher = load_teacher(config.teacher)
+        teacher = load_teacher(config.teacher, with_head=needs_head(config))
         student = build_student(config, teacher)
         plan = loss_plan(config, student.config, teacher.config)
         objective = DistillObjective(student, plan, teacher)
         return _train_on_text(config, folder, checkpoint, objective, config.teacher, progress)
+
+
+def needs_head(config: DistillConfig) -> bool:
+    """Say whether the models of a run have masked-LM heads.
+
+    Terms over the vocabulary need them. With terms between hidden states alone, a teacher that has a head gives it to
+    its student, and both are compared by it.
+
+    Raises:
+        UnsupportedArchitectureError: the teacher is no BERT.
+    """
+    if config.compares_vocabulary:
+        return True
+    by_vectors = config.sequences == "sentences" or any(name in config.terms for name in TEXT_TERMS)
+    return not by_vectors and not missing_head(config.teacher)
 
 
 def pretrain(
@@ -110,15 +129,16 @@ def _train_on_text(
     longest = student.config.max_position_embeddings
     if config.sequence_length > longest:
         raise ConfigError(f"sequence_length {config.sequence_length} is more than the model's {longest} positions.")
-    accelerator = make_accelerator(config, all_weights_used=bool({"ce", "mlm", "mse"} & set(objective.plan.terms)))
+    accelerator = make_accelerator(config, all_weights_used=objective.plan.compares_vocabulary)
     tokenizer = AutoTokenizer.from_pretrained(base)
     if len(tokenizer) > student.config.vocab_size:
         raise ConfigError(
             f"The tokenizer of {base} has {len(tokenizer)} tokens and the model {student.config.vocab_size}: they do "
             "not belong together."
         )
+    by_sentences = isinstance(config, DistillConfig) and config.sequences == "sentences"
     with accelerator.main_process_first():
-        text = open_text(config, tokenizer, progress.show_tokenized)
+        text: Text = (open_sentences if by_sentences else open_text)(config, tokenizer, progress.show_tokenized)
     text.check(accelerator.num_processes)
     start_run(config, folder, checkpoint, accelerator)
     if config.gradient_checkpointing:
@@ -132,7 +152,7 @@ def _train_on_text(
         objective=objective,
         batches=text,
         steps=text.steps(),
-        evaluator=HeldOutEvaluator(text, has_teacher=objective.teacher is not None),
+        evaluator=evaluator_of(objective, text),
         save_model=files.save,
         load_model=files.load,
         on_record=progress.show_record,
@@ -143,6 +163,44 @@ def _train_on_text(
         _write_results(folder, objective, text, tokenizer, state, base)
     accelerator.wait_for_everyone()
     return folder
+
+
+Text = MaskedText | SentenceText
+
+
+def evaluator_of(objective: DistillObjective, text: Text) -> HeldOutEvaluator | VectorEvaluator:
+    """Return what measures the student on held-out text: its masked-LM head, or its vectors where it has none."""
+    if isinstance(objective.student, DistilBertForMaskedLM) and isinstance(text, MaskedText):
+        return HeldOutEvaluator(text, has_teacher=objective.teacher is not None)
+    return VectorEvaluator(text)
+
+
+class VectorEvaluator:
+    """Compares vectors of held-out texts with the teacher's; see :class:`.loop.Evaluator`."""
+
+    deciding_metric, higher_is_better, before_training = SIMILARITY_ERROR, False, True
+
+    def __init__(self, text: Text) -> None:
+        self._text = text
+        self._micro_batches: list[MicroBatch] = []
+
+    def evaluate_share(self, module: nn.Module, process: int, processes: int, device: torch.device) -> list[Any]:
+        """Return (number, sums) of each micro-batch; see :meth:`.DistillObjective.forward`."""
+        self._micro_batches = self._micro_batches or self._text.held_out(process, processes)
+        return [
+            (micro_batch.number, module(**on_device(micro_batch, device))[0].tolist())
+            for micro_batch in self._micro_batches
+        ]
+
+    def metrics(self, results: list[Any]) -> dict[str, float]:
+        """Return means over texts and pairs, summed in the same order on any number of processes.
+
+        ``similarity_error`` is the root of the mean squared difference between cosines of pairs of texts, as the
+        student and as the teacher sees them; ``vector_cosine`` the mean cosine of both models' vectors of a text.
+        """
+        cosines, texts, errors, pairs = np.array([sums for _, sums in sorted(results)]).sum(axis=0).tolist()
+        metrics = {SIMILARITY_ERROR: math.sqrt(errors / pairs)}
+        return metrics | ({"vector_cosine": cosines / texts} if cosines else {})
 
 
 class HeldOutEvaluator:
@@ -187,7 +245,7 @@ def _perplexity(loss: float) -> float:
 def _write_results(
     folder: Path,
     objective: DistillObjective,
-    text: MaskedText,
+    text: Text,
     tokenizer: TokenizerBase,
     state: TrainingState,
     base: str,
@@ -195,12 +253,18 @@ def _write_results(
     """Write the model, ``summary.json``, the report and the card."""
     last = checkpoints.newest(folder / "checkpoints")
     assert last is not None
-    student = DistilBertForMaskedLM.from_pretrained(last.folder / checkpoints.MODEL)
+    model_class = type(objective.student)
+    student = model_class.from_pretrained(last.folder / checkpoints.MODEL)
     student.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-    teacher = None if objective.teacher is None else DistilBertForMaskedLM.from_pretrained(base)
+    teacher = None if objective.teacher is None else model_class.from_pretrained(base)
     models = _measure_models(student, teacher, text, state)
-    write_json(folder / "summary.json", about_run(folder, text.facts, state) | {"models": models})
+    by_vectors = (
+        {}
+        if model_class is DistilBertForMaskedLM
+        else {"task": SENTENCE_SIMILARITY.name, "main_metric": SIMILARITY_ERROR}
+    )
+    write_json(folder / "summary.json", about_run(folder, text.facts, state) | by_vectors | {"models": models})
     write_report(folder)
     card = folder / "README.md"
     if not card.exists() or is_ours(card):
@@ -208,7 +272,7 @@ def _write_results(
 
 
 def _measure_models(
-    student: DistilBertForMaskedLM, teacher: DistilBertForMaskedLM | None, text: MaskedText, state: TrainingState
+    student: Encoder, teacher: Encoder | None, text: Text, state: TrainingState
 ) -> dict[str, dict[str, Any]]:
     """Return sizes, speed and held-out metrics of ``teacher`` and ``student``, or of the only ``model``."""
     models = {"student": student} | ({"teacher": teacher} if teacher is not None else {})
@@ -224,22 +288,26 @@ def _measure_models(
         for name, model in models.items()
     }
     last = state.last
-    measured["student"] |= {key: last[key] for key in ("perplexity", "kl", "agreement") if key in last}
+    metrics = ("perplexity", "kl", "agreement", SIMILARITY_ERROR, "vector_cosine")
+    measured["student"] |= {key: last[key] for key in metrics if key in last}
     if teacher is None:
         return {"model": measured["student"]}
-    measured["teacher"]["perplexity"] = last["teacher_perplexity"]
+    if "teacher_perplexity" in last:
+        measured["teacher"]["perplexity"] = last["teacher_perplexity"]
     return {"teacher": measured["teacher"], "student": measured["student"]}
 
 
-def encoder_speeds(models: dict[str, DistilBertForMaskedLM], text: MaskedText, rounds: int = 3) -> dict[str, float]:
+def encoder_speeds(models: Mapping[str, Encoder], text: Text, rounds: int = 3) -> dict[str, float]:
     """Return the tokens per second of each encoder on held-out text: the best of some rounds, measured in turn."""
-    ids = text.held_out(0, 1)[0].arrays["input_ids"]  # (B, S)
-    batch = Batch.of(ids.tolist())
-    runners = {name: PytorchRunner(model.distilbert) for name, model in models.items()}
+    arrays = text.held_out(0, 1)[0].arrays
+    ids = arrays["input_ids"]  # (B, S)
+    lengths = arrays.get("attention_mask", np.ones_like(ids)).sum(axis=1)  # (B,)
+    batch = Batch.of([row[:length].tolist() for row, length in zip(ids, lengths, strict=True)])
+    runners = {name: PytorchRunner(encoder_of(model)) for name, model in models.items()}
     best = dict.fromkeys(models, float("inf"))
     for _ in range(rounds):
         for name, runner in runners.items():
             start = time.perf_counter()
             runner(batch)
             best[name] = min(best[name], time.perf_counter() - start)
-    return {name: round(ids.size / seconds, 1) for name, seconds in best.items()}
+    return {name: round(int(lengths.sum()) / seconds, 1) for name, seconds in best.items()}

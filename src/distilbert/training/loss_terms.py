@@ -1,14 +1,14 @@
-"""Terms of the loss of distillation: over the vocabulary, and between hidden states.
+"""Terms of the loss of distillation: over the vocabulary, between hidden states, and between vectors of whole texts.
 
-A term is a sum over tokens divided by the number of tokens of the whole step. Added up over micro-batches and
-processes, such terms are the mean over the step.
+A term is a sum over tokens, texts or pairs of texts, divided by their number in the whole step. Added up over
+micro-batches and processes, such terms are the mean over the step.
 
 The terms over the vocabulary are computed in chunks of tokens to save memory. The forward pass computes the scores of
 a chunk, the terms and the gradient of their weighted sum, and then reuses the memory for the next chunk. The backward
 pass only scales these gradients.
 
 Shapes: M tokens, C tokens of a chunk, D width of the student, E width of the teacher, V vocabulary, B batch,
-S sequence, N relation heads, H width of a relation head.
+S sequence, N relation heads, H width of a relation head. A mask (B, S) is 1 at tokens and 0 at padding.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .corpus.masking import IGNORED
+
+PADDING_SCORE = -1e9  # of a relation with padding; exp() of it is 0, and unlike -inf it has a difference
 
 
 @dataclass(frozen=True)
@@ -240,29 +242,38 @@ def held_out_terms(
     return sums
 
 
-def cosine_term(student: Tensor, teacher: Tensor, count: float) -> Tensor:
+def cosine_term(student: Tensor, teacher: Tensor, count: float, mask: Tensor | None = None) -> Tensor:
     """``mean of 1 - cos(h_s, h_t)`` over tokens (arXiv 1910.01108, section 3).
 
     Args:
         student: last hidden states (B, S, D).
         teacher: the teacher's (B, S, D).
         count: tokens of the step.
+        mask: (B, S); None: there is no padding.
     """
+    student, teacher = _rows(student, mask), _rows(teacher, mask)
     return (1 - F.cosine_similarity(_full_precision(student), _full_precision(teacher), dim=-1)).sum() / count
 
 
-def hidden_term(student: Tensor, teacher: Tensor, count: float) -> Tensor:
+def hidden_term(student: Tensor, teacher: Tensor, count: float, mask: Tensor | None = None) -> Tensor:
     """``mean of (h_s - h_t)^2`` over tokens and width: hidden states of one pair of layers (arXiv 1909.10351, eq. 8).
 
     Args:
         student: hidden states (B, S, D), projected to the teacher's width where widths differ.
         teacher: the teacher's (B, S, D).
         count: tokens of the step.
+        mask: (B, S); None: there is no padding.
     """
+    student, teacher = _rows(student, mask), _rows(teacher, mask)
     return (_full_precision(student) - _full_precision(teacher)).square().mean(dim=-1).sum() / count
 
 
-def relation_term(student: Tensor, teacher: Tensor, heads: int, count: float) -> Tensor:
+def _rows(x: Tensor, mask: Tensor | None) -> Tensor:
+    """Return the vectors of tokens (M, D), or all vectors (B, S, D) where there is no padding."""
+    return x if mask is None else x[mask.bool()]
+
+
+def relation_term(student: Tensor, teacher: Tensor, heads: int, count: float, mask: Tensor | None = None) -> Tensor:
     """``mean of KL(R_t || R_s)`` over heads and tokens, ``R = softmax(X X^T / sqrt(H))`` (arXiv 2012.15828, sec. 3.1).
 
     Args:
@@ -270,15 +281,75 @@ def relation_term(student: Tensor, teacher: Tensor, heads: int, count: float) ->
         teacher: the teacher's, (B, S, any width).
         heads: N; both widths, which may differ, are multiples of it.
         count: tokens of the step.
+        mask: (B, S); None: there is no padding.
     """
-    log_student, log_teacher = _log_relations(student, heads), _log_relations(teacher, heads)  # (B, N, S, S)
-    return F.kl_div(log_student, log_teacher, reduction="sum", log_target=True) / (heads * count)
+    log_student, log_teacher = _log_relations(student, heads, mask), _log_relations(teacher, heads, mask)
+    if mask is None:
+        return F.kl_div(log_student, log_teacher, reduction="sum", log_target=True) / (heads * count)
+    divergence = F.kl_div(log_student, log_teacher, reduction="none", log_target=True).sum(dim=-1)  # (B, N, S)
+    return (divergence * mask[:, None]).sum() / (heads * count)
 
 
-def _log_relations(x: Tensor, heads: int) -> Tensor:
+def _log_relations(x: Tensor, heads: int, mask: Tensor | None) -> Tensor:
     x = x.unflatten(-1, (heads, -1)).transpose(1, 2)  # (B, N, S, H)
-    scores = x @ x.transpose(-1, -2) * x.shape[-1] ** -0.5  # (B, N, S, S)
-    return _full_precision(scores).log_softmax(dim=-1)
+    scores = _full_precision(x @ x.transpose(-1, -2) * x.shape[-1] ** -0.5)  # (B, N, S, S)
+    if mask is not None:
+        scores = scores.masked_fill(~mask.bool()[:, None, None], PADDING_SCORE)
+    return scores.log_softmax(dim=-1)
+
+
+def pool(hidden: Tensor, mask: Tensor | None, pooling: str = "mean") -> Tensor:
+    """Return a vector of each text: the mean of its tokens' vectors, or the first one ("cls").
+
+    Args:
+        hidden: last hidden states (B, S, D).
+        mask: (B, S); None: there is no padding.
+        pooling: ``"mean"`` or ``"cls"``.
+
+    Returns:
+        (B, D), in fp32 or wider.
+    """
+    hidden = _full_precision(hidden)
+    if pooling == "cls":
+        return hidden[:, 0]
+    if mask is None:
+        return hidden.mean(dim=1)
+    weights = mask.to(hidden.dtype)[..., None]  # (B, S, 1)
+    return (hidden * weights).sum(dim=1) / weights.sum(dim=1)
+
+
+def pooled_term(student: Tensor, teacher: Tensor, count: float) -> Tensor:
+    """``mean of 1 - cos(v_s, v_t)`` over texts, which is half the squared distance of the normalized vectors.
+
+    Making a student's vectors equal a teacher's is the objective of arXiv 2004.09813, section 3, there by the squared
+    distance and between languages.
+
+    Args:
+        student: pooled vectors (B, E), projected to the teacher's width where widths differ.
+        teacher: the teacher's (B, E).
+        count: texts of the step.
+    """
+    return (1 - F.cosine_similarity(student, teacher, dim=-1)).sum() / count
+
+
+def similarity_term(student: Tensor, teacher: Tensor, count: float) -> Tensor:
+    """``mean of (cos(v_s, w_s) - cos(v_t, w_t))^2`` over ordered pairs of different texts of a micro-batch.
+
+    Keeping the similarities of a batch is the objective of arXiv 1907.09682; widths may differ.
+
+    Args:
+        student: pooled vectors (B, D).
+        teacher: the teacher's (B, any width).
+        count: ordered pairs of the step, each within a micro-batch.
+    """
+    return (similarities(student) - similarities(teacher)).square().sum() / count
+
+
+def similarities(vectors: Tensor) -> Tensor:
+    """Return the cosines of all pairs of (B, D) vectors: (B, B), with a diagonal of exactly 1."""
+    normalized = F.normalize(vectors, dim=-1)
+    cosines = normalized @ normalized.t()
+    return cosines.masked_fill(torch.eye(len(vectors), dtype=torch.bool, device=vectors.device), 1.0)
 
 
 def _full_precision(x: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 
 from ...core.errors import ConfigError, DataError
-from .keyed_random import ORDER, KeyedRandom
+from .epoch_order import EpochOrder
 from .token_cache import TokenCache
 
 SECTION = 4096  # tokens of a document that are held out together
@@ -74,8 +74,7 @@ class PackedSequences:
         if limit is not None:
             self._count = min(self._count, limit)
         self.left_out = total - self._count * (length - 2)
-        self._random = KeyedRandom(ORDER, seed) if shuffle else None
-        self._order: tuple[int, np.ndarray] = (-1, np.empty(0, np.int64))  # of the epoch that was read last
+        self._order = EpochOrder(self._count, seed if shuffle else None)
 
     def __len__(self) -> int:
         return self._count
@@ -90,33 +89,10 @@ class PackedSequences:
             (count, S) int64.
         """
         inner = self.length - 2
-        starts = self._numbers(start, count)[:, None] * inner  # (B, 1)
+        starts = self._order.numbers(start, count)[:, None] * inner  # (B, 1)
         places = starts + np.arange(inner)  # (B, S - 2)
         places += self._shifts[np.searchsorted(self._ends, places, side="right")]
         return frame(self._tokens[places], self._cls, self._sep)
-
-    def _numbers(self, start: int, count: int) -> np.ndarray:
-        """Return the numbers of the sequences at these positions: (count,)."""
-        if start < 0 or count < 0 or not self._count:
-            raise ValueError(f"cannot take {count} sequences from position {start} of {self._count} sequences")
-        numbers = np.empty(count, np.int64)
-        done = 0
-        while done < count:
-            epoch, place = divmod(start + done, self._count)
-            size = min(count - done, self._count - place)
-            numbers[done : done + size] = self._order_of(epoch)[place : place + size]
-            done += size
-        return numbers
-
-    def _order_of(self, epoch: int) -> np.ndarray:
-        if self._random is None:
-            epoch = 0  # all epochs have the same order
-        if self._order[0] != epoch:
-            order = np.arange(self._count)
-            if self._random is not None:
-                self._random.generator(epoch).shuffle(order)
-            self._order = (epoch, order)
-        return self._order[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -166,14 +142,8 @@ def split_corpus(
     needed = 3 * inner  # a held-out sequence, up to one more in its last section, a training sequence
     if total < needed:
         raise DataError(f"{_too_small(cache, length)} At least {needed} are needed: {_advice(total)}")
-    bounds = _sections(cache.ends, min(SECTION, max(inner, total // 16)))
-    sizes = bounds[:, 1] - bounds[:, 0]
-    order = np.argsort(_hash(np.arange(len(bounds), dtype=np.uint64)), kind="stable")
-    target = max(inner, min(held_out * total, max_held_out * inner))
-    taken = order[: np.searchsorted(np.cumsum(sizes[order]), target) + 1]
-    is_held = np.zeros(len(bounds), bool)
-    is_held[taken] = True
-    if total - int(sizes[is_held].sum()) < inner:
+    bounds, is_held = hold_out_sections(cache.ends, inner, max(inner, min(held_out * total, max_held_out * inner)))
+    if total - int((bounds[is_held, 1] - bounds[is_held, 0]).sum()) < inner:
         raise DataError(
             f"{_too_small(cache, length)} held_out={held_out} leaves less than one to train on: hold out less, or "
             f"{_advice(total)}"
@@ -185,6 +155,25 @@ def split_corpus(
         training=pack(spans=_spans(bounds, ~is_held)),
         held_out=pack(spans=_spans(bounds, is_held), shuffle=False, limit=max_held_out),
     )
+
+
+def hold_out_sections(ends: np.ndarray, inner: int, target: float) -> tuple[np.ndarray, np.ndarray]:
+    """Cut documents into sections, and say which are held out.
+
+    Args:
+        ends: end of each document among the tokens.
+        inner: tokens of a sequence that come from the corpus; no section is meant to be shorter.
+        target: tokens to hold out at least.
+
+    Returns:
+        Start and end of each section, (sections, 2), and whether it is held out, (sections,).
+    """
+    bounds = _sections(ends, min(SECTION, max(inner, int(ends[-1]) // 16)))
+    sizes = bounds[:, 1] - bounds[:, 0]
+    order = np.argsort(mix(np.arange(len(bounds), dtype=np.uint64)), kind="stable")
+    is_held = np.zeros(len(bounds), bool)
+    is_held[order[: np.searchsorted(np.cumsum(sizes[order]), target) + 1]] = True
+    return bounds, is_held
 
 
 def _too_small(cache: TokenCache, length: int) -> str:
@@ -215,7 +204,7 @@ def _spans(bounds: np.ndarray, kept: np.ndarray) -> np.ndarray:
     return np.stack([bounds[edges[::2], 0], bounds[edges[1::2] - 1, 1]], axis=1)
 
 
-def _hash(numbers: np.ndarray) -> np.ndarray:
+def mix(numbers: np.ndarray) -> np.ndarray:
     """Hash uint64 numbers by the mixing function of SplitMix64 (Steele, Lea and Flood, OOPSLA 2014)."""
     mixed = (numbers + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -23,7 +23,7 @@ from ..distill_config import TextConfig
 from .masking import IGNORED, mask_tokens, token_weights
 from .packed_sequences import PackedSequences, split_corpus
 from .streamed_sequences import StreamedSequences
-from .token_cache import OnTokenized, tokenize_corpus
+from .token_cache import OnTokenized, TokenCache, tokenize_corpus
 
 logger = logging.getLogger("distilbert")
 
@@ -96,7 +96,7 @@ class MaskedText:
         self._held_out = held_out
         self._weights = token_weights(counts, tokenizer.all_special_ids, config.mask_smoothing)
         self._mask_token_id, self._vocab_size = tokenizer.mask_token_id, len(counts)
-        self._content_hash = hashlib.blake2b(counts.astype("<i8").tobytes(), digest_size=16).hexdigest()
+        self._content_hash = content_hash(counts)
 
     @property
     def micro_batches_per_step(self) -> int:
@@ -109,15 +109,7 @@ class MaskedText:
             return self.config.max_steps
         assert isinstance(self.training, PackedSequences)
         steps = max(1, round(self.config.epochs * len(self.training) / self.config.sequences_per_step))
-        if steps < FEW_STEPS:
-            logger.warning(
-                "%g epochs of %d sequences make %d step%s of %d: a lower tokens_per_step learns more from them.",
-                self.config.epochs,
-                len(self.training),
-                steps,
-                "" if steps == 1 else "s",
-                self.config.sequences_per_step,
-            )
+        warn_of_few_steps(steps, self.config.epochs, len(self.training), self.config.sequences_per_step)
         return steps
 
     def check(self, processes: int) -> None:
@@ -148,6 +140,8 @@ class MaskedText:
         counts: dict[str, float] = {
             "tokens": sum(array.size for array in labels),
             "masked": sum(map(count_masked, labels)),
+            "texts": sum(map(len, labels)),
+            "pairs": sum(len(array) * (len(array) - 1) for array in labels),
         }
         position = self.training.state() if isinstance(self.training, StreamedSequences) else {}
         return Step(micro_batches, counts, ids.size, {"content": self._content_hash, "position": position})
@@ -190,6 +184,24 @@ class MaskedText:
         return MicroBatch(number, {"input_ids": masked.input_ids, "labels": masked.labels})
 
 
+def content_hash(counts: np.ndarray) -> str:
+    """Return what tells one corpus from another: a hash of how often each id occurs, (V,)."""
+    return hashlib.blake2b(counts.astype("<i8").tobytes(), digest_size=16).hexdigest()
+
+
+def warn_of_few_steps(steps: int, epochs: float, sequences: int, per_step: int) -> None:
+    """Log a warning if a run has so few steps that it learns little."""
+    if steps < FEW_STEPS:
+        logger.warning(
+            "%g epochs of %d sequences make %d step%s of %d: a lower tokens_per_step learns more from them.",
+            epochs,
+            sequences,
+            steps,
+            "" if steps == 1 else "s",
+            per_step,
+        )
+
+
 def count_masked(labels: np.ndarray) -> int:
     """Return how many labels are to be predicted."""
     return int((labels != IGNORED).sum())
@@ -220,15 +232,7 @@ def open_text(config: TextConfig, tokenizer: TokenizerBase, on_tokenized: OnToke
         )
         facts |= {"held_out_sequences": len(stream.held_out)}
         return MaskedText(config, stream, stream.held_out, stream.counts, tokenizer, facts)
-    folder = Path(config.cache or Path(config.output) / "cache")
-    cache = tokenize_corpus(
-        config.data,
-        tokenizer,
-        folder,
-        column=config.column,
-        encoding=config.encoding,
-        on_tokenized=on_tokenized,
-    )
+    cache = open_token_cache(config, tokenizer, on_tokenized)
     split = split_corpus(
         cache,
         length=length,
@@ -247,3 +251,15 @@ def open_text(config: TextConfig, tokenizer: TokenizerBase, on_tokenized: OnToke
         "fingerprint": cache.fingerprint,
     }
     return MaskedText(config, split.training, split.held_out, cache.counts, tokenizer, facts)
+
+
+def open_token_cache(config: TextConfig, tokenizer: TokenizerBase, on_tokenized: OnTokenized | None) -> TokenCache:
+    """Return the tokens of the text that ``config.data`` names; tokenize it first unless its token cache exists."""
+    return tokenize_corpus(
+        config.data,
+        tokenizer,
+        Path(config.cache or Path(config.output) / "cache"),
+        column=config.column,
+        encoding=config.encoding,
+        on_tokenized=on_tokenized,
+    )

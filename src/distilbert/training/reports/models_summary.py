@@ -56,6 +56,8 @@ METRIC_NAMES = {
     "exact_match": "Exact match (%)", "has_answer_exact_match": "Exact match with an answer (%)",
     "has_answer_f1": "F1 with an answer (%)", "no_answer_exact_match": "Exact match without an answer (%)",
     "no_answer_f1": "F1 without an answer (%)", "perplexity": "Perplexity of masked tokens",
+    "similarity_error": "Error of similarities",
+    "vector_cosine": "Cosine with the teacher's vectors",
 }  # fmt: skip
 
 
