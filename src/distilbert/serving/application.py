@@ -208,6 +208,7 @@ def all_routes() -> list[Route]:
         for name in (spec.name, *spec.aliases)
     ]
     routes += [
+        Route("GET", "/", server_routes.page, needs_key=False),
         Route("GET", "/v1/models", server_routes.models),
         Route("GET", "/v1/models/{name:path}", server_routes.one_model, name="/v1/models/{name}"),
         Route("POST", "/v1/models/{name:path}/reload", server_routes.reload_model, name="/v1/models/{name}/reload"),

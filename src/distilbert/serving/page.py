@@ -44,13 +44,11 @@ POLICY = "; ".join(
         "trusted-types 'none'",
     )
 )
+CONTENT_TYPE = "text/html; charset=utf-8"
 PAGE_HEADERS: dict[str, str] = {
-    "content-type": "text/html; charset=utf-8",
     "content-security-policy": POLICY,
-    "cache-control": "no-cache",
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
     "referrer-policy": "no-referrer",
-    "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
 }

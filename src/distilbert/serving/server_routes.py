@@ -10,8 +10,16 @@ from ..core.errors import RequestError
 from .answering_service import AnsweringService
 from .http_exchange import Exchange, Reply, to_json
 from .openapi_document import describe_server
+from .page import CONTENT_TYPE as PAGE_TYPE
+from .page import PAGE, PAGE_HEADERS
 from .served_models import ServedModel
 from .server_metrics import CONTENT_TYPE
+
+
+async def page(service: AnsweringService, exchange: Exchange) -> Reply:
+    """Return the page on which people try the server."""
+    headers = [(name.encode(), value.encode()) for name, value in PAGE_HEADERS.items()]
+    return Reply(PAGE, content_type=PAGE_TYPE.encode(), headers=headers)
 
 
 async def health(service: AnsweringService, exchange: Exchange) -> Reply:
