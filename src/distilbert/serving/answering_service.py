@@ -19,7 +19,7 @@ from .answering_threads import AnsweringThreads
 from .http_exchange import Exchange, Headers, client_gone, to_json
 from .queued_requests import QueuedRequest, TokenIds
 from .served_models import LoadedTasks, ServedModel, ServedModels, explain_loading
-from .server_metrics import ServerMetrics
+from .server_metrics import SECONDS, ServerMetrics
 from .server_settings import ServerSettings
 
 WATCHED_AFTER = 0.25  # seconds after which it is looked whether a client is still there
@@ -44,6 +44,25 @@ class ChosenTask:
         self.model, self.loaded, self.task = model, loaded, task
 
 
+class FigurePlaces:
+    """Where the figures of a model's task stand, so that counting a request takes little.
+
+    Args:
+        metrics: of the server.
+        model: name of the model.
+        task: name of the task.
+    """
+
+    def __init__(self, metrics: ServerMetrics, model: str, task: str) -> None:
+        self.inputs = metrics.place("distilbert_inputs", model, task)
+        self.tokens = metrics.place("distilbert_tokens", model)
+        self.windows = metrics.place("distilbert_windows", model)
+        self.total = metrics.place("distilbert_request_seconds", model)
+        self.tokenization = metrics.place("distilbert_tokenization_seconds")
+        self.queue = metrics.place("distilbert_queue_seconds")
+        self.inference = metrics.place("distilbert_inference_seconds")
+
+
 class AnsweringService:
     """Everything behind the routes. It lives in one event loop.
 
@@ -60,6 +79,7 @@ class AnsweringService:
         self.started = time.time()
         self.route_list: tuple[Any, ...] = ()
         self.reload_everywhere: Callable[[ServedModel], Awaitable[None]] = self.reload
+        self._places: dict[tuple[str, str], FigurePlaces] = {}
         self._waiting: dict[QueuedRequest, Exchange] = {}
         self._watched: set[QueuedRequest] = set()
         self._background: set[asyncio.Task[Any]] = set()
@@ -383,13 +403,17 @@ class AnsweringService:
         exchange.model, exchange.tokens = name, exchange.tokens + request.tokens
         exchange.inputs += len(request.items)
         request.speed.counted(request.characters, request.tokens)
-        metrics.count("distilbert_inputs", name, request.task.task, by=len(request.items))
-        metrics.count("distilbert_tokens", name, by=request.tokens)
-        metrics.count("distilbert_windows", name, by=sum(request.windows))
-        metrics.observe("distilbert_request_seconds", time.perf_counter() - request.arrived, name)
-        metrics.observe("distilbert_tokenization_seconds", request.tokenizing)
-        metrics.observe("distilbert_queue_seconds", request.waited)
-        metrics.observe("distilbert_inference_seconds", request.finished_at - request.started_at)
+        key = (name, request.task.task)
+        places = self._places.get(key)
+        if places is None:
+            places = self._places[key] = FigurePlaces(metrics, *key)
+        metrics.add(places.inputs, len(request.items))
+        metrics.add(places.tokens, request.tokens)
+        metrics.add(places.windows, sum(request.windows))
+        metrics.add_value(places.total, SECONDS, time.perf_counter() - request.arrived)
+        metrics.add_value(places.tokenization, SECONDS, request.tokenizing)
+        metrics.add_value(places.queue, SECONDS, request.waited)
+        metrics.add_value(places.inference, SECONDS, request.finished_at - request.started_at)
 
     def _size(self, item: Any, place: str) -> tuple[int, int]:
         """Return characters and texts of an input.
@@ -417,15 +441,32 @@ class AnsweringService:
 
 def headers_of(request: QueuedRequest, model: str) -> Headers:
     """Return the headers that say what a request cost; times in milliseconds."""
-    total = 1000 * (time.perf_counter() - request.arrived)
     return [
-        (b"x-model", model.encode("utf-8", "replace").decode("latin-1", "replace").encode("latin-1", "replace")),
+        (b"x-model", model.encode("ascii", "replace")),
         (b"x-compute-tokens", b"%d" % request.tokens),
         (b"x-windows", b"%d" % max(request.windows, default=1)),
-        (b"x-total-time", b"%.2f" % total),
-        (b"x-tokenization-time", b"%.2f" % (1000 * request.tokenizing)),
-        (b"x-queue-time", b"%.2f" % (1000 * request.waited)),
-        (b"x-inference-time", b"%.2f" % (1000 * (request.finished_at - request.started_at))),
+        (
+            b"server-timing",
+            b"tokenization;dur=%.2f, queue;dur=%.2f, inference;dur=%.2f, total;dur=%.2f"
+            % (
+                1000 * request.tokenizing,
+                1000 * request.waited,
+                1000 * (request.finished_at - request.started_at),
+                1000 * (time.perf_counter() - request.arrived),
+            ),
+        ),
+    ]
+
+
+def headers_of_tei(request: QueuedRequest) -> Headers:
+    """Return the headers that text-embeddings-inference has for the same; times in whole milliseconds."""
+    return [
+        (b"x-compute-tokens", b"%d" % request.tokens),
+        (b"x-compute-characters", b"%d" % request.characters),
+        (b"x-total-time", b"%d" % (1000 * (time.perf_counter() - request.arrived))),
+        (b"x-tokenization-time", b"%d" % (1000 * request.tokenizing)),
+        (b"x-queue-time", b"%d" % (1000 * request.waited)),
+        (b"x-inference-time", b"%d" % (1000 * (request.finished_at - request.started_at))),
     ]
 
 

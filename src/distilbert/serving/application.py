@@ -16,10 +16,11 @@ from .answering_service import AnsweringService
 from .http_exchange import CLIENT_GONE, Exchange, Headers, Receive, Reply, Scope, Send, to_json
 from .route_table import OTHER, Route, RouteTable
 from .served_models import ServedModels
-from .server_metrics import ServerMetrics
+from .server_metrics import STATUSES, ServerMetrics
 from .server_settings import ServerSettings, as_names
 from .task_routes import task_handler
 
+STATUS_TEXTS = {status: str(status) for status in STATUSES}
 OPENAI_KINDS = {401: "authentication_error", 429: "rate_limit_error"}
 ALWAYS: Headers = [(b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store")]
 
@@ -56,8 +57,7 @@ def with_cors(application: Application, settings: ServerSettings) -> Any:
         allow_origins=list(settings.cors),
         allow_methods=["GET", "POST"],
         allow_headers=["authorization", "content-type", "x-api-key", "x-request-timeout-ms", "x-request-priority"],
-        expose_headers=["x-compute-tokens", "x-total-time", "x-queue-time", "x-inference-time", "x-windows", "x-model",
-                        "retry-after"],
+        expose_headers=["x-compute-tokens", "x-windows", "x-model", "server-timing", "retry-after"],
     )  # fmt: skip
 
 
@@ -133,15 +133,16 @@ class Application:
         except Exception:
             logger.exception("A request to %s failed", label)
             reply = error_reply(RequestError("An internal error; the server's log has it.", 500, "internal"), style)
-        headers = ALWAYS
+        if method != "POST" or reply.status != 200:
+            reply.headers += ALWAYS
         if self.service.is_draining or reply.status in (408, 413):
-            headers = [*ALWAYS, (b"connection", b"close")]
+            reply.headers.append((b"connection", b"close"))
         try:
             if reply.status != CLIENT_GONE and not exchange.is_gone:
-                await exchange.send(reply, headers)
+                await exchange.send(reply)
         except RequestError:  # a stream whose client has gone
             pass
-        self.metrics.count("distilbert_requests", label, str(reply.status))
+        self.metrics.count("distilbert_requests", label, STATUS_TEXTS[reply.status])
         if self._log is not None:
             fields = {"model": exchange.model, "inputs": exchange.inputs, "tokens": exchange.tokens}
             client = scope.get("client")

@@ -191,10 +191,10 @@ class Exchange:
             b"application/ndjson",
         )
 
-    async def send(self, reply: Reply, more_headers: Headers) -> None:
+    async def send(self, reply: Reply) -> None:
         """Send a reply."""
         body = reply.body
-        headers = [(b"content-type", reply.content_type), *reply.headers, *more_headers]
+        headers = [(b"content-type", reply.content_type), *reply.headers]
         start: dict[str, Any] = {"type": "http.response.start", "status": reply.status, "headers": headers}
         if isinstance(body, bytes):
             headers.append((b"content-length", b"%d" % len(body)))

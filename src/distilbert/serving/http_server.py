@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import signal
 import socket
@@ -21,9 +22,36 @@ KEEP_ALIVE = 75.0  # seconds that a connection may be idle between two requests
 GRACE = 1.0  # seconds in which a stopping server still takes requests of open connections
 LONGEST_DRAIN = 60  # seconds after which a stopping server gives up requests that have no answer
 SWEEP = 1.0  # seconds between two looks at the connections
+GC_THRESHOLDS = (20_000, 20, 20)  # a request makes some fifty objects, of which hardly any is in a cycle
 SWITCH_INTERVAL = 0.0005  # seconds: a thread that holds the interpreter lets others on after this
 
 logger = logging.getLogger("distilbert.serving")
+
+
+class JoinedWrites:
+    """A transport that sends the head of a response together with the beginning of its body: one call of the system.
+
+    Args:
+        transport: that it stands for.
+    """
+
+    __slots__ = ("_head", "_is_joined", "_transport")
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport, self._head, self._is_joined = transport, b"", False
+
+    def write(self, data: bytes) -> None:
+        """See :class:`asyncio.WriteTransport`."""
+        if self._is_joined or data.startswith(b"HTTP/1.1 100"):
+            self._transport.write(data)
+        elif not self._head:
+            self._head = data
+        else:
+            self._is_joined = True
+            self._transport.write(self._head + data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
 
 
 class WatchedConnection(HttpToolsProtocol):
@@ -51,6 +79,11 @@ class WatchedConnection(HttpToolsProtocol):
         """Headers are complete."""
         self.headers_since = None
         super().on_headers_complete()
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        if cycle.scope["method"] == "POST":  # to which every response has a body
+            cycle.transport = JoinedWrites(cycle.transport)
+        super()._start_asgi_task(cycle, app)
 
     def pause_writing(self) -> None:
         """The client does not read as fast as it is written to."""
@@ -105,6 +138,10 @@ class DrainingServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, and look after the connections from now on."""
         await super().startup(sockets)
+        # Vocabularies and modules live as long as the process: the collector need not look at them again and again.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
         self._sweeper = asyncio.ensure_future(self._close_late_connections())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -152,6 +189,7 @@ def make_server(application: Application) -> DrainingServer:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,
         ws="none",
         timeout_keep_alive=int(KEEP_ALIVE),
         timeout_graceful_shutdown=LONGEST_DRAIN,

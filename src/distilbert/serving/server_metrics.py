@@ -106,6 +106,20 @@ class ServerMetrics:
         """Count in the row of a process from now on."""
         self._row = self._numbers[process * self._size : (process + 1) * self._size]
 
+    def place(self, name: str, *labels: str) -> int:
+        """Return where a figure stands, for :meth:`add`."""
+        return self._places[(name, *labels)]
+
+    def add(self, place: int, by: float = 1.0) -> None:
+        """Add to a counter, by its place."""
+        self._row[place] += by
+
+    def add_value(self, place: int, bounds: Sequence[float], value: float) -> None:
+        """Add a value to a histogram, by its place."""
+        row = self._row
+        row[place + bisect_left(bounds, value)] += 1
+        row[place + len(bounds) + 1] += value
+
     def count(self, name: str, *labels: str, by: float = 1.0) -> None:
         """Add to a counter."""
         self._row[self._places[(name, *labels)]] += by
@@ -116,9 +130,7 @@ class ServerMetrics:
 
     def observe(self, name: str, value: float, *labels: str) -> None:
         """Add a value to a histogram."""
-        place, bounds = self._places[(name, *labels)], BY_NAME[name].bounds
-        self._row[place + bisect_left(bounds, value)] += 1
-        self._row[place + len(bounds) + 1] += value
+        self.add_value(self._places[(name, *labels)], BY_NAME[name].bounds, value)
 
     def value(self, name: str, *labels: str) -> float:
         """Return a counter or gauge, over all processes."""

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 from ..core.errors import DistilBertError, RequestError
-from .answering_service import AnsweringService, headers_of
+from .answering_service import AnsweringService, headers_of_tei
 from .body_fields import count_field, flag_field, ids_field, invalid, text_field, texts_field, texts_or_ids_field
 from .http_exchange import Exchange, Reply, to_json
 from .queued_requests import QueuedRequest
@@ -36,8 +36,8 @@ def check_direction(body: dict[str, Any]) -> bool:
 async def embed_texts(service: AnsweringService, exchange: Exchange) -> Reply:
     """Return a vector for each text."""
     body = await exchange.json_object()
-    vectors, request, model = await embed_body(service, exchange, body, body.get("model"))
-    return Reply(to_json(vectors), headers=headers_of(request, model))
+    vectors, request, _ = await embed_body(service, exchange, body, body.get("model"))
+    return Reply(to_json(vectors), headers=headers_of_tei(request))
 
 
 async def embed_body(
@@ -64,7 +64,7 @@ async def embed_tokens(service: AnsweringService, exchange: Exchange) -> Reply:
     params = service.parameters(chosen.task, {"truncation": True} if check_direction(body) else None)
     places = [f"inputs[{index}]" for index in range(len(inputs))]
     request = await service.answer(exchange, chosen, params, list(inputs), places)
-    return Reply(to_json([answer[0] for answer in request.answers]), headers=headers_of(request, chosen.model.name))
+    return Reply(to_json([answer[0] for answer in request.answers]), headers=headers_of_tei(request))
 
 
 async def predict(service: AnsweringService, exchange: Exchange) -> Reply:
@@ -81,7 +81,7 @@ async def predict(service: AnsweringService, exchange: Exchange) -> Reply:
     places = [f"inputs[{index}]" for index in range(len(items))] if is_list else ["inputs"]
     request = await service.answer(exchange, chosen, params, items, places)
     answer = request.answers if is_list else request.answers[0]
-    return Reply(to_json(answer), headers=headers_of(request, chosen.model.name))
+    return Reply(to_json(answer), headers=headers_of_tei(request))
 
 
 def _predictions(inputs: Any) -> tuple[list[Any], bool]:
@@ -109,13 +109,13 @@ async def rerank(service: AnsweringService, exchange: Exchange) -> Reply:
     query, texts = text_field(body, "query"), texts_field(body, "texts")
     check_direction(body)
     with_texts = flag_field(body, "return_text", False)
-    ranked, request, model = await rank(
+    ranked, request, _ = await rank(
         service, exchange, query, texts, body.get("model"), flag_field(body, "raw_scores", False)
     )
     results = [
         {"index": index, "score": score} | ({"text": texts[index]} if with_texts else {}) for index, score in ranked
     ]
-    return Reply(to_json(results), headers=headers_of(request, model))
+    return Reply(to_json(results), headers=headers_of_tei(request))
 
 
 async def similarity(service: AnsweringService, exchange: Exchange) -> Reply:
@@ -132,7 +132,7 @@ async def similarity(service: AnsweringService, exchange: Exchange) -> Reply:
     chosen = await service.choose("sentence-similarity", body.get("model"))
     item = {"source_sentence": source, "sentences": sentences}
     request = await service.answer(exchange, chosen, chosen.task.params, [item], ["inputs"])
-    return Reply(to_json(request.answers[0]), headers=headers_of(request, chosen.model.name))
+    return Reply(to_json(request.answers[0]), headers=headers_of_tei(request))
 
 
 async def tokenize(service: AnsweringService, exchange: Exchange) -> Reply:
