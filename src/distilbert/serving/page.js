@@ -557,14 +557,16 @@ function announce(text) {
   byId("announcement").textContent = `Answer: ${text}`;
 }
 
-const HEADERS = [["x-tokenization-time", "tokenize"], ["x-queue-time", "wait"], ["x-inference-time", "compute"]];
+const STEPS = [["tokenization", "tokenize"], ["queue", "wait"], ["inference", "compute"]]; // of the header Server-Timing
 
 function showTimes(headers, taken) {
   const number = (name) => (headers.get(name) === null ? null : Number(headers.get(name)));
   const tokens = number("x-compute-tokens");
   const windows = Math.max(0, ...(headers.get("x-windows") ?? "").split(",").map(Number));
   byId("latency").textContent = [tokens === null ? null : plural(tokens, "token"), windows > 1 ? `${windows} windows` : null, milliseconds(taken)].filter(Boolean).join(" · ");
-  const steps = HEADERS.map(([name, title]) => [title, number(name)]).filter(([, value]) => value !== null);
+  const timing = headers.get("server-timing") ?? "";
+  const duration = (name) => timing.match(new RegExp(`(?:^|[ ,])${name};dur=([0-9.]+)`))?.[1];
+  const steps = STEPS.map(([name, title]) => [title, duration(name)]).filter(([, value]) => value !== undefined).map(([title, value]) => [title, Number(value)]);
   byId("times").hidden = !steps.length;
   if (!steps.length) return;
   steps.push(["network and page", Math.max(0, taken - steps.reduce((sum, [, value]) => sum + value, 0))]);
