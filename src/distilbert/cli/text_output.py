@@ -1,24 +1,13 @@
-"""Text for pipes and for terminals: JSON lines, sizes, and text from files without its control characters."""
+"""Text for terminals: sizes, and text from files without its control characters."""
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
 
 LONGEST_LINE = 300  # characters
-
-
-def to_json(value: Any) -> str:
-    """Return one line of JSON; what JSON has no form for, such as a date of a parquet file, becomes text."""
-    return json.dumps(value, ensure_ascii=False, default=str)
-
-
-def encode_lines(values: list[Any]) -> bytes:
-    """Return JSON lines as bytes; a lone surrogate, which UTF-8 cannot hold, stays a JSON escape."""
-    return "".join(to_json(value) + "\n" for value in values).encode("utf-8", errors="backslashreplace")
 
 
 def clean(text: str, longest: int = LONGEST_LINE) -> str:

@@ -52,7 +52,7 @@ def command(
         if table:
             _print_table(first, second, encoded, tokens)
             continue
-        from .text_output import encode_lines
+        from ..data.json_lines import encode_lines
 
         text = {"text": first} if second is None else {"text": first, "text_pair": second}
         offsets = [list(span) for span in encoded["offset_mapping"]]

@@ -13,8 +13,8 @@ from typing import IO, Any
 
 from ...core.errors import DataError, UsageError
 from ...core.files import replacing, sync_to_disk
-from ..text_output import encode_lines
-from .output_files import publish
+from ...data.json_lines import encode_lines
+from ...data.output_files import publish
 
 
 class PartialOutput:

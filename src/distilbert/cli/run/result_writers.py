@@ -3,30 +3,13 @@
 from __future__ import annotations
 
 import sys
-from typing import IO, Any, NamedTuple, Protocol
+from typing import IO, Any, Protocol
 
-from ..text_output import encode_lines
-from .output_files import TableFile
+from ...data.json_lines import encode_lines
+from ...data.output_files import TableFile
+from ...data.result_rows import table_rows
+from ...data.row_answers import AnsweredRow
 from .partial_output import PartialOutput
-from .result_rows import joined, table_rows
-
-
-class AnsweredRow(NamedTuple):
-    """A row with its answer.
-
-    Attributes:
-        columns: the row as named columns.
-        item: the task's input made from it.
-        answer: the task's answer.
-    """
-
-    columns: dict[str, Any]
-    item: Any
-    answer: Any
-
-    def result(self, keep_input: bool) -> Any:
-        """Return what is written: the answer, or the row joined with it."""
-        return joined(self.columns, self.answer) if keep_input else self.answer
 
 
 class ResultWriter(Protocol):

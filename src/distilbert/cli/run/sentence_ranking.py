@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from ...core.errors import InputError
+from ...data.row_answers import AnsweredRow, answer_window
 from ...data.row_stream import RowStream
-from .answering import answer_window
+from ...data.row_windows import UnusableRows, gather_windows
+from ...data.task_inputs import TaskInputs
 from .partial_output import PartialOutput
 from .plan import RunPlan
-from .result_writers import AnsweredRow, ResultWriter
+from .result_writers import ResultWriter
 from .row_progress import RowProgress
-from .row_windows import UnusableRows, gather_windows
-from .task_inputs import TaskInputs
 
 
 class RankedSentence(NamedTuple):

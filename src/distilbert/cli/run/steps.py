@@ -12,21 +12,21 @@ from typing import Any
 
 from ...core.errors import DataError, InputError, Interrupted, MissingExtraError, UnknownArgumentError, UsageError
 from ...core.extras import require
+from ...data.output_files import output_format
 from ...data.row_stream import RowStream
+from ...data.row_windows import UnusableRows
+from ...data.task_inputs import SENTENCE, TaskInputs
 from ...tasks.registry import task_spec
 from ..failures import FAILED, OK, warn
 from .answering import answer_rows
 from .content_hashes import ContentHashes
 from .input_rows import open_input
-from .output_files import output_format
 from .parameter_types import check_names, check_types
 from .partial_output import PartialOutput
 from .plan import RunPlan
 from .result_writers import LinesWriter, PartialOutputWriter, ResultWriter, TableWriter
 from .row_progress import RowProgress
-from .row_windows import UnusableRows
 from .sentence_ranking import rank_rows
-from .task_inputs import SENTENCE, TaskInputs
 
 # The disk or a quota is full, a file is too large, or the device failed.
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)

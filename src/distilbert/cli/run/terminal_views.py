@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ...data.row_answers import AnsweredRow
 from ..text_output import clean, plain_console
-from .result_writers import AnsweredRow
 
 BAR_WIDTH = 20  # of a score of 1, in characters
 

@@ -12,11 +12,11 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-from ...core.errors import DataError, UsageError
-from ...core.extras import require
-from ...core.files import replacing
-from ...data.file_formats import COMPRESSED_PARQUET, format_of
-from ...tasks.answer_columns import RESULT, named
+from ..core.errors import DataError, UsageError
+from ..core.extras import require
+from ..core.files import replacing
+from ..tasks.answer_columns import RESULT, named
+from .file_formats import COMPRESSED_PARQUET, format_of
 from .result_rows import table_rows
 
 FORMATS = ("json", "jsonl", "csv", "tsv", "parquet")

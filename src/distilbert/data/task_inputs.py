@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
-from ...core.errors import DataError, UsageError, suggest
-from ...data.list_literals import parse_list
-from ...tasks.task_spec import TEXT, InputForm, TaskSpec
+from ..core.errors import DataError, UsageError, suggest
+from ..tasks.task_spec import TEXT, InputForm, TaskSpec
+from .list_literals import parse_list
 
 SENTENCE = InputForm((TEXT,))  # one text a row, whatever the task: --source ranks single sentences
 Pairs = list[tuple[str, str]]  # (argument, column); a list argument may have several columns

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ...tasks.answer_columns import RESULT, free_name, named
-from ..text_output import to_json
+from ..tasks.answer_columns import RESULT, free_name, named
+from .json_lines import to_json
 
 
 def joined(row: Mapping[str, Any], answer: Any) -> dict[str, Any]:

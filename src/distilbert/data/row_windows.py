@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from ...core.errors import DataError
-from ...data.row_stream import BLANK, Row, RowStream
+from ..core.errors import DataError
+from .row_stream import BLANK, Row, RowStream
 from .task_inputs import TaskInputs
 
 FIRST_WINDOW, LARGEST_WINDOW = 16, 1024
@@ -52,12 +52,13 @@ class UnusableRows:
         count: how many there are.
         answered: how many other rows got an answer.
         get_null: whether they get null.
+        stops: whether the first one stops the work.
     """
 
     def __init__(self, on_error: str, report: Callable[[str], None]) -> None:
         self.count = self.answered = 0
         self.get_null = on_error == "null"
-        self._stop, self._report = on_error == "stop", report
+        self.stops, self._report = on_error == "stop", report
 
     def add(self, row: Row, reason: str) -> None:
         """Take a row.
@@ -66,7 +67,7 @@ class UnusableRows:
             DataError: the work stops here; the message says where, why, and how to go on without such rows.
         """
         message = f"{row.place}: {reason}"
-        if self._stop:
+        if self.stops:
             advice = "(--on-error skip leaves such rows out, --on-error null gives them the answer null.)"
             raise DataError(f"{message.rstrip('.')}. {advice}")
         self.count += 1
