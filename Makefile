@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --use-pep517 -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve minilm test test-bare test-training test-serving test-pytorch test-flax test-keras test-slow test-interop fuzz sanitize wheels test-wheel check bench gpu-files gpu distil tasks clean
+.PHONY: help run serve minilm test test-bare test-training test-serving test-pytorch test-flax test-keras test-slow test-interop test-page fuzz sanitize wheels test-wheel check bench bench-serving gpu-files gpu distil tasks clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F': *' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -45,7 +45,7 @@ test-serving:
 	$(BIN)/python -m pytest $(SERVING_TESTS)
 
 test-pytorch:
-	$(BIN)/python -m pytest $(addprefix --ignore=,$(TRAINING_TESTS) $(SERVING_TESTS) $(KERAS_TESTS) $(FLAX_TESTS) tests/interop)
+	$(BIN)/python -m pytest $(addprefix --ignore=,$(TRAINING_TESTS) $(SERVING_TESTS) $(KERAS_TESTS) $(FLAX_TESTS) tests/interop tests/page)
 
 test-flax:
 	@rm -rf $(JAX_COMPILATION_CACHE_DIR)
@@ -73,6 +73,9 @@ test-bare:  ## Run the tests of answering in an environment without any framewor
 
 test-interop: $(VENV)/.interop  ## Run the tests with transformers' Trainer, accelerate, peft, sentence-transformers, captum, SHAP and gunicorn
 	$(BIN)/python -m pytest tests/interop
+
+test-page: $(VENV)/.page  ## Run the tests of the server's page in Chromium; skipped where none is installed
+	$(BIN)/python -m pytest tests/page -rs
 
 COUNT ?= 20000
 SEED ?= 0
@@ -123,6 +126,13 @@ bench: minilm $(VENV)/.dev  ## Compare with transformers on this machine; writes
 	$(BIN)/python -m benchmarks.peers
 	$(BIN)/python -m benchmarks.roofline
 
+bench-serving: $(VENV)/.dev  ## Compare the server with others under load, half an hour; goes on where it stopped
+	@$(PIP) fastapi
+	@mkdir -p build/serving
+	@test -e build/serving/infinity || ( $(PYTHON) -m venv build/serving/infinity && \
+		build/serving/infinity/bin/python -m pip install --quiet 'infinity-emb[server,torch]' torch==2.13.0 )
+	$(BIN)/python -m benchmarks.serving
+
 gpu-files: $(VENV)/.dev  ## Collect what a GPU run needs into .gpu-files, to travel to a machine without network
 	$(BIN)/python -m benchmarks.gpu.files
 
@@ -166,4 +176,8 @@ $(VENV)/.dev: $(VENV)/.minilm
 
 $(VENV)/.interop: $(VENV)/.dev
 	@$(PIP) -e '.[interop]'
+	@touch $@
+
+$(VENV)/.page: $(VENV)/.dev
+	@$(PIP) -e '.[page]'
 	@touch $@

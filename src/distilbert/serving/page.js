@@ -65,7 +65,7 @@ const TASKS = {
     },
     defaults: { top_k: 10 },
     input: (values) => (values.text_pair ? { text: values.text, text_pair: values.text_pair } : values.text),
-    show: (answer) => labelBars(answer.map(({ label, score }) => [label, score])),
+    show: (answer) => labelBars([answer].flat(2).map(({ label, score }) => [label, score])),
     columns: ["text", "text_pair"],
     cells: (answer) => { const [best] = [answer].flat(); return { label: best.label, score: best.score }; },
   },
