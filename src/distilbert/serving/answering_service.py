@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
@@ -23,6 +25,7 @@ from .server_metrics import SECONDS, ServerMetrics
 from .server_settings import ServerSettings
 
 WATCHED_AFTER = 0.25  # seconds after which it is looked whether a client is still there
+LONGEST_RELOAD = 60.0  # seconds in which all processes must have read a model again
 REMEMBERED_PARAMETERS = 256
 WARM_UP_LENGTH = 64  # tokens of a sequence
 
@@ -76,7 +79,7 @@ class AnsweringService:
         self.models, self.settings, self.metrics = models, settings, metrics
         self.admission = Admission(settings.max_tokens_queued, settings.batch_tokens)
         self.is_ready, self.is_draining = False, False
-        self.started = time.time()
+        self._parent = 0
         self.route_list: tuple[Any, ...] = ()
         self.reload_everywhere: Callable[[ServedModel], Awaitable[None]] = self.reload
         self._places: dict[tuple[str, str], FigurePlaces] = {}
@@ -95,6 +98,7 @@ class AnsweringService:
         await asyncio.to_thread(self.models.load_at_start)
         for model in self.models.by_name.values():
             if model.loaded is not None:
+                self.metrics.count("distilbert_model_loads", model.name)
                 await self._warm_up(model, model.loaded)
         self.is_ready = True
         self._run_in_background(self._tick())
@@ -142,6 +146,9 @@ class AnsweringService:
                     self._run_in_background(self._watch(request, exchange))
             if self.settings.idle_unload is not None:
                 self.models.unload_idle()
+            if self._parent and os.getppid() != self._parent:
+                logger.error("the process that watched this one is gone, so it stops")
+                os.kill(os.getpid(), signal.SIGTERM)
             self.set_gauges()
 
     async def _watch(self, request: QueuedRequest, exchange: Exchange) -> None:
@@ -263,6 +270,32 @@ class AnsweringService:
             raise RequestError(explain_loading(model, error), 503, "unhealthy") from None
         self.metrics.count("distilbert_model_loads", model.name)
         await self._warm_up(model, loaded)
+
+    def join_group(self, parent: int) -> None:
+        """Be one of several processes: reload together, and stop when the one that watches them is gone.
+
+        Args:
+            parent: id of the process that watches them.
+        """
+        self._parent = parent
+        self.reload_everywhere = self._reload_in_group
+
+    async def _reload_in_group(self, model: ServedModel) -> None:
+        """Read a model again here, and then in all processes.
+
+        Raises:
+            RequestError: it cannot be loaded, or not all processes have read it in time.
+        """
+        await self.reload(model)
+        before = self.metrics.values("distilbert_model_loads", model.name)
+        os.kill(self._parent, signal.SIGHUP)
+        end = time.monotonic() + LONGEST_RELOAD
+        while time.monotonic() < end:
+            now = self.metrics.values("distilbert_model_loads", model.name)
+            if all(new > old for new, old in zip(now, before, strict=True)):
+                return
+            await asyncio.sleep(0.02)
+        raise RequestError(f"Not all processes have read the model {model.name!r} again yet.", 503, "unhealthy", 5.0)
 
     def reload_all_soon(self) -> None:
         """Read all models again that are in memory; may be called from a handler of a signal."""

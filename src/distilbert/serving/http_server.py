@@ -11,7 +11,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -25,6 +25,7 @@ SWEEP = 1.0  # seconds between two looks at the connections
 GC_THRESHOLDS = (20_000, 20, 20)  # a request makes some fifty objects, of which hardly any is in a cycle
 SWITCH_INTERVAL = 0.0005  # seconds: a thread that holds the interpreter lets others on after this
 
+Listener: TypeAlias = socket.socket
 logger = logging.getLogger("distilbert.serving")
 
 

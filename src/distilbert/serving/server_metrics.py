@@ -136,6 +136,11 @@ class ServerMetrics:
         """Return a counter or gauge, over all processes."""
         return self._sum(self._places[(name, *labels)])
 
+    def values(self, name: str, *labels: str) -> list[float]:
+        """Return a counter or gauge of each process."""
+        place = self._places[(name, *labels)]
+        return [self._numbers[place + row * self._size] for row in range(self._processes)]
+
     def text(self) -> bytes:
         """Return all figures in the text format of Prometheus."""
         from prometheus_client import CollectorRegistry, generate_latest
@@ -178,7 +183,7 @@ class ServerMetrics:
 
     def _metric(
         self, name: str, family: Family, places: dict[tuple[str, ...], Any], labels: tuple[str, ...] | None = None
-    ) -> Metric:
+    ) -> Any:
         from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
         names = family.labels if labels is None else labels
