@@ -85,6 +85,8 @@ class Exchange:
             raise self._too_long()
         message = await self._next()
         body: bytes = message.get("body", b"")
+        if len(body) > self._max_body:
+            raise self._too_long()
         if not message.get("more_body"):
             return body
         chunks, size = [body], len(body)
