@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -10,6 +12,14 @@ from hypothesis import HealthCheck, settings
 # A busy machine must not fail a property test: speed is measured in benchmarks, never in tests.
 settings.register_profile("distilbert", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("distilbert")
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Keep what the engine keeps in a folder of this run, and not among the user's files."""
+    folder = tmp_path_factory.mktemp("cache")
+    os.environ["DISTILBERT_CACHE"] = str(folder)
+    return folder
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -41,7 +41,7 @@ def shell(line: str, cwd: Path) -> Done:
     return Done(done.returncode, done.stdout, done.stderr)
 
 
-@pytest.mark.parametrize("command", ["run", "convert", "tokenize", "info"])
+@pytest.mark.parametrize("command", ["run", "convert", "tokenize", "info", "pack"])
 def test_the_example_of_each_help_works_word_for_word(cli: Command, tmp_path: Path, command: str) -> None:
     (tmp_path / "models").mkdir()
     make(tmp_path / "made", "encoder").rename(tmp_path / "models" / "minilm")

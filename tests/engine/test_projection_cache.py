@@ -27,7 +27,8 @@ class Case:
         self.embeddings = EmbeddingWeights((words - np.float32(0.03)).astype(dtype), positions.astype(dtype), norm)
         self.weight = normal((WIDTH, DIM), np.float32) / 8
         self.bias = normal(WIDTH, np.float32)
-        self.cache = ProjectionCache(self.embeddings, self.weight, self.bias, operations)
+        self.project = float_map(self.weight, self.bias, dtype, operations)
+        self.cache = ProjectionCache(self.embeddings, self.project)
 
     def check(self, ids: np.ndarray, tolerance: float) -> None:
         position_ids = np.arange(len(ids)) % POSITIONS
@@ -48,26 +49,23 @@ def test_the_same_as_a_product(operations: Operations, dtype: np.dtype[Any], tol
 
 def test_a_word_is_computed_once(monkeypatch: pytest.MonkeyPatch) -> None:
     computed: list[int] = []
+    multiply = LinearMap.__call__
 
-    def counting_map(*arguments: object) -> LinearMap:
-        linear = float_map(*arguments)  # type: ignore[arg-type]
+    def counting(linear: LinearMap, x: np.ndarray) -> np.ndarray:
+        computed.append(len(x))
+        return multiply(linear, x)
 
-        def multiply(x: np.ndarray) -> np.ndarray:
-            computed.append(len(x))
-            return linear(x)
-
-        return multiply  # type: ignore[return-value]
-
-    monkeypatch.setattr(projection_cache, "float_map", counting_map)
     case = Case(FP32, load_operations())
+    monkeypatch.setattr(LinearMap, "__call__", counting)
+    assert not computed  # nothing is computed before the first batch
     for ids in ([5, 5, 6], [6, 5], [5, 9, 9]):
         case.check(np.array(ids), 2e-5)
-    assert computed == [POSITIONS, 2, 1]
+    assert computed == [POSITIONS, 1, 2, 1]  # 1 is the bias
     assert len(case.cache) == 3
 
 
 def test_a_full_cache_is_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(projection_cache, "CAPACITY", 10)
+    monkeypatch.setattr(projection_cache, "MOST_BYTES", 10 * WIDTH * 4)
     case = Case(FP32, load_operations())
     for start in (0, 8, 100, 0):
         case.check(np.arange(start, start + 8), 2e-5)
@@ -77,7 +75,7 @@ def test_a_full_cache_is_emptied(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_calls_from_several_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(projection_cache, "CAPACITY", 20)
+    monkeypatch.setattr(projection_cache, "MOST_BYTES", 20 * WIDTH * 4)
     case = Case(FP32, load_operations())
     batches = [np.random.default_rng(seed).integers(0, WORDS, 15) for seed in range(200)]
     with ThreadPoolExecutor(4) as pool:

@@ -22,7 +22,21 @@ import typer
 
 from .. import __version__
 from ..core.errors import DistilBertError, UsageError
-from . import convert, distill, evaluate, export, finetune, info, package, pretrain, quantize, run, serve, tokenize
+from . import (
+    convert,
+    distill,
+    evaluate,
+    export,
+    finetune,
+    info,
+    pack,
+    package,
+    pretrain,
+    quantize,
+    run,
+    serve,
+    tokenize,
+)
 from .failures import (
     BROKEN_PIPE,
     FAILED,
@@ -65,7 +79,8 @@ def _deferred(command: Callable[..., int]) -> Callable[..., Callable[[], int]]:
 
 COMMANDS = {
     "run": run, "serve": serve, "finetune": finetune, "evaluate": evaluate, "distill": distill, "pretrain": pretrain,
-    "quantize": quantize, "convert": convert, "export": export, "package": package, "tokenize": tokenize, "info": info,
+    "quantize": quantize, "convert": convert, "export": export, "package": package, "pack": pack,
+    "tokenize": tokenize, "info": info,
 }  # fmt: skip
 for name, module in COMMANDS.items():
     app.command(name, epilog=_epilog(module.EXAMPLE))(_deferred(module.command))

@@ -17,6 +17,12 @@ What computes:
 - ``projection_cache.py``: queries, keys and values of the first block, cached by word.
 - ``precision.py``: what this CPU can do, how many threads it has, and what ``"auto"`` chooses.
 
+What is kept from one start to the next:
+
+- ``laid_out_weights.py``: where laid-out weights lie: in memory, in a file that is written, or in one that is mapped.
+- ``packed_file.py``: a file of arrays that is mapped. ``packed_weights.py``: which model it belongs to.
+- ``cache_folder.py``: where files and notes are kept, and how many.
+
 How int8 is found:
 
 - ``quantization.py``: calibration, and the file ``quantization.safetensors``.

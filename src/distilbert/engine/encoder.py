@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ import numpy as np
 from ..core.errors import InputError
 from ..core.schema import attention_width
 from .head_functions import read_linear, read_norm
+from .laid_out_weights import MemoryStore, WeightStore
 from .model_weights import ModelWeights
 from .operations import UINT8, EmbeddingWeights, LayerNormWeights, Operations, Quantizer, SequenceOffsets
 from .products import ActivationRange, LinearMap, float_map, int8_map
@@ -65,6 +67,10 @@ class Encoder:
         ranges: of the inputs of the products that run in int8.
         operations: what computes.
         observer: is called with the inputs of every product.
+        store: where laid-out weights are kept.
+
+    Raises:
+        InputError: the ranges are those of another model, or what the store keeps does not fit the model.
     """
 
     def __init__(
@@ -74,8 +80,10 @@ class Encoder:
         ranges: Ranges,
         operations: Operations,
         observer: Observer | None = None,
+        store: WeightStore | None = None,
     ) -> None:
         config = weights.config
+        self._weights, self._store = weights, store or MemoryStore()
         self._config, self.dtype, self._ranges, self._operations = config, dtype, ranges, operations
         self._observe = observer or (lambda name, inputs: None)
         self._keeps_projections = observer is None  # from the cache, the first block computes nothing to observe
@@ -87,12 +95,15 @@ class Encoder:
             )
         self._head_dim = config.dim // config.n_heads
         words, positions = (
-            np.ascontiguousarray(weights.read(f"embeddings.{name}_embeddings.weight")).astype(dtype, copy=False)
+            self._store.array(f"{name}_embeddings", partial(self._read_embeddings, name))
             for name in ("word", "position")
         )
-        self._embeddings = EmbeddingWeights(words, positions, read_norm(weights, "embeddings.LayerNorm"))
+        self._embeddings = EmbeddingWeights(words, positions, self._norm("embeddings.LayerNorm"))
+        sizes = (config.vocab_size, config.max_position_embeddings), (config.dim, config.dim)
+        if (words.shape, positions.shape) != tuple(zip(*sizes, strict=True)):
+            raise InputError(f"Embeddings of {words.shape} and {positions.shape} do not fit the configuration.")
         self._projection_cache: ProjectionCache | None = None
-        self._blocks = [self._prepare(weights, index) for index in range(config.n_layers)]
+        self._blocks = [self._prepare(index) for index in range(config.n_layers)]
 
     def __call__(self, ids: np.ndarray, offsets: np.ndarray, rows: np.ndarray | None) -> np.ndarray:
         """Compute last hidden states.
@@ -162,10 +173,10 @@ class Encoder:
         assert block.keys is not None
         assert block.values is not None
         dim = x.shape[1]
-        queries = block.keys(q).reshape(-1, dim)  # (R * N, D)
+        queries = block.keys(q).reshape(len(q) * block.heads, dim)  # (R * N, D)
         per_head = SequenceOffsets(offsets.queries * block.heads, offsets.keys)  # each head's query is a row of its own
         means = self._operations.attend(queries, x, x, per_head, 1, self._head_dim**-0.5, None)
-        context = block.values(means.reshape(len(q), -1))  # (R, W)
+        context = block.values(means.reshape(len(q), block.heads * dim))  # (R, W)
         return context if block.out.quantizer is None else block.out.quantizer(context)
 
     def _feed_forward(
@@ -181,36 +192,72 @@ class Encoder:
             inner = block.lin2.quantizer(inner)
         return self._operations.add_norm(x, block.lin2(inner), block.output_norm, quantizer)
 
-    def _prepare(self, weights: ModelWeights, index: int) -> Block:
-        """Read and lay out a block."""
+    def check(self) -> None:
+        """Run no tokens through all products, which checks the types and shapes of all weights.
+
+        Raises:
+            InputError: they do not fit together.
+        """
+        nothing, rows = np.zeros(0, np.int64), np.zeros((0, self._config.dim), self.dtype)
+        if self(nothing, np.zeros(1, np.int64), None).shape != rows.shape:
+            raise InputError("The laid-out weights do not fit the configuration.")
+        for block in self._blocks[-1:]:
+            if block.keys is not None and block.values is not None:
+                queries = np.zeros((0, block.values.product.groups * block.values.product.outputs), self.dtype)
+                self._attend_without_keys(
+                    block, queries, rows, SequenceOffsets(np.zeros(1, np.int64), np.zeros(1, np.int64))
+                )
+
+    def _prepare(self, index: int) -> Block:
+        """Read and lay out a block, or take it from the store."""
         name = f"transformer.layer.{index}"
-        query, key, value = (read_linear(weights, f"{name}.attention.{part}_lin") for part in "qkv")
+        query, key, value = (f"{name}.attention.{part}_lin" for part in "qkv")
         heads = attention_width(self._config, index) // self._head_dim
-        by_head = (heads, self._head_dim, self._config.dim)
         last = index == self._config.n_layers - 1
-        if index == 0 and not last and self._keeps_projections:
-            self._projection_cache = ProjectionCache(
-                self._embeddings, *_concatenate((query, key, value)), self._operations
-            )
-        no_bias = np.zeros(heads * self._config.dim, np.float32)
-        return Block(
+        block = Block(
             name=str(index),
             heads=heads,
-            qkv=self._linear(f"{index}.qkv", *_concatenate((key, value) if last else (query, key, value))),
-            query=self._linear(f"{index}.qkv", *query) if last else None,
-            keys=self._float_map(key[0].reshape(by_head).transpose(0, 2, 1), no_bias) if last else None,
-            values=self._float_map(value[0].reshape(by_head), value[1]) if last else None,
-            out=self._linear(f"{index}.out", *read_linear(weights, f"{name}.attention.out_lin")),
-            attention_norm=read_norm(weights, f"{name}.sa_layer_norm"),
+            qkv=self._linear(f"{index}.qkv", (key, value) if last else (query, key, value)),
+            query=self._linear(f"{index}.qkv", (query,), stored_as=f"{index}.query") if last else None,
+            keys=self._store.linear(f"{index}.keys", partial(self._by_head, heads, key, "keys")) if last else None,
+            values=self._store.linear(f"{index}.values", partial(self._by_head, heads, value)) if last else None,
+            out=self._linear(f"{index}.out", (f"{name}.attention.out_lin",)),
+            attention_norm=self._norm(f"{name}.sa_layer_norm"),
             lin1=self._linear(
-                f"{index}.lin1",
-                *read_linear(weights, f"{name}.ffn.lin1"),
-                self._config.activation,
-                self._ranges.get(f"{index}.lin2"),
+                f"{index}.lin1", (f"{name}.ffn.lin1",), self._config.activation, self._ranges.get(f"{index}.lin2")
             ),
-            lin2=self._linear(f"{index}.lin2", *read_linear(weights, f"{name}.ffn.lin2")),
-            output_norm=read_norm(weights, f"{name}.output_layer_norm"),
+            lin2=self._linear(f"{index}.lin2", (f"{name}.ffn.lin2",)),
+            output_norm=self._norm(f"{name}.output_layer_norm"),
         )
+        if index == 0 and not last and self._keeps_projections:
+            # In int8, the projections of the cache are computed in floats all the same.
+            project = block.qkv
+            if project.quantizer is not None:
+                project = self._store.linear(
+                    "0.qkv in floats", lambda: self._float_map(*self._read_linears((query, key, value)))
+                )
+            self._projection_cache = ProjectionCache(self._embeddings, project)
+        return block
+
+    def _by_head(self, heads: int, name: str, kind: str = "") -> LinearMap:
+        """Return the keys or values of a block as a map of each head's own."""
+        weight, bias = self._read_linears((name,))
+        by_head = weight.reshape(heads, self._head_dim, self._config.dim)
+        if kind == "keys":
+            by_head, bias = by_head.transpose(0, 2, 1), np.zeros(heads * self._config.dim, np.float32)
+        return self._float_map(by_head, bias)
+
+    def _read_embeddings(self, name: str) -> np.ndarray:
+        array = self._weights.read(f"embeddings.{name}_embeddings.weight")
+        return np.ascontiguousarray(array).astype(self.dtype, copy=False)
+
+    def _read_linears(self, names: Iterable[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Return weight and bias of one linear map that computes several."""
+        weights, biases = zip(*(read_linear(self._weights, name) for name in names), strict=True)
+        return np.concatenate(weights), np.concatenate(biases)
+
+    def _norm(self, name: str) -> LayerNormWeights:
+        return read_norm(self._weights, name, self._store)
 
     def _float_map(self, weight: np.ndarray, bias: np.ndarray, activation: str = "") -> LinearMap:
         return float_map(weight, bias, self.dtype, self._operations, activation)
@@ -218,11 +265,18 @@ class Encoder:
     def _linear(
         self,
         name: str,
-        weight: np.ndarray,
-        bias: np.ndarray,
+        sources: tuple[str, ...],
         activation: str = "",
         results: ActivationRange | None = None,
+        stored_as: str = "",
     ) -> LinearMap:
+        """Return a product, ``"BLOCK.PRODUCT"``, that computes the linear maps with the names of ``sources``."""
+        return self._store.linear(stored_as or name, lambda: self._lay_out(name, sources, activation, results))
+
+    def _lay_out(
+        self, name: str, sources: tuple[str, ...], activation: str, results: ActivationRange | None
+    ) -> LinearMap:
+        weight, bias = self._read_linears(sources)
         inputs = self._ranges.get(name)
         if inputs is None:
             return self._float_map(weight, bias, activation)
@@ -238,9 +292,3 @@ def _columns(rows: np.ndarray, count: int) -> list[np.ndarray]:
     """Return views of so many equal parts of the columns."""
     width = rows.shape[1] // count
     return [rows[:, start : start + width] for start in range(0, rows.shape[1], width)] if width else [rows] * count
-
-
-def _concatenate(linears: Iterable[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Return weight and bias of one linear map that computes several."""
-    weights, biases = zip(*linears, strict=True)
-    return np.concatenate(weights), np.concatenate(biases)

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
+from .. import __version__
 from ..core.allocator import keep_buffers
 from ..core.config import DistilBertConfig
 from ..core.errors import InputError
@@ -17,11 +20,13 @@ from ..core.model_checks import check_length
 from ..core.runner_protocol import Batch, check_batch, name_outputs
 from ..core.schema import HEADS, Head, head_of
 from ..weights.checkpoint import open_checkpoint
+from .cache_folder import read_note, write_note
 from .encoder import Encoder
 from .head_functions import build_head
 from .kernel_library import load_operations
+from .laid_out_weights import WeightStore
 from .model_weights import FolderWeights, HeadFunction, ModelWeights, Snapshot, weights_of
-from .operations import FP32
+from .packed_weights import PackedWeights, build_packed, describe, packed_weights_of
 from .precision import DTYPES, has_bf16, pick_precision, pick_threads
 from .quantization import Quantization
 
@@ -60,6 +65,8 @@ class EngineRunner:
             also compares bf16 with fp32 on a few tokens of this model, and takes fp32 if they disagree.
         threads: to compute with; None for as many as there are cores, or as ``OMP_NUM_THREADS`` says.
         quantization: of the model, for int8. It holds for the weights that the model has now.
+        packed: map laid-out weights of a folder from a file, which is written into the cache at the first use (see
+            :mod:`.packed_weights`). ``quantization`` must then be that of the folder.
 
     Attributes:
         threads: number of threads.
@@ -74,14 +81,15 @@ class EngineRunner:
         precision: str = "auto",
         threads: int | None = None,
         quantization: Quantization | None = None,
+        packed: bool = False,
     ) -> None:
-        keep_buffers()
         self._weights = weights_of(model)
         if hasattr(model, "eval"):
             model.eval()
         self.threads = pick_threads(threads)
-        self._requested, self._lock = precision, ForkSafeLock()
+        self._requested, self._packed, self._lock = precision, packed, ForkSafeLock()
         self._prepared = self._prepare(quantization)
+        keep_buffers()  # of batches, and not of weights that were laid out
 
     @classmethod
     def from_folder(
@@ -90,6 +98,7 @@ class EngineRunner:
         head: str | None = None,
         precision: str = "auto",
         threads: int | None = None,
+        packed: bool = True,
     ) -> Self:
         """Read a model's folder, without any framework.
 
@@ -99,6 +108,7 @@ class EngineRunner:
             head: name of the head, such as ``"ForMaskedLM"``, or ``""`` for the bare encoder; None: that of the model.
             precision: as for the class.
             threads: as for the class.
+            packed: as for the class.
 
         Raises:
             ModelNotFoundError: there is no such folder, or no model in it.
@@ -108,12 +118,27 @@ class EngineRunner:
         checkpoint = open_checkpoint(folder, where="EngineRunner.from_folder")
         known = head_of(checkpoint.config.architectures) if head is None else HEADS[head]
         weights = FolderWeights(checkpoint, known or HEADS[""])
-        return cls(weights, precision, threads, Quantization.load(checkpoint.folder))
+        return cls(weights, precision, threads, Quantization.load(checkpoint.folder), packed)
+
+    def pack(self) -> Path:
+        """Write the laid-out weights into the folder of the model, and return the path of the file.
+
+        From then on they are mapped from there, by every process on a machine with these kernels.
+
+        Raises:
+            InputError: the model is loaded in a framework, or its weights are not files in a folder.
+            OSError: the file cannot be written.
+        """
+        file = self._packed_weights(self.precision, self._prepared.encoder.dtype)
+        if file is None:
+            raise InputError("Only a model whose weights are files in a folder can be packed.")
+        file.write(file.path_in_folder, self._builder(self._prepared.encoder.dtype, self.quantization))
+        return file.path_in_folder
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy the model; weights laid out for this machine are made anew."""
         precision = "auto" if self._requested == "auto" else self.precision
-        return type(self), (self._weights, precision, self.threads, self.quantization)
+        return type(self), (self._weights, precision, self.threads, self.quantization, self._packed)
 
     @property
     def model(self) -> Any:
@@ -204,27 +229,77 @@ class EngineRunner:
         precision = pick_precision(self._requested, quantization is not None)
         if precision != "int8":
             quantization = None
-        encoder = self._build_encoder(precision, quantization)
-        if self._requested == "auto" and precision == "bf16" and not self._agrees_with_fp32(encoder):
+        if self._requested == "auto" and precision == "bf16" and not self._agrees_with_fp32():
             precision = "fp32"
-            encoder = self._build_encoder(precision, None)
-        head = build_head(self._weights, encoder.dtype, load_operations(self.threads))
+        encoder, head = self._build(precision, quantization)
         return Prepared(precision, quantization, encoder, head, snapshot)
 
-    def _build_encoder(self, precision: str, quantization: Quantization | None) -> Encoder:
+    def _build(
+        self, precision: str, quantization: Quantization | None, packed: bool | None = None
+    ) -> tuple[Encoder, HeadFunction | None]:
+        """Lay out the weights, or map them."""
         if quantization is None:
-            dtype, ranges = DTYPES[precision], {}
+            dtype = DTYPES[precision]
         else:
             # The folder may have been quantized on a CPU with bf16, and run on one without it.
             dtype = DTYPES[quantization.float_precision if has_bf16() else "fp32"]
-            ranges = dict(quantization.ranges)
-        return Encoder(self._weights, dtype, ranges, load_operations(self.threads))
+        use_file = self._packed if packed is None else packed
+        file = self._packed_weights(precision, dtype) if use_file else None
+        return build_packed(file, self._builder(dtype, quantization), self._check)
 
-    def _agrees_with_fp32(self, encoder: Encoder) -> bool:
-        """Compare hidden states of 48 random tokens, so that outliers of this very model count."""
+    def _packed_weights(self, precision: str, dtype: np.dtype[Any]) -> PackedWeights | None:
+        if not isinstance(self._weights, FolderWeights):
+            return None
+        return packed_weights_of(self._weights, precision, dtype.name, load_operations(self.threads))
+
+    def _builder(
+        self, dtype: np.dtype[Any], quantization: Quantization | None
+    ) -> Callable[[WeightStore], tuple[Encoder, HeadFunction | None]]:
+        """Return what builds encoder and head from a store of laid-out weights."""
+        operations = load_operations(self.threads)
+        ranges = {} if quantization is None else dict(quantization.ranges)
+
+        def build(store: WeightStore) -> tuple[Encoder, HeadFunction | None]:
+            encoder = Encoder(self._weights, dtype, ranges, operations, store=store)
+            return encoder, build_head(self._weights, dtype, operations, store)
+
+        return build
+
+    def _check(self, built: tuple[Encoder, HeadFunction | None]) -> None:
+        """Run no tokens through the model, which checks all shapes.
+
+        Raises:
+            InputError: they do not fit the configuration.
+        """
+        encoder, head = built
+        encoder.check()
+        if head is not None:
+            config, name = self.config, self.head.name
+            width = {"ForMaskedLM": config.vocab_size, "ForMultipleChoice": 1}.get(name, config.num_labels)
+            if head(np.zeros((0, config.dim), encoder.dtype)).shape != (0, width):
+                raise InputError("The laid-out weights of the head do not fit the configuration.")
+
+    def _agrees_with_fp32(self) -> bool:
+        """Compare hidden states of 48 random tokens in bf16, so that outliers of this very model count.
+
+        The result is noted in the cache, under what tells the files of weights from others.
+        """
+        key: Any = None
+        if self._packed and isinstance(self._weights, FolderWeights) and self._weights.files:
+            files = [describe(file) for file in self._weights.files]
+            layout = load_operations(self.threads).layout
+            key = ["bf16 agrees with fp32", __version__, layout, self._weights.config.to_json_string(), files]
+            noted = read_note(key)
+            if isinstance(noted, bool):
+                return noted
         length = min(24, self.config.max_position_embeddings)
         ids = np.random.default_rng(0).integers(0, self.config.vocab_size, 2 * length)
         offsets = np.array([0, length, 2 * length])
-        expected = Encoder(self._weights, FP32, {}, load_operations(self.threads))(ids, offsets, None)
-        actual = encoder(ids, offsets, None).astype(np.float32)
-        return bool(np.linalg.norm(actual - expected) <= BF16_TOLERANCE * np.linalg.norm(expected))
+        expected, actual = (
+            self._build(precision, None, packed=False)[0](ids, offsets, None).astype(np.float32)
+            for precision in ("fp32", "bf16")
+        )
+        agrees = bool(np.linalg.norm(actual - expected) <= BF16_TOLERANCE * np.linalg.norm(expected))
+        if key is not None:
+            write_note(key, agrees)
+        return agrees

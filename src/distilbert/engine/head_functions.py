@@ -9,50 +9,51 @@ from typing import Any
 
 import numpy as np
 
+from .laid_out_weights import MemoryStore, WeightStore
 from .model_weights import HeadFunction, ModelWeights
 from .operations import LayerNormWeights, Operations
 from .products import LinearMap, float_map
 
 
-def build_head(weights: ModelWeights, dtype: np.dtype[Any], operations: Operations) -> HeadFunction | None:
+def build_head(
+    weights: ModelWeights, dtype: np.dtype[Any], operations: Operations, store: WeightStore | None = None
+) -> HeadFunction | None:
     """Return what computes the head of a model from hidden states: (R, D) -> (R, L) or (R, V); None without a head.
 
     Args:
         weights: of the model.
         dtype: of the hidden states.
         operations: what computes.
+        store: where laid-out weights are kept.
     """
     if weights.head_function is not None:
         compute = weights.head_function
         return lambda hidden: compute(hidden.astype(np.float32, copy=False))
-    name = weights.head.name
+    name, config = weights.head.name, weights.config
     if not name:
         return None
+    kept = store or MemoryStore()
+
+    def linear(module: str, activation: str = "") -> LinearMap:
+        return kept.linear(module, lambda: float_map(*read_linear(weights, module), dtype, operations, activation))
+
     if name == "ForMaskedLM":
-        return _masked_lm(weights, dtype, operations)
+        transform, projector = linear("vocab_transform", config.activation), linear("vocab_projector")
+        return _masked_lm(transform, projector, read_norm(weights, "vocab_layer_norm", kept), operations)
     if name in ("ForSequenceClassification", "ForMultipleChoice"):
-        pre_classifier = _linear(weights, "pre_classifier", dtype, operations, "relu")
-        classifier = _linear(weights, "classifier", dtype, operations)
+        pre_classifier, classifier = linear("pre_classifier", "relu"), linear("classifier")
         return lambda hidden: classifier(pre_classifier(hidden))
-    return _linear(weights, "qa_outputs" if name == "ForQuestionAnswering" else "classifier", dtype, operations)
+    return linear("qa_outputs" if name == "ForQuestionAnswering" else "classifier")
 
 
-def _masked_lm(weights: ModelWeights, dtype: np.dtype[Any], operations: Operations) -> HeadFunction:
-    transform = _linear(weights, "vocab_transform", dtype, operations, weights.config.activation)
-    projector = _linear(weights, "vocab_projector", dtype, operations)
-    norm = read_norm(weights, "vocab_layer_norm")
-
+def _masked_lm(
+    transform: LinearMap, projector: LinearMap, norm: LayerNormWeights, operations: Operations
+) -> HeadFunction:
     def compute(hidden: np.ndarray) -> np.ndarray:
         x = transform(hidden)
         return projector(operations.add_norm(x, np.zeros_like(x), norm, None)[0])
 
     return compute
-
-
-def _linear(
-    weights: ModelWeights, name: str, dtype: np.dtype[Any], operations: Operations, activation: str = ""
-) -> LinearMap:
-    return float_map(*read_linear(weights, name), dtype, operations, activation)
 
 
 def read_linear(weights: ModelWeights, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -61,8 +62,11 @@ def read_linear(weights: ModelWeights, name: str) -> tuple[np.ndarray, np.ndarra
     return weight, bias
 
 
-def read_norm(weights: ModelWeights, name: str) -> LayerNormWeights:
-    """Return weight and bias of a LayerNorm, (D,) each."""
-    return LayerNormWeights(
-        *(np.ascontiguousarray(weights.read(f"{name}.{part}"), np.float32) for part in ("weight", "bias"))
-    )
+def read_norm(weights: ModelWeights, name: str, store: WeightStore | None = None) -> LayerNormWeights:
+    """Return weight and bias of a LayerNorm, (D,) each; ``store`` keeps them."""
+    kept = store or MemoryStore()
+
+    def read(part: str) -> np.ndarray:
+        return kept.array(f"{name}.{part}", lambda: np.ascontiguousarray(weights.read(f"{name}.{part}"), np.float32))
+
+    return LayerNormWeights(read("weight"), read("bias"))

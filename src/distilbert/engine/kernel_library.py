@@ -59,6 +59,7 @@ class CompiledOperations:
 
     def __init__(self, path: Path, threads: int = 1) -> None:
         self.name, self.threads = path.stem, threads
+        self.layout = f"{self.name}.{VERSION}"
         self._library = _open_library(path)
         self._panel_outputs: int = self._library.panel_outputs()
 

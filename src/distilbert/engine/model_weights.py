@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -90,6 +91,16 @@ class FolderWeights:
         if self._load is None:
             raise InputError("This runner read its folder itself. Load a model with from_pretrained().")
         return self._load()
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder; None if the weights were passed as a ``state_dict``."""
+        return self._checkpoint.path
+
+    @property
+    def files(self) -> list[Path]:
+        """The files that hold the weights; none if what is read of them depends on more than these files."""
+        return self._checkpoint.weight_files()
 
     def read(self, name: str) -> np.ndarray:
         """See :class:`ModelWeights`."""

@@ -179,6 +179,7 @@ class Operations(Protocol):
     """What the forward pass is made of. Where a ``quantizer`` is passed, the result is returned in uint8 as well."""
 
     name: str
+    layout: str  # names what :meth:`lay_out` returns: weights laid out under another name are of no use
 
     def embed_norm(
         self,
@@ -232,7 +233,7 @@ class Operations(Protocol):
 class PlainOperations:
     """All operations in NumPy, for machines that the kernels were not compiled for."""
 
-    name = "numpy"
+    name = layout = "numpy"
 
     def embed_norm(
         self,

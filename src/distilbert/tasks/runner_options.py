@@ -194,7 +194,7 @@ class RunnerOptions:
         from ..engine.quantization import Quantization
 
         quantization = Quantization.load(folder) if folder is not None else None
-        return EngineRunner(model, self.precision or "auto", self.threads, quantization)
+        return EngineRunner(model, self.precision or "auto", self.threads, quantization, packed=folder is not None)
 
 
 def _is_fp32(dtype: Any) -> bool:

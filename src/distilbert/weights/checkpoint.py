@@ -22,6 +22,7 @@ from ..core.loading_arguments import HUB_ARGUMENTS, LOADING, WEIGHT_ARGUMENTS, h
 from ..core.schema import Head, Shapes
 from . import bert
 from .file_names import FileTensors, plain_names
+from .folder import weight_files
 from .match import Matched, match, match_shapes, normalize
 from .source import WeightSource
 from .tensors import Tensors
@@ -63,6 +64,12 @@ class Checkpoint:
     def _place(self) -> Path | str:
         """Where the weights come from, for messages."""
         return self.path or "state_dict"
+
+    def weight_files(self) -> list[Path]:
+        """Return the files that its tensors are read from; none where a ``state_dict`` or other names replace them."""
+        if self.path is None or self.source.state_dict is not None or self.source.key_mapping:
+            return []
+        return weight_files(self.path, self.source.formats(), variant=self.source.variant)
 
     def tensors(self, head: Head | None = None) -> Tensors:
         """Return all tensors by DistilBERT's names, without the ``distilbert.`` prefix."""

@@ -62,6 +62,11 @@ _OPEN: dict[str, Callable[[list[Path]], Tensors]] = {
 }
 
 
+def weight_files(folder: Path, formats: Sequence[str] = FORMATS, *, variant: str | None = None) -> list[Path]:
+    """Return the files that :func:`open_tensors` reads, which has the same arguments; none if there are no weights."""
+    return next((paths for paths in (_files(folder, name, variant) for name in formats) if paths), [])
+
+
 def has_weights(folder: Path, name: str) -> bool:
     """Return whether a model folder has weights in the format of ``name``, one of ``FORMATS``."""
     return bool(_files(folder, name, variant=None))
