@@ -1,0 +1,119 @@
+"""Train the default model of token-classification: persons, places, organisations and other names, in three layers.
+
+    python recipes/entities/run.py [--data ../shared/data]
+
+Wikigold and WNUT-17 are mapped to one set of tags. A teacher of six layers (all-MiniLM-L6-v2) learns them; the student
+takes its three lower layers and learns from it, on these sentences and on unlabelled ones of Wikipedia. An interrupted
+run is resumed and a finished one is not repeated. Both are evaluated on sentences that no training saw; the figures go
+to results.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from distilbert import EvaluateConfig, FinetuneConfig, evaluate, finetune
+
+HERE = Path(__file__).parent
+FOLDER = Path("models/entities")
+BASE = "models/minilm"
+UNLABELLED = 20_000  # sentences
+TAGS = {
+    "PER": "PER", "LOC": "LOC", "ORG": "ORG", "MISC": "MISC",  # of Wikigold
+    "person": "PER", "location": "LOC", "corporation": "ORG", "group": "ORG", "creative-work": "MISC",
+    "product": "MISC",  # of WNUT-17
+}  # fmt: skip
+Sentence = list[tuple[str, str]]  # words and their tags
+
+
+def read_sentences(path: Path) -> list[Sentence]:
+    """Read a file with a word and its tag on a line, and map the tags to ``B-`` and ``I-`` of four types."""
+    blocks = path.read_text(encoding="utf-8").strip().split("\n\n")
+    return [list(map_tags([line.split() for line in block.split("\n") if line.strip()])) for block in blocks]
+
+
+def map_tags(lines: list[list[str]]) -> Iterator[tuple[str, str]]:
+    """Yield words and tags of a sentence. A tag begins a name where the word before it has none, or another type."""
+    before = ""
+    for word, tag in lines:
+        prefix, _, kind = tag.partition("-")
+        mapped = TAGS[kind] if kind else ""
+        begins = mapped and (prefix == "B" or mapped != before)
+        yield word, f"{'B' if begins else 'I'}-{mapped}" if mapped else "O"
+        before = mapped
+
+
+def write_sentences(path: Path, sentences: list[Sentence]) -> None:
+    """Write a word and its tag a line, and a blank line after each sentence."""
+    lines = ["".join(f"{word}\t{tag}\n" for word, tag in sentence) + "\n" for sentence in sentences]
+    path.write_text("".join(lines), encoding="utf-8")
+
+
+def unlabelled_sentences(data: Path) -> Iterator[str]:
+    """Yield every seventh sentence of Wikipedia's articles that has 6 to 50 words and a capital beyond its first."""
+    number = 0
+    for path in sorted((data / "text/wikipedia").glob("*.txt")):
+        for paragraph in path.read_text(encoding="utf-8").split("\n"):
+            for sentence in re.split(r"(?<=[.!?])\s+", paragraph):
+                words = sentence.split()
+                if 6 <= len(words) <= 50 and any(word[:1].isupper() for word in words[1:]):
+                    number += 1
+                    if number % 7 == 0:
+                        yield sentence
+
+
+def write_data(data: Path) -> None:
+    """Write what is trained and evaluated on; every fifth sentence of Wikigold is held out."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    wikigold = read_sentences(data / "wikigold/wikigold.conll")
+    write_sentences(FOLDER / "wikigold-dev.conll", wikigold[::5])
+    write_sentences(FOLDER / "wnut17-dev.conll", read_sentences(data / "wnut17/dev.conll"))
+    training = [sentence for number, sentence in enumerate(wikigold) if number % 5]
+    write_sentences(FOLDER / "train.conll", training + read_sentences(data / "wnut17/train.conll"))
+    texts = dict.fromkeys(unlabelled_sentences(data))
+    lines = [json.dumps({"words": text.split()}) + "\n" for text in list(texts)[:UNLABELLED]]
+    (FOLDER / "unlabelled.jsonl").write_text("".join(lines), encoding="utf-8")
+
+
+def train(name: str, values: dict[str, Any]) -> None:
+    """Start or resume a run, unless it is finished."""
+    if not (FOLDER / name / "summary.json").is_file():
+        data = {"train_data": [str(FOLDER / "train.conll")], "eval_data": [str(FOLDER / "wikigold-dev.conll")]}
+        finetune(FinetuneConfig(output=str(FOLDER / name), **data, **values), resume=True)
+
+
+def main() -> None:
+    """Do the runs that are not finished and write the results."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, default=Path("../shared/data"))
+    data = parser.parse_args().data
+    plan = tomllib.loads((HERE / "entities.toml").read_text(encoding="utf-8"))
+    if not (FOLDER / "unlabelled.jsonl").is_file():
+        write_data(data)
+    train("teacher", plan["common"] | plan["teacher"] | {"model": BASE})
+    taught = {"model": str(FOLDER / "teacher"), "teacher": str(FOLDER / "teacher")}
+    unlabelled = {"unlabelled_data": [str(FOLDER / "unlabelled.jsonl")]}
+    train("student", plan["common"] | plan["student"] | taught | unlabelled)
+    results: dict[str, Any] = {}
+    for model in ("teacher", "student"):
+        for held_out in ("wikigold-dev", "wnut17-dev"):
+            config = EvaluateConfig(
+                model=str(FOLDER / model),
+                data=[str(FOLDER / f"{held_out}.conll")],
+                output=str(FOLDER / f"{model}-{held_out}"),
+                precision="fp32",
+                overwrite=True,
+            )
+            results.setdefault(model, {})[held_out] = evaluate(config).metrics
+    (HERE / "results.json").write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(results, indent=2))
+
+
+if __name__ == "__main__":
+    main()
