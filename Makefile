@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --use-pep517 -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve minilm test test-bare test-training test-serving test-pytorch test-flax test-keras test-slow test-interop test-page fuzz sanitize wheels test-wheel check bench bench-serving gpu-files gpu distil tasks clean
+.PHONY: help run serve minilm test test-bare test-training test-serving test-pytorch test-flax test-keras test-slow test-interop test-page fuzz sanitize wheels test-wheel check docs bench bench-serving gpu-files gpu distil tasks clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F': *' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -115,6 +115,9 @@ check: $(VENV)/.dev  ## Lint, formatting and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+docs: $(VENV)/.docs  ## Build the documentation site into build/site, without warnings
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 bench: minilm $(VENV)/.dev  ## Compare with transformers on this machine; writes benchmarks/results/
 	$(BIN)/python -m benchmarks.text_to_labels
 	$(BIN)/python -m benchmarks.cold_start
@@ -172,6 +175,10 @@ models/minilm/config.json: $(VENV)/.minilm
 
 $(VENV)/.dev: $(VENV)/.minilm
 	@$(PIP) -e '.[dev]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.run
+	@$(PIP) -e '.[docs]'
 	@touch $@
 
 $(VENV)/.interop: $(VENV)/.dev

@@ -163,6 +163,7 @@ if TYPE_CHECKING:
     from .models.keras import TFDistilBertForQuestionAnswering as TFDistilBertForQuestionAnswering
     from .models.keras import TFDistilBertForSequenceClassification as TFDistilBertForSequenceClassification
     from .models.keras import TFDistilBertForTokenClassification as TFDistilBertForTokenClassification
+    from .models.keras import TFDistilBertMainLayer as TFDistilBertMainLayer
     from .models.keras import TFDistilBertModel as TFDistilBertModel
     from .models.keras import TFDistilBertPreTrainedModel as TFDistilBertPreTrainedModel
     from .models.packaging.packager import package as package
