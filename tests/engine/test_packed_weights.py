@@ -20,9 +20,9 @@ from distilbert.core.errors import InputError, WeightsError
 from distilbert.core.runner_protocol import Batch
 from distilbert.core.schema import HEADS, tensor_shapes
 from distilbert.engine import cache_folder, packed_weights
-from distilbert.engine.encoder import Encoder
 from distilbert.engine.kernel_library import load_operations
 from distilbert.engine.operations import FP32
+from distilbert.engine.packed_encoder import PackedEncoder
 from distilbert.engine.packed_file import CHECKED, PackedFile, PackedFileWriter
 from distilbert.engine.quantization import calibrate
 from distilbert.weights.tensors import save_safetensors
@@ -421,7 +421,7 @@ def test_notes(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_check_of_no_tokens_sees_other_shapes(model: Path) -> None:
     runner = EngineRunner.from_folder(model, precision="fp32", packed=False)
-    encoder: Encoder = runner._prepared.encoder
+    encoder: PackedEncoder = runner._prepared.encoder
     assert encoder.dtype == FP32
     encoder.check()
     encoder._blocks[0] = encoder._blocks[0].__class__(**(vars(encoder._blocks[0]) | {"lin2": encoder._blocks[0].lin1}))

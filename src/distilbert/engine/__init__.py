@@ -1,6 +1,6 @@
 """The CPU engine: runs a model on packed tokens, in fp32, bf16 or int8, on NumPy arrays and without any framework.
 
-Begin with ``engine_runner.py``, the runner that tasks call, and ``encoder.py``, the forward pass.
+Begin with ``engine_runner.py``, the runner that tasks call, and ``packed_encoder.py``, the forward pass.
 
 What is read:
 

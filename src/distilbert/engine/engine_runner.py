@@ -21,11 +21,11 @@ from ..core.runner_protocol import Batch, check_batch, name_outputs
 from ..core.schema import HEADS, Head, head_of
 from ..weights.checkpoint import open_checkpoint
 from .cache_folder import read_note, write_note
-from .encoder import Encoder
 from .head_functions import build_head
 from .kernel_library import load_operations
 from .laid_out_weights import WeightStore
 from .model_weights import FolderWeights, HeadFunction, ModelWeights, Snapshot, weights_of
+from .packed_encoder import PackedEncoder
 from .packed_weights import PackedWeights, build_packed, describe, packed_weights_of
 from .precision import DTYPES, has_bf16, pick_precision, pick_threads
 from .quantization import Quantization
@@ -47,7 +47,7 @@ class Prepared:
 
     precision: str
     quantization: Quantization | None
-    encoder: Encoder
+    encoder: PackedEncoder
     head: HeadFunction | None
     snapshot: Snapshot
 
@@ -236,7 +236,7 @@ class EngineRunner:
 
     def _build(
         self, precision: str, quantization: Quantization | None, packed: bool | None = None
-    ) -> tuple[Encoder, HeadFunction | None]:
+    ) -> tuple[PackedEncoder, HeadFunction | None]:
         """Lay out the weights, or map them."""
         if quantization is None:
             dtype = DTYPES[precision]
@@ -254,18 +254,18 @@ class EngineRunner:
 
     def _builder(
         self, dtype: np.dtype[Any], quantization: Quantization | None
-    ) -> Callable[[WeightStore], tuple[Encoder, HeadFunction | None]]:
+    ) -> Callable[[WeightStore], tuple[PackedEncoder, HeadFunction | None]]:
         """Return what builds encoder and head from a store of laid-out weights."""
         operations = load_operations(self.threads)
         ranges = {} if quantization is None else dict(quantization.ranges)
 
-        def build(store: WeightStore) -> tuple[Encoder, HeadFunction | None]:
-            encoder = Encoder(self._weights, dtype, ranges, operations, store=store)
+        def build(store: WeightStore) -> tuple[PackedEncoder, HeadFunction | None]:
+            encoder = PackedEncoder(self._weights, dtype, ranges, operations, store=store)
             return encoder, build_head(self._weights, dtype, operations, store)
 
         return build
 
-    def _check(self, built: tuple[Encoder, HeadFunction | None]) -> None:
+    def _check(self, built: tuple[PackedEncoder, HeadFunction | None]) -> None:
         """Run no tokens through the model, which checks all shapes.
 
         Raises:

@@ -19,11 +19,11 @@ from ..core.errors import InputError, WeightsError
 from ..core.files import replacing
 from ..core.runner_protocol import Batch
 from ..weights.folder import QUANTIZATION
-from .encoder import PRODUCT_NAMES, Encoder
 from .head_functions import read_linear
 from .kernel_library import load_operations
 from .model_weights import ModelWeights, weights_of
 from .operations import FP32
+from .packed_encoder import PRODUCT_NAMES, PackedEncoder
 from .precision import DTYPES, pick_threads
 from .products import ActivationRange, quantize_weight
 
@@ -138,7 +138,7 @@ def calibrate(model: Any, batches: Iterable[Batch], float_precision: str = "bf16
         for block in range(weights.config.n_layers)
         for product in PRODUCT_NAMES
     }
-    observed = Encoder(
+    observed = PackedEncoder(
         weights, FP32, {}, load_operations(pick_threads(None)), lambda name, inputs: statistics[name].add(inputs)
     )
     for batch in batches:

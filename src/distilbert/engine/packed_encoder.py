@@ -58,7 +58,7 @@ class Block:
     output_norm: LayerNormWeights
 
 
-class Encoder:
+class PackedEncoder:
     """The encoder of a model: ids in, last hidden states out.
 
     Args:
