@@ -3,40 +3,18 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.behaviour.make_models import make
+from tests.server_process import serving
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MODELS = ("labels", "entities", "answers", "masked-lm", "nli", "choices", "encoder")
-
-
-@contextmanager
-def serving(folder: Path, *arguments: str) -> Iterator[str]:
-    """Run ``distilbert serve`` in a process of its own and yield its address."""
-    command = [sys.executable, "-m", "distilbert", "serve", "--port", "0", "--threads", "1", *arguments]
-    with subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True) as server:
-        try:
-            assert server.stderr is not None
-            said = ""
-            while not (match := re.search(r"http://[\d.]+:[1-9]\d*", said)):
-                line = server.stderr.readline()
-                assert line, said
-                said += line
-            yield match[0]
-        finally:
-            server.send_signal(signal.SIGTERM)
-            server.communicate(timeout=30)
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
-from .conftest import serving
+from tests.server_process import serving
 
 TASKS = (
     "text-classification", "token-classification", "question-answering", "fill-mask", "zero-shot-classification",

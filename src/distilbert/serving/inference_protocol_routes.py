@@ -2,6 +2,7 @@
 
 A model takes the columns of its task as tensors of type ``BYTES``, such as ``text``, or ``question`` and ``context``.
 It gives ``answer``, a JSON text for each row; classifiers also give ``label`` and ``score``, encoders ``embedding``.
+Tensors may also be bytes behind the JSON, see ``binary_tensors``.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from .. import __version__
 from ..core.errors import RequestError
 from ..tasks.registry import TASKS
 from .answering_service import AnsweringService, headers_of
+from .binary_tensors import LENGTH_HEADER, choose_outputs, read_body, write_body
 from .body_fields import invalid
 from .http_exchange import Exchange, Reply, parse_json, to_json
 from .route_table import Route
@@ -25,7 +27,7 @@ TEXT_TYPES = ("BYTES", "STRING")
 
 async def server_metadata(service: AnsweringService, exchange: Exchange) -> Reply:
     """Say which server this is."""
-    return Reply(to_json({"name": "distilbert", "version": __version__, "extensions": []}))
+    return Reply(to_json({"name": "distilbert", "version": __version__, "extensions": ["binary_tensor_data"]}))
 
 
 async def model_ready(service: AnsweringService, exchange: Exchange) -> Reply:
@@ -63,10 +65,12 @@ async def model_metadata(service: AnsweringService, exchange: Exchange) -> Reply
 
 async def infer(service: AnsweringService, exchange: Exchange) -> Reply:
     """Answer the rows of tensors with a model."""
-    body = await exchange.json_object()
+    body = read_body(await exchange.body(), exchange.headers.get(LENGTH_HEADER))
     model = service.find_model("", exchange.path_values["name"])
     given = dict(body.get("parameters") or {}) if isinstance(body.get("parameters") or {}, dict) else body["parameters"]
     task = given.pop("task", model.own_task) if isinstance(given, dict) else model.own_task
+    if isinstance(given, dict):
+        given.pop("binary_data_output", None)
     if not isinstance(task, str) or task not in TASKS:
         raise invalid(f"The parameter task must be one of {', '.join(TASKS)}, got {task!r:.60}.")
     chosen = await service.choose(task, model.name)
@@ -80,11 +84,15 @@ async def infer(service: AnsweringService, exchange: Exchange) -> Reply:
     answer: dict[str, Any] = {
         "model_name": model.name,
         "model_version": "1",
-        "outputs": _outputs(task, request.answers),
     }
     if isinstance(body.get("id"), str):
         answer["id"] = body["id"]
-    return Reply(to_json(answer), headers=headers_of(request, model.name))
+    answer["outputs"], binary = choose_outputs(_outputs(task, request.answers), body)
+    content, end = write_body(answer, binary)
+    headers = headers_of(request, model.name)
+    if end is None:
+        return Reply(content, headers=headers)
+    return Reply(content, content_type=b"application/octet-stream", headers=[*headers, (LENGTH_HEADER, b"%d" % end)])
 
 
 def _rows(tensors: Any, task: str) -> list[Any]:
