@@ -47,7 +47,7 @@ _MODULES = {
     "engine.engine_runner": ["EngineRunner"],
     "exporting.exporter": ["export"],
     "core.installed": ["installed_models"],
-    "embedding.index": ["Index"],
+    "embedding.vector_index": ["Index"],
     "training.distill_config": ["DistillConfig", "PretrainConfig"],
     "training.evaluation.evaluate_config": ["EvaluateConfig"],
     "training.evaluation.evaluator": ["evaluate"],
@@ -129,7 +129,7 @@ if TYPE_CHECKING:
     from .core.errors import WeightsError as WeightsError
     from .core.errors import WeightsMismatchError as WeightsMismatchError
     from .core.installed import installed_models as installed_models
-    from .embedding.index import Index as Index
+    from .embedding.vector_index import Index as Index
     from .engine.engine_runner import EngineRunner as EngineRunner
     from .exporting.exporter import export as export
     from .models.auto import AutoConfig as AutoConfig

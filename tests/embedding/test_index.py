@@ -180,7 +180,7 @@ BAD_ADDITIONS: list[tuple[dict[str, Any], str]] = [
     ({"texts": ["a", "b"], "metadata": [{}]}, "There are 2 vectors and 1 metadata"),
     ({"texts": ["a"], "metadata": [3]}, r"metadata\[0\] must be a dict with names as keys, got 3"),
     ({"texts": ["a"], "metadata": {"a": 1}}, "metadata must be a list with a dict for each entry, got a dict"),
-    ({"texts": ["a"], "metadata": [{"a": float("nan")}]}, r"metadata\[0\] cannot be written as JSON"),
+    ({"texts": ["a"], "metadata": [{"a": [float("nan")]}]}, r"metadata\[0\] cannot be written as JSON"),
     (
         {"texts": ["a"], "metadata": [{"a": object()}]},
         r"metadata\[0\] cannot be .* JSON: <object.* is a object",

@@ -18,8 +18,8 @@ import pytest
 from distilbert import Index
 from distilbert.core import files
 from distilbert.core.errors import DataError, DistilBertError, InputError, ModelNotFoundError
-from distilbert.embedding import index as index_module
 from distilbert.embedding import index_folder
+from distilbert.embedding import vector_index as index_module
 
 from .test_index import DIM, METADATA, TEXTS, encode
 
@@ -131,8 +131,8 @@ def test_saving_is_at_once_or_not_at_all(folder: Path, monkeypatch: pytest.Monke
 def test_a_writer_that_is_killed_leaves_the_old_index(folder: Path) -> None:
     expected = answers(Index.load(folder, encode))
     code = (
-        "import os, sys, numpy as np\nfrom distilbert import Index\nfrom distilbert.embedding import index\n"
-        "index.commit = lambda *_: os._exit(9)\n"
+        "import os, numpy as np\nfrom distilbert import Index\nfrom distilbert.embedding import vector_index\n"
+        "vector_index.commit = lambda *_: os._exit(9)\n"
         f"notes = Index.load({str(folder)!r})\nnotes.add(vectors=np.ones((5, {DIM})))\nnotes.save({str(folder)!r})"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 9

@@ -28,12 +28,14 @@ from . import (
     evaluate,
     export,
     finetune,
+    index,
     info,
     pack,
     package,
     pretrain,
     quantize,
     run,
+    search,
     serve,
     tokenize,
 )
@@ -80,7 +82,7 @@ def _deferred(command: Callable[..., int]) -> Callable[..., Callable[[], int]]:
 COMMANDS = {
     "run": run, "serve": serve, "finetune": finetune, "evaluate": evaluate, "distill": distill, "pretrain": pretrain,
     "quantize": quantize, "convert": convert, "export": export, "package": package, "pack": pack,
-    "tokenize": tokenize, "info": info,
+    "tokenize": tokenize, "info": info, "index": index, "search": search,
 }  # fmt: skip
 for name, module in COMMANDS.items():
     app.command(name, epilog=_epilog(module.EXAMPLE))(_deferred(module.command))

@@ -49,12 +49,13 @@ class TextEncoder:
         return vectors
 
 
-def open_encoder(encoder: Any, pooling: str = "") -> TextEncoder:
+def open_encoder(encoder: Any, pooling: str = "", **options: Any) -> TextEncoder:
     """Return an encoder as a function with a name.
 
     Args:
         encoder: the folder or name of a model, an object with ``encode(texts)``, or a function of a list of texts.
         pooling: that a model is to be read with; empty for what its folder says.
+        **options: of loading a model, such as ``precision`` and ``threads``.
 
     Raises:
         InputError: it is none of these.
@@ -62,7 +63,7 @@ def open_encoder(encoder: Any, pooling: str = "") -> TextEncoder:
     if isinstance(encoder, TextEncoder):
         return encoder
     if isinstance(encoder, str | os.PathLike):
-        return _of_model(os.fspath(encoder), pooling or AUTO)
+        return _of_model(os.fspath(encoder), pooling or AUTO, options)
     encode = getattr(encoder, "encode", encoder)
     if not callable(encode):
         raise InputError(
@@ -77,8 +78,8 @@ def identity_of(encoder: TextEncoder) -> EncoderIdentity:
     return EncoderIdentity(encoder.name, encoder.pooling, encoder.hash_files(), probe_of(encoder([PROBE])[0]))
 
 
-def _of_model(name: str, pooling: str) -> TextEncoder:
-    task = pipeline("feature-extraction", name, pooling=pooling, normalize=True, return_tensors="np")
+def _of_model(name: str, pooling: str, options: dict[str, Any]) -> TextEncoder:
+    task = pipeline("feature-extraction", name, pooling=pooling, normalize=True, return_tensors="np", **options)
     return TextEncoder(
         lambda texts: np.stack(task(texts)),
         str(Path(name).resolve()) if Path(name).is_dir() else name,

@@ -7,7 +7,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,16 +16,26 @@ from ..core.extras import require
 from ..core.files import replacing
 from .index_records import Id, Record
 
-if TYPE_CHECKING:
-    from .index import Index
-
 ENDINGS = {".parquet": "parquet", ".copy": "pgvector", ".jsonl": "qdrant"}
 _PARQUET_ROWS = 1024
 _ID_SPACE = uuid.UUID("a5c7d1de-5a0b-5b7e-9d0c-0d2f3c0f6a11")  # in which ids that are texts become UUIDs for Qdrant
 _ESCAPES = {"\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"}
 
 
-def export(index: Index, path: Path, format: str | None = None) -> None:
+class Exportable(Protocol):
+    """What is exported: an index, its records and vectors in the same order."""
+
+    @property
+    def dim(self) -> int:
+        """Numbers of a vector."""
+
+    def __iter__(self) -> Iterator[Record]: ...
+
+    def vectors(self) -> Iterator[np.ndarray]:
+        """Yield the vectors, (R, D) each."""
+
+
+def export(index: Exportable, path: Path, format: str | None = None) -> None:
     """Write all entries; see :meth:`Index.export`."""
     format = format_of_export(path, format)
     with replacing(path) as temporary:
@@ -46,7 +56,7 @@ def format_of_export(path: Path, format: str | None = None) -> str:
     return name
 
 
-def _entries(index: Index) -> Iterator[tuple[Record, np.ndarray]]:
+def _entries(index: Exportable) -> Iterator[tuple[Record, np.ndarray]]:
     """Yield each record with its vector, (D,)."""
     records = iter(index)
     for block in index.vectors():
@@ -54,7 +64,7 @@ def _entries(index: Index) -> Iterator[tuple[Record, np.ndarray]]:
             yield next(records), vector
 
 
-def _write_parquet(index: Index, path: Path) -> None:
+def _write_parquet(index: Exportable, path: Path) -> None:
     arrow, parquet = require("pyarrow", "parquet"), require("pyarrow.parquet", "parquet")
     ids_are_numbers = all(isinstance(record["id"], int) for record in index)
     schema = arrow.schema(
@@ -81,7 +91,7 @@ def _write_parquet(index: Index, path: Path) -> None:
             writer.write_table(arrow.table(columns, schema=schema), row_group_size=_PARQUET_ROWS)
 
 
-def _write_pgvector(index: Index, path: Path) -> None:
+def _write_pgvector(index: Exportable, path: Path) -> None:
     """Write lines for ``COPY table (id, content, metadata, embedding) FROM STDIN``: fields with tabs between them."""
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for record, vector in _entries(index):
@@ -98,7 +108,7 @@ def _copy_field(value: str | None) -> str:
     return re.sub("[\\\\\b\f\n\r\t\v]", lambda match: _ESCAPES[match[0]], cleaned)
 
 
-def _write_qdrant(index: Index, path: Path) -> None:
+def _write_qdrant(index: Exportable, path: Path) -> None:
     """Write a point a line: ``{"id", "vector", "payload"}``, the members of ``points`` of Qdrant's upsert."""
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for record, vector in _entries(index):
@@ -137,7 +147,7 @@ def _valid(text: str | None) -> str | None:
     return None if text is None else text.encode("utf-8", "replace").decode("utf-8")
 
 
-_WRITERS: dict[str, Callable[[Index, Path], None]] = {
+_WRITERS: dict[str, Callable[[Exportable, Path], None]] = {
     "parquet": _write_parquet,
     "pgvector": _write_pgvector,
     "qdrant": _write_qdrant,

@@ -10,6 +10,7 @@ from typing import Any, TypedDict, overload
 import numpy as np
 
 from ..core.errors import DataError, InputError, suggest
+from ..tasks.columns import is_missing
 
 Id = int | str
 Where = Mapping[str, Any] | Callable[[Mapping[str, Any]], Any]
@@ -124,8 +125,9 @@ def _checked_metadata(values: Any, place: int) -> dict[str, Any]:
         return {}
     if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
         raise InputError(f"metadata[{place}] must be a dict with names as keys, got {values!r:.80}.")
+    values = {name: None if is_missing(value) else value for name, value in values.items()}
     try:
-        plain: dict[str, Any] = json.loads(json.dumps(dict(values), allow_nan=False, default=_to_plain))
+        plain: dict[str, Any] = json.loads(json.dumps(values, allow_nan=False, default=_to_plain))
     except (TypeError, ValueError, RecursionError) as error:
         raise InputError(f"metadata[{place}] cannot be written as JSON: {error}.") from None
     return plain

@@ -9,7 +9,7 @@ from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from ..core.errors import InputError
-from .columns import Column, check_is_collected, to_inputs
+from .columns import Column, check_is_collected, is_missing, to_inputs
 from .task_spec import InputForm, TaskSpec
 
 RESULT = "result"
@@ -75,15 +75,8 @@ def example_input(spec: TaskSpec, column: Column) -> Any:
 
 def _without_gaps(item: dict[str, Any], optional: Container[str]) -> Any:
     """Return the arguments of a row; those that may be left out are, where their cell is empty."""
-    arguments = {name: value for name, value in item.items() if name not in optional or not _is_missing(value)}
+    arguments = {name: value for name, value in item.items() if name not in optional or not is_missing(value)}
     return arguments["text"] if list(arguments) == ["text"] else arguments
-
-
-def _is_missing(value: Any) -> bool:
-    """Whether this is what the libraries have for no value: None, NaN, ``pandas.NA``."""
-    return (
-        value is None or type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and value != value)
-    )
 
 
 def to_columns(answers: Sequence[Any], example: Any, taken: Container[str]) -> dict[str, list[Any]]:

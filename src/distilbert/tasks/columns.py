@@ -50,6 +50,12 @@ def check_is_collected(table: Any) -> None:
         raise InputError(f"The input is a {type(table).__name__}, whose rows are not computed yet: pass its collect().")
 
 
+def is_missing(value: Any) -> bool:
+    """Whether this is what libraries of tables have for no value: None, NaN, ``pandas.NA``, ``NaT``."""
+    is_nan = isinstance(value, float) and value != value
+    return value is None or is_nan or type(value).__name__ in ("NAType", "NaTType")
+
+
 def _plain(inputs: Any) -> Any:
     """Return a column as a list; anything else as it is."""
     if inputs is None or isinstance(inputs, (str, bytes, list, tuple, Mapping)):

@@ -23,7 +23,7 @@ from ..core.errors import DataError, InputError
 from ..core.files import replacing, replacing_folder
 from ..tasks.checks import check_choice, check_count, check_text
 from ..tasks.columns import Column, to_inputs
-from .encoder_identity import EncoderIdentity
+from .encoder_identity import PROBE, EncoderIdentity
 from .exact_search import Nearest, nearest, ranked
 from .index_encoder import TextEncoder, identity_of, open_encoder
 from .index_folder import (
@@ -105,10 +105,15 @@ class Index:
         Raises:
             InputError: a text is empty, an id comes twice, or the lengths differ.
         """
-        opened = open_encoder(encoder)
-        index = cls(len(opened(["a"])[0]), opened, metric=metric, method=method)
+        index = cls.for_encoder(encoder, metric=metric, method=method)
         index.add(texts, column=column, ids=ids, metadata=metadata)
         return index
+
+    @classmethod
+    def for_encoder(cls, encoder: Any, *, metric: str = "cosine", method: str = "exact") -> Self:
+        """Return an empty index for the vectors of an encoder; see :class:`Index`."""
+        opened = open_encoder(encoder)
+        return cls(len(opened([PROBE])[0]), opened, metric=metric, method=method)
 
     @classmethod
     def from_vectors(
@@ -185,6 +190,29 @@ class Index:
         if self._state.encoder is not None:
             return self._state.encoder.name
         return "" if self._encoder is None else self._encoder.name
+
+    @property
+    def pooling(self) -> str:
+        """How the encoder makes one vector of a text; empty where that is not known."""
+        return "" if self._state.encoder is None else self._state.encoder.pooling
+
+    def encoder(self) -> TextEncoder:
+        """Return what makes vectors of texts, loaded and checked to be the one that made the index.
+
+        Raises:
+            InputError: it is another one, or not known.
+        """
+        if self._encoder is None:
+            identity = self._state.encoder
+            if identity is None or not identity.name:
+                raise InputError(
+                    "This index does not know its encoder: pass vectors, or use Index.load(folder, encoder=...)."
+                )
+            self._encoder = open_encoder(identity.name, identity.pooling)
+        if not self._encoder_is_checked and self._state.encoder is not None:
+            self._state.encoder.check_is(identity_of(self._encoder))
+        self._encoder_is_checked = True
+        return self._encoder
 
     def vectors(self) -> Iterator[np.ndarray]:
         """Yield the vectors of all entries in the order of iteration, some thousand at a time, (R, D) float32."""
@@ -275,10 +303,10 @@ class Index:
         if not isinstance(queries, np.ndarray) or queries.dtype.kind in "UO":
             queries = to_inputs(queries, column)
         if isinstance(queries, str):
-            return self._hits(self._encode([check_text(queries, "The query")], query=True), k, where)[0]
+            return self._hits(self._encode([check_text(queries, "The query")]), k, where)[0]
         if isinstance(queries, list) and queries and isinstance(queries[0], str):
             texts = [check_text(text, f"queries[{place}]") for place, text in enumerate(queries)]
-            return self._hits(self._encode(texts, query=True), k, where)
+            return self._hits(self._encode(texts), k, where)
         if isinstance(queries, Iterator):
             return self.search(list(queries), k, where=where)
         if isinstance(queries, list) and not queries:
@@ -439,18 +467,8 @@ class Index:
 
     # Vectors.
 
-    def _encode(self, texts: Sequence[str], query: bool = False) -> np.ndarray:
-        if self._encoder is None:
-            identity = self._state.encoder
-            if identity is None or not identity.name:
-                raise InputError(
-                    "This index does not know its encoder: pass vectors, or use Index.load(folder, encoder=...)."
-                )
-            self._encoder = open_encoder(identity.name, identity.pooling)
-        if not self._encoder_is_checked and self._state.encoder is not None:
-            self._state.encoder.check_is(identity_of(self._encoder))
-        self._encoder_is_checked = True
-        return self._encoder(texts)
+    def _encode(self, texts: Sequence[str]) -> np.ndarray:
+        return self.encoder()(texts)
 
     def _identity(self) -> EncoderIdentity | None:
         """Return what the folder says about the encoder."""
