@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ..core.errors import UsageError
+from ..core.errors import InputError, UsageError
 
 EXAMPLE = r"""
 distilbert serve --port 8080 &
@@ -90,19 +90,22 @@ def command(
         raise UsageError(f"--workers must be at least 1, got {workers}.")
     if not 0 <= port < 65536:
         raise UsageError(f"--port must be a number from 0 to 65535, got {port}.")
-    settings = ServerSettings.of(
-        {
-            "threads": threads,
-            "precision": precision.value if precision else None,
-            "max_tokens_queued": max_tokens_queued,
-            "timeout": timeout,
-            "api_keys": api_key,
-            "cors": cors,
-            "memory_limit": _bytes(memory_limit),
-            "idle_unload": idle_unload,
-            "log_format": log_format.value,
-        }
-    )
+    values = {
+        "threads": threads,
+        "precision": precision.value if precision else None,
+        "max_tokens_queued": max_tokens_queued,
+        "timeout": timeout,
+        "api_keys": api_key,
+        "cors": cors,
+        "memory_limit": _bytes(memory_limit),
+        "idle_unload": idle_unload,
+        "log_format": log_format.value,
+    }
+    try:
+        settings = ServerSettings.of(values)
+    except InputError as error:
+        name, _, rest = str(error).partition(" ")
+        raise UsageError(f"--{name.replace('_', '-')} {rest}" if name in values else str(error)) from None
     return serve(models or [], settings, host, port, workers)
 
 
