@@ -18,6 +18,7 @@ from .server_process import Arrivals, Clients, server_process
 
 MODEL = "distilbert-mini-sst2"
 PATH = "/v1/text-classification"
+TEXT_WORDS = "a the film story cast plot is was not very dull fine slow warm long and or with of in it that"
 TIMEOUT = 2.0  # seconds
 
 pytestmark = [
@@ -29,30 +30,7 @@ pytestmark = [
 
 def texts_of(count: int) -> list[str]:
     generator = random.Random(0)
-    words = [
-        "a",
-        "the",
-        "film",
-        "story",
-        "cast",
-        "plot",
-        "is",
-        "was",
-        "not",
-        "very",
-        "dull",
-        "fine",
-        "slow",
-        "warm",
-        "long",
-        "and",
-        "or",
-        "with",
-        "of",
-        "in",
-        "it",
-        "that",
-    ]
+    words = TEXT_WORDS.split()
     return [" ".join(generator.choices(words, k=23)) for _ in range(count)]
 
 

@@ -26,6 +26,7 @@ from .server_settings import ServerSettings
 
 WATCHED_AFTER = 0.25  # seconds after which it is looked whether a client is still there
 LONGEST_RELOAD = 60.0  # seconds in which all processes must have read a model again
+MOST_STEPS = 1000  # of one request that a trace holds
 REMEMBERED_PARAMETERS = 256
 WARM_UP_LENGTH = 64  # tokens of a sequence
 
@@ -79,6 +80,7 @@ class AnsweringService:
         self.models, self.settings, self.metrics = models, settings, metrics
         self.admission = Admission(settings.max_tokens_queued, settings.batch_tokens)
         self.is_ready, self.is_draining = False, False
+        self.keeps_steps = False
         self._parent = 0
         self.route_list: tuple[Any, ...] = ()
         self.reload_everywhere: Callable[[ServedModel], Awaitable[None]] = self.reload
@@ -435,6 +437,8 @@ class AnsweringService:
         metrics, name = self.metrics, chosen.model.name
         exchange.model, exchange.tokens = name, exchange.tokens + request.tokens
         exchange.inputs += len(request.items)
+        if self.keeps_steps and len(exchange.steps) < MOST_STEPS:
+            exchange.steps += request.steps
         request.speed.counted(request.characters, request.tokens)
         key = (name, request.task.task)
         places = self._places.get(key)

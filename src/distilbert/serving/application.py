@@ -14,6 +14,7 @@ from . import hub_routes, inference_protocol_routes, openai_routes, rerank_route
 from .access_log import AccessLog
 from .answering_service import AnsweringService
 from .http_exchange import CLIENT_GONE, Exchange, Headers, Receive, Reply, Scope, Send, to_json
+from .request_traces import Trace, open_traces
 from .route_table import OTHER, Route, RouteTable
 from .served_models import ServedModels
 from .server_metrics import STATUSES, ServerMetrics
@@ -81,6 +82,7 @@ class Application:
         self.service = AnsweringService(models, settings, self.metrics)
         self.service.route_list = self.table.routes
         self._keys = [key.encode() for key in settings.api_keys]
+        self._trace: Trace | None = None
         self._log = AccessLog() if settings.log_format == "json" else None
 
     def reload_all_soon(self) -> None:
@@ -102,6 +104,8 @@ class Application:
             if message["type"] == "lifespan.startup":
                 try:
                     await self.service.start()
+                    self._trace = open_traces()
+                    self.service.keeps_steps = self._trace is not None
                 except Exception as error:
                     if not isinstance(error, DistilBertError):
                         logger.exception("The server could not start")
@@ -143,6 +147,8 @@ class Application:
         except RequestError:  # a stream whose client has gone
             pass
         self.metrics.count("distilbert_requests", label, STATUS_TEXTS[reply.status])
+        if self._trace is not None:
+            self._trace(exchange, label, reply.status)
         if self._log is not None:
             fields = {"model": exchange.model, "inputs": exchange.inputs, "tokens": exchange.tokens}
             client = scope.get("client")

@@ -58,12 +58,15 @@ class Exchange:
         headers: by lower-case names; of several with one name, the last.
         path_values: what stands at the variable places of its path.
         tokens: that were computed for it; for the log.
+        inputs: that were answered; for the log.
         model: that answered; for the log.
+        steps: name, start and end of what was done for it; for traces.
+        is_gone: its client has closed the connection.
     """
 
     __slots__ = (
         "_max_body", "_receive", "_send", "_slow_client_timeout", "arrived", "headers", "inputs", "is_gone", "model",
-        "path_values", "scope", "tokens",
+        "path_values", "scope", "steps", "tokens",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, max_body: int, slow_client_timeout: float) -> None:
@@ -72,6 +75,7 @@ class Exchange:
         self.arrived = time.perf_counter()
         self.headers: dict[bytes, bytes] = dict(scope["headers"])
         self.path_values: dict[str, str] = {}
+        self.steps: list[tuple[str, float, float]] = []
         self.model, self.tokens, self.inputs, self.is_gone = "", 0, 0, False
 
     async def body(self) -> bytes:

@@ -160,6 +160,15 @@ class QueuedRequest:
         return max(self.started_at - self.encoded_at, 0.0)
 
     @property
+    def steps(self) -> list[tuple[str, float, float]]:
+        """Name, start and end of what was done for it."""
+        return [
+            ("tokenization", self.encoded_at - self.tokenizing, self.encoded_at),
+            ("queue", self.encoded_at, self.encoded_at + self.waited),
+            ("inference", self.started_at, self.finished_at),
+        ]
+
+    @property
     def is_dead(self) -> bool:
         """Whether nobody waits for it any more."""
         return self.is_abandoned or self.error is not None
