@@ -25,7 +25,8 @@ NAMES = [name for name in MODELS if name not in ("nli-first", "multi-label")]
 from distilbert.serving.application import all_routes  # noqa: E402
 
 DOCUMENT = describe_server(all_routes(), has_keys=False)
-schema = schemathesis.openapi.from_dict(DOCUMENT)
+CONFIG = schemathesis.Config.from_dict({"phases": {"coverage": {"enabled": False}}})  # which takes minutes to prepare
+schema = schemathesis.openapi.from_dict(DOCUMENT, config=CONFIG)
 
 
 @pytest.fixture(scope="module")
