@@ -36,9 +36,20 @@ from .contestants import BUILD, CONTESTANTS, ROOT, RunningServer, ServedFiles, r
 from .workloads import WORKLOADS, of_25_tokens, texts_of
 
 CLIENTS = (1, 16, 256)
-SHARES = (0.25, 0.5, 0.7, 0.85, 0.95, 1.1)  # of the rate that a server reached, at which requests arrive
+SHARES = {  # of the rate that a server reached, at which requests arrive
+    "short": (0.25, 0.5, 0.7, 0.85, 0.95, 1.1),
+    "mixed": (0.5, 0.75, 0.95),
+    "long": (0.5, 0.75, 0.95),
+}
 RIVALS = ("ours", "fastapi-transformers", "fastapi-onnxruntime", "infinity")
-PHASE_SECONDS = {"cost": 75, "compare": 50, "overload": 110, "busy": 45}  # what a phase takes, about
+PHASE_SECONDS = {
+    "cost": 60,
+    "short": 50,
+    "mixed": 36,
+    "long": 36,
+    "overload": 110,
+    "busy": 40,
+}  # what a phase takes, about
 COST_ROUNDS = 4
 STATE = BUILD / "state.json"
 
@@ -117,7 +128,7 @@ for line in sys.stdin:
 
 def cost(files: ServedFiles, client: Client) -> dict[str, Any]:
     """Measure CPU microseconds a text, of the library, the server, and the server without a model, in turn."""
-    texts = of_25_tokens(800)
+    texts = of_25_tokens(500)
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     microseconds: dict[str, list[float]] = {"library": [], "server": [], "empty": []}
     rates: dict[str, list[float]] = {"library": [], "server": [], "empty": []}
@@ -168,7 +179,7 @@ def compare(key: str, workload: str, files: ServedFiles, client: Client) -> dict
         for clients in CLIENTS:
             result["closed"][str(clients)] = client.run(server, texts, 3.0, connections=clients)
         reached = result["closed"]["256"]["requests_a_second"]
-        for share in SHARES:
+        for share in SHARES[workload]:
             step = client.run(server, texts, 4.0, connections=256, rate=max(1.0, share * reached))
             result["open"].append({"share": share, "rate": round(share * reached, 1)} | step)
     return result
@@ -244,7 +255,7 @@ def phases(workloads: list[str], rivals: list[str]) -> dict[str, tuple[float, Ph
     found: dict[str, tuple[float, Phase]] = {"cost": (PHASE_SECONDS["cost"], cost)}
     for workload in workloads:
         for key in rivals:
-            found[f"{workload}: {key}"] = (PHASE_SECONDS["compare"], comparison(key, workload))
+            found[f"{workload}: {key}"] = (PHASE_SECONDS[workload], comparison(key, workload))
     return found | {"overload": (PHASE_SECONDS["overload"], overload), "busy": (PHASE_SECONDS["busy"], busy)}
 
 

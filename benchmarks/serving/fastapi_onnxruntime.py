@@ -56,21 +56,19 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 
 async def run_batches(queue: asyncio.Queue[Waiting]) -> None:
-    """Take whatever waits, the shortest texts first, and answer it."""
+    """Answer whatever waits, the oldest first; of these few, those of similar length together."""
     loop, thread = asyncio.get_running_loop(), ThreadPoolExecutor(1)
-    waiting: list[Waiting] = []
     while True:
-        if not waiting:
-            waiting.append(await queue.get())
-        while not queue.empty():
+        waiting = [await queue.get()]
+        while not queue.empty() and len(waiting) < 2 * BATCH:
             waiting.append(queue.get_nowait())
-        oldest = waiting.pop(0)  # nobody waits for ever
-        waiting.sort(key=lambda entry: abs(len(entry[0]) - len(oldest[0])))
-        batch, waiting = [oldest, *waiting[: BATCH - 1]], waiting[BATCH - 1 :]
-        answers = await loop.run_in_executor(thread, compute, [text for text, _ in batch])
-        for (_, future), answer in zip(batch, answers, strict=True):
-            if not future.done():
-                future.set_result(answer)
+        waiting.sort(key=lambda entry: len(entry[0]))
+        for start in range(0, len(waiting), BATCH):
+            batch = waiting[start : start + BATCH]
+            answers = await loop.run_in_executor(thread, compute, [text for text, _ in batch])
+            for (_, future), answer in zip(batch, answers, strict=True):
+                if not future.done():
+                    future.set_result(answer)
 
 
 app = FastAPI(lifespan=lifespan)

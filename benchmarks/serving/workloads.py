@@ -37,7 +37,9 @@ def of_25_tokens(count: int) -> list[str]:
     assert folder is not None, "the package distilbert-mini-sst2 is not installed"
     tokenizer = DistilBertTokenizerFast.from_pretrained(folder)
     vocabulary = tokenizer.get_vocab()
-    words = [word for sentence in common.sst2_dev() for word in sentence.split() if word in vocabulary]
+    words = [
+        word for sentence in common.sst2_dev() for word in sentence.split() if word.isalpha() and word in vocabulary
+    ]
     texts = [" ".join(words[23 * start : 23 * start + 23]) for start in range(count)]
     assert {len(ids) for ids in tokenizer.encode_ids(texts)} == {25}
     return texts

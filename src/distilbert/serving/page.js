@@ -30,7 +30,7 @@ function drawing(width, height, label, ...shapes) {
 }
 
 const lines = (text) => text.split("\n").map((line) => line.trim()).filter(Boolean);
-const percent = (share) => `${(100 * share).toFixed(share > 0.0005 && share < 0.0995 ? 2 : 1)} %`;
+const percent = (share) => `${(100 * share).toFixed(share < 0.1 || share > 0.9 ? 2 : 1)} %`;
 const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 const milliseconds = (value) => (value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString("en")) + " ms";
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
