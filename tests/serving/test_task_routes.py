@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import random
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from distilbert.tasks import pipeline
@@ -184,3 +186,83 @@ def test_a_list_is_streamed_where_lines_are_accepted(served: RunningServer) -> N
         assert [json.loads(line)["label"] for line in r.iter_lines()] == [
             each["label"] for each in served.answer("/v1/text-classification", body)
         ]
+
+
+def test_lines_that_come_while_others_are_answered_are_not_lost(serve: Callable[..., Any]) -> None:
+    def lines(held: threading.Event) -> Iterator[bytes]:
+        for index in range(400):
+            if index == 300:
+                time.sleep(0.8)  # the first groups wait for the engine meanwhile, and their client is looked after
+                held.set()
+            yield b'"film %d"\n' % index
+
+    with serve("labels") as client:
+        held = threading.Event()
+        client.application.service._threads.run_in_engine(lambda: held.wait(20))
+        headers = {"content-type": "application/x-ndjson"}
+        response = client.post("/v1/text-classification", content=lines(held), headers=headers)
+        assert [list(json.loads(line)) for line in response.text.splitlines()] == [["label", "score"]] * 400
+
+
+def test_a_stream_is_not_read_faster_than_it_is_answered(serve: Callable[..., Any]) -> None:
+    sent = 0
+
+    def lines() -> Iterator[bytes]:
+        nonlocal sent
+        for index in range(200_000):
+            sent += 1
+            yield b'"film %d is about water and the river and the sea"\n' % index * 20
+
+    with serve("labels") as client:
+        held = threading.Event()
+        client.application.service._threads.run_in_engine(lambda: held.wait(30))
+        client.timeout = 2
+        with pytest.raises(httpx.WriteTimeout):
+            client.post("/v1/text-classification", content=lines(), headers={"content-type": "application/x-ndjson"})
+        held.set()
+    assert sent < 20_000, "the rest was never taken"
+
+
+def test_tasks_of_one_model_share_batches(serve: Callable[..., Any], tasks: dict[str, Any]) -> None:
+    with serve("nli") as client, ThreadPoolExecutor(2) as pool:
+        service = client.application.service
+        held = threading.Event()
+        service._threads.run_in_engine(lambda: held.wait(20))
+        zero_shot = {"inputs": "a film", "parameters": {"candidate_labels": ["sport", "politics"]}}
+        answers = [
+            pool.submit(client.answer, "/v1/text-classification", {"inputs": ["water", "river"]}),
+            pool.submit(client.answer, "/v1/zero-shot-classification", zero_shot),
+        ]
+        while service.admission.requests < 2:
+            time.sleep(0.01)
+        time.sleep(0.1)
+        held.set()
+        assert close(answers[1].result(), tasks["zero-shot-classification"]("a film"))
+        assert len(answers[0].result()) == 2
+        text = client.get("/metrics").text
+    assert "distilbert_batch_sequences_count 1.0" in text
+    assert "distilbert_batch_sequences_sum 4.0" in text
+
+
+def test_masks_that_are_filled_together(served: RunningServer, model_folder: Callable[[str], Path]) -> None:
+    fill = pipeline("fill-mask", model_folder("masked-lm"), precision="fp32", joint=True, top_k=3)
+    texts = ["a [MASK] [MASK] film", "the [MASK] of berlin"]
+    body = {"inputs": texts, "parameters": {"joint": True, "top_k": 3}}
+    assert close(served.answer("/v1/fill-mask", body), fill(texts))
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("question-answering", {"inputs": {"question": ["who"] * 5000, "context": "a film " * 100_000}}),
+        ("multiple-choice", {"inputs": {"context": "a film " * 100_000, "choices": ["a"] * 9000}}),
+        ("text-classification", {"inputs": "a film " * 100_000, "parameters": {"stride": 61}, "model": "labels"}),
+        ("zero-shot-classification",
+         {"inputs": ["a film " * 100] * 5000, "parameters": {"candidate_labels": [f"label {n}" for n in range(500)]}}),
+    ],
+)  # fmt: skip
+def test_a_small_request_that_asks_for_endless_work_is_refused(served: RunningServer, path: str, body: Any) -> None:
+    start = time.perf_counter()
+    message = served.error(f"/v1/{path}", body, 429, headers={"x-request-timeout-ms": "5000"})
+    assert "needs about" in message or "is busy" in message
+    assert time.perf_counter() - start < 5

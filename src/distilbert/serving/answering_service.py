@@ -81,6 +81,7 @@ class AnsweringService:
         self.admission = Admission(settings.max_tokens_queued, settings.batch_tokens)
         self.is_ready, self.is_draining = False, False
         self.keeps_steps = False
+        self.on_tick: Callable[[], None] = lambda: None
         self._parent = 0
         self.route_list: tuple[Any, ...] = ()
         self.reload_everywhere: Callable[[ServedModel], Awaitable[None]] = self.reload
@@ -131,7 +132,7 @@ class AnsweringService:
                     loaded.speed_of(task).measured(count * length, time.perf_counter() - start)
             except Exception:
                 logger.exception("The model %s did not answer its first request", model.name)
-            self._loop.call_soon_threadsafe(lambda: done.done() or done.set_result(None))
+            self._loop.call_soon_threadsafe(_finish, done)
 
         self._threads.run_in_engine(run)
         await done
@@ -143,7 +144,7 @@ class AnsweringService:
             await asyncio.sleep(WATCHED_AFTER)
             before = time.perf_counter() - WATCHED_AFTER
             for request, exchange in list(self._waiting.items()):
-                if request.arrived < before and request not in self._watched:
+                if request.arrived < before and exchange.is_read and request not in self._watched:
                     self._watched.add(request)
                     self._run_in_background(self._watch(request, exchange))
             if self.settings.idle_unload is not None:
@@ -152,6 +153,7 @@ class AnsweringService:
                 logger.error("the process that watched this one is gone, so it stops")
                 os.kill(os.getpid(), signal.SIGTERM)
             self.set_gauges()
+            self.on_tick()
 
     async def _watch(self, request: QueuedRequest, exchange: Exchange) -> None:
         await exchange.wait_until_gone()
@@ -390,6 +392,9 @@ class AnsweringService:
         for item, place in zip(items, places, strict=True):
             size, count = self._size(item, place)
             characters, texts = characters + size, texts + count
+        for item in items:
+            repeated, count = _repeated(task.task, item)
+            characters, texts = characters + repeated, texts + count
         characters, texts = _with_repeats(task, params, characters, texts)
         arrived = exchange.arrived
         speed = chosen.loaded.speed_of(task)
@@ -476,6 +481,11 @@ class AnsweringService:
         return characters, texts
 
 
+def _finish(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
 def headers_of(request: QueuedRequest, model: str) -> Headers:
     """Return the headers that say what a request cost; times in milliseconds."""
     return [
@@ -505,6 +515,27 @@ def headers_of_tei(request: QueuedRequest) -> Headers:
         (b"x-queue-time", b"%d" % (1000 * request.waited)),
         (b"x-inference-time", b"%d" % (1000 * (request.finished_at - request.started_at))),
     ]
+
+
+def _repeated(task: str, item: Any) -> tuple[int, int]:
+    """Return characters and texts of an input that are read once more: a text that goes with each of several."""
+    if not isinstance(item, Mapping):
+        return 0, 0
+    if task == "multiple-choice" and isinstance(item.get("choices"), (list, tuple)):
+        shared = [item.get("context"), item.get("question")]
+        times = len(item["choices"]) - 1
+    elif task == "question-answering":
+        question, context = item.get("question"), item.get("context")
+        if isinstance(question, (list, tuple)) and isinstance(context, str):
+            shared, times = [context], len(question) - 1
+        elif isinstance(context, (list, tuple)) and isinstance(question, str):
+            shared, times = [question], len(context) - 1
+        else:
+            return 0, 0
+    else:
+        return 0, 0
+    texts = [text for text in shared if isinstance(text, str)]
+    return max(times, 0) * sum(map(len, texts)), max(times, 0) * len(texts)
 
 
 def _with_repeats(task: Task[Any], params: Any, characters: int, texts: int) -> tuple[int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import time
@@ -84,6 +85,9 @@ class Application:
         self._keys = [key.encode() for key in settings.api_keys]
         self._trace: Trace | None = None
         self._log = AccessLog() if settings.log_format == "json" else None
+        if self._log is not None:
+            self.service.on_tick = self._log.flush
+        self._start: asyncio.Future[None] | None = None
 
     def reload_all_soon(self) -> None:
         """Read all models again that are in memory; from a handler of a signal."""
@@ -103,9 +107,7 @@ class Application:
             message = await receive()
             if message["type"] == "lifespan.startup":
                 try:
-                    await self.service.start()
-                    self._trace = open_traces()
-                    self.service.keeps_steps = self._trace is not None
+                    await self._start_once()
                 except Exception as error:
                     if not isinstance(error, DistilBertError):
                         logger.exception("The server could not start")
@@ -119,8 +121,21 @@ class Application:
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
+    async def _start_once(self) -> None:
+        """Start, unless that was done; a server that does not speak of its life starts with its first request."""
+        if self._start is None:
+            self._start = asyncio.ensure_future(self._begin())
+        await asyncio.shield(self._start)
+
+    async def _begin(self) -> None:
+        await self.service.start()
+        self._trace = open_traces()
+        self.service.keeps_steps = self._trace is not None
+
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         settings = self.settings
+        if not self.service.is_ready and not self.service.is_draining:
+            await self._start_once()
         exchange = Exchange(scope, receive, send, settings.max_body, settings.slow_client_timeout)
         method = scope["method"]
         route, exchange.path_values = self.table.find(method, scope["path"])

@@ -79,10 +79,11 @@ def choose_outputs(outputs: list[dict[str, Any]], body: dict[str, Any]) -> tuple
     names = [output["name"] for output in outputs]
     if not asked:
         return outputs, set(names) if all_binary else set()
-    chosen, binary = [], set()
+    chosen: list[dict[str, Any]] = []
+    binary: set[str] = set()
     for entry in asked if isinstance(asked, list) else ():
         name = entry.get("name") if isinstance(entry, dict) else None
-        if name not in names:
+        if not isinstance(name, str) or name not in names:
             raise invalid(f"There is no output {name!r:.60}; the outputs are {', '.join(names)}.")
         chosen.append(outputs[names.index(name)])
         if _parameters(entry).get("binary_data", all_binary) is True:

@@ -62,11 +62,12 @@ class Exchange:
         model: that answered; for the log.
         steps: name, start and end of what was done for it; for traces.
         is_gone: its client has closed the connection.
+        is_read: its whole body was read, so the next message can only say that the client has gone.
     """
 
     __slots__ = (
-        "_max_body", "_receive", "_send", "_slow_client_timeout", "arrived", "headers", "inputs", "is_gone", "model",
-        "path_values", "scope", "steps", "tokens",
+        "_max_body", "_receive", "_send", "_slow_client_timeout", "arrived", "headers", "inputs", "is_gone", "is_read",
+        "model", "path_values", "scope", "steps", "tokens",
     )  # fmt: skip
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, max_body: int, slow_client_timeout: float) -> None:
@@ -77,6 +78,7 @@ class Exchange:
         self.path_values: dict[str, str] = {}
         self.steps: list[tuple[str, float, float]] = []
         self.model, self.tokens, self.inputs, self.is_gone = "", 0, 0, False
+        self.is_read = False
 
     async def body(self) -> bytes:
         """Return the body.
@@ -218,6 +220,7 @@ class Exchange:
         if message["type"] == "http.disconnect":
             self.is_gone = True
             raise client_gone()
+        self.is_read = not message.get("more_body")
         return message
 
     def _too_long(self) -> RequestError:

@@ -218,7 +218,7 @@ def parameters_schema(spec: TaskSpec) -> dict[str, Any]:
 
 def _parameter_schema(parameter: Parameter, text: str) -> dict[str, Any]:
     types = [JSON_TYPES[name] for name in re.split(r" \| ", parameter.type) if name in JSON_TYPES]
-    schema = dict(types[0]) if len(types) == 1 else {"anyOf": types}
+    schema: dict[str, Any] = dict(types[0]) if len(types) == 1 else {"anyOf": types}
     if text:
         schema["description"] = text
     if parameter.default is None or isinstance(parameter.default, (bool, int, float, str)):
