@@ -421,3 +421,22 @@ def test_models_are_listed(served: RunningServer) -> None:
     assert "zero-shot-classification" not in models["labels"]["tasks"]
     assert served.get("/v1/models/labels").json() == models["labels"]
     assert served.get("/v1/models/none").status_code == 404
+
+
+def test_the_engine_goes_on_after_an_error_of_its_own(
+    serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serve("labels") as client:
+        service = client.application.service
+
+        def fail(*_: Any) -> None:
+            raise RuntimeError("counting failed")
+
+        monkeypatch.setattr(service._threads, "_on_batch", fail)
+        assert client.post(PATH, json=ONE).status_code == 200, "its answer was there already"
+        monkeypatch.setattr(service._threads, "_run", fail)
+        assert client.post(PATH, json=ONE).status_code == 500
+        monkeypatch.undo()
+        assert client.post(PATH, json=ONE).status_code == 200
+        assert not len(service._threads.queue)
+    assert "counting failed" in caplog.text

@@ -29,7 +29,6 @@ SLICE_ITEMS = 128  # inputs of a long request that are tokenized before others h
 SLICE_CHARACTERS = 50_000
 ONE_SEQUENCE_PER_CHOICE = ("zero-shot-classification", "multiple-choice")  # whose sequences are no windows
 INTERNAL = RefusedRequest(500, "internal", "An internal error; the server's log has it.")
-Deliver: TypeAlias = Callable[[list[QueuedRequest]], None]
 Encoded: TypeAlias = tuple[QueuedRequest, int, list[EncodedInput]]  # a slice: the request, its first index, its inputs
 
 logger = logging.getLogger("distilbert.serving")
@@ -192,7 +191,11 @@ class AnsweringThreads:
             start = time.perf_counter()
             batch = self.queue.take(self._batch_tokens, start)
             if batch:
-                running = self._run(batch, start) and running
+                try:
+                    running = self._run(batch, start) and running
+                except Exception:  # of this package's own making: the thread must go on
+                    logger.exception("A batch failed")
+                    self._give_up(batch)
             self._send_back()
 
     def _collect(self, wait: bool) -> bool:
@@ -227,6 +230,7 @@ class AnsweringThreads:
                 self.queue.add(QueuedInput(request, index, each))
 
     def _answer_at_once(self, request: QueuedRequest, index: int) -> None:
+        request.started_at = request.started_at or time.perf_counter()
         try:
             items = parse_items(request, request.items[index : index + 1], index)
             (answer,) = request.task.answer(items, request.params, (self._batch_tokens, None))
@@ -256,7 +260,6 @@ class AnsweringThreads:
                     self._fail_after(queued.request, output, queued.request.places[queued.index])
                 else:
                     self._take_output(queued, index, output, share)
-                    queued.request.computing += (end - start) * share / tokens
         batch[0].listeners[0][0].request.speed.measured(tokens, time.perf_counter() - start)
         self._on_batch(len(batch), tokens, end - start)
         return running
@@ -294,6 +297,13 @@ class AnsweringThreads:
         if request.error is None:
             request.fail(refused)
             self._done.append(request)
+
+    def _give_up(self, batch: list[QueuedSequence]) -> None:
+        for sequence in batch:
+            self.queue.release(sequence)
+            for queued, _ in sequence.listeners:
+                if queued.request.remaining:
+                    self._fail(queued.request, INTERNAL)
 
     def _note_done(self, request: QueuedRequest) -> None:
         self._done.append(request)

@@ -8,8 +8,6 @@ from typing import Any
 from ..core.errors import RequestError
 from .queued_requests import TokenIds
 
-REQUIRED = object()
-
 
 def invalid(message: str) -> RequestError:
     """Return the error for a field that cannot be used."""

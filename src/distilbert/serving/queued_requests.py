@@ -119,7 +119,6 @@ class QueuedRequest:
         started_at: when the first batch with one of its sequences began.
         finished_at: when the last one was done.
         tokenizing: seconds that tokenizing took, together with the requests that were tokenized with it.
-        computing: seconds of the batches that its sequences were in.
         position: tokens before its next sequence, by which long requests make room for others.
         is_abandoned: its client has gone.
         error: why it failed; nothing of it is computed any more.
@@ -148,7 +147,6 @@ class QueuedRequest:
     started_at: float = 0.0
     finished_at: float = 0.0
     tokenizing: float = 0.0
-    computing: float = 0.0
     position: int = 0
     is_abandoned: bool = False
     error: RefusedRequest | None = None

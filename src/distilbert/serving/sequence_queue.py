@@ -84,11 +84,6 @@ class SequenceQueue:
         """Forget a sequence that is computed, so that an equal one is computed again."""
         self._waiting.pop((id(sequence.runner), sequence.key), None)
 
-    def forget_runner(self, identity: int) -> None:
-        """Drop the empty heap of a runner that is gone."""
-        if not self._heaps.get(identity, [1]):
-            del self._heaps[identity]
-
     def __len__(self) -> int:
         return len(self._waiting)
 

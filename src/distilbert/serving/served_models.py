@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -222,9 +222,6 @@ class ServedModels:
             if name in self.by_name:
                 raise InputError(f"Two models have the name {name!r}: write name=folder for one of them.")
             self.by_name[name] = ServedModel(name, source, settings)
-
-    def __iter__(self) -> Iterable[ServedModel]:
-        return iter(self.by_name.values())
 
     def for_task(self, task: str) -> ServedModel | None:
         """Return the model that answers where none is named: the first made for the task, or the first that can."""
