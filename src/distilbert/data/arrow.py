@@ -27,7 +27,9 @@ def open_parquet(path: Path) -> Any:
         raise DataError(f"{path} is not a parquet file: {_short(error)}") from None
 
 
-def parquet_batches(table: Any, name: str, size: int, columns: list[str] | None) -> Iterator[list[dict[str, Any]]]:
+def parquet_batches(
+    table: Any, name: str, size: int, columns: list[str] | None, first_group: int = 0
+) -> Iterator[list[dict[str, Any]]]:
     """Yield the rows of a parquet file, so many at a time.
 
     Args:
@@ -35,11 +37,13 @@ def parquet_batches(table: Any, name: str, size: int, columns: list[str] | None)
         name: of the file, for messages.
         size: rows at a time.
         columns: those to read; None for all.
+        first_group: the row group to begin with.
 
     Raises:
         DataError: the file is damaged.
     """
-    batches = table.iter_batches(batch_size=size, columns=columns)
+    groups = range(first_group, table.num_row_groups)
+    batches = table.iter_batches(batch_size=size, columns=columns, row_groups=groups)
     while True:
         try:
             values: list[dict[str, Any]] = next(batches).to_pylist()

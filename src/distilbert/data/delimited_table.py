@@ -63,7 +63,14 @@ def written_delimiter(text: str) -> str:
     return WRITTEN.get(text, text)
 
 
-def read_delimited(lines: Iterable[str], format: str, name: str, delimiter: str = "", ahead: int = 0) -> DelimitedTable:
+def read_delimited(
+    lines: Iterable[str],
+    format: str,
+    name: str,
+    delimiter: str = "",
+    ahead: int = 0,
+    later: NumberedLines | None = None,
+) -> DelimitedTable:
     """Read the header of a table.
 
     Args:
@@ -73,6 +80,7 @@ def read_delimited(lines: Iterable[str], format: str, name: str, delimiter: str 
         name: the file, for messages.
         delimiter: between fields; empty to detect it.
         ahead: how many lines below the header may be read to detect the delimiter.
+        later: the rows to read, in place of those below the header: lines further down with their numbers.
 
     Raises:
         DataError: there is no header, or the delimiter cannot be used.
@@ -104,10 +112,12 @@ def read_delimited(lines: Iterable[str], format: str, name: str, delimiter: str 
         _, header, problem = next(records, (before + 1, [], ""))
         if problem:
             raise DataError(f"{name}:{before + 1}: {problem}")
+        if later is not None:
+            records = _csv_records(later, detected, name, spaced)
     else:
         header = header_line.rstrip("\r\n").split(detected) if header_line else []
         next(numbered, None)
-        records = _tsv_records(numbered, detected, len(header))
+        records = _tsv_records(numbered if later is None else later, detected, len(header))
     if not header:
         raise DataError(f"{name} is empty: a header with the names of the columns and rows below it are expected.")
     table = _named(header, name, before + 1)

@@ -6,7 +6,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
-# Any ending but those of parquet may be followed by .gz.
+# Any ending but those of parquet may be followed by one of these.
+GZIP, ZSTANDARD = COMPRESSIONS = (".gz", ".zst")
 ENDINGS = {
     ".csv": "csv",
     ".tsv": "tsv",
@@ -20,7 +21,7 @@ ENDINGS = {
     ".pq": "parquet",
 }
 FORMATS = tuple(dict.fromkeys(ENDINGS.values()))
-COMPRESSED_PARQUET = "parquet is compressed inside already; .gz goes with the other formats."
+COMPRESSED_PARQUET = "parquet is compressed inside already; .gz and .zst go with the other formats."
 
 
 class FileFormat(NamedTuple):
@@ -28,7 +29,7 @@ class FileFormat(NamedTuple):
 
     Attributes:
         format: one of ``FORMATS``; empty if the ending is not a known one.
-        compressed: whether the name ends in ``.gz``.
+        compressed: whether the name ends in ``.gz`` or ``.zst``.
     """
 
     format: str
@@ -44,9 +45,10 @@ def format_of(path: str | Path, formats: Collection[str] = FORMATS, *, without_e
         without_ending: the format of a name that has no ending.
     """
     name = Path(path).name.lower()
-    ending = Path(name.removesuffix(".gz")).suffix
+    compression = next((ending for ending in COMPRESSIONS if name.endswith(ending)), "")
+    ending = Path(name.removesuffix(compression)).suffix
     told = ENDINGS.get(ending, "") if ending else without_ending
-    return FileFormat(told if told in formats else "", name.endswith(".gz"))
+    return FileFormat(told if told in formats else "", bool(compression))
 
 
 def endings_of(formats: Collection[str]) -> str:

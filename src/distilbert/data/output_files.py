@@ -16,7 +16,7 @@ from ..core.errors import DataError, UsageError
 from ..core.extras import require
 from ..core.files import replacing
 from ..tasks.answer_columns import RESULT, named
-from .file_formats import COMPRESSED_PARQUET, format_of
+from .file_formats import COMPRESSED_PARQUET, ZSTANDARD, format_of
 from .result_rows import table_rows
 
 FORMATS = ("json", "jsonl", "csv", "tsv", "parquet")
@@ -40,6 +40,8 @@ def output_format(path: str, stated: str) -> str:
             f"The name {path!r} does not tell a format that can be written: end it in .json, .jsonl, .csv, .tsv "
             f"(all also .gz) or .parquet."
         )
+    if path.lower().endswith(ZSTANDARD):
+        raise UsageError(f"{path}: .zst files are read, and not written; end the name in .gz, or in neither.")
     if format == "parquet" and compressed:
         raise UsageError(f"{path}: {COMPRESSED_PARQUET}")
     return format

@@ -7,9 +7,11 @@ reading: it says what is wrong with it, and the caller decides.
 from __future__ import annotations
 
 import json
+from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,7 +21,7 @@ from .conll_format import read_sentences
 from .delimited_table import LINES_TO_DETECT, read_delimited, written_delimiter
 from .messages import type_name
 from .squad_format import read_questions
-from .text_lines import LONGEST_LINE, OTHER_ENCODING, FileLines, check_encoding, check_regular_file
+from .text_lines import LONGEST_LINE, OTHER_ENCODING, FileLines, LineStart, check_encoding, check_regular_file
 
 BLANK = "blank"  # the problem of an empty line: it is no row, and no error either
 PARQUET_BATCH = 256  # rows of a parquet file that are in memory at once
@@ -87,6 +89,7 @@ class RowStream:
         columns_to_read: those that will be used; None for all. A parquet file is read without the others.
         unnamed: columns to which the header gives no name; they are used only where they are asked for.
         repeated: names that the header gives to several columns, so that it is unknown which one is meant.
+        starts: where its lines begin, if that was asked for and the format can be read from a line on; else None.
     """
 
     name: str
@@ -100,18 +103,75 @@ class RowStream:
     columns_to_read: list[str] | None = None
     unnamed: frozenset[str] = frozenset()
     repeated: frozenset[str] = frozenset()
+    starts: LineStarts | None = None
+
+
+class LineStarts:
+    """The lines of a file, which remembers where they begin, so that another reader can begin at one of them.
+
+    A quotation mark in a ``.tsv`` file means different things, depending on the lines before it. So nobody can begin
+    below one. Nor in a file whose lines end in carriage returns.
+
+    Args:
+        lines: those of a file in UTF-8 that is not compressed.
+        format: of the file.
+    """
+
+    def __init__(self, lines: FileLines, format: str) -> None:
+        self._lines, self._is_tsv = lines, format == "tsv"
+        self._first, self._offsets = 1, array("Q")
+        self._are_known = True
+
+    def __iter__(self) -> Iterator[str]:
+        for line in self._lines:
+            self._offsets.append(self._lines.offset)
+            if (self._is_tsv and '"' in line) or "\r" in line[:-2]:
+                self._are_known = False
+            yield line
+
+    def start_of(self, number: int) -> LineStart | None:
+        """Return the start of a line that was read, and forget those of the lines before it."""
+        place = number - self._first
+        if not self._are_known or not 0 <= place < len(self._offsets):
+            return None
+        self._first, self._offsets = number, self._offsets[place:]
+        return LineStart(number, self._offsets[0])
+
+
+class RowStart(NamedTuple):
+    """Where to begin to read.
+
+    Attributes:
+        rows: how many rows to pass over, blank ones included.
+        line: the line where the next row begins, if the format can be read from there; see :class:`LineStart`. It makes
+            passing over rows cheap.
+    """
+
+    rows: int
+    line: LineStart | None = None
 
 
 @contextmanager
-def open_rows(path: Path, format: str, compressed: bool, rules: ReadingRules, name: str = "") -> Iterator[RowStream]:
+def open_rows(
+    path: Path,
+    format: str,
+    compressed: bool,
+    rules: ReadingRules,
+    name: str = "",
+    start: RowStart | None = None,
+    *,
+    with_starts: bool = False,
+) -> Iterator[RowStream]:
     """Open a file and close it at the end.
 
     Args:
         path: the file.
         format: one of ``file_formats.FORMATS``.
-        compressed: whether it is compressed with gzip.
+        compressed: whether it is compressed.
         rules: how to read it.
         name: as messages call it; default: its path.
+        start: the row to begin with; None for the first.
+        with_starts: remember where lines begin, for a later ``start``.
 
     Raises:
         DataError: the file or its header cannot be used; while iterating, the same for what can only be seen then.
@@ -122,37 +182,64 @@ def open_rows(path: Path, format: str, compressed: bool, rules: ReadingRules, na
     if format == "parquet":
         with open_parquet(path) as table:
             stream.columns, stream.total = list(table.schema_arrow.names), table.metadata.num_rows
-            stream.rows = _parquet_rows(table, stream, rules)
+            stream.rows = _parquet_rows(table, stream, rules, start.rows if start else 0)
             yield stream
         return
     longest = LONGEST_JSON if format == "json" else LONGEST_LINE
-    lines = FileLines(
-        path,
-        compressed=compressed,
-        keep_invalid=rules.keep_invalid,
-        encoding=check_encoding(rules.encoding),
-        longest=longest,
-    )
-    stream.size, stream.position = path.stat().st_size, lines.position
+    encoding = check_encoding(rules.encoding)
+
+    def open_lines(first: LineStart | None = None) -> FileLines:
+        return FileLines(
+            path,
+            compressed=compressed,
+            keep_invalid=rules.keep_invalid,
+            encoding=encoding,
+            longest=longest,
+            start=first,
+        )
+
+    lines = open_lines()
+    line = None if start is None else start.line
+    later = None if line is None else open_lines(line)
+    stream.size, stream.position = path.stat().st_size, (later or lines).position
+    if with_starts and not compressed and encoding in ("", "utf-8") and format in ("csv", "tsv", "jsonl", "txt"):
+        stream.starts = LineStarts(lines, format)
     try:
-        read_lines(stream, lines, rules)
+        if later is not None and line is not None:
+            read_lines(stream, lines, rules, enumerate(later, line.number))
+        else:
+            read_lines(stream, lines if stream.starts is None else stream.starts, rules)
+            if start is not None:
+                stream.rows = islice(stream.rows, start.rows, None)
         yield stream
     finally:
         lines.close()
+        if later is not None:
+            later.close()
 
 
-def read_lines(stream: RowStream, lines: Iterable[str], rules: ReadingRules) -> None:
+def read_lines(
+    stream: RowStream, lines: Iterable[str], rules: ReadingRules, later: Iterator[tuple[int, str]] | None = None
+) -> None:
     """Give a stream the rows that lines hold, in the stream's format.
+
+    Args:
+        stream: gets the rows.
+        lines: all lines of the input.
+        rules: how to read them.
+        later: lines further down with their numbers, to be read as rows in place of those at the beginning. They go
+            with formats of which every row can be read by itself: csv, tsv, jsonl and txt.
 
     Raises:
         DataError: the header cannot be used, or the content of a JSON file.
     """
+    numbered = enumerate(lines, 1) if later is None else later
     if stream.format in ("csv", "tsv"):
-        _read_table(stream, lines, rules)
+        _read_table(stream, lines, rules, later)
     elif stream.format == "json":
         _read_json(stream, lines, rules)
     elif stream.format == "jsonl":
-        stream.rows = _json_lines(lines, stream.name, rules)
+        stream.rows = _json_lines(numbered, stream.name, rules)
     elif stream.format == "conll":
         sentences = read_sentences(
             enumerate(lines, 1), stream.name, written_delimiter(rules.delimiter), rules.word_column, rules.tag_column
@@ -160,7 +247,7 @@ def read_lines(stream: RowStream, lines: Iterable[str], rules: ReadingRules) -> 
         stream.rows = (Row(*sentence) for sentence in sentences)
     else:
         stream.columns = ["text"] if rules.named_columns else None
-        stream.rows = _text_rows(lines, stream.name, rules)
+        stream.rows = _text_rows(numbered, stream.name, rules)
     if stream.format != "conll":
         stream.rows = map(_checked, stream.rows)
 
@@ -194,9 +281,9 @@ def _checked(row: Row) -> Row:
 # Text: a row a line.
 
 
-def _text_rows(lines: Iterable[str], name: str, rules: ReadingRules) -> Iterator[Row]:
+def _text_rows(lines: Iterator[tuple[int, str]], name: str, rules: ReadingRules) -> Iterator[Row]:
     delimiter = written_delimiter(rules.delimiter) or "\t"
-    for number, line in enumerate(lines, 1):
+    for number, line in lines:
         place = f"{name}:{number}"
         if not line.strip():
             yield Row(place, None, BLANK)
@@ -209,9 +296,11 @@ def _text_rows(lines: Iterable[str], name: str, rules: ReadingRules) -> Iterator
 # Tables with a header.
 
 
-def _read_table(stream: RowStream, lines: Iterable[str], rules: ReadingRules) -> None:
+def _read_table(
+    stream: RowStream, lines: Iterable[str], rules: ReadingRules, later: Iterator[tuple[int, str]] | None
+) -> None:
     ahead = LINES_TO_DETECT if stream.size is not None else 0  # a pipe is not read before somebody needs its rows
-    table = read_delimited(lines, stream.format, stream.name, rules.delimiter, ahead)
+    table = read_delimited(lines, stream.format, stream.name, rules.delimiter, ahead, later)
     stream.columns, stream.unnamed, stream.repeated = table.columns, table.unnamed, table.repeated
     stream.rows = (
         Row(f"{stream.name}:{row.number}", row.value, row.problem or ("" if row.value else BLANK)) for row in table.rows
@@ -221,8 +310,8 @@ def _read_table(stream: RowStream, lines: Iterable[str], rules: ReadingRules) ->
 # JSON.
 
 
-def _json_lines(lines: Iterable[str], name: str, rules: ReadingRules) -> Iterator[Row]:
-    for number, line in enumerate(lines, 1):
+def _json_lines(lines: Iterator[tuple[int, str]], name: str, rules: ReadingRules) -> Iterator[Row]:
+    for number, line in lines:
         place = f"{name}:{number}"
         if not line.strip():
             yield Row(place, None, BLANK)
@@ -245,7 +334,7 @@ def _read_json(stream: RowStream, lines: Iterable[str], rules: ReadingRules) -> 
     except (ValueError, RecursionError) as error:
         is_lines = "Extra data" in str(error)
         if is_lines and not rules.json_array:
-            stream.rows = _json_lines(lines, name, rules)
+            stream.rows = _json_lines(enumerate(lines, 1), name, rules)
             return
         advice = " If it holds one object a line, name it .jsonl or state --format jsonl." if is_lines else ""
         raise DataError(f"{name}:{getattr(error, 'lineno', 1)}: not JSON: {error}.{advice}") from None
@@ -273,10 +362,15 @@ def _json_row(place: str, value: Any, rules: ReadingRules) -> Row:
 # Parquet.
 
 
-def _parquet_rows(table: Any, stream: RowStream, rules: ReadingRules) -> Iterator[Row]:
+def _parquet_rows(table: Any, stream: RowStream, rules: ReadingRules, start: int) -> Iterator[Row]:
     classes = classes_of_parquet(table.schema_arrow) if rules.class_names else {}
-    number = 0
-    for batch in parquet_batches(table, stream.name, PARQUET_BATCH, stream.columns_to_read):
+    number = group = 0
+    while group < table.num_row_groups and number + table.metadata.row_group(group).num_rows <= start:
+        number += table.metadata.row_group(group).num_rows
+        group += 1
+    for batch in parquet_batches(table, stream.name, PARQUET_BATCH, stream.columns_to_read, group):
         for value in batch:
             number += 1
+            if number <= start:
+                continue
             yield Row(f"{stream.name}, row {number}", with_class_names(value, classes) if classes else value)

@@ -13,9 +13,11 @@ import select
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Any, NamedTuple, cast
 
 from ..core.errors import DataError
+from ..core.extras import require
+from .file_formats import GZIP, ZSTANDARD
 
 BYTE_ORDER_MARK = "\ufeff"
 READ_BYTES = 1 << 16  # asked of a pipe at once
@@ -56,16 +58,32 @@ def check_regular_file(path: Path) -> None:
         raise DataError(f"{path} is a pipe or a device, not a file. Save what it holds to a file and name that.")
 
 
+class LineStart(NamedTuple):
+    """Where a line of a file begins.
+
+    Attributes:
+        number: of the line, counted from 1.
+        offset: bytes before it.
+    """
+
+    number: int
+    offset: int
+
+
 class FileLines:
     """The lines of a file, read as they are asked for.
 
     Args:
         path: the file.
-        compressed: whether it is compressed with gzip.
+        compressed: whether it is compressed: with zstandard if its name ends in ``.zst``, else with gzip.
         keep_invalid: bytes that are not UTF-8 become lone surrogates, so that only their own line is unusable;
             otherwise they are an error. UTF-16 is an error either way.
         encoding: of the text, as ``check_encoding`` returns it; empty for UTF-8.
         longest: the longest line in bytes.
+        start: the line to begin with, of a file in UTF-8 that is not compressed; None for the first.
+
+    Attributes:
+        offset: bytes before the line that was read last; it is only known of a file that ``start`` goes with.
 
     Iterating raises :class:`DataError` if the compression is broken, a line is too long or, without ``keep_invalid``,
     not in the encoding. The file is closed after the last line, or by :meth:`close`.
@@ -79,10 +97,12 @@ class FileLines:
         keep_invalid: bool = False,
         encoding: str = "",
         longest: int = LONGEST_LINE,
+        start: LineStart | None = None,
     ) -> None:
         check_regular_file(path)
         self._path, self._compressed, self._keep_invalid = path, compressed, keep_invalid
-        self._encoding, self._longest = encoding, longest
+        self._encoding, self._longest, self._start = encoding, longest, start or LineStart(1, 0)
+        self.offset = 0
         self._file = path.open("rb")
         self._size = path.stat().st_size
 
@@ -96,15 +116,31 @@ class FileLines:
 
     def __iter__(self) -> Iterator[str]:
         with self._file:
-            file = cast(IO[bytes], gzip.GzipFile(fileobj=self._file)) if self._compressed else self._file
+            self._file.seek(self._start.offset)
+            file, broken = self._decompressed()
             lines = self._utf8_lines(file) if self._encoding in ("", "utf-8") else self._decoded_lines(file)
             try:
                 yield from lines
-            except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-                raise DataError(f"{self._path} is broken as a .gz file: {error}") from None
+            except broken as error:
+                ending = ZSTANDARD if self._is_zstandard else GZIP
+                raise DataError(f"{self._path} is broken as a {ending} file: {error}") from None
+
+    @property
+    def _is_zstandard(self) -> bool:
+        return self._path.name.lower().endswith(ZSTANDARD)
+
+    def _decompressed(self) -> tuple[IO[bytes], tuple[type[Exception], ...]]:
+        """Return what gives the bytes of the text, and the errors that say that the compression is broken."""
+        if not self._compressed:
+            return cast(IO[bytes], self._file), ()
+        if not self._is_zstandard:
+            return cast(IO[bytes], gzip.GzipFile(fileobj=self._file)), (EOFError, gzip.BadGzipFile, zlib.error)
+        zstandard: Any = require("zstandard", "files")
+        reader = zstandard.ZstdDecompressor().stream_reader(self._file, read_across_frames=True, closefd=False)
+        return cast(IO[bytes], io.BufferedReader(reader, PIECE_BYTES)), (zstandard.ZstdError,)
 
     def _utf8_lines(self, file: IO[bytes]) -> Iterator[str]:
-        offset = number = 0  # bytes and lines before the line
+        offset, number = self._start.offset, self._start.number - 1  # bytes and lines before the line
         errors = "surrogateescape" if self._keep_invalid else "strict"
         while line := self._line(file, number + 1, offset):
             number += 1
@@ -114,6 +150,7 @@ class FileLines:
                 text = line.decode("utf-8", errors)
             except UnicodeDecodeError as error:
                 raise self._undecodable(number, offset + error.start, line[error.start]) from None
+            self.offset = offset
             offset += len(line)
             yield text.removeprefix(BYTE_ORDER_MARK) if number == 1 else text
 
