@@ -47,13 +47,14 @@ def output_format(path: str, stated: str) -> str:
     return format
 
 
-def publish(json_lines: Path, output: Path, format: str) -> bool:
+def publish(json_lines: Path, output: Path, format: str, first: int = 1) -> bool:
     """Make the output file from complete JSON lines; it appears under its name all at once.
 
     Args:
         json_lines: the results, one a line. The file is moved if the output has the same form.
         output: the final name; ``.gz`` at its end compresses.
         format: one of ``FORMATS``.
+        first: number of the first result, for a table in which a result has several rows.
 
     Returns:
         Whether the file was moved, so that ``json_lines`` is no more.
@@ -75,7 +76,7 @@ def publish(json_lines: Path, output: Path, format: str) -> bool:
                 elif format == "jsonl":
                     file.writelines(_lines(json_lines))
                 else:
-                    _write_table(json_lines, file, format)
+                    _write_table(json_lines, file, format, first)
     return False
 
 
@@ -105,18 +106,18 @@ def _write_array(json_lines: Path, file: IO[str]) -> None:
     file.write("[]\n" if before == "[\n" else "\n]\n")
 
 
-def _rows(json_lines: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(_lines(json_lines), 1):
+def _rows(json_lines: Path, first: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in enumerate(_lines(json_lines), first):
         for row in table_rows(json.loads(line), number):
             yield number, row
 
 
-def _write_table(json_lines: Path, file: IO[str], format: str) -> None:
+def _write_table(json_lines: Path, file: IO[str], format: str, first: int) -> None:
     columns: dict[str, None] = {}
-    for _, row in _rows(json_lines):
+    for _, row in _rows(json_lines, first):
         columns |= dict.fromkeys(row)
     table = TableFile(file, format, list(columns))
-    for number, row in _rows(json_lines):
+    for number, row in _rows(json_lines, first):
         table.write({"row": number} | row if "row" in columns else row)
 
 

@@ -98,7 +98,13 @@ class UnusableRows:
 
 
 def gather_windows(
-    stream: RowStream, inputs: TaskInputs, unusable: UnusableRows, *, done: int = 0, largest: int = LARGEST_WINDOW
+    stream: RowStream,
+    inputs: TaskInputs,
+    unusable: UnusableRows,
+    *,
+    done: int = 0,
+    above: int = 0,
+    largest: int = LARGEST_WINDOW,
 ) -> Iterator[list[InputRow]]:
     """Yield windows of rows: the usable ones, or all of them where those that are not get null.
 
@@ -109,18 +115,19 @@ def gather_windows(
         inputs: makes inputs of the rows.
         unusable: takes those that cannot be used, unless they get null: then they are in the window.
         done: how many rows to pass over; a :func:`last_window_end`.
+        above: how many rows of windows the file has above those of the stream; a :func:`last_window_end`.
         largest: upper limit of a window.
 
     Raises:
         DataError: a row cannot be used and the work stops there; the rows before it are yielded first.
     """
     index = rows_before = 0
-    while rows_before < done:
+    while rows_before < done + above:
         rows_before += window_size(index, largest)
         index += 1
     window: list[InputRow] = []
     rows = 0
-    for input_row in _input_rows(stream, inputs, unusable):
+    for input_row in usable_rows(stream, inputs, unusable):
         if isinstance(input_row, DataError):
             if window:
                 yield window
@@ -136,7 +143,7 @@ def gather_windows(
         yield window
 
 
-def _input_rows(stream: RowStream, inputs: TaskInputs, unusable: UnusableRows) -> Iterator[InputRow | DataError | None]:
+def usable_rows(stream: RowStream, inputs: TaskInputs, unusable: UnusableRows) -> Iterator[InputRow | DataError | None]:
     """Yield the rows of windows, None for each row that is left out, and last the error that stops the work, if any.
 
     The error is yielded and not raised, so that the rows before it are answered first.

@@ -20,7 +20,8 @@ class ContentHashes:
     def __init__(self, plan: RunPlan) -> None:
         self._models = [str(name) for name in map(plan.loading.get, ("model", "config", "tokenizer")) if name]
         executor = ThreadPoolExecutor(2, thread_name_prefix="hash")
-        self._input = executor.submit(hash_files, [Path(plan.input)] if plan.input is not None else [])
+        inputs = [] if plan.input is None or plan.is_sharded else [Path(plan.input)]  # a manifest hashes its own
+        self._input = executor.submit(hash_files, inputs)
         self._model = executor.submit(self._hash_models)
         executor.shutdown(wait=False)
 

@@ -56,6 +56,16 @@ class FrameworkOption(StrEnum):
     flax = "flax"
 
 
+class ShardFormatOption(StrEnum):
+    """Values of ``--shard-format``."""
+
+    jsonl = "jsonl"
+    jsonl_gz = "jsonl.gz"
+    csv = "csv"
+    tsv = "tsv"
+    parquet = "parquet"
+
+
 class OnErrorOption(StrEnum):
     """Values of ``--on-error``."""
 
@@ -70,8 +80,11 @@ def _option(name: str, text: str) -> Any:
 
 _TASK = _option("--task", "What to do, such as text-classification; default: what the model was made for.")
 _MODEL = _option("--model", "Folder of the model, or its name: installed or on the hub. Default: that of the task.")
-_INPUT = _option("--input", "File to read: .json .jsonl .csv .tsv .txt (also .gz), .parquet.")
-_OUTPUT = _option("--output", "File to write: .json .jsonl .csv .tsv (also .gz), .parquet.")
+_INPUT = _option(
+    "--input",
+    "File to read: .json .jsonl .csv .tsv .txt (also .gz, .zst), .parquet; for shards also a folder or a pattern.",
+)
+_OUTPUT = _option("--output", "File to write: .json .jsonl .csv .tsv (also .gz), .parquet; or a folder, for shards.")
 _COLUMN = _option("--column", "Columns to use: a,b in the task's order, or argument=column,...")
 _FORMAT = _option("--format", "Format of an input whose name does not tell it; json also prints JSON.")
 _CONFIG = _option("--config", "Where the configuration is, if not with the model.")
@@ -97,6 +110,10 @@ _SOURCE = _option("--source", "Rank the sentences of the input by their similari
 _CANDIDATE_LABELS = _option("--candidate-labels", "Labels of zero-shot classification: a,b,c.")
 _AGGREGATION_STRATEGY = _option("--aggregation-strategy", "Tokens into entities: none, simple, first, average, max.")
 _STRIDE = _option("--stride", "Tokens that two windows of a long text share.")
+_WORKERS = _option("--workers", "Answer in this many processes; --output is a folder. Default there: one a core.")
+_RAY = _option("--ray", "Answer on this Ray cluster, such as ray://head:10001 or auto; local starts one here.")
+_SHARD_ROWS = _option("--shard-rows", "Rows of a shard, an output file in a folder; default: 20,000.")
+_SHARD_FORMAT = _option("--shard-format", "Format of the files of a folder; default: jsonl.")
 _PARAM = _option("--param", "Another parameter of the task, NAME=VALUE (JSON or text); repeatable.")
 
 
@@ -127,6 +144,10 @@ def command(
     candidate_labels: Annotated[str | None, _CANDIDATE_LABELS] = None,
     aggregation_strategy: Annotated[str | None, _AGGREGATION_STRATEGY] = None,
     stride: Annotated[int | None, _STRIDE] = None,
+    workers: Annotated[int | None, _WORKERS] = None,
+    ray: Annotated[str | None, _RAY] = None,
+    shard_rows: Annotated[int | None, _SHARD_ROWS] = None,
+    shard_format: Annotated[ShardFormatOption | None, _SHARD_FORMAT] = None,
     param: Annotated[list[str] | None, _PARAM] = None,
 ) -> int:
     """Run a task over a file, a pipe or what is typed.
@@ -137,8 +158,12 @@ def command(
 
     A file is read in little memory. Its output appears under its name only when it is complete; until then the
     results are in OUTPUT.part, and --resume goes on from there.
+
+    Many files, or many rows, go into a folder: --input 'dir/*.parquet' --output answers/ --workers 4. Each shard of
+    rows has its own file there, and --resume goes on after any death.
     """
     from .plan import RunPlan
+    from .sharding import run_in_shards
     from .steps import run
 
     loading = {
@@ -176,10 +201,14 @@ def command(
         loading=loading,
         task_options={option: value for option, value in task_options.items() if value is not None},
         parameters=_parameters(param or []),
+        workers=workers,
+        ray=ray,
+        shard_rows=shard_rows,
+        shard_format=shard_format.value if shard_format else None,
     )
     if model is None and source is None and plan.task is not None:
         loading["model"] = _default_model(plan.task)
-    return run(plan)
+    return run_in_shards(plan) if plan.is_sharded else run(plan)
 
 
 def _default_model(task: str) -> str:

@@ -9,10 +9,10 @@ import os
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from ...core.errors import DataError, UsageError
-from ...core.files import replacing, sync_to_disk
+from ...core.files import lock_file, replacing, sync_to_disk
 from ...data.json_lines import encode_lines
 from ...data.output_files import publish
 
@@ -267,24 +267,6 @@ def _hash_of(lines: hashlib._Hash, note: Mapping[str, Any]) -> str:
     both = lines.copy()
     both.update(json.dumps({name: note[name] for name in note if name != "hash"}, sort_keys=True).encode())
     return both.hexdigest()
-
-
-def lock_file(file: IO[bytes]) -> bool:
-    """Lock an open file until it is closed or the process ends; False if another process has locked it.
-
-    Where the file system knows no locks, every call succeeds.
-    """
-    if os.name == "nt":
-        return True
-    import fcntl
-
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def _is_same_file(path: Path, other: Path) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import DataError, InputError, UsageError
+from ...data.addresses import has_wildcards, is_address
 from ...data.text_lines import check_encoding
 from ...tasks.registry import task_spec
 from ...tasks.sentence_similarity import SPEC as RANKING
@@ -37,6 +38,10 @@ class RunPlan:
         task_options: options that set parameters of the task, such as ``--stride``, with their values.
         parameters: parameters of the task, by name.
         contents: hashes of the input and the model; see ``content_hashes``.
+        workers: the value of ``--workers``.
+        ray: the value of ``--ray``.
+        shard_rows: the value of ``--shard-rows``.
+        shard_format: the value of ``--shard-format``.
 
     Raises:
         UsageError: the task does not exist, or options contradict each other.
@@ -60,6 +65,10 @@ class RunPlan:
     task_options: dict[str, Any] = field(default_factory=dict)
     parameters: dict[str, Any] = field(default_factory=dict)
     contents: dict[str, str] = field(default_factory=dict)
+    workers: int | None = None
+    ray: str | None = None
+    shard_rows: int | None = None
+    shard_format: str | None = None
 
     def __post_init__(self) -> None:
         if self.task is not None:
@@ -87,6 +96,17 @@ class RunPlan:
             raise UsageError("--source is empty: give the sentence that the others are compared to.")
         if self.top_k is not None and self.top_k < 1:
             raise UsageError(f"--top-k must be at least 1, got {self.top_k}.")
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether the answers go into a folder of shards and not into one file."""
+        if any(value is not None for value in (self.workers, self.ray, self.shard_rows, self.shard_format)):
+            return True
+        several = self.input is not None and (
+            is_address(self.input) or has_wildcards(self.input) or Path(self.input).is_dir()
+        )
+        output = self.output
+        return several or (output is not None and (output.endswith("/") or is_address(output) or Path(output).is_dir()))
 
     @property
     def can_resume(self) -> bool:
