@@ -21,6 +21,8 @@ from .answer_settings import AnswerSettings
 from .manifest import InputFile, Shard, open_input
 from .shard_outputs import OutputFolder, ShardRecord
 
+TRIED_ALONE = 32  # most suspect rows that are tried one by one at once
+
 Report = Callable[[dict[str, Any]], None]
 
 
@@ -41,7 +43,7 @@ class SuspectRows:
     @property
     def piece(self) -> int:
         """How many of them to try at once: the square root, so that the second try is down to single rows."""
-        return max(1, math.isqrt(self.count)) if self.count > 3 else 1
+        return math.isqrt(self.count) if self.count > TRIED_ALONE else 1
 
 
 @dataclass(frozen=True)

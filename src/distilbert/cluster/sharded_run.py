@@ -110,6 +110,7 @@ def run_sharded(
             except DistilBertError as error:
                 error.args = (_with_what_is_done(str(error), records, manifest), *error.args[1:])
                 raise
+        folder.remove_temporary()
         ordered = [records[shard.number] for shard in manifest.shards]
         summary = summarize(manifest, ordered, time.monotonic() - started)
         folder.finish(ordered, summary)

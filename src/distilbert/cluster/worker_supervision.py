@@ -25,7 +25,7 @@ from .manifest import InputFile, Shard
 from .shard_answering import ShardTry, SuspectRows
 from .shard_outputs import ShardRecord
 
-MOST_RESTARTS = 24  # of one shard
+MOST_RESTARTS = 24  # of one shard: six rows that kill their process
 MOST_STARTS = 3  # without a process that has loaded the model
 COMMAND = (sys.executable, "-m", "distilbert.cluster.shard_process")
 
