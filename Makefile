@@ -42,7 +42,7 @@ test-training:
 	$(BIN)/python -m pytest $(TRAINING_TESTS)
 
 test-serving:
-	$(BIN)/python -m pytest $(SERVING_TESTS)
+	$(BIN)/python -m pytest $(SERVING_TESTS) --ignore=tests/cluster/engines
 
 test-pytorch:
 	$(BIN)/python -m pytest $(addprefix --ignore=,$(TRAINING_TESTS) $(SERVING_TESTS) $(KERAS_TESTS) $(FLAX_TESTS) tests/interop tests/page)
@@ -70,6 +70,10 @@ test-bare:  ## Run the tests of answering in an environment without any framewor
 	@$(BARE)/bin/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e . pytest pytest-timeout hypothesis
 	@! $(BARE)/bin/python -c 'import torch' 2>/dev/null
 	$(BARE)/bin/python -m pytest $(BARE_TESTS)
+
+test-cluster: $(VENV)/.dev  ## Run the tests with Ray, Dask and Spark (needs Java for Spark)
+	@$(PIP) '.[cluster-dev]'
+	$(BIN)/python -m pytest tests/cluster/engines
 
 test-interop: $(VENV)/.interop  ## Run the tests with transformers' Trainer, accelerate, peft, sentence-transformers, captum, SHAP and gunicorn
 	$(BIN)/python -m pytest tests/interop
