@@ -19,7 +19,6 @@ from .operations import (
     BF16,
     FP32,
     INPUT_TYPES,
-    INT8,
     UINT8,
     Contributions,
     EmbeddingWeights,
@@ -36,7 +35,7 @@ logger = logging.getLogger("distilbert")
 
 # `make sanitize` runs the tests with libraries of its own, which find errors of memory.
 FOLDER = Path(os.environ.get("DISTILBERT_KERNELS_FOLDER") or Path(__file__).parent / "compiled")
-VERSION = 6  # of the functions in kernels.cpp
+VERSION = 7  # of the functions in kernels.cpp
 BASE = "base"  # the library for every CPU
 SPECIAL = ("avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16")  # the bits of runnable() in kernels.cpp
 PREFERRED = ("avx512bf16", "avx512vnni", "avx512", "avxvnni", "avx2", BASE)  # the fastest first
@@ -162,11 +161,8 @@ class CompiledOperations:
     def lay_out(self, weight: np.ndarray) -> np.ndarray:
         """See :class:`Operations`: (G, panels, K words, outputs in a panel) int32.
 
-        A word is four bytes: one number in fp32, two in bf16, four in int8, or two of int8 that were widened. The last
-        panel is filled up with zeros.
+        A word is four bytes: one number in fp32, two in bf16, four in int8. The last panel is filled up with zeros.
         """
-        if weight.dtype == INT8 and self._library.multiplies(TYPE_CODES[UINT8]) == 2:
-            weight = weight.astype(np.int16)
         words = np.ascontiguousarray(weight).view(np.int32)
         groups, outputs, depth = words.shape
         size = self._panel_outputs

@@ -16,7 +16,7 @@
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
 // Increase with every change of these functions, together with VERSION in kernel_library.py.
-EXPORT int version() { return 6; }
+EXPORT int version() { return 7; }
 
 // Returns which libraries this CPU can run, a bit for each name in kernel_library.py's order. The library that is compiled
 // for every CPU is asked.
@@ -124,16 +124,12 @@ EXPORT void attend(int is_bf16, const void* q, int64_t q_stride, const void* k, 
 EXPORT int panel_outputs() { return OUTPUTS; }
 
 // Returns how many numbers of a type (see Type) a word of multiply() holds, or 0 if multiply() does not take the type.
-// A row must be a whole number of words. Two for UINT8 mean that weights are int16.
+// A row must be a whole number of words.
 EXPORT int multiplies(int type) {
-    if (type == FP32) return 1;
 #if defined(__AVX512BF16__)
     if (type == BF16) return 2;
 #endif
-#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
-    if (type == UINT8) return 4;
-#endif
-    return type == UINT8 ? 2 : 0;
+    return type == FP32 ? 1 : type == UINT8 ? 4 : 0;
 }
 
 // activation(x @ weight' * factor + shift). A row has so many groups of depth numbers, each with a weight of its own;
@@ -141,8 +137,7 @@ EXPORT int multiplies(int type) {
 EXPORT void multiply(int type, const void* x, int64_t rows, int groups, int depth, const float* packed, int outputs,
                      const float* factor, const float* shift, int activation, int out_type, float inverse_step,
                      float zero, void* out, int threads) {
-    const auto run = [&](auto word, const void* x) {
-        Finish<decltype(word)> finish{};
+    const auto prepare = [&](auto& finish) {
         finish.factor = factor;
         finish.shift = shift;
         finish.activation = activation;
@@ -152,26 +147,36 @@ EXPORT void multiply(int type, const void* x, int64_t rows, int groups, int dept
         finish.out = out;
         finish.stride = int64_t(groups) * outputs;
         finish.prepare();
-        multiply_all((const float*)x, rows, groups, depth / multiplies(type), packed, outputs, finish, threads);
     };
-    if (type == FP32) run(Single(), x);
+    const auto run = [&](auto word) {
+        typedef decltype(word) Word;
+        Finish<Word> finish{};
+        prepare(finish);
+        const int words = depth / multiplies(type);
+        multiply_all((const float*)x, rows, groups, words, words, packed, outputs, finish, threads,
+                     words % STEP ? multiply_part<Word, 1> : multiply_part<Word, STEP>);
+    };
+    if (type == FP32) run(Single());
 #if defined(__AVX512BF16__)
-    if (type == BF16) run(Pair(), x);
+    if (type == BF16) run(Pair());
 #endif
-#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
-    if (type == UINT8) run(Four(), x);
+#if defined(MULTIPLIES_BYTES)
+    if (type == UINT8) run(Four());
 #else
     if (type == UINT8) {
         const int64_t width = int64_t(groups) * depth;
-        const std::unique_ptr<uint16_t[]> wide(new uint16_t[rows * width]);
+        const std::unique_ptr<float[]> wide(new float[rows * width]);
         share(rows, rows / (threads * 4), rows * width < (1 << 16) ? 1 : threads, [&](Units& units) {
             for (int64_t t; units.take(t);) {
                 const uint8_t* from = (const uint8_t*)x + t * width;
-                uint16_t* to = wide.get() + t * width;
+                float* to = wide.get() + t * width;
                 for (int64_t k = 0; k < width; k++) to[k] = from[k];
             }
         });
-        run(Shorts(), wide.get());
+        Finish<Single> finish{};
+        prepare(finish);
+        multiply_all(wide.get(), rows, groups, depth, depth / 4, packed, outputs, finish, threads,
+                     depth % STEP ? multiply_bytes<1> : multiply_bytes<STEP>);
     }
 #endif
 }

@@ -2,6 +2,9 @@
 // type. fp32, bf16 and int8 share one algorithm: rows are read as words of four bytes, which hold one, two or four
 // numbers. Only the instruction that multiplies two words differs.
 //
+// A CPU without an instruction for bytes multiplies them in fp32, which has twice the units of its products of shorts. Sums
+// of EXACT products are whole numbers below 2^24 and so exact; those of longer rows are added up as integers.
+//
 // Legend: T rows, G groups, K words of a group in a row, M outputs of a group.
 
 #pragma once
@@ -87,12 +90,63 @@ void multiply_part(const Group& group, int64_t stride, int64_t r0, int64_t r1, i
     }
 }
 
-template <class Word>
-void multiply_all(const float* x, int64_t rows, int groups, int words, const float* packed, int outputs,
-                  const Finish<Word>& finish, int threads) {
+#if !defined(MULTIPLIES_BYTES)
+constexpr int EXACT = 512;  // * 255 * 127 < 2^24
+
+// Writes depth features of a panel of int8, from feature k on, as floats (depth, OUTPUTS).
+inline void spread(const float* panel, int k, int depth, float* to) {
+    for (const float* word = panel + k / 4 * OUTPUTS; word < panel + (k + depth) / 4 * OUTPUTS; word += OUTPUTS)
+        for (int byte = 0; byte < 4; byte++, to += OUTPUTS)
+            for (int n = 0; n < OUTPUTS; n += WIDTH) {
+                const Ints numbers = (Ints)load(word + n) << (24 - 8 * byte) >> 24;
+                store(to + n, __builtin_convertvector(numbers, Floats));
+            }
+}
+
+// As multiply_part(), of panels in int8; the rows of x are in fp32 already.
+template <int WORDS>
+void multiply_bytes(const Group& group, int64_t stride, int64_t r0, int64_t r1, int words, int p0, int p1, int outputs,
+                    const Finish<Single>& finish, std::vector<float>& begun) {
+    const int features = words * 4;
+    alignas(64) float panel[EXACT * OUTPUTS];
+    if (features > EXACT) begun.resize((r1 - r0 + TILE) * OUTPUTS);
+    for (int p = p0; p < p1; p++)
+        for (int k = 0; k < features; k += EXACT) {
+            const int depth = features - k < EXACT ? features - k : EXACT;
+            spread(group.packed + int64_t(p) * words * OUTPUTS, k, depth, panel);
+            int32_t* total = (int32_t*)begun.data();
+            for (int64_t row = r0; row < r1; row += TILE, total += TILE * OUTPUTS) {
+                const int rows = int(r1 - row < TILE ? r1 - row : TILE);
+                Floats sums[TILE][PANEL];
+                multiply_rows<Single, WORDS, TILE>(group.x + row * stride + k, stride, panel, depth, nullptr, rows,
+                                                   sums);
+                if (features > EXACT)
+                    for (int r = 0; r < rows; r++)
+                        for (int n = 0; n < PANEL; n++) {
+                            float* place = (float*)total + (r * PANEL + n) * WIDTH;
+                            Ints sum = __builtin_convertvector(sums[r][n], Ints);
+                            if (k) sum += (Ints)load(place);
+                            store(place, (Floats)sum);
+                            sums[r][n] = __builtin_convertvector(sum, Floats);
+                        }
+                if (k + depth < features) continue;
+                for (int n = 0; n < PANEL; n++) {
+                    const int column = p * OUTPUTS + n * WIDTH, left = outputs - column;
+                    if (left > 0) finish(&sums[0][n], rows, row, group.first_output + column, left);
+                }
+            }
+        }
+}
+#endif
+
+// part multiplies a block of rows with some panels, as multiply_part() does; width is the number of fp32 or packed words
+// of a group in a row of x.
+template <class Word, class Part>
+void multiply_all(const float* x, int64_t rows, int groups, int width, int words, const float* packed, int outputs,
+                  const Finish<Word>& finish, int threads, const Part& part) {
     const int panels = (outputs + OUTPUTS - 1) / OUTPUTS;
-    if (rows * words * outputs * groups < SMALL) threads = 1;
-    int64_t block = BLOCK / (words < DEPTH ? words : DEPTH);
+    if (rows * width * outputs * groups < SMALL) threads = 1;
+    int64_t block = BLOCK / (width < DEPTH ? width : DEPTH);
     if (block > 256) block = 256;
     int64_t blocks = (rows + block - 1) / block;
     if (blocks) block = ((rows + blocks - 1) / blocks + TILE - 1) / TILE * TILE;  // about equal, and of whole tiles
@@ -100,15 +154,14 @@ void multiply_all(const float* x, int64_t rows, int groups, int words, const flo
     int at_once = int(groups * blocks * panels / (threads * 16));  // panels that a thread takes
     at_once = at_once < 1 ? 1 : at_once > panels ? panels : at_once;
     const int shares = (panels + at_once - 1) / at_once;
-    const auto part = words % STEP ? multiply_part<Word, 1> : multiply_part<Word, STEP>;
     share(groups * blocks * shares, 1, threads, [&](Units& units) {
         std::vector<float> begun;
         for (int64_t unit; units.take(unit);) {
             const int g = int(unit / (blocks * shares));
             const int64_t first = unit / shares % blocks * block, end = first + block < rows ? first + block : rows;
             const int p0 = int(unit % shares) * at_once, p1 = p0 + at_once < panels ? p0 + at_once : panels;
-            const Group group{x + int64_t(g) * words, packed + int64_t(g) * panels * words * OUTPUTS, g * outputs};
-            part(group, int64_t(groups) * words, first, end, words, p0, p1, outputs, finish, begun);
+            const Group group{x + int64_t(g) * width, packed + int64_t(g) * panels * words * OUTPUTS, g * outputs};
+            part(group, int64_t(groups) * width, first, end, words, p0, p1, outputs, finish, begun);
         }
     });
 }

@@ -185,29 +185,12 @@ inline Floats zip(Floats a, Floats b) {
 #endif
 }
 
-// What a word of four bytes holds, and how one instruction multiplies two of them: a number; a pair of bf16 or of int16
-// whose two products are added; or four bytes.
+// What a word of four bytes holds, and how one instruction multiplies two of them: a number; a pair of bf16 whose two
+// products are added; or four bytes.
 struct Single {
     typedef Floats Sum;
     static Floats add(Floats sum, float a, Floats b) { return sum + a * b; }
     static Floats numbers(Floats sum) { return sum; }
-};
-
-struct Shorts {  // int16 times int16, summed as integers
-    typedef Ints Sum;
-    static Ints add(Ints sum, float a, Floats b) {
-        const Ints both = (Ints)all(a);
-#if defined(__AVX512BW__)
-        return sum + (Ints)_mm512_madd_epi16((__m512i)both, (__m512i)b);
-#elif defined(__AVX2__)
-        return sum + (Ints)_mm256_madd_epi16((__m256i)both, (__m256i)b);
-#elif defined(__SSE2__)
-        return sum + (Ints)_mm_madd_epi16((__m128i)both, (__m128i)b);
-#else
-        return sum + (both << 16 >> 16) * ((Ints)b << 16 >> 16) + (both >> 16) * ((Ints)b >> 16);
-#endif
-    }
-    static Floats numbers(Ints sum) { return __builtin_convertvector(sum, Floats); }
 };
 
 #if defined(__AVX512BF16__)
@@ -218,6 +201,10 @@ struct Pair {
     }
     static Floats numbers(Sum sum) { return (Floats)sum; }
 };
+#endif
+
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+#define MULTIPLIES_BYTES
 #endif
 
 #if defined(__AVX512VNNI__)
