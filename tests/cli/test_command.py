@@ -25,7 +25,7 @@ HEAVY = ("torch", "numpy", "tokenizers", "pyarrow", "rich", "safetensors", "hugg
     "arguments",
     [
         "--help", "run --help", "finetune --help", "evaluate --help", "distill --help", "pretrain -h", "convert --help",
-        "package --help", "quantize --help", "export --help", "tokenize -h", "info --help", "pack -h",
+        "package --help", "quantize --help", "export --help", "tokenize -h", "info --help", "pack -h", "push --help",
         "--version",
     ],
 )  # fmt: skip

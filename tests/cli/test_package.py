@@ -127,10 +127,10 @@ def test_a_run_with_the_default_goes_on_with_resume(cli: Command, default: Path)
 
 
 def test_no_model_and_no_default_is_wrong_usage(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    spec = replace(TASKS["text-classification"], default_model="never-installed")
+    spec = replace(TASKS["text-classification"], default_model="never-installed", hub_model=None)
     monkeypatch.setitem(TASKS, "text-classification", spec)
     for arguments, message in (
-        (("--task", "ner"), "The task 'token-classification' has no default model"),
+        (("--task", "multiple-choice"), "The task 'multiple-choice' has no default model"),
         (
             ("--task", "text-classification"),
             "never-installed, is not installed. In a checkout of distilbert, `make run`",

@@ -192,7 +192,7 @@ def test_a_default_model_comes_from_the_package_of_its_name_alone(site: Path) ->
 
 def test_a_task_does_not_take_its_default_from_another_package(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = TASKS["text-classification"]
-    monkeypatch.setitem(TASKS, "text-classification", replace(spec, default_model="great-model"))
+    monkeypatch.setitem(TASKS, "text-classification", replace(spec, default_model="great-model", hub_model=None))
     claim(site, "great-model")
     with pytest.raises(InputError, match=r"The default model of text-classification, great-model, is not installed"):
         default_model("text-classification")

@@ -94,11 +94,11 @@ def test_config_and_tokenizer_from_elsewhere(model_folder: Folder, tmp_path: Pat
     ("task", "model", "options", "error", "message"),
     [
         (
-            "fill-mask",
+            "multiple-choice",
             None,
             {},
             InputError,
-            "'fill-mask' has no default model .*: pass model=",
+            "'multiple-choice' has no default model, installed or on the hub: pass model=",
         ),
         (None, None, {}, InputError, "needs a task or a model: pass model="),
         ("fil-mask", None, {}, InputError, "no task 'fil-mask'"),
@@ -140,7 +140,7 @@ def test_messages(model_folder: Folder, task: Any, model: Any, options: Any, err
 def test_a_task_without_a_model_takes_its_default(
     model_folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, task: str
 ) -> None:
-    spec = replace(TASKS["text-classification"], default_model="tiny-default")
+    spec = replace(TASKS["text-classification"], default_model="tiny-default", hub_model=None)
     monkeypatch.setitem(TASKS, "text-classification", spec)
     with pytest.raises(InputError, match="tiny-default, is not installed.*`pip install packages/tiny-default`"):
         pipeline(task)
@@ -148,8 +148,46 @@ def test_a_task_without_a_model_takes_its_default(
     (answer,), (expected,) = pipeline(task)(TEXT), pipeline(task, model_folder("labels"))(TEXT)
     assert answer["label"] == expected["label"]
     assert answer["score"] == pytest.approx(expected["score"], abs=0.02)
-    with pytest.raises(InputError, match="'fill-mask' has no default model"):
-        pipeline("fill-mask")
+    with pytest.raises(InputError, match="'multiple-choice' has no default model, installed or on the hub: pass"):
+        pipeline("multiple-choice")
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "kind"),
+    [
+        ("text-classification", "distilbert/distilbert-base-uncased-finetuned-sst-2-english", "labels"),
+        ("token-classification", "elastic/distilbert-base-cased-finetuned-conll03-english", "entities"),
+        ("question-answering", "distilbert/distilbert-base-cased-distilled-squad", "answers"),
+        ("fill-mask", "distilbert/distilbert-base-uncased", "masked-lm"),
+        ("feature-extraction", "sentence-transformers/all-MiniLM-L6-v2", "encoder"),
+        ("sentence-similarity", "sentence-transformers/all-MiniLM-L6-v2", "encoder"),
+        ("zero-shot-classification", "typeform/distilbert-base-uncased-mnli", "nli"),
+    ],
+)
+def test_a_task_without_an_installed_default_takes_the_well_known_model(
+    model_folder: Folder, monkeypatch: pytest.MonkeyPatch, task: str, name: str, kind: str
+) -> None:
+    spec = replace(TASKS[task], default_model="")
+    monkeypatch.setitem(TASKS, task, spec)
+    asked = []
+
+    def fetch(name: str, **options: Any) -> str:
+        asked.append((name, options["revision"]))
+        return str(model_folder(kind))
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fetch)
+    answer = pipeline(task)
+    assert answer(spec.example.input, **spec.example.parameters)
+    assert spec.hub_model is not None
+    assert asked[0] == (name, spec.hub_model.revision or None)
+    assert len(spec.hub_model.revision) in (0, 40)
+
+    def refuse(name: str, **options: Any) -> str:
+        raise OSError("no network")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
+    with pytest.raises(InputError, match=f"{name}, is not in the cache and cannot be downloaded here.* pass model="):
+        pipeline(task)
 
 
 def test_messages_about_loaded_models(model_folder: Folder) -> None:

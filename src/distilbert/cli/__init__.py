@@ -33,6 +33,7 @@ from . import (
     pack,
     package,
     pretrain,
+    push,
     quantize,
     run,
     search,
@@ -81,7 +82,7 @@ def _deferred(command: Callable[..., int]) -> Callable[..., Callable[[], int]]:
 
 COMMANDS = {
     "run": run, "serve": serve, "finetune": finetune, "evaluate": evaluate, "distill": distill, "pretrain": pretrain,
-    "quantize": quantize, "convert": convert, "export": export, "package": package, "pack": pack,
+    "quantize": quantize, "convert": convert, "export": export, "package": package, "pack": pack, "push": push,
     "tokenize": tokenize, "info": info, "index": index, "search": search,
 }  # fmt: skip
 for name, module in COMMANDS.items():

@@ -13,6 +13,7 @@ import typer
 from ..core.errors import ConfigError, UnknownArgumentError, UsageError
 from ..training.config_fields import REQUIRED, Settings, names_files, read_toml
 from ..training.distill_config import TrainingConfig
+from .name_completion import complete_model, complete_task
 
 C = TypeVar("C", bound=Settings)
 PLAIN = (str, int, float, bool)
@@ -87,6 +88,7 @@ def _option(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
     flag = f"--{field.name.replace('_', '-')}"
     option = typer.Option(
         f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
+        autocompletion={"task": complete_task, "model": complete_model}.get(field.name),
         help=text,
         show_default=False,
         metavar="|".join(choices) if choices else None,

@@ -63,8 +63,15 @@ def engine() -> dict[str, Any]:
         "precisions": [name for name, usable in available_precisions().items() if usable],
         "auto": pick_precision("auto", quantized=False),
         "auto, quantized": pick_precision("auto", quantized=True),
-        "kernels": load_operations().name,
+        "kernels": _kernels(load_operations().name),
     }
+
+
+def _kernels(name: str) -> str:
+    """Return the name of the kernels; without compiled ones, how to get them."""
+    if name != "numpy" or os.environ.get("DISTILBERT_KERNELS"):
+        return name
+    return "numpy, several times slower: no compiled kernels; install a wheel, or with a C++ compiler"
 
 
 def cpu_features(listing: Path = Path("/proc/cpuinfo")) -> list[str]:

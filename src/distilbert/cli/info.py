@@ -9,6 +9,7 @@ import typer
 from ..core.errors import UsageError
 from ..core.terminal_text import printable
 from .failures import OK
+from .name_completion import complete_model
 
 EXAMPLE = "distilbert info models/minilm --tensors"
 
@@ -20,6 +21,7 @@ def command(
             metavar="[MODEL]",
             help="A folder, or a name. Default: the environment.",
             show_default=False,
+            autocompletion=complete_model,
         ),
     ] = None,
     tensors: Annotated[bool, typer.Option("--tensors", help="List every tensor with its shape and type.")] = False,

@@ -8,13 +8,20 @@ import typer
 
 from ..core.errors import UsageError
 from .failures import OK
+from .name_completion import complete_model
 
 EXAMPLE = "distilbert pack models/minilm"
 
 
 def command(
     model: Annotated[
-        str, typer.Argument(metavar="FOLDER", help="A model's folder, or an installed model.", show_default=False)
+        str,
+        typer.Argument(
+            metavar="FOLDER",
+            help="A model's folder, or an installed model.",
+            show_default=False,
+            autocompletion=complete_model,
+        ),
     ],
     precision: Annotated[str, typer.Option(help="fp32, bf16, int8, or auto: what runs on this machine.")] = "auto",
 ) -> int:

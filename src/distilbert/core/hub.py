@@ -138,8 +138,11 @@ def push(
     commit_message: str | None = None,
     commit_description: str | None = None,
     create_pr: bool = False,
+    ignore_patterns: Sequence[str] | None = None,
 ) -> str:
     """Upload the files of ``folder`` to a repository on the hub, which is created if needed.
+
+    A ``revision`` that is not there yet is created as a branch; files that match ``ignore_patterns`` stay here.
 
     Returns:
         The address of the commit.
@@ -148,6 +151,8 @@ def push(
 
     api = HfApi(token=token)
     repo = api.create_repo(repo_id, private=private, exist_ok=True).repo_id
+    if revision is not None and not create_pr and not revision.startswith("refs/"):
+        api.create_branch(repo, branch=revision, exist_ok=True)
     commit = api.upload_folder(
         repo_id=repo,
         folder_path=Path(folder),
@@ -155,6 +160,7 @@ def push(
         commit_message=commit_message or "Upload with distilbert",
         commit_description=commit_description,
         create_pr=create_pr,
+        ignore_patterns=None if ignore_patterns is None else list(ignore_patterns),
     )
     return str(commit.commit_url)
 

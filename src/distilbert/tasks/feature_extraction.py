@@ -15,7 +15,7 @@ from .batching import EncodedInput, Outputs
 from .checks import check_choice, check_text
 from .pipeline_steps import to_tensor
 from .pooling import AUTO, POOLINGS, join_windows, normalize, pool
-from .task_spec import TEXT, ExampleInput, InputForm, TaskSpec
+from .task_spec import SENTENCE_ENCODER, TEXT, ExampleInput, InputForm, TaskSpec
 from .windows import (
     asks_for_truncation,
     check_stride,
@@ -75,6 +75,7 @@ SPEC = TaskSpec(
     parameters_class=FeatureExtractionParams,
     options={"stride": "--stride"},
     example=ExampleInput("A red car.", {"pooling": "mean"}),
+    hub_model=SENTENCE_ENCODER,
 )
 
 

@@ -24,6 +24,7 @@ from .task_spec import (
     TEXT,
     TEXT_COLUMN_NAMES,
     ExampleInput,
+    HubModel,
     InputForm,
     LabelledColumn,
     LabelledData,
@@ -92,6 +93,7 @@ fill = pipeline("fill-mask", model="path/to/this/folder")
 for answer in fill(f"The capital of France is {fill.tokenizer.mask_token}."):
     print(f"{answer['score']:.3f}  {answer['sequence']}")""",
     hub_tag="masked-lm",
+    hub_model=HubModel("distilbert/distilbert-base-uncased", "12040accade4e8a0f71eabdb258fecc2e7e948be"),
 )
 
 

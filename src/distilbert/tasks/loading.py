@@ -28,7 +28,7 @@ from ..weights.checkpoint import OPENING_ARGUMENTS, Checkpoint, open_checkpoint
 from .base import Task
 from .foreign_tokenizers import is_tokenizer
 from .pipeline_arguments import CALLING, PIPELINE
-from .registry import TASKS, task_class, task_spec, tasks_for
+from .registry import task_class, task_spec, tasks_for
 from .runner_options import RUNNERS_OF_EXPORTED, RunnerOptions, runner_of
 from .task_spec import TaskSpec
 
@@ -71,7 +71,8 @@ def pipeline(
     Args:
         task: its name, such as ``"text-classification"``; None: what the model was made for.
         model: a folder, the name of an installed model or of one on the hub, a loaded model, or a
-            :class:`~distilbert.core.runner_protocol.Runner`; None: the default model of the task, if installed.
+            :class:`~distilbert.core.runner_protocol.Runner`; None: the default model of the task,
+            installed or from the hub.
         config: a configuration, or where to read it, instead of the model's own.
         tokenizer: a tokenizer, or where to read it, or a pair of this and options of the tokenizer's
             ``from_pretrained``; by default it is read from the model's folder.
@@ -136,17 +137,17 @@ def pipeline(
             raise InputError(f"{new} and {old} were both given; choose one.")
     runner_options = RunnerOptions(runner, precision, threads, FRAMEWORKS[framework or "pt"])
     runner_options.check()
-    if model is None and spec is not None:
-        model = default_model(spec.name)[1]
-    if tokenizer is None and not isinstance(model, (str, os.PathLike)):
-        raise InputError("A loaded model does not know its tokenizer: pass tokenizer=, one or the folder of one.")
-    hub = {
+    hub: dict[str, Any] = {
         "revision": revision,
         "token": use_auth_token if token is None else token,
         "cache_dir": cache_dir,
         "local_files_only": local_files_only,
     }
     hub = {name: value or options.model.pop(name, value) for name, value in hub.items()}
+    if model is None and spec is not None:
+        model = installed_or_downloaded_default(spec.name, **hub)[1]
+    if tokenizer is None and not isinstance(model, (str, os.PathLike)):
+        raise InputError("A loaded model does not know its tokenizer: pass tokenizer=, one or the folder of one.")
     model_options = {
         "device_map": device_map,
         "dtype": runner_options.dtype_to_load(torch_dtype if dtype is None else dtype),
@@ -247,7 +248,7 @@ def _sort_options(
 
 
 def default_model(task: str, option: str = "model=") -> tuple[str, Path]:
-    """Return the model that answers where none is named.
+    """Return the installed model that answers where none is named; nothing is downloaded.
 
     Args:
         task: name of the task, or an alias.
@@ -260,18 +261,79 @@ def default_model(task: str, option: str = "model=") -> tuple[str, Path]:
         InputError: the task has no default model, or it is not installed.
     """
     spec = task_spec(task)
-    advice = f"pass {option}, a folder, an installed model or a name on the hub."
-    name = spec.default_model
-    if not name:
-        others = ", ".join(other.name for other in TASKS.values() if other.default_model)
-        raise InputError(f"The task {spec.name!r} has no default model ({others} has one): {advice}")
-    folder = find_installed(name, by_package=True)
+    folder = find_installed(spec.default_model, by_package=True) if spec.default_model else None
     if folder is None:
-        raise InputError(
-            f"The default model of {spec.name}, {name}, is not installed. In a checkout of distilbert, `make run` or "
-            f"`pip install packages/{name}` installs it. Or {advice}"
+        raise InputError(_no_default(spec, option))
+    return spec.default_model, folder
+
+
+def installed_or_downloaded_default(
+    task: str,
+    option: str = "model=",
+    *,
+    revision: str | None = None,
+    token: str | bool | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    local_files_only: bool = False,
+) -> tuple[str, Path]:
+    """Return the default model that is installed, or else the well-known one of the task from the hub or its cache.
+
+    Args:
+        task: name of the task, or an alias.
+        option: how a caller names a model, for messages.
+        revision: branch, tag or commit of the model on the hub; None: the one that the task's specification states.
+        token: access token for the hub.
+        cache_dir: where downloads are kept.
+        local_files_only: never open a connection.
+
+    Returns:
+        The model's name, and its folder.
+
+    Raises:
+        InputError: neither is there, and nothing can be downloaded; the message says what to install or to pass.
+    """
+    spec = task_spec(task)
+    try:
+        return default_model(task, option)
+    except InputError:
+        if spec.hub_model is None:
+            raise
+    try:
+        folder = resolve(
+            spec.hub_model.name,
+            kind="model and tokenizer",
+            revision=revision or spec.hub_model.revision or None,
+            token=token,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
         )
-    return name, folder
+    except ModelNotFoundError as error:
+        raise InputError(_no_default(spec, option, is_out_of_reach=True)) from error
+    logger.info("%s is answered by %s", spec.name, spec.hub_model.name)
+    return spec.hub_model.name, folder
+
+
+def _no_default(spec: TaskSpec, option: str, *, is_out_of_reach: bool = False) -> str:
+    """Return why a task has no model, and what to install or to pass.
+
+    Args:
+        spec: the task.
+        option: how a caller names a model.
+        is_out_of_reach: its model on the hub was looked for in vain.
+    """
+    advice = f"pass {option}, a folder, an installed model or a name on the hub."
+    name, hub_model, hub = spec.default_model, spec.hub_model, ""
+    if is_out_of_reach and hub_model is not None:
+        hub = f" Its model on the hub, {hub_model.name}, is not in the cache and cannot be downloaded here."
+    if name:
+        return (
+            f"The default model of {spec.name}, {name}, is not installed. In a checkout of distilbert, `make run` or "
+            f"`pip install packages/{name}` installs it.{hub} Or {advice}"
+        )
+    if hub:
+        return f"The task {spec.name!r} has no default model that is installed.{hub} Go online once, or {advice}"
+    where = ", installed or on the hub" if hub_model is None else " that is installed"
+    return f"The task {spec.name!r} has no default model{where}: {advice}"
 
 
 @dataclass(frozen=True)

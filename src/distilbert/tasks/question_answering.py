@@ -18,7 +18,7 @@ from .batching import EncodedInput, Outputs
 from .checks import check_count, check_fields, check_text
 from .columns import to_inputs
 from .scores import largest, softmax
-from .task_spec import ExampleInput, InputColumn, InputForm, LabelledColumn, LabelledData, Metric, TaskSpec
+from .task_spec import ExampleInput, HubModel, InputColumn, InputForm, LabelledColumn, LabelledData, Metric, TaskSpec
 from .task_tokenizer import TextEncoding
 
 DEFAULT_WINDOW_LENGTH = 384
@@ -79,6 +79,7 @@ SPEC = TaskSpec(
 ask = pipeline("question-answering", model="path/to/this/folder")
 print(ask(question="Where was Ada Lovelace born?", context="Ada Lovelace was born in London."))""",
     transformers_versions="up to version 4.57",
+    hub_model=HubModel("distilbert/distilbert-base-cased-distilled-squad", "564e9b582944a57a3e586bbb98fd6f0a4118db7f"),
 )
 
 

@@ -14,7 +14,7 @@ from .base import Task
 from .batching import EncodedInput, Outputs
 from .checks import check_choice, check_fields, check_text, check_texts
 from .pooling import POOLINGS, normalize, pool
-from .task_spec import TEXT, ExampleInput, InputColumn, InputForm, TaskSpec
+from .task_spec import SENTENCE_ENCODER, TEXT, ExampleInput, InputColumn, InputForm, TaskSpec
 from .windows import split_into_windows, stride_or_default, truncate
 
 
@@ -56,6 +56,7 @@ SPEC = TaskSpec(
 compare = pipeline("sentence-similarity", model="path/to/this/folder")
 print(compare({"source_sentence": "a red car", "sentences": ["a crimson automobile", "the weather"]}))""",
     transformers_versions=None,
+    hub_model=SENTENCE_ENCODER,
 )
 
 

@@ -168,6 +168,19 @@ class ExampleInput:
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class HubModel:
+    """A model on the hub.
+
+    Attributes:
+        name: ``"user/model"``.
+        revision: the commit that is downloaded, 40 hexadecimal digits; empty: the newest, where no commit is known.
+    """
+
+    name: str
+    revision: str = ""
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaskSpec:
     """A task.
@@ -189,6 +202,8 @@ class TaskSpec:
         transformers_versions: for the card: which versions of transformers have this task; empty: all, None: none.
         hub_tag: tag of its models on the hub; empty: its name.
         default_model: name of the installed model that answers where none is named; empty: there is none.
+        hub_model: the family's well-known model, which answers where none is named and ``default_model`` is not
+            installed; None: there is none.
     """
 
     name: str
@@ -207,6 +222,7 @@ class TaskSpec:
     transformers_versions: str | None = ""
     hub_tag: str = ""
     default_model: str = ""
+    hub_model: HubModel | None = None
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -241,6 +257,7 @@ class TaskSpec:
         return metric
 
 
+SENTENCE_ENCODER = HubModel("sentence-transformers/all-MiniLM-L6-v2", "c9745ed1d9f207416be6d2e6f8de32d1f16199bf")
 TEXT = InputColumn("text", other_names=("inputs", "args", "sequences", "sequence", "sentence"))
 TEXT_COLUMN_NAMES = (
     "text", "sentence", "review", "content", "comment", "tweet", "utterance", "message", "document", "body",

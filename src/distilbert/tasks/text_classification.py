@@ -17,6 +17,7 @@ from .task_spec import (
     TEXT,
     TEXT_COLUMN_NAMES,
     ExampleInput,
+    HubModel,
     InputColumn,
     InputForm,
     LabelledColumn,
@@ -136,6 +137,9 @@ classify = pipeline("text-classification", model="path/to/this/folder")
 for text in ["The first text.", "The second text."]:
     print(classify(text))""",
     default_model="distilbert-mini-sst2",
+    hub_model=HubModel(
+        "distilbert/distilbert-base-uncased-finetuned-sst-2-english", "714eb0fa89d2f80546fda750413ed43d93601a13"
+    ),
 )  # fmt: skip
 
 

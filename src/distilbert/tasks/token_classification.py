@@ -20,7 +20,17 @@ from .checks import check_choice, check_fields, check_text, check_texts
 from .columns import to_inputs
 from .scores import softmax
 from .tagging_schemes import OUTSIDE, Tag
-from .task_spec import TEXT, ExampleInput, InputColumn, InputForm, LabelledColumn, LabelledData, Metric, TaskSpec
+from .task_spec import (
+    TEXT,
+    ExampleInput,
+    HubModel,
+    InputColumn,
+    InputForm,
+    LabelledColumn,
+    LabelledData,
+    Metric,
+    TaskSpec,
+)
 from .task_tokenizer import TextEncoding
 from .windows import check_stride, stride_or_default
 
@@ -93,6 +103,7 @@ SPEC = TaskSpec(
 tag = pipeline("ner", model="path/to/this/folder", aggregation_strategy="first")
 for entity in tag("Ada Lovelace was born in London."):
     print(f"{entity['score']:.3f}  {entity['entity_group']}  {entity['word']}")""",
+    hub_model=HubModel("elastic/distilbert-base-cased-finetuned-conll03-english"),
 )
 
 

@@ -17,7 +17,7 @@ from .batching import EncodedInput, Outputs
 from .checks import check_text, check_texts
 from .columns import to_inputs
 from .scores import softmax
-from .task_spec import TEXT, ExampleInput, InputForm, TaskSpec
+from .task_spec import TEXT, ExampleInput, HubModel, InputForm, TaskSpec
 from .windows import add_special, check_truncation, truncate_pair
 
 
@@ -71,6 +71,7 @@ SPEC = TaskSpec(
     parameters_class=ZeroShotParams,
     options={"candidate_labels": "--candidate-labels"},
     example=ExampleInput("They won the match.", {"candidate_labels": ["sports", "politics"]}),
+    hub_model=HubModel("typeform/distilbert-base-uncased-mnli"),
 )
 
 

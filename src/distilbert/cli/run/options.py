@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -9,6 +10,7 @@ import typer
 
 from ...core.errors import InputError, UsageError
 from ..failures import warn
+from ..name_completion import complete_model, complete_task
 
 EXAMPLE = r"""
 printf 'a red car\ta crimson automobile\n' | \
@@ -74,12 +76,16 @@ class OnErrorOption(StrEnum):
     skip = "skip"
 
 
-def _option(name: str, text: str) -> Any:
-    return typer.Option(name, help=text, show_default=False)
+def _option(name: str, text: str, complete: Callable[[str], list[str]] | None = None) -> Any:
+    return typer.Option(name, help=text, show_default=False, autocompletion=complete)
 
 
-_TASK = _option("--task", "What to do, such as text-classification; default: what the model was made for.")
-_MODEL = _option("--model", "Folder of the model, or its name: installed or on the hub. Default: that of the task.")
+_TASK = _option(
+    "--task", "What to do, such as text-classification; default: what the model was made for.", complete_task
+)
+_MODEL = _option(
+    "--model", "Folder of the model, or its name: installed or on the hub. Default: that of the task.", complete_model
+)
 _INPUT = _option(
     "--input",
     "File to read: .json .jsonl .csv .tsv .txt (also .gz, .zst), .parquet; for shards also a folder or a pattern.",
@@ -213,10 +219,10 @@ def command(
 
 def _default_model(task: str) -> str:
     """Return the folder of the default model of a task, and say which model it is."""
-    from ...tasks.loading import default_model
+    from ...tasks.loading import installed_or_downloaded_default
 
     try:
-        name, folder = default_model(task, "--model")
+        name, folder = installed_or_downloaded_default(task, "--model")
     except InputError as error:
         raise UsageError(str(error)) from None
     warn(f"no --model, so the default of {task} is used: {name}")
