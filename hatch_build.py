@@ -1,23 +1,33 @@
 """Compiles the engine's kernels when the package is built or installed on a machine with a C++ compiler.
 
-There is a library for each instruction set, and the engine loads the best one that the CPU can run. Without a compiler,
-or if a library does not compile, the engine runs the plain twins of the kernels in NumPy.
+There is a library for each instruction set, and the engine loads the best one that the CPU can run. An installation
+compiles this one, and quickly the one for every CPU, which says what the CPU can run. With ``DISTILBERT_ALL_KERNELS=1``
+it compiles all that the machine can run, for tests. Without a compiler, or if a library does not compile, the engine
+runs the plain twins of the kernels in NumPy.
+
+``python hatch_build.py`` compiles them ahead of an installation, at the same time as pip downloads what it needs. What
+was compiled from the same source by the same command is not compiled again.
 """
 
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import os
 import platform
 import shutil
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+try:
+    from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+except ModuleNotFoundError:  # this file runs as a script
+    BuildHookInterface = dict  # type: ignore[assignment,misc]
 
 ENGINE = Path("src/distilbert/engine")
 FLAGS = [
@@ -34,7 +44,9 @@ FLAGS = [
 ]
 AVX512 = ["-march=x86-64-v4", "-mprefer-vector-width=512"]
 BASE = "base"  # for every CPU
-X86_FLAGS = {  # name of a library -> flags for its instruction set; the order is that of runnable() in kernels.cpp
+QUICKLY = ["-O0"]  # for a library that is asked what the CPU can run, and does not compute
+ALL_KERNELS = "DISTILBERT_ALL_KERNELS"
+X86_FLAGS = {  # name of a library -> its flags; the order is that of runnable() in kernels.cpp, the fastest last
     "avx2": ["-march=x86-64-v3"],
     "avxvnni": ["-march=x86-64-v3", "-mavxvnni"],
     "avx512": AVX512,
@@ -57,7 +69,7 @@ ZIG_CPUS = {  # what -march is called there
 class KernelsHook(BuildHookInterface[Any]):
     """Adds the libraries to a wheel, or to the source tree of an editable installation.
 
-    They are those that this machine can run. For a wheel that others install, ``DISTILBERT_WHEEL`` names its machine,
+    They are for this machine. For a wheel that others install, ``DISTILBERT_WHEEL`` names its machine,
     ``x86_64`` or ``aarch64``, and the libraries are those for every CPU of that kind.
     """
 
@@ -68,32 +80,13 @@ class KernelsHook(BuildHookInterface[Any]):
             built = self._compile_for(machine)
             platform_tag = f"manylinux_2_28_{machine}"
         else:
-            built = self._compile_here()
+            built = compile_here(Path(self.root), self.app.display_warning)
             platform_tag = sysconfig.get_platform().replace("-", "_").replace(".", "_")
         if built:
             build_data["pure_python"] = False
             build_data["tag"] = f"py3-none-{platform_tag}"
             for path in built:
                 build_data["force_include"][str(path)] = f"distilbert/engine/compiled/{path.name}"
-
-    def _compile_here(self) -> list[Path]:
-        """Compile what this machine can run, into the source tree."""
-        compiler = next((path for path in map(shutil.which, (os.environ.get("CXX", "c++"), "g++")) if path), None)
-        if compiler is None or sys.platform == "win32":
-            self.app.display_warning("No C++ compiler: the engine will run in NumPy, several times slower.")
-            return []
-        target = Path(self.root) / ENGINE / "compiled"
-        command = [compiler, *FLAGS, "-static-libstdc++", "-static-libgcc"]
-        base = self._compile(command, target / f"{BASE}.so")
-        if base is None:
-            return []
-        names: list[str] = []
-        if platform.machine().lower() in ("x86_64", "amd64"):
-            runnable = ctypes.CDLL(str(base)).runnable()
-            names = [name for bit, name in enumerate(X86_FLAGS) if runnable >> bit & 1]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            others = pool.map(lambda name: self._compile([*command, *X86_FLAGS[name]], target / f"{name}.so"), names)
-            return [base, *(path for path in others if path is not None)]
 
     def _compile_for(self, machine: str) -> list[Path]:
         """Compile the libraries for every CPU of a kind of machine."""
@@ -105,22 +98,75 @@ class KernelsHook(BuildHookInterface[Any]):
         built = []
         for name, cpu in cpus.items():
             width = ["-mprefer-vector-width=512"] if name.startswith("avx512") else []
-            path = self._compile([*command, f"-mcpu={cpu}", *width], target / f"{name}.so")
+            path = _compile(
+                [*command, f"-mcpu={cpu}", *width], Path(self.root), target / f"{name}.so", self.app.display_warning
+            )
             if path is None:
                 raise RuntimeError(f"The kernels {name} for {machine} do not compile.")
             built.append(path)
         return built
 
-    def _compile(self, command: list[str], path: Path) -> Path | None:
-        """Compile one library; return its path, or None if it does not compile."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".new")
-        source = Path(self.root) / ENGINE / "kernels" / "kernels.cpp"
-        result = subprocess.run(
-            [*command, str(source), "-o", str(temporary)], capture_output=True, text=True, check=False
-        )
-        if result.returncode:
-            self.app.display_warning(f"{path.stem}: not compiled; {result.stderr.strip()[:300]}")
-            return None
-        temporary.replace(path)
+
+def compile_here(root: Path, warn: Callable[[str], None]) -> list[Path]:
+    """Compile the library that this machine runs fastest, or all that it can run, into the source tree."""
+
+    def compile_as(name: str, flags: list[str]) -> Path | None:
+        return _compile([*command, *flags], root, target / f"{name}.so", warn)
+
+    compiler = next((path for path in map(shutil.which, (os.environ.get("CXX", "c++"), "g++")) if path), None)
+    if compiler is None or sys.platform == "win32":
+        warn("No C++ compiler: the engine will run in NumPy, several times slower.")
+        return []
+    target = root / ENGINE / "compiled"
+    target.mkdir(parents=True, exist_ok=True)
+    command = [compiler, *FLAGS, "-static-libstdc++", "-static-libgcc"]
+    import fcntl  # Windows lacks it
+
+    with (target / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another process may compile the same at this moment
+        return _compile_fastest(compile_as)
+
+
+def _compile_fastest(compile_as: Callable[[str, list[str]], Path | None]) -> list[Path]:
+    """Compile what :func:`compile_here` returns."""
+    base = compile_as(BASE, QUICKLY)
+    if base is None:
+        return []
+    names: list[str] = []
+    if platform.machine().lower() in ("x86_64", "amd64"):
+        runnable = ctypes.CDLL(str(base)).runnable()
+        names = [name for bit, name in enumerate(X86_FLAGS) if runnable >> bit & 1]
+    full = {**{name: X86_FLAGS[name] for name in reversed(names)}, BASE: []}  # the fastest first
+    if os.environ.get(ALL_KERNELS) == "1":
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            built = pool.map(compile_as, full, full.values())
+            return list(dict.fromkeys([base, *(path for path in built if path is not None)]))
+    # A compiler that is older than the CPU does not know the latest instructions.
+    compiled = (compile_as(name, flags) for name, flags in full.items())
+    fastest = next((path for path in compiled if path is not None), base)
+    return list(dict.fromkeys([base, fastest]))
+
+
+def _compile(command: list[str], root: Path, path: Path, warn: Callable[[str], None]) -> Path | None:
+    """Compile one library; return its path, or None if it does not compile."""
+    source = root / ENGINE / "kernels" / "kernels.cpp"
+    state = hashlib.sha256("\0".join(command).encode())
+    for file in sorted(source.parent.iterdir()):
+        state.update(file.read_bytes())
+    note = path.with_suffix(".source")  # what the library was compiled from
+    if path.is_file() and note.is_file() and note.read_text() == state.hexdigest():
         return path
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.new")
+    result = subprocess.run([*command, str(source), "-o", str(temporary)], capture_output=True, text=True, check=False)
+    if result.returncode:
+        warn(f"{path.stem}: not compiled; {result.stderr.strip()[:300]}")
+        return None
+    note.unlink(missing_ok=True)
+    temporary.replace(path)
+    note.write_text(state.hexdigest())
+    return path
+
+
+if __name__ == "__main__":
+    compile_here(Path(__file__).parent, print)
