@@ -15,10 +15,10 @@ def command(config: EvaluateConfig, json: bool) -> int:
     """Measure a model on labelled examples: metrics with intervals, calibration, speed, the worst errors."""
     from ..core.extras import require
 
-    for module, extra in (("torch", "torch"), ("sklearn", "train"), ("seqeval", "train")):
-        require(module, extra)
+    for module in ("sklearn", "seqeval"):
+        require(module, "evaluate")
     if config.output:
-        require("matplotlib", "train")
+        require("matplotlib", "evaluate")
     from ..training.evaluation.evaluator import evaluate
     from ..training.evaluation.result import FILES
 

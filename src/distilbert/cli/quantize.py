@@ -63,8 +63,8 @@ def command(
     columns_by_role = parse_pairs("columns", columns) or None
     from ..core.extras import require
 
-    for module, extra in (("torch", "torch"), ("sklearn", "train"), ("seqeval", "train")):
-        require(module, extra)
+    for module in ("sklearn", "seqeval"):
+        require(module, "evaluate")
     from ..core.progress_bar import ProgressBar
     from ..training.evaluation.quantizer import quantize
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -172,6 +173,7 @@ class RunnerOptions:
             model_options: further arguments of the model's ``from_pretrained``.
         """
         on_cpu = device in (None, "cpu", -1) or getattr(device, "type", "") == "cpu"
+        on_cpu = on_cpu or (device == "auto" and not _may_have_gpu())
         return (
             self.is_pytorch
             and self.runner in (None, "engine")
@@ -195,6 +197,13 @@ class RunnerOptions:
 
         quantization = Quantization.load(folder) if folder is not None else None
         return EngineRunner(model, self.precision or "auto", self.threads, quantization, packed=folder is not None)
+
+
+def _may_have_gpu() -> bool:
+    """Say whether PyTorch might find a GPU here, without loading it."""
+    if sys.platform != "linux":
+        return True
+    return any(Path("/dev").glob("nvidia[0-9]*")) or any(Path("/dev", name).exists() for name in ("kfd", "dxg"))
 
 
 def _is_fp32(dtype: Any) -> bool:

@@ -93,7 +93,7 @@ def mcnemar_p_value(first: np.ndarray, second: np.ndarray) -> float:
     only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
     if not only_first + only_second:
         return 1.0
-    test = require("scipy.stats", "train").binomtest(only_first, only_first + only_second, 0.5)
+    test = require("scipy.stats", "evaluate").binomtest(only_first, only_first + only_second, 0.5)
     return float(test.pvalue)
 
 

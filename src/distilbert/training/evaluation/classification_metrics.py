@@ -85,7 +85,7 @@ def _targets(examples: Sequence[Example], labels: Labels) -> list[np.ndarray]:
 
 
 def _class_metrics(examples: Sequence[Example], predictions: Sequence[Any], labels: Labels) -> Metrics:
-    sklearn = require("sklearn.metrics", "train")
+    sklearn = require("sklearn.metrics", "evaluate")
     expected, scores = reference_classes(examples, labels), np.stack(predictions).astype(np.float64)  # (N,), (N, L)
     predicted = scores.argmax(axis=1)  # (N,)
     metrics = {
@@ -138,7 +138,7 @@ def _resampled_class_metrics(
 def _class_breakdown(examples: Sequence[Example], predictions: Sequence[Any], labels: Labels) -> dict[str, Any]:
     expected, scores = reference_classes(examples, labels), np.stack(predictions)  # (N,), (N, L)
     predicted = scores.argmax(axis=1)
-    matrix = require("sklearn.metrics", "train").confusion_matrix(
+    matrix = require("sklearn.metrics", "evaluate").confusion_matrix(
         expected, predicted, labels=range(len(labels.names))
     )  # (L, L)
     return {
@@ -149,7 +149,7 @@ def _class_breakdown(examples: Sequence[Example], predictions: Sequence[Any], la
 
 
 def _per_class_results(expected: np.ndarray, predicted: np.ndarray, labels: Labels) -> list[dict[str, Any]]:
-    columns = require("sklearn.metrics", "train").precision_recall_fscore_support(
+    columns = require("sklearn.metrics", "evaluate").precision_recall_fscore_support(
         expected, predicted, labels=range(len(labels.names)), zero_division=0
     )
     keys = ("precision", "recall", "f1", "support")
@@ -178,7 +178,7 @@ def _named_scores(scores: np.ndarray, labels: Labels) -> dict[str, float]:
 
 
 def _set_metrics(examples: Sequence[Example], predictions: Sequence[Any], labels: Labels) -> Metrics:
-    sklearn = require("sklearn.metrics", "train")
+    sklearn = require("sklearn.metrics", "evaluate")
     expected, predicted = reference_sets(examples, labels), np.stack(predictions) >= THRESHOLD  # (N, L)
     return as_floats(
         {
@@ -240,7 +240,7 @@ def _count_set_changes(first: Sequence[Any], second: Sequence[Any]) -> tuple[int
 
 
 def _number_metrics(examples: Sequence[Example], predictions: Sequence[Any], labels: Labels) -> Metrics:
-    sklearn = require("sklearn.metrics", "train")
+    sklearn = require("sklearn.metrics", "evaluate")
     expected, predicted = reference_numbers(examples, labels), _predicted_numbers(predictions)  # (N,)
     return as_floats(
         {
@@ -264,7 +264,7 @@ def correlation(x: np.ndarray, y: np.ndarray) -> float:
 
 def ranks(values: np.ndarray) -> np.ndarray:
     """Return the rank of each of (N,) values, from 1; equal values share the mean of their ranks."""
-    result: np.ndarray = require("scipy.stats", "train").rankdata(values)
+    result: np.ndarray = require("scipy.stats", "evaluate").rankdata(values)
     return result
 
 

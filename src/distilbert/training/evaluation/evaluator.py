@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import DataError, InputError
+from ...core.schema import tensor_shapes, tied
 from ...data.examples import FINETUNE_TASKS, Example, Labels
 from ...data.labelled import read_examples
 from ...data.labels import check_labels, labels_of_config
@@ -53,7 +55,7 @@ def evaluate(
     Raises:
         InputError: the model does not fit the task, or the folder holds an evaluation already.
         DataError: the data cannot be read, lack labels, or have a label that the model does not have.
-        MissingExtraError: scikit-learn, or another package of the extra ``train``, is not installed.
+        MissingExtraError: scikit-learn, or another package of the extra ``evaluate``, is not installed.
     """
     _check_output(config)
     names = _model_names(config)
@@ -213,6 +215,12 @@ def _read_examples(config: EvaluateConfig, task_name: str) -> tuple[list[Example
 
 def _model_facts(task: Task[Any]) -> dict[str, int]:
     facts = {"layers": task.config.n_layers, "dim": task.config.dim}
+    if not getattr(task.runner, "is_loaded", True):  # the engine read the folder, and no framework is needed to count
+        shared = tied(task.config, task.runner.head)
+        shapes = tensor_shapes(task.config, task.runner.head)
+        facts["parameters"] = sum(math.prod(shape) for name, shape in shapes.items() if name not in shared)
+        facts["bytes"] = 4 * facts["parameters"]
+        return facts
     if hasattr(task.model, "parameters"):
         tensors = list(task.model.parameters())
         facts["parameters"] = sum(tensor.numel() for tensor in tensors)

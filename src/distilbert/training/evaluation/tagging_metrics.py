@@ -107,7 +107,7 @@ def with_prefix(tag: str) -> str:
 
 def find_entities(tags: Sequence[str]) -> set[Entity]:
     """Return the entities of one sentence."""
-    seqeval = require("seqeval.metrics.sequence_labeling", "train")
+    seqeval = require("seqeval.metrics.sequence_labeling", "evaluate")
     return set(seqeval.get_entities([with_prefix(tag) for tag in tags]))
 
 
@@ -135,7 +135,7 @@ def sum_counts(sentences: Sequence[Mapping[str, EntityCounts]]) -> dict[str, Ent
 
 
 def _metrics(examples: Sequence[Example], predictions: Sequence[Any], labels: Labels) -> Metrics:
-    seqeval = require("seqeval.metrics.sequence_labeling", "train")
+    seqeval = require("seqeval.metrics.sequence_labeling", "evaluate")
     expected = [[with_prefix(tag) for tag in tags] for tags in reference_tags(examples, labels)]
     predicted = [[with_prefix(tag) for tag in tags] for tags in predictions]
     precision, recall, f1, _ = seqeval.precision_recall_fscore_support(

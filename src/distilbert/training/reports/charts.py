@@ -331,7 +331,7 @@ def draw_svg(
     rectangle: tuple[float, float, float, float],
 ) -> str:
     """Return what ``draw`` draws as an ``<svg>`` element; the axes stand in ``rectangle``, in shares of the drawing."""
-    matplotlib = require("matplotlib", "train")
+    matplotlib = require("matplotlib", "evaluate")
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context():

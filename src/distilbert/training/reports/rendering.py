@@ -56,7 +56,7 @@ def _longest_backticks(text: str) -> int:
 
 
 def _environment(autoescape: bool, **options: Any) -> Any:
-    jinja2 = require("jinja2", "train")
+    jinja2 = require("jinja2", "evaluate")
     return jinja2.Environment(
         loader=jinja2.PackageLoader("distilbert.training.reports"),
         autoescape=autoescape,
@@ -69,7 +69,7 @@ def _environment(autoescape: bool, **options: Any) -> Any:
 
 @cache
 def _page_environment() -> Any:
-    markup = require("markupsafe", "train").Markup
+    markup = require("markupsafe", "evaluate").Markup
 
     def finalize(value: Any) -> Any:
         # Names of files may hold bytes that UTF-8 cannot; html.escape spells quotes as the drawings do.
