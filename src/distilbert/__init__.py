@@ -53,6 +53,9 @@ _MODULES = {
     "training.evaluation.evaluator": ["evaluate"],
     "training.finetuning.finetune_config": ["FinetuneConfig"],
     "training.finetuning.finetuner": ["finetune"],
+    "training.estimators.text_classifier": ["DistilBertClassifier"],
+    "training.estimators.text_vectorizer": ["DistilBertVectorizer"],
+    "training.estimators.word_tagger": ["DistilBertTagger"],
     "training.evaluation.quantizer": ["quantize"],
     "training.distillation": ["distill", "pretrain"],
 }  # fmt: skip
@@ -195,6 +198,9 @@ if TYPE_CHECKING:
     from .training.distill_config import PretrainConfig as PretrainConfig
     from .training.distillation import distill as distill
     from .training.distillation import pretrain as pretrain
+    from .training.estimators.text_classifier import DistilBertClassifier as DistilBertClassifier
+    from .training.estimators.text_vectorizer import DistilBertVectorizer as DistilBertVectorizer
+    from .training.estimators.word_tagger import DistilBertTagger as DistilBertTagger
     from .training.evaluation.evaluate_config import EvaluateConfig as EvaluateConfig
     from .training.evaluation.evaluator import evaluate as evaluate
     from .training.evaluation.quantizer import quantize as quantize

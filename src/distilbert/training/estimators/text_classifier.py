@@ -1,0 +1,168 @@
+"""``DistilBertClassifier``: texts to labels, as a classifier of scikit-learn."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+
+from ...core.errors import InputError
+from ...tasks.checks import check_choice
+from ...tasks.loading import pipeline
+from .estimator_inputs import DEFAULT_MODEL, to_labels, to_texts
+from .model_files import StoredModel
+from .text_vectorizer import encoder_of, tags_for_texts
+
+METHODS = ("fit", "finetune")
+STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)  # of ``C``, which are tried where it is None
+FOLDS = 5
+
+
+class DistilBertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Texts -> labels, for pipelines and searches of scikit-learn.
+
+    ``method="fit"`` encodes the texts with a model that stays as it is, and fits a logistic regression on the vectors:
+    seconds, and the better choice for a few thousand texts. ``method="finetune"`` trains the whole model with
+    :func:`~distilbert.finetune` (extra ``train``).
+
+    Args:
+        model: folder or name of a model; with ``"fit"`` also an :class:`~distilbert.Encoder`.
+        method: ``"fit"`` or ``"finetune"``.
+        C: with ``"fit"``: inverse strength of the regularization; None: the best of five by cross-validation.
+        class_weight: with ``"fit"``: ``"balanced"``, weights by label, or None.
+        pooling: with ``"fit"``: see :class:`DistilBertVectorizer`.
+        precision: that the model answers in.
+        threads: on a CPU.
+        finetune_options: with ``"finetune"``: settings of :class:`~distilbert.FinetuneConfig`, such as ``{"epochs":
+            1}``.
+        random_state: seed of the cross-validation, or of fine-tuning.
+
+    Attributes:
+        classes_: the labels, sorted.
+        head_: the logistic regression, with ``"fit"``.
+        C_: the strength that was used, with ``"fit"``.
+    """
+
+    def __init__(
+        self,
+        model: Any = DEFAULT_MODEL,
+        *,
+        method: str = "fit",
+        C: float | None = None,
+        class_weight: str | Mapping[Any, float] | None = None,
+        pooling: str = "auto",
+        precision: str | None = None,
+        threads: int | None = None,
+        finetune_options: Mapping[str, Any] | None = None,
+        random_state: int = 0,
+    ) -> None:
+        self.model = model
+        self.method = method
+        self.C = C
+        self.class_weight = class_weight
+        self.pooling = pooling
+        self.precision = precision
+        self.threads = threads
+        self.finetune_options = finetune_options
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Learn the labels of texts.
+
+        Args:
+            X: texts, see :class:`DistilBertVectorizer`.
+            y: a label for each: texts or numbers.
+
+        Raises:
+            InputError: a text is empty, the lengths differ, or there is only one label.
+        """
+        check_choice(self.method, METHODS, "method")
+        texts = to_texts(X)
+        labels = to_labels(y, len(texts))
+        self.classes_, numbers = np.unique(labels, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise InputError(f"y has one class only, {self.classes_.tolist()}: a classifier needs at least two.")
+        self.__dict__.pop("_classify", None)
+        if self.method == "finetune":
+            self.model_ = self._finetuned(texts, numbers)
+        else:
+            self.head_ = self._fitted_head(encoder_of(self)(texts), labels)
+            self.C_ = float(self.head_.C)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the label of each text, (N,)."""
+        best = self.predict_proba(X).argmax(axis=1)  # (N,)
+        return np.asarray(self.classes_[best])
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the probability of each label in ``classes_`` for each text, (N, L).
+
+        Raises:
+            NotFittedError: nothing was learned yet.
+        """
+        if not self.__sklearn_is_fitted__():
+            raise NotFittedError(f"This {type(self).__name__} is not fitted yet: call fit(texts, labels) first.")
+        texts = to_texts(X)
+        if not texts:
+            return np.empty((0, len(self.classes_)))
+        if self.method == "fit":
+            return np.asarray(self.head_.predict_proba(encoder_of(self)(texts)))
+        names = [str(number) for number in range(len(self.classes_))]
+        scores = [{item["label"]: item["score"] for item in answer} for answer in self._classify(texts)]
+        return np.array([[each[name] for name in names] for each in scores])
+
+    def predict_log_proba(self, X: Any) -> np.ndarray:
+        """Return the logarithms of :meth:`predict_proba`."""
+        return np.asarray(np.log(self.predict_proba(X)))
+
+    @cached_property
+    def _classify(self) -> Any:
+        return pipeline(
+            "text-classification", self.model_.folder, top_k=None, precision=self.precision, threads=self.threads
+        )
+
+    def _fitted_head(self, vectors: np.ndarray, labels: np.ndarray) -> LogisticRegression:
+        head = LogisticRegression(C=self.C or 1.0, class_weight=self.class_weight, max_iter=1000)
+        fewest = int(np.unique(labels, return_counts=True)[1].min())
+        if self.C is not None or fewest < 2:
+            return head.set_params(C=self.C or STRENGTHS[2]).fit(vectors, labels)
+        folds = StratifiedKFold(min(FOLDS, fewest), shuffle=True, random_state=self.random_state)
+        search = GridSearchCV(head, {"C": list(STRENGTHS)}, cv=folds, scoring="neg_log_loss")
+        best: LogisticRegression = search.fit(vectors, labels).best_estimator_
+        return best
+
+    def _finetuned(self, texts: list[str], numbers: np.ndarray) -> StoredModel:
+        from ..finetuning.finetune_config import FinetuneConfig
+        from ..finetuning.finetuner import finetune
+
+        stored = StoredModel()
+        rows: Any = [{"text": text, "label": str(number)} for text, number in zip(texts, numbers.tolist(), strict=True)]
+        settings = {"seed": self.random_state, **(self.finetune_options or {})}
+        config = FinetuneConfig(
+            task="text-classification",
+            model=str(self.model),
+            train_data=rows,
+            problem="single_label_classification",
+            label_names=[str(number) for number in range(len(self.classes_))] if len(self.classes_) <= 10 else [],
+            output=str(stored.folder),
+            **settings,
+        )
+        finetune(config, overwrite=True, verbose=False)
+        return stored
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "_classify"}
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "head_" if self.method == "fit" else "model_")
+
+    def __sklearn_tags__(self) -> Any:
+        return tags_for_texts(super().__sklearn_tags__())

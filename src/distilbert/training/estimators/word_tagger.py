@@ -1,0 +1,215 @@
+"""``DistilBertTagger``: a tag for each word, as an estimator of scikit-learn. Legend: W words, S tokens, D dim."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property, lru_cache
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+
+from ...core.errors import InputError
+from ...core.extras import require
+from ...tasks.base import Task
+from ...tasks.batching import EncodedInput, run_encoded
+from ...tasks.checks import check_choice
+from ...tasks.columns import to_inputs
+from ...tasks.loading import pipeline
+from ...tasks.pooling import join_windows
+from ...tasks.windows import split_into_windows, stride_or_default
+from .estimator_inputs import DEFAULT_MODEL, to_sentences
+from .model_files import StoredModel
+from .text_classifier import METHODS
+from .text_vectorizer import tags_for_texts
+
+SENTENCES = 1024  # that are encoded at once
+
+
+class DistilBertTagger(BaseEstimator):  # type: ignore[misc]
+    """Sentences as lists of words -> lists of tags, for searches of scikit-learn.
+
+    ``method="fit"`` fits a logistic regression on the vectors that a model gives each word, in seconds.
+    ``method="finetune"`` trains the whole model with :func:`~distilbert.finetune` (extra ``train``).
+
+    Args:
+        model: folder or name of a model.
+        method: ``"fit"`` or ``"finetune"``.
+        C: with ``"fit"``: inverse strength of the regularization.
+        precision: that the model answers in.
+        threads: on a CPU.
+        finetune_options: with ``"finetune"``: settings of :class:`~distilbert.FinetuneConfig`.
+        random_state: seed of fine-tuning.
+
+    Attributes:
+        classes_: the tags, sorted.
+        head_: the logistic regression, with ``"fit"``.
+    """
+
+    def __init__(
+        self,
+        model: Any = DEFAULT_MODEL,
+        *,
+        method: str = "fit",
+        C: float = 1.0,
+        precision: str | None = None,
+        threads: int | None = None,
+        finetune_options: Mapping[str, Any] | None = None,
+        random_state: int = 0,
+    ) -> None:
+        self.model = model
+        self.method = method
+        self.C = C
+        self.precision = precision
+        self.threads = threads
+        self.finetune_options = finetune_options
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Learn the tags of words.
+
+        Args:
+            X: sentences, each a list of words.
+            y: a list of tags for each sentence, one for each word.
+
+        Raises:
+            InputError: the lengths differ, or there is only one tag.
+        """
+        check_choice(self.method, METHODS, "method")
+        sentences = to_sentences(X)
+        tags = _checked_tags(y, sentences)
+        flat = np.array([tag for each in tags for tag in each])
+        self.classes_ = np.unique(flat)
+        if len(self.classes_) < 2:
+            raise InputError(f"y has one class only, {self.classes_.tolist()}: a tagger needs at least two.")
+        self.__dict__.pop("_tag", None)
+        if self.method == "finetune":
+            self.model_ = self._finetuned(sentences, tags)
+        else:
+            vectors = np.concatenate(list(self._word_vectors(sentences)))
+            self.head_ = LogisticRegression(C=self.C, max_iter=500).fit(vectors, flat)
+        return self
+
+    def predict(self, X: Any) -> list[list[str]]:
+        """Return a list of tags for each sentence.
+
+        Raises:
+            NotFittedError: nothing was learned yet.
+        """
+        if not self.__sklearn_is_fitted__():
+            raise NotFittedError(f"This {type(self).__name__} is not fitted yet: call fit(sentences, tags) first.")
+        sentences = to_sentences(X)
+        if self.method == "fit":
+            return [self.head_.predict(vectors).tolist() for vectors in self._word_vectors(sentences)]
+        answers = self._tag([{"words": words} for words in sentences])
+        return [_tags_of_words(answer, words) for answer, words in zip(answers, sentences, strict=True)]
+
+    def score(self, X: Any, y: Any) -> float:
+        """Return the F1 of entities, where the tags are of a scheme such as IOB2; else the share of right tags."""
+        sentences = to_sentences(X)
+        expected, found = _checked_tags(y, sentences), self.predict(sentences)
+        if all(tag == "O" or tag[:2] in ("B-", "I-", "E-", "S-", "L-", "U-") for tag in self.classes_):
+            return float(require("seqeval.metrics", "train").f1_score(expected, found, zero_division=0))
+        pairs = [pair for tags in zip(expected, found, strict=True) for pair in zip(*tags, strict=True)]
+        return sum(a == b for a, b in pairs) / len(pairs)
+
+    def _word_vectors(self, sentences: Sequence[list[str]]) -> Iterator[np.ndarray]:
+        """Yield the vectors of the words of each sentence, (W, D): of a word, the mean of its tokens'."""
+        task = _encoder_task(os.fspath(self.model), self.precision, self.threads)
+        for start in range(0, len(sentences), SENTENCES):
+            yield from vectors_of_words(task, sentences[start : start + SENTENCES])
+
+    @cached_property
+    def _tag(self) -> Any:
+        return pipeline(
+            "token-classification",
+            self.model_.folder,
+            precision=self.precision,
+            threads=self.threads,
+            aggregation_strategy="none",
+            ignore_labels=[],
+        )
+
+    def _finetuned(self, sentences: list[list[str]], tags: list[list[str]]) -> StoredModel:
+        from ..finetuning.finetune_config import FinetuneConfig
+        from ..finetuning.finetuner import finetune
+
+        stored = StoredModel()
+        rows: Any = [{"words": words, "tags": each} for words, each in zip(sentences, tags, strict=True)]
+        settings = {"seed": self.random_state, **(self.finetune_options or {})}
+        config = FinetuneConfig(
+            task="token-classification",
+            model=str(self.model),
+            train_data=rows,
+            output=str(stored.folder),
+            **settings,
+        )
+        finetune(config, overwrite=True, verbose=False)
+        return stored
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        return {name: value for name, value in state.items() if name != "_tag"}
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "head_" if self.method == "fit" else "model_")
+
+    def __sklearn_tags__(self) -> Any:
+        return tags_for_texts(super().__sklearn_tags__())
+
+
+def vectors_of_words(task: Task[Any], sentences: Sequence[list[str]]) -> list[np.ndarray]:
+    """Return the vectors of the words of each sentence, (W, D): of a word, the mean of its tokens'.
+
+    A word of which the tokenizer leaves nothing has a vector of zeros.
+    """
+    stride = stride_or_default(None, task.max_tokens)
+    counts: list[list[int]] = []  # tokens of each word
+    encoded: list[EncodedInput] = []
+    for words in sentences:
+        ids = task.tokenizer.encode_ids(words, None, False)
+        counts.append([len(each) for each in ids])
+        joined = [token for each in ids for token in each]
+        encoded.append(
+            EncodedInput(split_into_windows(task.tokenizer, joined, None, max_tokens=task.max_tokens, stride=stride))
+        )
+    vectors: list[np.ndarray] = [np.empty(0)] * len(sentences)
+    for index, outputs in run_encoded(encoded, task.runner, task.batch_tokens, task.batch_size):
+        tokens = join_windows([output["last_hidden_state"] for output in outputs], stride)[1:-1]  # (S, D)
+        ends = np.cumsum(counts[index])
+        sums = np.concatenate([np.zeros((1, tokens.shape[1])), np.cumsum(tokens, axis=0, dtype=np.float64)])
+        lengths = np.maximum(counts[index], 1)[:, None]
+        vectors[index] = ((sums[ends] - sums[ends - counts[index]]) / lengths).astype(np.float32)  # (W, D)
+    return vectors
+
+
+@lru_cache(maxsize=2)
+def _encoder_task(model: str, precision: str | None, threads: int | None) -> Task[Any]:
+    task = pipeline("feature-extraction", model, precision=precision, threads=threads)
+    assert isinstance(task, Task)
+    return task
+
+
+def _checked_tags(y: Any, sentences: list[list[str]]) -> list[list[str]]:
+    if y is None:
+        raise InputError("requires y to be passed, but the target y is None: give a list of tags for each sentence.")
+    tags = [list(to_inputs(each)) for each in to_inputs(y)]
+    if len(tags) != len(sentences):
+        raise InputError(f"There are {len(sentences):,} sentences and {len(tags):,} lists of tags.")
+    for place, (words, each) in enumerate(zip(sentences, tags, strict=True)):
+        if len(words) != len(each):
+            raise InputError(f"X[{place}] has {len(words)} words, and y[{place}] has {len(each)} tags.")
+    return tags
+
+
+def _tags_of_words(answer: list[dict[str, Any]], words: list[str]) -> list[str]:
+    """Return the tag of the first token of each word; ``O`` for a word of which the tokenizer leaves nothing."""
+    starts = np.cumsum([0, *[len(word) + 1 for word in words[:-1]]]).tolist()
+    by_word: dict[int, str] = {}
+    for token in answer:
+        place = int(np.searchsorted(starts, token["start"], side="right")) - 1
+        by_word.setdefault(place, token["entity"])
+    return [by_word.get(place, "O") for place in range(len(words))]
