@@ -61,6 +61,9 @@ def to_labels(y: Any, count: int) -> np.ndarray:
     """
     if y is None:
         raise InputError("requires y to be passed, but the target y is None: give a label for each text.")
+    shape = tuple(getattr(y, "shape", ()))
+    if len(shape) > 1 and shape[1] != 1:
+        raise InputError(f"y must be a column of labels, got an array of shape {shape}.")
     labels = np.asarray(to_inputs(y))
     if labels.ndim != 1:
         raise InputError(f"y must be a column of labels, got an array of shape {labels.shape}.")

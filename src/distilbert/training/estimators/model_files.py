@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,8 @@ class StoredModel:
     """
 
     def __init__(self) -> None:
-        self._temporary = tempfile.TemporaryDirectory(prefix="distilbert-", ignore_cleanup_errors=True)
-        self.folder = Path(self._temporary.name)
+        self.folder = Path(tempfile.mkdtemp(prefix="distilbert-"))
+        weakref.finalize(self, shutil.rmtree, self.folder, ignore_errors=True)
 
     def __getstate__(self) -> dict[str, bytes]:
         paths = [self.folder / name for name in FILES]
