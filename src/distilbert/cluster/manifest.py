@@ -113,7 +113,8 @@ class Manifest:
             UsageError: the columns of a file do not fit the task, or its format is not known.
             DataError: a file cannot be read; or a row has no answer, and such a row is to stop the work.
         """
-        files, shards = [], []
+        files: list[InputFile] = []
+        shards: list[Shard] = []
         for number, name in enumerate(names):
             files.append(InputFile.of(name))
             first = len(shards)
@@ -137,7 +138,7 @@ class Manifest:
             "shards": [asdict(shard) for shard in self.shards],
         }
         text = json.dumps(content | {"checksum": _checksum(content)}, indent=1, ensure_ascii=False) + "\n"
-        if isinstance(path, Path):
+        if not is_address(str(path)):
             with replacing(path) as temporary:
                 temporary.write_text(text, encoding="utf-8")
                 sync_to_disk(temporary)
