@@ -41,7 +41,7 @@ SHARES = {  # of the rate that a server reached, at which requests arrive
     "mixed": (0.5, 0.75, 0.95),
     "long": (0.5, 0.75, 0.95),
 }
-RIVALS = ("ours", "fastapi-transformers", "fastapi-onnxruntime", "infinity")
+RIVALS = ("ours", "ours-two-processes", "fastapi-transformers", "fastapi-onnxruntime", "infinity")
 PHASE_SECONDS = {
     "cost": 60,
     "short": 50,

@@ -70,10 +70,11 @@ def _uvicorn(app: str) -> Callable[[ServedFiles, int], list[str]]:
     return command
 
 
-def _ours(module: str) -> Callable[[ServedFiles, int], list[str]]:
+def _ours(module: str, workers: int = 1) -> Callable[[ServedFiles, int], list[str]]:
     def command(files: ServedFiles, port: int) -> list[str]:
         return [sys.executable, "-m", module, "serve", f"model={files.folder}", "--port", str(port),
-                "--threads", str(files.threads), "--precision", "fp32"]  # fmt: skip
+                "--workers", str(workers), "--threads", str(files.threads // workers),
+                "--precision", "fp32"]  # fmt: skip
 
     return command
 
@@ -81,6 +82,12 @@ def _ours(module: str) -> Callable[[ServedFiles, int], list[str]]:
 CONTESTANTS: dict[str, Contestant] = {
     "ours": Contestant(
         "distilbert serve", _ours("distilbert"), "/v1/text-classification", lambda text: {"inputs": text}
+    ),
+    "ours-two-processes": Contestant(
+        "distilbert serve, two processes of one thread",
+        _ours("distilbert", 2),
+        "/v1/text-classification",
+        lambda text: {"inputs": text},
     ),
     "fastapi-transformers": Contestant(
         "FastAPI + transformers",

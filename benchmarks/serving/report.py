@@ -13,9 +13,10 @@ from .contestants import CONTESTANTS
 LIMITS_MS = (25, 50, 100, 250)  # of the p99
 COLOURS = {
     "ours": "#d1495b",
+    "ours-two-processes": "#edae49",
     "fastapi-transformers": "#8d99ae",
     "fastapi-onnxruntime": "#3d5a80",
-    "infinity": "#c9a227",
+    "infinity": "#66a182",
 }
 COMPLETE = 0.99  # of the requests that must be answered with 200 for a rate to count
 
