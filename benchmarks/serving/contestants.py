@@ -22,6 +22,7 @@ ROOT = Path(__file__).parents[2]
 BUILD = ROOT / "build" / "serving"
 INFINITY = BUILD / "infinity" / "bin" / "infinity_emb"  # it pins older versions, so it has an environment of its own
 PATIENCE = 120.0  # seconds for a start
+EVERYTHING = ("--max-tokens-queued", "100000000", "--timeout", "120")  # let in, as the other servers do
 
 
 @dataclass(frozen=True)
@@ -70,22 +71,28 @@ def _uvicorn(app: str) -> Callable[[ServedFiles, int], list[str]]:
     return command
 
 
-def _ours(module: str, workers: int = 1) -> Callable[[ServedFiles, int], list[str]]:
+def _ours(module: str, *options: str) -> Callable[[ServedFiles, int], list[str]]:
     def command(files: ServedFiles, port: int) -> list[str]:
+        threads = [] if "--threads" in options else ["--threads", str(files.threads)]
         return [sys.executable, "-m", module, "serve", f"model={files.folder}", "--port", str(port),
-                "--workers", str(workers), "--threads", str(files.threads // workers),
-                "--precision", "fp32"]  # fmt: skip
+                "--precision", "fp32", *threads, *options]  # fmt: skip
 
     return command
 
 
 CONTESTANTS: dict[str, Contestant] = {
-    "ours": Contestant(
+    "ours-as-it-is": Contestant(
         "distilbert serve", _ours("distilbert"), "/v1/text-classification", lambda text: {"inputs": text}
+    ),
+    "ours": Contestant(
+        "distilbert serve",
+        _ours("distilbert", *EVERYTHING),
+        "/v1/text-classification",
+        lambda text: {"inputs": text},
     ),
     "ours-two-processes": Contestant(
         "distilbert serve, two processes of one thread",
-        _ours("distilbert", 2),
+        _ours("distilbert", "--workers", "2", "--threads", "1", *EVERYTHING),
         "/v1/text-classification",
         lambda text: {"inputs": text},
     ),

@@ -25,7 +25,7 @@ def summarize(state: Mapping[str, Any], workloads: list[str], rivals: list[str])
     """Return the result of all phases, with what follows from them."""
     comparison: dict[str, Any] = {}
     for workload in workloads:
-        servers = {key: state[f"{workload}: {key}"] for key in rivals}
+        servers = {key: state[f"{workload}: {key}"] for key in rivals if f"{workload}: {key}" in state}
         comparison[workload] = {
             "servers": servers,
             "rate_within_p99": {
