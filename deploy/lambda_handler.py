@@ -15,6 +15,7 @@ from distilbert.serving import create_app
 
 app = create_app()
 loop = asyncio.new_event_loop()
+life: set[asyncio.Task[None]] = set()  # of the application, as long as the sandbox
 
 
 async def start() -> None:
@@ -30,7 +31,7 @@ async def start() -> None:
         else:
             ready.set_result(None)
 
-    app.life = loop.create_task(app({"type": "lifespan"}, receive, send))  # it lives as long as the application
+    life.add(loop.create_task(app({"type": "lifespan"}, receive, send)))
     await ready
 
 

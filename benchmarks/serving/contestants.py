@@ -73,9 +73,8 @@ def _uvicorn(app: str) -> Callable[[ServedFiles, int], list[str]]:
 
 def _ours(module: str, *options: str) -> Callable[[ServedFiles, int], list[str]]:
     def command(files: ServedFiles, port: int) -> list[str]:
-        threads = [] if "--threads" in options else ["--threads", str(files.threads)]
         return [sys.executable, "-m", module, "serve", f"model={files.folder}", "--port", str(port),
-                "--precision", "fp32", *threads, *options]  # fmt: skip
+                "--threads", str(files.threads), "--precision", "fp32", *options]  # fmt: skip
 
     return command
 
@@ -87,12 +86,6 @@ CONTESTANTS: dict[str, Contestant] = {
     "ours": Contestant(
         "distilbert serve",
         _ours("distilbert", *EVERYTHING),
-        "/v1/text-classification",
-        lambda text: {"inputs": text},
-    ),
-    "ours-two-processes": Contestant(
-        "distilbert serve, two processes of one thread",
-        _ours("distilbert", "--workers", "2", "--threads", "1", *EVERYTHING),
         "/v1/text-classification",
         lambda text: {"inputs": text},
     ),

@@ -17,7 +17,7 @@ LONGEST = 1700  # characters: reviews are cut so that no server needs more than 
 def texts_of(workload: str) -> list[str]:
     """Return the texts of a workload, in the order in which they are sent."""
     sentences = common.sst2_dev()
-    reviews = [review[:LONGEST] for review in common.imdb_reviews(200)]
+    reviews = [review[:LONGEST] for review in common.imdb_reviews(600)]
     if workload == "short":
         texts = sentences
     elif workload == "long":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import configparser
 import importlib.util
 import json
@@ -12,6 +13,7 @@ import shutil
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -115,7 +117,7 @@ def test_the_dockerfile_names_what_there_is() -> None:
 
 
 @pytest.fixture(scope="module")
-def handler() -> ModuleType:
+def handler() -> Iterator[ModuleType]:
     if importlib.util.find_spec("distilbert_mini_sst2") is None:
         pytest.skip("the package distilbert-mini-sst2 is not installed")
     spec = importlib.util.spec_from_file_location("lambda_handler", DEPLOY / "lambda_handler.py")
@@ -123,7 +125,11 @@ def handler() -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module
+    yield module
+    for task in module.life:
+        task.cancel()
+    module.loop.run_until_complete(asyncio.gather(*module.life, return_exceptions=True))
+    module.loop.close()
 
 
 class TestLambda:
