@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from distilbert import Index
+from distilbert import Index, pipeline
 from distilbert.cli import index_building, invoke
 from distilbert.embedding.index_encoder import TextEncoder
 from tests.behaviour.make_models import make
@@ -205,3 +205,18 @@ def test_another_model_is_refused(distilbert: CommandLine, model: str, tmp_path:
     assert code == 1
     assert f"The index was made with {model}" in err
     assert "which gives other vectors" in err
+
+
+def test_an_encoder_that_knows_its_folder_is_remembered(model: str, tmp_path: Path) -> None:
+    class FolderEncoder:
+        folder, pooling = Path(model), "mean"
+
+        def encode(self, texts: list[str]) -> np.ndarray:
+            task = pipeline("feature-extraction", self.folder, pooling="mean", normalize=True, return_tensors="np")
+            return np.stack(task(texts))
+
+    Index.build(["rain", "a fine film"], FolderEncoder()).save(tmp_path / "notes")
+    loaded = Index.load(tmp_path / "notes")
+    assert (loaded.encoder_name, loaded.pooling) == (model, "mean")
+    assert loaded.search("rain", k=1)[0]["id"] == 0, "the model is found again by its folder"
+    assert Index.load(tmp_path / "notes", FolderEncoder()).search("rain", k=1)[0]["id"] == 0

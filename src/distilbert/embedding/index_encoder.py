@@ -53,7 +53,8 @@ def open_encoder(encoder: Any, pooling: str = "", **options: Any) -> TextEncoder
     """Return an encoder as a function with a name.
 
     Args:
-        encoder: the folder or name of a model, an object with ``encode(texts)``, or a function of a list of texts.
+        encoder: the folder or name of a model, an object with ``encode(texts)`` such as :class:`~distilbert.Encoder`,
+            or a function of a list of texts.
         pooling: that a model is to be read with; empty for what its folder says.
         **options: of loading a model, such as ``precision`` and ``threads``.
 
@@ -70,6 +71,9 @@ def open_encoder(encoder: Any, pooling: str = "", **options: Any) -> TextEncoder
             f"encoder must be the folder or name of a model, an object with encode(texts), or a function; got a "
             f"{type(encoder).__name__}."
         )
+    folder, own_pooling = getattr(encoder, "folder", None), getattr(encoder, "pooling", "")
+    if isinstance(folder, Path) and isinstance(own_pooling, str):  # an encoder of ours, which knows its model
+        return TextEncoder(encode, str(folder.resolve()), own_pooling, lambda: hash_files(model_files(str(folder))))
     return TextEncoder(encode, getattr(encode, "__qualname__", type(encoder).__name__))
 
 
