@@ -5,7 +5,8 @@ The engine:
 - ``text_to_labels.py``: our pipeline against that of transformers.
 - ``peers.py``: against every library that runs DistilBERT on a CPU. ``contestants.py`` has these libraries behind one
   interface, ``contestant_list.py`` their names and settings, ``contestant_files.py`` the model in their formats,
-  ``contest.py`` the rounds, ``contestant_process.py`` a contestant in a new process, ``contest_report.py`` the tables.
+  ``contest.py`` the rounds, ``contestant_process.py`` a contestant in a new process,
+  ``installed_size.py`` what pip installs for it, ``contest_report.py`` the tables.
 - ``roofline.py``: the engine's share of what this machine can compute.
 - ``cold_start.py``, ``memory.py``: time to the first answer, and peak memory.
 

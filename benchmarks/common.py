@@ -100,8 +100,17 @@ def peak_memory() -> int | None:
 
     ``getrusage`` is no substitute: a process that was forked from a larger one reports the peak of that one.
     """
+    return _memory("VmHWM")
+
+
+def resident_memory() -> int | None:
+    """Return the resident memory of this process in bytes; None where the system does not say."""
+    return _memory("VmRSS")
+
+
+def _memory(name: str) -> int | None:
     status = Path("/proc/self/status")
-    match = re.search(r"VmHWM:\s*(\d+)", status.read_text()) if status.exists() else None
+    match = re.search(rf"{name}:\s*(\d+)", status.read_text()) if status.exists() else None
     return 1024 * int(match[1]) if match else None
 
 

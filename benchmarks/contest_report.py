@@ -82,6 +82,8 @@ def _columns_without_threads(result: Mapping[str, Any]) -> list[tuple[str, Mappi
     """Return the columns that are measured with one number of threads only."""
     processes, accuracy = result["fresh_process"], result["accuracy"].get("of", {})
     return [
+        ("installed MB", {key: str(process["installed_mb"]) for key, process in processes.items()}),
+        ("MB after the first label", {key: str(process["first_label_mb"]) for key, process in processes.items()}),
         ("peak MB", {key: str(process["peak_mb"]) for key, process in processes.items()}),
         ("first label, s", {key: str(process["first_label_s"]["best"]) for key, process in processes.items()}),
         ("accuracy", {key: f"{scores['accuracy']:.2%}" for key, scores in accuracy.items()}),

@@ -34,6 +34,7 @@ class ContestantSpec:
         ours: it is one of our runners.
         only_batching_differs: another contestant has the same model and code and differs only in its batches, so this
             one is left out of single requests, accuracy and memory.
+        runs_with: the modules that it needs once its files are written; those of ``needs`` if there are none here.
     """
 
     title: str
@@ -43,6 +44,7 @@ class ContestantSpec:
     write_files: WriteFiles | None = None
     ours: bool = False
     only_batching_differs: bool = False
+    runs_with: tuple[str, ...] = ()
 
     def prepare(self, model: Path, cache: Path) -> None:
         """Check that the libraries are installed, and write the files.
@@ -95,7 +97,7 @@ def _engine(precision: str) -> Load:
         from distilbert.engine.quantization import Quantization
 
         quantization = Quantization.load(engine_folder(cache)) if precision == "int8" else None
-        runner = EngineRunner(_engine_weights(model), precision, threads, quantization)
+        runner = EngineRunner(_engine_weights(model), precision, threads, quantization, packed=quantization is None)
         if runner.precision != precision:
             raise Unavailable(f"the engine runs in {runner.precision} on this CPU")
         return Ours(model, runner)
@@ -144,16 +146,36 @@ CONTESTANTS: dict[str, ContestantSpec] = {
     ),
     "transformers-bf16": ContestantSpec("transformers bf16", "bf16", _TORCH, _transformers("bfloat16", 1, 8, 32, 64)),
     "onnxruntime-fp32": ContestantSpec(
-        "ONNX Runtime fp32", "fp32", _ONNX, _onnxruntime("onnx-fp32"), contestant_files.write_onnx_fp32
+        "ONNX Runtime fp32",
+        "fp32",
+        _ONNX,
+        _onnxruntime("onnx-fp32"),
+        contestant_files.write_onnx_fp32,
+        runs_with=("onnxruntime", "tokenizers"),
     ),
     "onnxruntime-int8": ContestantSpec(
-        "ONNX Runtime int8", "int8", _ONNX, _onnxruntime("onnx-int8"), contestant_files.write_onnx_int8
+        "ONNX Runtime int8",
+        "int8",
+        _ONNX,
+        _onnxruntime("onnx-int8"),
+        contestant_files.write_onnx_int8,
+        runs_with=("onnxruntime", "tokenizers"),
     ),
     "openvino-fp32": ContestantSpec(
-        "OpenVINO fp32", "fp32", _OPENVINO, _openvino("openvino-fp32", "f32"), contestant_files.write_openvino_fp32
+        "OpenVINO fp32",
+        "fp32",
+        _OPENVINO,
+        _openvino("openvino-fp32", "f32"),
+        contestant_files.write_openvino_fp32,
+        runs_with=("openvino", "tokenizers"),
     ),
     "openvino-bf16": ContestantSpec(
-        "OpenVINO bf16", "bf16", _OPENVINO, _openvino("openvino-fp32", "bf16"), contestant_files.write_openvino_fp32
+        "OpenVINO bf16",
+        "bf16",
+        _OPENVINO,
+        _openvino("openvino-fp32", "bf16"),
+        contestant_files.write_openvino_fp32,
+        runs_with=("openvino", "tokenizers"),
     ),
     "openvino-int8": ContestantSpec(
         "OpenVINO int8",
@@ -161,19 +183,45 @@ CONTESTANTS: dict[str, ContestantSpec] = {
         (*_OPENVINO, "nncf"),
         _openvino("openvino-int8", "best"),
         contestant_files.write_openvino_int8,
+        runs_with=("openvino", "tokenizers"),
     ),
     "ctranslate2-fp32": ContestantSpec(
-        "CTranslate2 fp32", "fp32", _CTRANSLATE2, _ctranslate2("float32"), contestant_files.write_ctranslate2
+        "CTranslate2 fp32",
+        "fp32",
+        _CTRANSLATE2,
+        _ctranslate2("float32"),
+        contestant_files.write_ctranslate2,
+        runs_with=("ctranslate2", "tokenizers"),
     ),
     "ctranslate2-bf16": ContestantSpec(
-        "CTranslate2 bf16", "bf16", _CTRANSLATE2, _ctranslate2("bfloat16"), contestant_files.write_ctranslate2
+        "CTranslate2 bf16",
+        "bf16",
+        _CTRANSLATE2,
+        _ctranslate2("bfloat16"),
+        contestant_files.write_ctranslate2,
+        runs_with=("ctranslate2", "tokenizers"),
     ),
     "ctranslate2-int8": ContestantSpec(
-        "CTranslate2 int8", "int8", _CTRANSLATE2, _ctranslate2("int8"), contestant_files.write_ctranslate2
+        "CTranslate2 int8",
+        "int8",
+        _CTRANSLATE2,
+        _ctranslate2("int8"),
+        contestant_files.write_ctranslate2,
+        runs_with=("ctranslate2", "tokenizers"),
     ),
-    "plain-fp32": ContestantSpec("ours, plain fp32", "fp32", _OURS, _plain("fp32"), ours=True),
-    "plain-bf16": ContestantSpec("ours, plain bf16", "bf16", _OURS, _plain("bf16"), ours=True),
-    "engine-fp32": ContestantSpec("ours, engine fp32", "fp32", _OURS, _engine("fp32"), ours=True),
-    "engine-bf16": ContestantSpec("ours, engine bf16", "bf16", _OURS, _engine("bf16"), ours=True),
-    "engine-int8": ContestantSpec("ours, engine int8", "int8", _OURS, _engine("int8"), calibrate_engine, ours=True),
+    "plain-fp32": ContestantSpec(
+        "ours, plain fp32", "fp32", _OURS, _plain("fp32"), ours=True, runs_with=("distilbert", "torch")
+    ),
+    "plain-bf16": ContestantSpec(
+        "ours, plain bf16", "bf16", _OURS, _plain("bf16"), ours=True, runs_with=("distilbert", "torch")
+    ),
+    "engine-fp32": ContestantSpec(
+        "ours, engine fp32", "fp32", (), _engine("fp32"), ours=True, runs_with=("distilbert",)
+    ),
+    "engine-bf16": ContestantSpec(
+        "ours, engine bf16", "bf16", (), _engine("bf16"), ours=True, runs_with=("distilbert",)
+    ),
+    "engine-int8": ContestantSpec(
+        "ours, engine int8", "int8", (), _engine("int8"), calibrate_engine, ours=True, runs_with=("distilbert",)
+    ),
 }

@@ -9,7 +9,8 @@ Speed is measured on a model of DistilBERT-base's size with random weights, accu
 - ``sst2``: the 872 sentences of SST-2 dev.
 - ``imdb``: 256 reviews, truncated to 512 tokens.
 - ``latency``: single requests of 16, 128 and 512 tokens.
-- ``fresh``: a new process for each contestant; seconds from its start to the first label, and its peak memory.
+- ``fresh``: a new process for each contestant; seconds from its start to the first label, its memory after
+  that and at the peak; and the size of what pip installs for it.
 - ``accuracy``: on SST-2 dev, with the number of labels that differ from those of transformers in fp32.
 
 The batches of each contestant are chosen before the rounds: they are the fastest of several on a sample. A library
@@ -39,6 +40,7 @@ from .contest import Contest, Participant, TimeBudget, every_nth
 from .contestant_files import LIBRARIES, cache_folder
 from .contestant_list import CONTESTANTS, ContestantSpec
 from .contestants import Batching
+from .installed_size import installed_megabytes
 
 ROOT = Path(__file__).parents[1]
 WEIGHTS = {"accuracy": 2.0, "fresh": 3.0, "sst2": 6.0, "imdb": 10.0, "latency": 3.0}  # shares of the time
@@ -101,8 +103,8 @@ def _differences(labels: list[str], others: list[str]) -> int:
 def measure_processes(
     contest: Contest, model: Path, cache: Path, threads: int, rounds: int, seconds: float
 ) -> dict[str, Any]:
-    """Return seconds to the first label and the peak memory of each contestant, in new processes."""
-    measured: dict[str, list[tuple[float, float | None]]] = {}
+    """Return seconds to the first label, memory and installed size of each contestant, in new processes."""
+    measured: dict[str, list[tuple[float, float | None, float | None]]] = {}
 
     def run(key: str, participant: Participant) -> None:
         if not participant.spec.only_batching_differs:
@@ -115,9 +117,11 @@ def measure_processes(
     return {
         key: {
             "first_label_s": {
-                kind: round(value, 2) for kind, value in common.best_and_median([time for time, _ in values]).items()
+                kind: round(value, 2) for kind, value in common.best_and_median([time for time, *_ in values]).items()
             },
-            "peak_mb": min((peak for _, peak in values if peak is not None), default=None),
+            "first_label_mb": min((size for _, size, _ in values if size is not None), default=None),
+            "peak_mb": min((peak for *_, peak in values if peak is not None), default=None),
+            "installed_mb": installed_megabytes(CONTESTANTS[key].runs_with or CONTESTANTS[key].needs),
         }
         for key, values in measured.items()
     }
