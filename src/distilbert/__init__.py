@@ -58,6 +58,7 @@ _MODULES = {
     "training.estimators.word_tagger": ["DistilBertTagger"],
     "training.evaluation.quantizer": ["quantize"],
     "training.distillation": ["distill", "pretrain"],
+    "training.training_callback": ["TrainingCallback"],
 }  # fmt: skip
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
 _ROOMS = {
@@ -206,3 +207,4 @@ if TYPE_CHECKING:
     from .training.evaluation.quantizer import quantize as quantize
     from .training.finetuning.finetune_config import FinetuneConfig as FinetuneConfig
     from .training.finetuning.finetuner import finetune as finetune
+    from .training.training_callback import TrainingCallback as TrainingCallback

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ from .reports.model_card import is_ours, write_card
 from .reports.training_report import write_report
 from .run_folder import ModelFiles, open_run, start_run
 from .run_summary import about_run
+from .training_callback import TrainingCallback
 from .training_progress import MetricsRecord, TrainingProgress
 
 SIMILARITY_ERROR = "similarity_error"
@@ -45,6 +46,7 @@ def distill(
     verbose: bool = True,
     on_record: Callable[[MetricsRecord], None] | None = None,
     on_tokenized: Callable[[int, int], None] | None = None,
+    callbacks: Sequence[TrainingCallback] = (),
 ) -> Path:
     """Distil a teacher into a student and write its folder: model, tokenizer, report, card, metrics, checkpoints.
 
@@ -55,6 +57,7 @@ def distill(
         verbose: show the progress and the evaluations on standard error, or in a notebook below the cell.
         on_record: called with every record of ``metrics.jsonl`` as it is written.
         on_tokenized: called with the documents and tokens of the corpus so far, while it is tokenized.
+        callbacks: objects that hear of the run; see :class:`~distilbert.TrainingCallback`.
 
     Returns:
         The folder.
@@ -68,7 +71,9 @@ def distill(
         Interrupted: Ctrl-C or SIGTERM, a KeyboardInterrupt; a checkpoint of the last step is written before.
     """
     with (
-        TrainingProgress(verbose, on_record=on_record, on_tokenized=on_tokenized) as progress,
+        TrainingProgress(
+            verbose, on_record=on_record, on_tokenized=on_tokenized, callbacks=callbacks, settings=config.to_dict()
+        ) as progress,
         cpu_threads(config.threads),
     ):
         folder, checkpoint = open_run(config, config.teacher, resume, overwrite, progress.notice)
@@ -102,13 +107,16 @@ def pretrain(
     verbose: bool = True,
     on_record: Callable[[MetricsRecord], None] | None = None,
     on_tokenized: Callable[[int, int], None] | None = None,
+    callbacks: Sequence[TrainingCallback] = (),
 ) -> Path:
     """Train the masked-LM objective alone: to add a missing head, to adapt a model to new text, or from scratch.
 
     Arguments, result and errors are those of :func:`distill`.
     """
     with (
-        TrainingProgress(verbose, on_record=on_record, on_tokenized=on_tokenized) as progress,
+        TrainingProgress(
+            verbose, on_record=on_record, on_tokenized=on_tokenized, callbacks=callbacks, settings=config.to_dict()
+        ) as progress,
         cpu_threads(config.threads),
     ):
         folder, checkpoint = open_run(config, config.model, resume, overwrite, progress.notice)

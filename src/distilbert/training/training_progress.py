@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
 from ..core.errors import Interrupted
 from ..core.progress_bar import ProgressBar, can_be_shown
 from ..core.terminal_text import printable
+from .training_callback import TrainingCallback
 
 logger = logging.getLogger("distilbert")
 
@@ -30,6 +32,8 @@ class TrainingProgress:
         on_record: receives every record too.
         on_data: receives every line about the data too.
         on_tokenized: receives the documents and tokens so far too.
+        callbacks: hear of the run; those of the first of several processes alone.
+        settings: of the run, for the callbacks.
     """
 
     def __init__(
@@ -39,13 +43,20 @@ class TrainingProgress:
         on_record: Callable[[MetricsRecord], None] | None = None,
         on_data: Callable[[str], None] | None = None,
         on_tokenized: Callable[[int, int], None] | None = None,
+        callbacks: Sequence[TrainingCallback] = (),
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self._on_record, self._on_data, self._on_tokenized = on_record, on_data, on_tokenized
-        self._verbose = verbose and os.environ.get("RANK", "0") == "0"
+        is_first = os.environ.get("RANK", "0") == "0"
+        self._callbacks = list(callbacks) if is_first else []
+        self._settings = dict(settings or {})
+        self._verbose = verbose and is_first
         self._bar = ProgressBar("starting ...", shown=self._verbose and can_be_shown(), stays=True)
         self._step = 0
 
     def __enter__(self) -> Self:
+        for callback in self._callbacks:
+            callback.on_start(copy.deepcopy(self._settings))
         self._bar.__enter__()
         return self
 
@@ -53,6 +64,8 @@ class TrainingProgress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._bar.__exit__(kind, error, trace)
+        for callback in self._callbacks:
+            callback.on_end(error)
         if kind is KeyboardInterrupt:
             raise Interrupted(
                 f"stopped after step {self._step}; {RESUME} the run goes on from its newest checkpoint"
@@ -92,6 +105,8 @@ class TrainingProgress:
             self._print_without_bar(text)
         if self._on_record is not None:
             self._on_record(record)
+        for callback in self._callbacks:
+            callback.on_record(copy.deepcopy(record))
 
     def _print(self, text: str) -> None:
         text = printable(text)

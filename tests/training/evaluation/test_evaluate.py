@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -129,6 +130,10 @@ def test_text_and_names_are_escaped_in_the_report(tmp_path: Path) -> None:
     assert page.text.count(BAD) >= 2 * len(result.worst)
     assert len(page.ids) == len(set(page.ids))
     assert evaluation_page(result.to_dict()) == html
+    table = result._repr_html_()
+    assert f"<th>accuracy</th><td>{result.metrics['accuracy']:.4g} (" in table
+    assert table.count("<tr>") == 1 + len(result.metrics)
+    assert "BAD" not in dataclasses.replace(result, task="<BAD>")._repr_html_().replace("&lt;BAD&gt;", "")
 
 
 def test_many_labels_are_a_table_of_confusions_and_not_a_matrix(tmp_path: Path) -> None:

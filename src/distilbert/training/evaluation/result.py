@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ...core.files import output_folder, write_json, write_text
-from .bootstrap import Interval
+from .bootstrap import LEVEL, Interval
 from .model_comparison import ModelComparison
 from .speed import Speed
 from .task_evaluation import ExampleResult
@@ -71,6 +72,16 @@ class Evaluation:
         """Metrics of the first model."""
         return self.models[0].metrics
 
+    def _repr_html_(self) -> str:
+        """Return the metrics of each model with their intervals as a table, which a notebook shows."""
+        rows = "".join(
+            f"<tr><th>{html.escape(name)}</th>" + "".join(_metric_cell(model, name) for model in self.models) + "</tr>"
+            for name in self.metrics
+        )
+        names = "".join(f"<th>{html.escape(model.name)}</th>" for model in self.models)
+        title = f"{html.escape(self.task)}, {self.data['examples']:,} examples; {LEVEL:.0%} intervals"
+        return f"<table><caption>{title}</caption><tr><th></th>{names}</tr>{rows}</table>"
+
     def to_dict(self) -> dict[str, Any]:
         """Return plain values, ready for JSON: the content of ``evaluation.json``."""
         names = [item.name for item in dataclasses.fields(self) if item.name != "predictions"]
@@ -92,6 +103,15 @@ class Evaluation:
         write_text(path / "report.html", text)
         write_json(path / "evaluation.json", values)
         return path
+
+
+def _metric_cell(model: ModelResult, name: str) -> str:
+    """Return a cell such as ``0.893 (0.871 to 0.912)``; empty where the model does not have the metric."""
+    if name not in model.metrics:
+        return "<td></td>"
+    interval = model.intervals.get(name)
+    spread = "" if interval is None else f" ({interval.low:.4g} to {interval.high:.4g})"
+    return f"<td>{model.metrics[name]:.4g}{spread}</td>"
 
 
 def _plain(value: Any) -> Any:

@@ -34,6 +34,7 @@ from ..reports.model_card import is_ours, write_card
 from ..reports.training_report import write_report
 from ..run_folder import CONFIG, ModelFiles, open_run, start_run
 from ..run_summary import about_run
+from ..training_callback import TrainingCallback
 from ..training_progress import MetricsRecord, TrainingProgress
 from .encoded_examples import encode_examples
 from .finetune_config import FinetuneConfig
@@ -56,6 +57,7 @@ def finetune(
     verbose: bool = True,
     on_record: Callable[[MetricsRecord], None] | None = None,
     on_data: Callable[[str], None] | None = None,
+    callbacks: Sequence[TrainingCallback] = (),
 ) -> Path:
     """Train a model on labelled data and write its folder: model, tokenizer, report, card, metrics, checkpoints.
 
@@ -69,6 +71,7 @@ def finetune(
         verbose: show the data, the progress and the evaluations on standard error, or in a notebook below the cell.
         on_record: called with every record of ``metrics.jsonl`` as it is written.
         on_data: called with lines about the data: which columns are used, how many examples and labels there are.
+        callbacks: objects that hear of the run; see :class:`~distilbert.TrainingCallback`.
 
     Returns:
         The folder.
@@ -82,7 +85,9 @@ def finetune(
         Interrupted: Ctrl-C or SIGTERM, a KeyboardInterrupt; a checkpoint of the last step is written before.
     """
     with (
-        TrainingProgress(verbose, on_record=on_record, on_data=on_data) as progress,
+        TrainingProgress(
+            verbose, on_record=on_record, on_data=on_data, callbacks=callbacks, settings=config.to_dict()
+        ) as progress,
         cpu_threads(config.threads),
     ):
         if is_sweep(config):
