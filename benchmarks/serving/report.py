@@ -96,6 +96,7 @@ def chart(result: Mapping[str, Any], path: Path) -> None:
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
+    from matplotlib.ticker import LogLocator, NullFormatter
 
     workloads = list(result["comparison"])
     figure, panels = pyplot.subplots(
@@ -110,9 +111,14 @@ def chart(result: Mapping[str, Any], path: Path) -> None:
         panel.set(title=f"{workload} texts", xlabel="requests a second that arrive", ylabel="p99, ms")
         panel.set_xscale("log")
         panel.set_yscale("log")
+        for axis in (panel.xaxis, panel.yaxis):
+            axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.set_major_formatter("{x:g}")
+            axis.set_minor_formatter(NullFormatter())
         panel.grid(alpha=0.25, which="both")
         panel.spines[["top", "right"]].set_visible(False)
-    panels[0].legend(fontsize=8)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower left", ncols=len(labels), frameon=False, fontsize=9)
     medians, panel = result["cost"]["median"], panels[-1]
     names = {"library": "library alone", "server": "server", "empty": "server without a model"}
     bars = panel.barh(list(names.values()), [medians[key] for key in names], color=["#3d5a80", "#d1495b", "#8d99ae"])
