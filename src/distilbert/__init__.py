@@ -45,6 +45,7 @@ _MODULES = {
         "TokenClassificationPipeline", "ZeroShotClassificationPipeline",
     ],
     "engine.engine_runner": ["EngineRunner"],
+    "embedding.encoder": ["Encoder"],
     "exporting.exporter": ["export"],
     "core.installed": ["installed_models"],
     "embedding.vector_index": ["Index"],
@@ -133,6 +134,7 @@ if TYPE_CHECKING:
     from .core.errors import WeightsError as WeightsError
     from .core.errors import WeightsMismatchError as WeightsMismatchError
     from .core.installed import installed_models as installed_models
+    from .embedding.encoder import Encoder as Encoder
     from .embedding.vector_index import Index as Index
     from .engine.engine_runner import EngineRunner as EngineRunner
     from .exporting.exporter import export as export

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distilbert.tasks.pooling import POOLINGS, join_windows, normalize, pool
+from distilbert.tasks.pooling import POOLINGS, join_windows, normalize, pool, pool_packed
 from distilbert.tasks.scores import sigmoid, softmax
 from distilbert.text.truncation import window_spans
 
@@ -49,3 +50,18 @@ def test_large_logits_have_probabilities(size: float) -> None:
     logits = np.array([size, -size, size / 2], np.float32)
     assert softmax(logits).tolist() == [1, 0, 0]
     assert sigmoid(logits).tolist() == [1, 0, 1]
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=6))
+def test_packed_pooling_equals_pooling_one_by_one(pooling: str, lengths: list[int]) -> None:
+    hidden = np.random.default_rng(sum(lengths)).standard_normal((sum(lengths), 4)).astype(np.float32)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    expected = [pool([hidden[a:b]], pooling, 0) for a, b in itertools.pairwise(offsets)]
+    np.testing.assert_allclose(pool_packed(hidden, offsets, pooling), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("pooling", POOLINGS)
+def test_packed_sums_that_do_not_fit(pooling: str) -> None:
+    hidden = np.full((9, 4), 3e38, np.float32)
+    assert np.isfinite(pool_packed(hidden, np.array([0, 4, 9]), pooling)).all()

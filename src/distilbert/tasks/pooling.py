@@ -67,6 +67,37 @@ def _pool(windows: Sequence[np.ndarray], pooling: str, stride: int) -> np.ndarra
     return result
 
 
+def pool_packed(hidden: np.ndarray, offsets: np.ndarray, pooling: str) -> np.ndarray:
+    """Return the vectors (B, D) of B texts of one window each, all at once; :func:`pool` is the plain twin.
+
+    Args:
+        hidden: (T, D) hidden states of all tokens, one text after the other.
+        offsets: (B + 1,) where each text begins, and T. No text is empty.
+        pooling: one of ``POOLINGS``.
+    """
+    with np.errstate(over="ignore"):
+        result = _pool_packed(hidden, offsets, pooling)
+    if not np.isfinite(result).all():  # the sum does not fit into float32
+        result = _pool_packed(hidden.astype(np.float64), offsets, pooling)
+    return result
+
+
+def _pool_packed(hidden: np.ndarray, offsets: np.ndarray, pooling: str) -> np.ndarray:
+    starts, lengths = offsets[:-1], np.diff(offsets)[:, None].astype(hidden.dtype)  # (B,), (B, 1)
+    if pooling == "cls":
+        return hidden[starts]
+    if pooling == "lasttoken":
+        return hidden[offsets[1:] - 1]
+    if pooling == "max":
+        return np.maximum.reduceat(hidden, starts, axis=0)
+    if pooling == "weightedmean":
+        places = np.arange(len(hidden)) - np.repeat(starts, np.diff(offsets)) + 1  # (T,)
+        sums = np.add.reduceat(hidden * places[:, None].astype(hidden.dtype), starts, axis=0)
+        return sums / (lengths * (lengths + 1) / 2)
+    sums = np.add.reduceat(hidden, starts, axis=0)
+    return sums / (np.sqrt(lengths) if pooling == "mean_sqrt_len" else lengths)
+
+
 def normalize(vectors: np.ndarray) -> np.ndarray:
     """Scale vectors (..., D) to length 1; zeros stay zeros."""
     with np.errstate(over="ignore"):

@@ -8,7 +8,7 @@ size of the final vector.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +53,9 @@ class DenseLayer:
     bias: np.ndarray | int
     activation: str
 
-    def __call__(self, vector: np.ndarray) -> np.ndarray:
-        """Turn a vector (D,) into one (E,)."""
-        return ACTIVATIONS[self.activation](self.weight @ vector + self.bias)
+    def __call__(self, vectors: np.ndarray) -> np.ndarray:
+        """Turn vectors (..., D) into (..., E)."""
+        return ACTIVATIONS[self.activation](vectors @ self.weight.T + self.bias)
 
 
 @dataclass(frozen=True)
@@ -69,6 +69,8 @@ class SentenceModules:
         lowercase: whether texts are written in lower case first.
         prompt: stands before every text.
         similarity: how two vectors are compared, such as ``"cosine"``.
+        prompts: all that the folder has, by name, such as ``"query"``.
+        pools_prompt: whether the tokens of a prompt count in the pooling.
     """
 
     poolings: tuple[str, ...]
@@ -77,6 +79,8 @@ class SentenceModules:
     lowercase: bool = False
     prompt: str = ""
     similarity: str = "cosine"
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    pools_prompt: bool = True
 
     def text(self, text: str) -> str:
         """Return a text as the encoder reads it."""
@@ -93,16 +97,23 @@ class SentenceModules:
         Raises:
             WeightsError: it is not finite.
         """
+        return self.after_pooling(np.concatenate([pool(windows, pooling, 0) for pooling in self.poolings]))
+
+    def after_pooling(self, vectors: np.ndarray) -> np.ndarray:
+        """Do what follows the pooling: from vectors (..., D) to (..., E).
+
+        Raises:
+            WeightsError: a result is not finite.
+        """
         with np.errstate(over="ignore", invalid="ignore"):  # what follows from it is looked for below
-            vector = np.concatenate([pool(windows, pooling, 0) for pooling in self.poolings])
             for step in self.steps:
-                vector = step(vector)
-        if not np.isfinite(vector).all():
+                vectors = step(vectors)
+        if not np.isfinite(vectors).all():
             raise WeightsError(
                 "The vector of a text is not finite after the modules of sentence-transformers. The outputs of the "
                 "encoder are, so the weights of a Dense module are damaged or too large: load others."
             )
-        return vector
+        return vectors
 
     def check_cosine(self) -> None:
         """Check that vectors are compared by their cosine.
@@ -154,16 +165,25 @@ def read_sentence_modules(folder: Path) -> SentenceModules | None:
     whole = _settings(root / "config_sentence_transformers.json")
     pooling = _settings(root / Path(str(parts[1].get("path", ""))).name / "config.json", needed=True)
     prompt = _prompt(whole, root)
-    if prompt and pooling.get("include_prompt") is False:
+    pools_prompt = pooling.get("include_prompt") is not False
+    if prompt and not pools_prompt:
         raise InputError(
             f"{root} leaves the tokens of the prompt {prompt!r} out of the pooling, which is not done here."
         )
     length = own.get("max_seq_length")
     if length is not None and (isinstance(length, bool) or not isinstance(length, int) or length < 3):
         raise InputError(f"max_seq_length of {root} must be a number of tokens, got {length!r:.60}.")
-    similarity = str(whole.get("similarity_fn_name") or "cosine")
+    prompts = whole.get("prompts")
+    prompts = prompts if isinstance(prompts, Mapping) else {}
     return SentenceModules(
-        _poolings(pooling, root), tuple(steps), length, bool(own.get("do_lower_case")), prompt, similarity
+        poolings=_poolings(pooling, root),
+        steps=tuple(steps),
+        max_length=length,
+        lowercase=bool(own.get("do_lower_case")),
+        prompt=prompt,
+        similarity=str(whole.get("similarity_fn_name") or "cosine"),
+        prompts={name: text for name, text in prompts.items() if isinstance(text, str)},
+        pools_prompt=pools_prompt,
     )
 
 
