@@ -139,7 +139,7 @@ class PackedFileWriter:
         offset = -(-self._end // alignment) * alignment
         if offset + array.nbytes > self._most:
             raise OSError(f"the weights do not fit into {self._most} bytes")
-        data = memoryview(array.reshape(-1).view(np.uint8))
+        data = array.reshape(-1).view(np.uint8).data
         self._write(offset, data)
         self._end = offset + array.nbytes
         self._arrays.append([array.dtype.name, list(array.shape), offset, zlib.crc32(data[:CHECKED])])
