@@ -378,8 +378,8 @@ def _run(
 
     def submit(numbers: list[int]) -> tuple[list[int], Batch, Callable[[], dict[str, np.ndarray]]]:
         batch = Batch.of([sequences[number] for number in numbers])
-        is_asynchronous = isinstance(runner, AsynchronousRunner)
-        return numbers, batch, runner.submit(batch) if is_asynchronous else partial(runner, batch)
+        wait = runner.submit(batch) if isinstance(runner, AsynchronousRunner) else partial(runner, batch)
+        return numbers, batch, wait
 
     batches = map(submit, cut_batches([len(sequence) for sequence in sequences], *budget))
     in_flight = deque(islice(batches, IN_FLIGHT if isinstance(runner, AsynchronousRunner) else 1))

@@ -54,8 +54,9 @@ def quantize_embeddings(
             f"dimension, got {ranges.shape}."
         )
     steps = (ranges[1] - ranges[0]) / 255
-    quantized = np.clip(np.floor((embeddings - ranges[0]) / np.where(steps == 0, 1, steps)), 0, 255)
-    return quantized.astype(np.uint8) if precision == "uint8" else (quantized - 128).astype(np.int8)
+    quantized: np.ndarray = np.clip(np.floor((embeddings - ranges[0]) / np.where(steps == 0, 1, steps)), 0, 255)
+    result: np.ndarray = quantized.astype(np.uint8) if precision == "uint8" else (quantized - 128).astype(np.int8)
+    return result
 
 
 def ranges_of(embeddings: np.ndarray) -> np.ndarray:

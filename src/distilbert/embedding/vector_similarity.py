@@ -27,7 +27,8 @@ def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 def euclidean(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """Return the distances (n, m), negated."""
     squares = (a * a).sum(axis=1)[:, None] - 2 * dot(a, b) + (b * b).sum(axis=1)
-    return -np.sqrt(np.maximum(squares, 0))
+    distances: np.ndarray = np.sqrt(np.maximum(squares, 0))
+    return -distances
 
 
 def manhattan(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -84,18 +84,21 @@ def pool_packed(hidden: np.ndarray, offsets: np.ndarray, pooling: str) -> np.nda
 
 def _pool_packed(hidden: np.ndarray, offsets: np.ndarray, pooling: str) -> np.ndarray:
     starts, lengths = offsets[:-1], np.diff(offsets)[:, None].astype(hidden.dtype)  # (B,), (B, 1)
+    result: np.ndarray
     if pooling == "cls":
-        return hidden[starts]
-    if pooling == "lasttoken":
-        return hidden[offsets[1:] - 1]
-    if pooling == "max":
-        return np.maximum.reduceat(hidden, starts, axis=0)
-    if pooling == "weightedmean":
+        result = hidden[starts]
+    elif pooling == "lasttoken":
+        result = hidden[offsets[1:] - 1]
+    elif pooling == "max":
+        result = np.maximum.reduceat(hidden, starts, axis=0)
+    elif pooling == "weightedmean":
         places = np.arange(len(hidden)) - np.repeat(starts, np.diff(offsets)) + 1  # (T,)
         sums = np.add.reduceat(hidden * places[:, None].astype(hidden.dtype), starts, axis=0)
-        return sums / (lengths * (lengths + 1) / 2)
-    sums = np.add.reduceat(hidden, starts, axis=0)
-    return sums / (np.sqrt(lengths) if pooling == "mean_sqrt_len" else lengths)
+        result = sums / (lengths * (lengths + 1) / 2)
+    else:
+        sums = np.add.reduceat(hidden, starts, axis=0)
+        result = sums / (np.sqrt(lengths) if pooling == "mean_sqrt_len" else lengths)
+    return result
 
 
 def normalize(vectors: np.ndarray) -> np.ndarray:

@@ -2,8 +2,9 @@
 // type. fp32, bf16 and int8 share one algorithm: rows are read as words of four bytes, which hold one, two or four
 // numbers. Only the instruction that multiplies two words differs.
 //
-// A CPU without an instruction for bytes multiplies them in fp32, which has twice the units of its products of shorts. Sums
-// of EXACT products are whole numbers below 2^24 and so exact; those of longer rows are added up as integers.
+// A CPU without an instruction for bytes multiplies them in fp32, which was measured to be faster than widening them to 16
+// bits on an AMD EPYC with AVX2. Sums of EXACT products are whole numbers below 2^24 and so exact; those of longer rows are
+// added up as integers.
 //
 // Legend: T rows, G groups, K words of a group in a row, M outputs of a group.
 
