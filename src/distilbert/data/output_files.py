@@ -12,6 +12,8 @@ from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
+import numpy as np
+
 from ..core.errors import DataError, UsageError
 from ..core.extras import require
 from ..core.files import replacing
@@ -20,6 +22,7 @@ from .file_formats import COMPRESSED_PARQUET, ZSTANDARD, format_of
 from .result_rows import table_rows
 
 FORMATS = ("json", "jsonl", "csv", "tsv", "parquet")
+NPY = "npy"  # of vectors alone
 PARQUET_BATCH = 1024  # results that are in memory at once
 
 
@@ -47,14 +50,15 @@ def output_format(path: str, stated: str) -> str:
     return format
 
 
-def publish(json_lines: Path, output: Path, format: str, first: int = 1) -> bool:
+def publish(json_lines: Path, output: Path, format: str, first: int = 1, vectors: str = "") -> bool:
     """Make the output file from complete JSON lines; it appears under its name all at once.
 
     Args:
         json_lines: the results, one a line. The file is moved if the output has the same form.
         output: the final name; ``.gz`` at its end compresses.
-        format: one of ``FORMATS``.
+        format: one of ``FORMATS``, or ``NPY``.
         first: number of the first result, for a table in which a result has several rows.
+        vectors: the key of a result under which a vector stands, which becomes float32; empty: there is none.
 
     Returns:
         Whether the file was moved, so that ``json_lines`` is no more.
@@ -68,7 +72,9 @@ def publish(json_lines: Path, output: Path, format: str, first: int = 1) -> bool
         return True
     with replacing(output) as temporary:
         if format == "parquet":
-            _write_parquet(json_lines, temporary)
+            _write_parquet(json_lines, temporary, vectors)
+        elif format == NPY:
+            _write_vectors(json_lines, temporary, vectors)
         else:
             with _open_text(temporary, compressed) as file:
                 if format == "json":
@@ -163,7 +169,23 @@ class TableFile:
 _BREAKS_TO_SPACES = str.maketrans({"\t": " ", "\n": " ", "\r": " "})
 
 
-def _write_parquet(json_lines: Path, path: Path) -> None:
+def _write_vectors(json_lines: Path, path: Path, key: str) -> None:
+    """Write the vectors of all results as one array (n, D) float32."""
+    count = dimension = 0
+    for line in _lines(json_lines):
+        dimension = dimension or len(json.loads(line)[key])
+        count += 1
+    if not count:
+        with path.open("wb") as file:
+            np.save(file, np.empty((0, 0), np.float32))
+        return
+    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(count, dimension))
+    for number, line in enumerate(_lines(json_lines)):
+        array[number] = json.loads(line)[key]
+    array.flush()
+
+
+def _write_parquet(json_lines: Path, path: Path, vectors: str = "") -> None:
     """Write in two passes: the first collects the columns and their types, the second writes."""
     arrow = require("pyarrow", "parquet")
     parquet = require("pyarrow.parquet", "parquet")
@@ -174,6 +196,9 @@ def _write_parquet(json_lines: Path, path: Path) -> None:
             if schemas
             else arrow.schema([])
         )
+        if vectors in schema.names:
+            place = schema.get_field_index(vectors)
+            schema = schema.set(place, arrow.field(vectors, arrow.list_(arrow.float32())))
         schema = schema if schema.names else arrow.schema([(RESULT, arrow.null())])  # where no row has an answer
         with parquet.ParquetWriter(path, schema) as writer:
             for results in _batches(json_lines):

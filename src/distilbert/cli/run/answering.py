@@ -35,7 +35,7 @@ def answer_rows(
 
     def answer(items: list[Any]) -> list[Any]:
         answers: list[Any] = task(items, **parameters)
-        return answers
+        return [{plan.vector_name: answer} for answer in answers] if plan.vector_name else answers
 
     largest = min(LARGEST_WINDOW, getattr(task, "chunk_size", LARGEST_WINDOW))
     done = 0

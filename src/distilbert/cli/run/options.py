@@ -213,11 +213,11 @@ def command(
         shard_format=shard_format.value if shard_format else None,
     )
     if model is None and source is None and plan.task is not None:
-        loading["model"] = _default_model(plan.task)
+        loading["model"] = default_model(plan.task)
     return run_in_shards(plan) if plan.is_sharded else run(plan)
 
 
-def _default_model(task: str) -> str:
+def default_model(task: str) -> str:
     """Return the folder of the default model of a task, and say which model it is."""
     from ...tasks.loading import installed_or_downloaded_default
 

@@ -26,7 +26,8 @@ class PartialOutput:
 
     Args:
         output: the final name.
-        format: its format, one of ``output_files.FORMATS``.
+        format: its format, one of ``output_files.FORMATS``, or ``NPY``.
+        vectors: the key under which a result has its vector; empty: it has none.
 
     Attributes:
         rows: how many are done.
@@ -34,8 +35,8 @@ class PartialOutput:
         precision: the one that the model runs in, kept in the note; empty if it is not known.
     """
 
-    def __init__(self, output: Path, format: str) -> None:
-        self.output, self.format = output, format
+    def __init__(self, output: Path, format: str, vectors: str = "") -> None:
+        self.output, self.format, self._vectors = output, format, vectors
         self.path = output.with_name(output.name + ".part")
         self.note = output.with_name(output.name + ".part.json")
         self.rows = self.rows_without_answer = 0
@@ -229,7 +230,7 @@ class PartialOutput:
         if os.name == "nt":  # there an open file can be neither renamed nor removed, and nobody else can either
             self._file.close()
         try:
-            is_moved = publish(self.path, self.output, self.format)
+            is_moved = publish(self.path, self.output, self.format, vectors=self._vectors)
         except DataError as error:
             raise DataError(f"{error} All results are kept in {self.path}, as JSON lines.") from None
         self.note.unlink(missing_ok=True)

@@ -42,6 +42,8 @@ class RunPlan:
         ray: the value of ``--ray``.
         shard_rows: the value of ``--shard-rows``.
         shard_format: the value of ``--shard-format``.
+        vector_name: the key under which the answer, a vector, stands in a result; empty: it stands alone.
+        output_format: of the output; empty: what its name or ``--format`` tells.
 
     Raises:
         UsageError: the task does not exist, or options contradict each other.
@@ -69,6 +71,8 @@ class RunPlan:
     ray: str | None = None
     shard_rows: int | None = None
     shard_format: str | None = None
+    vector_name: str = ""
+    output_format: str = ""
 
     def __post_init__(self) -> None:
         if self.task is not None:

@@ -90,7 +90,8 @@ def plan_output(plan: RunPlan) -> PartialOutput | None:
         if plan.overwrite:
             raise UsageError("--overwrite goes with --output.")
         return None
-    output = PartialOutput(Path(plan.output), output_format(plan.output, plan.format))
+    format = plan.output_format or output_format(plan.output, plan.format)
+    output = PartialOutput(Path(plan.output), format, plan.vector_name)
     if output.format == "parquet":
         try:
             require("pyarrow.parquet", "parquet")
