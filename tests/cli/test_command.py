@@ -78,7 +78,7 @@ def test_usage_errors_are_one_message_and_exit_2(cli: Command) -> None:
         "run --model m --task text-clasification": "Did you mean 'text-classification'?",
         "run --model m --format xml": "--format",
         "run --model m --input gone.csv": "There is no file 'gone.csv'",
-        "run --model m --input .": "does not tell its format",
+        "run --model m --input .": "A run in shards writes a folder: name it with --output",
         "run --model m --input in.unknown": "does not tell its format",
         "run --model m --input in.txt --format pipe": "--format pipe reads standard input",
         "run --model m --format parquet": "cannot be read from a pipe",
