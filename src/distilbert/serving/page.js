@@ -971,7 +971,11 @@ addEventListener("drop", (event) => {
   document.body.classList.remove("dragging");
   if (event.dataTransfer.files.length) openFile(event.dataTransfer.files[0]);
 });
-addEventListener("hashchange", () => { const name = location.hash.slice(1); if (TASKS[name] && name !== state.task && modelsFor(name).length) chooseTask(name); });
+addEventListener("hashchange", () => {
+  const name = location.hash.slice(1);
+  const isDrawn = byId("tasks").childElementCount > 0;  // until then, connect() is under way and reads the hash itself
+  if (isDrawn && TASKS[name] && name !== state.task && modelsFor(name).length) chooseTask(name);
+});
 
 setTheme(memory.get("distilbert-theme") ?? "system");
 showEmpty("Connecting to the server.");
