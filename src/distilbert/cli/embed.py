@@ -10,7 +10,8 @@ import typer
 
 from ..core.errors import UsageError
 from .name_completion import complete_model
-from .run.options import FormatOption, OnErrorOption, PrecisionOption, default_model
+from .run.options import FormatOption, OnErrorOption, default_model
+from .text_options import Delimiter, Encoding, InputFormat, Precision, Progress, Resume, TextColumn, Threads
 
 EXAMPLE = """
 distilbert embed reviews.csv --model models/minilm --column text --output reviews.npy
@@ -50,9 +51,7 @@ def command(
             autocompletion=complete_model,
         ),
     ] = None,
-    column: Annotated[
-        str | None, typer.Option(help="Column of the texts. Default: text, or the only one.", show_default=False)
-    ] = None,
+    column: TextColumn = None,
     pooling: Annotated[
         PoolingOption, typer.Option(help="Makes one vector of a text; auto: what the model's folder says, else mean.")
     ] = PoolingOption.auto,
@@ -61,16 +60,12 @@ def command(
         bool, typer.Option("--keep-input", help="Write the columns of the input beside the vectors; not with .npy.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output if it exists.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption (OUTPUT.part).")] = False,
-    format: Annotated[FormatOption, typer.Option(help="Format of a FILE whose name does not tell it.")] = (
-        FormatOption.infer
-    ),
-    delimiter: Annotated[str, typer.Option(help="Separator of columns.", show_default=False)] = "",
-    encoding: Annotated[str, typer.Option(help="Encoding of text. Default: utf-8.", show_default=False)] = "",
-    precision: Annotated[
-        PrecisionOption | None, typer.Option(help="Type that the model computes in.", show_default=False)
-    ] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads on a CPU.", show_default=False)] = None,
+    resume: Resume = False,
+    format: InputFormat = FormatOption.infer,
+    delimiter: Delimiter = "",
+    encoding: Encoding = "",
+    precision: Precision = None,
+    threads: Threads = None,
     on_error: Annotated[
         OnErrorOption | None,
         typer.Option(
@@ -79,12 +74,7 @@ def command(
             show_default=False,
         ),
     ] = None,
-    progress: Annotated[
-        bool | None,
-        typer.Option(
-            "--progress/--no-progress", help="Draw a progress bar; default: on a terminal.", show_default=False
-        ),
-    ] = None,
+    progress: Progress = None,
 ) -> int:
     """Write a vector for each text of a file, in the order of its rows.
 

@@ -9,7 +9,8 @@ import typer
 
 from ..core.errors import UsageError
 from .failures import FAILED, OK, warn
-from .run.options import FormatOption, PrecisionOption
+from .run.options import FormatOption
+from .text_options import Delimiter, Encoding, InputFormat, Precision, Progress, Resume, TextColumn, Threads
 
 EXAMPLE = """
 distilbert index reviews.csv --model models/minilm --column text --output reviews.index
@@ -45,9 +46,7 @@ def command(
         str | None,
         typer.Option(help="Folder or name of the model that makes the vectors; with --add, that of the index."),
     ] = None,
-    column: Annotated[
-        str | None, typer.Option(help="Column of the texts. Default: text, or the only one.", show_default=False)
-    ] = None,
+    column: TextColumn = None,
     id: Annotated[
         str | None, typer.Option(help="Column of ids, all different. Default: numbers.", show_default=False)
     ] = None,
@@ -57,7 +56,7 @@ def command(
     ] = None,
     add: Annotated[bool, typer.Option("--add", help="Add to the index in the folder.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the index in the folder.")] = False,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on after an interruption (OUTPUT.part).")] = False,
+    resume: Resume = False,
     export: Annotated[
         str | None,
         typer.Option(
@@ -70,24 +69,15 @@ def command(
         MethodOption | None,
         typer.Option(help="exact (default), or hnsw: faster for millions, and misses a few.", show_default=False),
     ] = None,
-    format: Annotated[FormatOption, typer.Option(help="Format of a file whose name does not tell it.")] = (
-        FormatOption.infer
-    ),
-    delimiter: Annotated[str, typer.Option(help="Separator of columns.", show_default=False)] = "",
-    encoding: Annotated[str, typer.Option(help="Encoding of text. Default: utf-8.", show_default=False)] = "",
-    precision: Annotated[
-        PrecisionOption | None, typer.Option(help="Type that the model computes in.", show_default=False)
-    ] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads on a CPU.", show_default=False)] = None,
+    format: InputFormat = FormatOption.infer,
+    delimiter: Delimiter = "",
+    encoding: Encoding = "",
+    precision: Precision = None,
+    threads: Threads = None,
     on_error: Annotated[
         UnusableRowOption, typer.Option(help="A row without a text: leave it out, or stop there.")
     ] = UnusableRowOption.skip,
-    progress: Annotated[
-        bool | None,
-        typer.Option(
-            "--progress/--no-progress", help="Draw a progress bar; default: on a terminal.", show_default=False
-        ),
-    ] = None,
+    progress: Progress = None,
 ) -> int:
     """Make an index of the texts in a file, or add to one.
 

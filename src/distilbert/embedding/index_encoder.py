@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import numpy as np
 
 from ..core.content_hash import hash_files, model_files
 from ..core.errors import InputError
-from ..tasks.loading import pipeline
 from ..tasks.pooling import AUTO
+from .encoder import Encoder
 from .encoder_identity import PROBE, EncoderIdentity, probe_of
 
 
@@ -83,9 +84,9 @@ def identity_of(encoder: TextEncoder) -> EncoderIdentity:
 
 
 def _of_model(name: str, pooling: str, options: dict[str, Any]) -> TextEncoder:
-    task = pipeline("feature-extraction", name, pooling=pooling, normalize=True, return_tensors="np", **options)
+    encoder = Encoder(name, pooling=pooling, **options)
     return TextEncoder(
-        lambda texts: np.stack(task(texts)),
+        partial(encoder.encode, show_progress_bar=False),
         str(Path(name).resolve()) if Path(name).is_dir() else name,
         pooling,
         lambda: hash_files(model_files(name)),

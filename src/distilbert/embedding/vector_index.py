@@ -152,8 +152,8 @@ class Index:
         return sum(len(segment.vectors) for segment in self._segments) - len(self._removed)
 
     def __repr__(self) -> str:
-        made_by = f", {self.encoder_name}" if self.encoder_name else ""
-        return f"Index({len(self):,} entries, {self.dim} numbers each, {self.method}{made_by})"
+        encoder = f", {self.encoder_name}" if self.encoder_name else ""
+        return f"Index({len(self):,} entries, {self.dim} numbers each, {self.method}{encoder})"
 
     def __contains__(self, identifier: Any) -> bool:
         return identifier in self._places()

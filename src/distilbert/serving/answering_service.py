@@ -216,13 +216,13 @@ class AnsweringService:
             RequestError: there is none.
         """
         if model_name is None:
-            found = self.models.for_task(task_name) if task_name else next(iter(self.models.by_name.values()))
-            if found is None:
+            first = self.models.for_task(task_name) if task_name else next(iter(self.models.by_name.values()))
+            if first is None:
                 able = sorted({name for model in self.models.by_name.values() for name in model.tasks})
                 raise RequestError(
                     f"No model of this server can do {task_name}; they can do {', '.join(able)}.", 424, "no_model"
                 )
-            return found
+            return first
         model = self.models.by_name.get(model_name) if isinstance(model_name, str) else None
         if model is None:
             names = list(self.models.by_name)

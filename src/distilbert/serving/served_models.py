@@ -226,8 +226,8 @@ class ServedModels:
     def for_task(self, task: str) -> ServedModel | None:
         """Return the model that answers where none is named: the first made for the task, or the first that can."""
         models = list(self.by_name.values())
-        made_for_it = [model for model in models if TASKS[task].head == model.head.name and task in model.tasks]
-        return next(iter(made_for_it or [model for model in models if task in model.tasks]), None)
+        with_own_head = [model for model in models if TASKS[task].head == model.head.name and task in model.tasks]
+        return next(iter(with_own_head or [model for model in models if task in model.tasks]), None)
 
     def make_room(self, model: ServedModel) -> None:
         """Unload models that nobody uses now, the least recently used first, until one fits into the memory limit.

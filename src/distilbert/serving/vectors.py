@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..tasks.pooling import normalize as to_unit_length
 from .answering_service import AnsweringService
 from .body_fields import invalid
 from .http_exchange import Exchange
@@ -53,7 +54,5 @@ async def embed(
 def _shortened(vector: list[float], normalize: bool) -> list[float]:
     if not normalize:
         return vector
-    array = np.array(vector, np.float64)
-    length = float(np.linalg.norm(array))
-    shortened: list[float] = (array / length).tolist() if length else vector
+    shortened: list[float] = to_unit_length(np.array(vector)).tolist()
     return shortened

@@ -183,22 +183,32 @@ def evaluator_of(objective: DistillObjective, text: Text) -> HeldOutEvaluator | 
     return VectorEvaluator(text)
 
 
-class VectorEvaluator:
-    """Compares vectors of held-out texts with the teacher's; see :class:`.loop.Evaluator`."""
+class _HeldOutText:
+    """Runs the objective on held-out text, each process a share of the micro-batches; see :class:`.loop.Evaluator`."""
 
-    deciding_metric, higher_is_better, before_training = SIMILARITY_ERROR, False, True
+    before_training = True
 
     def __init__(self, text: Text) -> None:
         self._text = text
         self._micro_batches: list[MicroBatch] = []
 
     def evaluate_share(self, module: nn.Module, process: int, processes: int, device: torch.device) -> list[Any]:
-        """Return (number, sums) of each micro-batch; see :meth:`.DistillObjective.forward`."""
+        """Return (number, values) of each micro-batch: the sums of the objective, and what is counted beside them."""
         self._micro_batches = self._micro_batches or self._text.held_out(process, processes)
-        return [
-            (micro_batch.number, module(**on_device(micro_batch, device))[0].tolist())
-            for micro_batch in self._micro_batches
-        ]
+        results = []
+        for micro_batch in self._micro_batches:
+            sums = module(**on_device(micro_batch, device))[0].tolist()
+            results.append((micro_batch.number, [*sums, *self._counts(micro_batch)]))
+        return results
+
+    def _counts(self, micro_batch: MicroBatch) -> list[int]:
+        return []
+
+
+class VectorEvaluator(_HeldOutText):
+    """Compares vectors of held-out texts with the teacher's; see :meth:`.DistillObjective.forward` for the sums."""
+
+    deciding_metric, higher_is_better = SIMILARITY_ERROR, False
 
     def metrics(self, results: list[Any]) -> dict[str, float]:
         """Return means over texts and pairs, summed in the same order on any number of processes.
@@ -211,26 +221,17 @@ class VectorEvaluator:
         return metrics | ({"vector_cosine": cosines / texts} if cosines else {})
 
 
-class HeldOutEvaluator:
-    """Evaluates a masked LM on held-out text; see :class:`.loop.Evaluator`."""
+class HeldOutEvaluator(_HeldOutText):
+    """Evaluates a masked LM; the values are the sums of :func:`.loss_terms.held_out_terms` and the masked tokens."""
 
-    deciding_metric, higher_is_better, before_training = "perplexity", False, True
+    deciding_metric, higher_is_better = "perplexity", False
 
     def __init__(self, text: MaskedText, has_teacher: bool) -> None:
-        self._text, self._has_teacher = text, has_teacher
-        self._micro_batches: list[MicroBatch] = []
+        super().__init__(text)
+        self._has_teacher = has_teacher
 
-    def evaluate_share(self, module: nn.Module, process: int, processes: int, device: torch.device) -> list[Any]:
-        """Return (number, values) of each micro-batch.
-
-        The values are the sums of :func:`.loss_terms.held_out_terms` and the number of masked tokens.
-        """
-        self._micro_batches = self._micro_batches or self._text.held_out(process, processes)
-        results = []
-        for micro_batch in self._micro_batches:
-            sums = module(**on_device(micro_batch, device))[0].tolist()
-            results.append((micro_batch.number, [*sums, count_masked(micro_batch.arrays["labels"])]))
-        return results
+    def _counts(self, micro_batch: MicroBatch) -> list[int]:
+        return [count_masked(micro_batch.arrays["labels"])]
 
     def metrics(self, results: list[Any]) -> dict[str, float]:
         """Return means over the masked tokens, summed in the same order on any number of processes."""

@@ -16,7 +16,7 @@ from ...text.tokenizer_base import TokenizerBase
 from ..distill_config import TextConfig
 from .epoch_order import EpochOrder
 from .packed_sequences import hold_out_sections, mix
-from .text_batches import MicroBatch, Step, content_hash, open_token_cache, warn_of_few_steps
+from .text_batches import MicroBatch, Step, check_same_text, content_hash, open_token_cache, warn_of_few_steps
 from .token_cache import OnTokenized, TokenCache
 
 SENTENCE_ENDS = (".", "!", "?")
@@ -125,11 +125,7 @@ class SentenceText:
         Raises:
             DataError: the text is not that of the run to resume.
         """
-        if state.get("content", self._content_hash) != self._content_hash:
-            raise DataError(
-                "The text has changed since this run was interrupted, so it cannot go on where it stopped. Bring back "
-                "the files, or start anew."
-            )
+        check_same_text(state, self._content_hash)
 
     def _micro_batch(self, number: int, spans: np.ndarray) -> MicroBatch:
         lengths = spans[:, 1] - spans[:, 0]

@@ -163,11 +163,7 @@ class MaskedText:
         """
         if isinstance(self.training, StreamedSequences):
             self.training.restore(state.get("position", state))  # earlier versions wrote the position alone
-        if state.get("content", self._content_hash) != self._content_hash:
-            raise DataError(
-                "The text has changed since this run was interrupted, so it cannot go on where it stopped. Bring back "
-                "the files, or start anew."
-            )
+        check_same_text(state, self._content_hash)
 
     def _micro_batch(self, number: int, ids: np.ndarray, seed: int, first: int) -> MicroBatch:
         config = self.config
@@ -187,6 +183,15 @@ class MaskedText:
 def content_hash(counts: np.ndarray) -> str:
     """Return what tells one corpus from another: a hash of how often each id occurs, (V,)."""
     return hashlib.blake2b(counts.astype("<i8").tobytes(), digest_size=16).hexdigest()
+
+
+def check_same_text(state: dict[str, Any], content: str) -> None:
+    """Raise :class:`DataError` unless a step's ``state`` is of the text whose :func:`content_hash` is ``content``."""
+    if state.get("content", content) != content:
+        raise DataError(
+            "The text has changed since this run was interrupted, so it cannot go on where it stopped. Bring back the "
+            "files, or start anew."
+        )
 
 
 def warn_of_few_steps(steps: int, epochs: float, sequences: int, per_step: int) -> None:

@@ -16,15 +16,15 @@ from ...core.errors import InputError
 from ...tasks.checks import check_choice
 from ...tasks.loading import pipeline
 from .estimator_inputs import DEFAULT_MODEL, to_labels, to_texts
-from .model_files import StoredModel
-from .text_vectorizer import encoder_of, tags_for_texts
+from .model_files import ModelOrHead, StoredModel
+from .text_vectorizer import encoder_of
 
 METHODS = ("fit", "finetune")
 STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)  # of ``C``, which are tried where it is None
 FOLDS = 5
 
 
-class DistilBertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class DistilBertClassifier(ModelOrHead, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Texts -> labels, for pipelines and searches of scikit-learn.
 
     ``method="fit"`` encodes the texts with a model that stays as it is, and fits a logistic regression on the vectors:
@@ -48,6 +48,8 @@ class DistilBertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         head_: the logistic regression, with ``"fit"``.
         C_: the strength that was used, with ``"fit"``.
     """
+
+    pipeline_name = "_classify"
 
     def __init__(
         self,
@@ -88,7 +90,7 @@ class DistilBertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         self.classes_, numbers = np.unique(labels, return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError(f"y has one class only, {self.classes_.tolist()}: a classifier needs at least two.")
-        self.__dict__.pop("_classify", None)
+        self._forget_pipeline()
         if self.method == "finetune":
             self.model_ = self._finetuned(texts, numbers)
         else:
@@ -139,30 +141,10 @@ class DistilBertClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc
         return best
 
     def _finetuned(self, texts: list[str], numbers: np.ndarray) -> StoredModel:
-        from ..finetuning.finetune_config import FinetuneConfig
-        from ..finetuning.finetuner import finetune
-
-        stored = StoredModel()
-        rows: Any = [{"text": text, "label": str(number)} for text, number in zip(texts, numbers.tolist(), strict=True)]
-        settings = {"seed": self.random_state, **(self.finetune_options or {})}
-        config = FinetuneConfig(
-            task="text-classification",
-            model=str(self.model),
-            train_data=rows,
+        rows = [{"text": text, "label": str(number)} for text, number in zip(texts, numbers.tolist(), strict=True)]
+        return self._finetune(
+            "text-classification",
+            rows,
             problem="single_label_classification",
             label_names=[str(number) for number in range(len(self.classes_))] if len(self.classes_) <= 10 else [],
-            output=str(stored.folder),
-            **settings,
         )
-        finetune(config, overwrite=True, verbose=False)
-        return stored
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()
-        return {name: value for name, value in state.items() if name != "_classify"}
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "head_" if self.method == "fit" else "model_")
-
-    def __sklearn_tags__(self) -> Any:
-        return tags_for_texts(super().__sklearn_tags__())

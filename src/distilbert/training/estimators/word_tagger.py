@@ -22,14 +22,13 @@ from ...tasks.loading import pipeline
 from ...tasks.pooling import join_windows
 from ...tasks.windows import split_into_windows, stride_or_default
 from .estimator_inputs import DEFAULT_MODEL, to_sentences
-from .model_files import StoredModel
+from .model_files import ModelOrHead, StoredModel
 from .text_classifier import METHODS
-from .text_vectorizer import tags_for_texts
 
 SENTENCES = 1024  # that are encoded at once
 
 
-class DistilBertTagger(BaseEstimator):  # type: ignore[misc]
+class DistilBertTagger(ModelOrHead, BaseEstimator):  # type: ignore[misc]
     """Sentences as lists of words -> lists of tags, for searches of scikit-learn.
 
     ``method="fit"`` fits a logistic regression on the vectors that a model gives each word, in seconds.
@@ -48,6 +47,8 @@ class DistilBertTagger(BaseEstimator):  # type: ignore[misc]
         classes_: the tags, sorted.
         head_: the logistic regression, with ``"fit"``.
     """
+
+    pipeline_name = "_tag"
 
     def __init__(
         self,
@@ -85,7 +86,7 @@ class DistilBertTagger(BaseEstimator):  # type: ignore[misc]
         self.classes_ = np.unique(flat)
         if len(self.classes_) < 2:
             raise InputError(f"y has one class only, {self.classes_.tolist()}: a tagger needs at least two.")
-        self.__dict__.pop("_tag", None)
+        self._forget_pipeline()
         if self.method == "finetune":
             self.model_ = self._finetuned(sentences, tags)
         else:
@@ -110,10 +111,10 @@ class DistilBertTagger(BaseEstimator):  # type: ignore[misc]
     def score(self, X: Any, y: Any) -> float:
         """Return the F1 of entities, where the tags are of a scheme such as IOB2; else the share of right tags."""
         sentences = to_sentences(X)
-        expected, found = _checked_tags(y, sentences), self.predict(sentences)
+        expected, predicted = _checked_tags(y, sentences), self.predict(sentences)
         if all(tag == "O" or tag[:2] in ("B-", "I-", "E-", "S-", "L-", "U-") for tag in self.classes_):
-            return float(require("seqeval.metrics", "train").f1_score(expected, found, zero_division=0))
-        pairs = [pair for tags in zip(expected, found, strict=True) for pair in zip(*tags, strict=True)]
+            return float(require("seqeval.metrics", "train").f1_score(expected, predicted, zero_division=0))
+        pairs = [pair for tags in zip(expected, predicted, strict=True) for pair in zip(*tags, strict=True)]
         return sum(a == b for a, b in pairs) / len(pairs)
 
     def _word_vectors(self, sentences: Sequence[list[str]]) -> Iterator[np.ndarray]:
@@ -134,31 +135,8 @@ class DistilBertTagger(BaseEstimator):  # type: ignore[misc]
         )
 
     def _finetuned(self, sentences: list[list[str]], tags: list[list[str]]) -> StoredModel:
-        from ..finetuning.finetune_config import FinetuneConfig
-        from ..finetuning.finetuner import finetune
-
-        stored = StoredModel()
-        rows: Any = [{"words": words, "tags": each} for words, each in zip(sentences, tags, strict=True)]
-        settings = {"seed": self.random_state, **(self.finetune_options or {})}
-        config = FinetuneConfig(
-            task="token-classification",
-            model=str(self.model),
-            train_data=rows,
-            output=str(stored.folder),
-            **settings,
-        )
-        finetune(config, overwrite=True, verbose=False)
-        return stored
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()
-        return {name: value for name, value in state.items() if name != "_tag"}
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "head_" if self.method == "fit" else "model_")
-
-    def __sklearn_tags__(self) -> Any:
-        return tags_for_texts(super().__sklearn_tags__())
+        rows = [{"words": words, "tags": each} for words, each in zip(sentences, tags, strict=True)]
+        return self._finetune("token-classification", rows)
 
 
 def vectors_of_words(task: Task[Any], sentences: Sequence[list[str]]) -> list[np.ndarray]:
