@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --use-pe
 PIP_QUICKLY := PIP_NO_COMPILE=1 $(PIP) --no-compile
 
 .DEFAULT_GOAL := help
-.PHONY: help run serve minilm test test-bare test-training test-serving test-pytorch test-flax test-keras test-slow test-interop test-page fuzz sanitize wheels test-wheel check docs bench bench-serving gpu-files gpu distil tasks clean
+.PHONY: help run serve minilm test test-bare test-training test-serving test-pytorch test-flax test-keras test-slow test-interop test-page fuzz sanitize sanitize-threads test-arm wheels test-wheel check docs bench bench-serving gpu-files gpu distil tasks clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | awk -F': *' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -93,7 +93,7 @@ SANITIZED := build/sanitized
 KERNELS := src/distilbert/engine/kernels
 SANITIZE := $(CXX) -O1 -g1 -std=c++20 -pthread -fPIC -shared -ffp-contract=fast -fno-math-errno -Wno-psabi \
 	-fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all
-SANITIZED_NAMES := base $(if $(filter x86_64,$(shell uname -m)),avx2 avxvnni avx512 avx512bf16)
+SANITIZED_NAMES := base $(if $(filter x86_64,$(shell uname -m)),avx2 avxvnni avx512 avx512bf16 emulated)
 sanitize: $(VENV)/.dev $(SANITIZED_NAMES:%=$(SANITIZED)/%.so)  ## Run the engine's tests on kernels with ASan and UBSan
 	LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libubsan.so)" \
 	ASAN_OPTIONS=detect_leaks=0 DISTILBERT_KERNELS_FOLDER=$(CURDIR)/$(SANITIZED) \
@@ -101,12 +101,22 @@ sanitize: $(VENV)/.dev $(SANITIZED_NAMES:%=$(SANITIZED)/%.so)  ## Run the engine
 
 $(SANITIZED)/base.so: MACHINE :=
 $(SANITIZED)/avx2.so: MACHINE := -march=x86-64-v3
+$(SANITIZED)/emulated.so: MACHINE := -march=x86-64-v3 -DEMULATED_TILES
 $(SANITIZED)/avxvnni.so: MACHINE := -march=x86-64-v3 -mavxvnni
 $(SANITIZED)/avx512.so: MACHINE := -march=x86-64-v4 -mprefer-vector-width=512
 $(SANITIZED)/avx512bf16.so: MACHINE := -march=x86-64-v4 -mprefer-vector-width=512 -mavx512bf16 -mavx512vnni
 $(SANITIZED)/%.so: $(wildcard $(KERNELS)/*)
 	@mkdir -p $(SANITIZED)
 	$(SANITIZE) $(MACHINE) $(KERNELS)/kernels.cpp -o $@
+
+THREAD_TEST := build/pool_stress
+sanitize-threads:  ## Run the pool of threads under ThreadSanitizer: callers at once, forks, more threads than cores
+	@mkdir -p build
+	$(CXX) -O1 -g1 -std=c++20 -pthread -fsanitize=thread tests/engine/pool_stress.cpp -o $(THREAD_TEST)
+	TSAN_OPTIONS=halt_on_error=1:die_after_fork=0 $(THREAD_TEST)
+
+test-arm: $(VENV)/.dev  ## Run the engine's tests and the main job on an emulated Arm CPU; tests/arm.py says what it needs
+	$(BIN)/python -m tests.arm
 
 wheels: $(VENV)/.run  ## Build wheels for x86-64 and Arm with the kernels of every CPU into dist/
 	@$(PIP) ziglang hatchling

@@ -46,23 +46,31 @@ AVX512 = ["-march=x86-64-v4", "-mprefer-vector-width=512"]
 BASE = "base"  # for every CPU
 QUICKLY = ["-O0"]  # for a library that is asked what the CPU can run, and does not compute
 ALL_KERNELS = "DISTILBERT_ALL_KERNELS"
-X86_FLAGS = {  # name of a library -> its flags; the order is that of runnable() in kernels.cpp, the fastest last
+# Name of a library -> its flags, for each machine; the order is that of runnable() in kernels.cpp, the fastest last.
+X86_FLAGS = {
     "avx2": ["-march=x86-64-v3"],
     "avxvnni": ["-march=x86-64-v3", "-mavxvnni"],
     "avx512": AVX512,
     "avx512vnni": [*AVX512, "-mavx512vnni"],
     "avx512bf16": [*AVX512, "-mavx512bf16", "-mavx512vnni"],
+    "amx": [*AVX512, "-mavx512bf16", "-mavx512vnni", "-mamx-tile", "-mamx-int8", "-mamx-bf16"],
 }
+ARM_FLAGS = {"dotprod": ["-march=armv8.2-a+dotprod"], "i8mmbf16": ["-march=armv8.2-a+dotprod+i8mm+bf16"]}
+SPECIAL_FLAGS = {"x86_64": X86_FLAGS, "amd64": X86_FLAGS, "aarch64": ARM_FLAGS, "arm64": ARM_FLAGS}
 
 
 # For wheels that others install, zig brings a compiler for both machines and symbols of an old glibc.
 ZIG_TARGETS = {"x86_64": "x86_64-linux-gnu.2.28", "aarch64": "aarch64-linux-gnu.2.28"}
 ZIG_CPUS = {  # what -march is called there
-    "avx2": "x86_64_v3",
-    "avxvnni": "x86_64_v3+avxvnni",
-    "avx512": "x86_64_v4",
-    "avx512vnni": "x86_64_v4+avx512vnni",
-    "avx512bf16": "x86_64_v4+avx512vnni+avx512bf16",
+    "x86_64": {
+        "avx2": "x86_64_v3",
+        "avxvnni": "x86_64_v3+avxvnni",
+        "avx512": "x86_64_v4",
+        "avx512vnni": "x86_64_v4+avx512vnni",
+        "avx512bf16": "x86_64_v4+avx512vnni+avx512bf16",
+        "amx": "x86_64_v4+avx512vnni+avx512bf16+amx_tile+amx_int8+amx_bf16",
+    },
+    "aarch64": {"dotprod": "generic+dotprod", "i8mmbf16": "generic+dotprod+i8mm+bf16"},
 }
 
 
@@ -94,10 +102,10 @@ class KernelsHook(BuildHookInterface[Any]):
             raise ValueError(f"DISTILBERT_WHEEL must be one of {', '.join(ZIG_TARGETS)}, got {machine!r}.")
         target = Path(self.root) / "build" / "wheel" / machine
         command = [sys.executable, "-m", "ziglang", "c++", "-target", ZIG_TARGETS[machine], *FLAGS]
-        cpus = {BASE: "baseline"} | (ZIG_CPUS if machine == "x86_64" else {})
+        cpus = {BASE: "baseline"} | ZIG_CPUS[machine]
         built = []
         for name, cpu in cpus.items():
-            width = ["-mprefer-vector-width=512"] if name.startswith("avx512") else []
+            width = ["-mprefer-vector-width=512"] if "_v4" in cpu else []
             path = _compile(
                 [*command, f"-mcpu={cpu}", *width], Path(self.root), target / f"{name}.so", self.app.display_warning
             )
@@ -132,11 +140,10 @@ def _compile_fastest(compile_as: Callable[[str, list[str]], Path | None]) -> lis
     base = compile_as(BASE, QUICKLY)
     if base is None:
         return []
-    names: list[str] = []
-    if platform.machine().lower() in ("x86_64", "amd64"):
-        runnable = ctypes.CDLL(str(base)).runnable()
-        names = [name for bit, name in enumerate(X86_FLAGS) if runnable >> bit & 1]
-    full = {**{name: X86_FLAGS[name] for name in reversed(names)}, BASE: []}  # the fastest first
+    special = SPECIAL_FLAGS.get(platform.machine().lower(), {})
+    runnable = ctypes.CDLL(str(base)).runnable()
+    names = [name for bit, name in enumerate(special) if runnable >> bit & 1]
+    full = {**{name: special[name] for name in reversed(names)}, BASE: []}  # the fastest first
     if os.environ.get(ALL_KERNELS) == "1":
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             built = pool.map(compile_as, full, full.values())

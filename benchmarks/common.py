@@ -20,6 +20,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from distilbert.core.cpu_name import cpu_name
+
 RESULTS = Path(__file__).parent / "results"
 PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "typer")
 
@@ -127,13 +129,8 @@ def installed_versions(packages: Iterable[str]) -> dict[str, str]:
 
 def machine(packages: Iterable[str] = ()) -> dict[str, Any]:
     """Describe the machine and the software: the versions of ``PACKAGES`` and of further packages."""
-    processor = platform.processor()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
-        processor = names[0] if names else processor
     return {
-        "cpu": processor,
+        "cpu": cpu_name(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "versions": installed_versions((*PACKAGES, *packages)),

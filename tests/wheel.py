@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[1]
 PYTHONS = ("python3.11", "python3.12", "python3.13", "python3.14")
 NEWEST_GLIBC = (2, 28)
 LIBRARIES = {
-    "x86_64": {"base", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16"},
-    "aarch64": {"base"},
+    "x86_64": {"base", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "amx"},
+    "aarch64": {"base", "dotprod", "i8mmbf16"},
 }
 MACHINE_CODES = {"x86_64": 62, "aarch64": 183}  # e_machine in the header of an ELF file
 

@@ -94,6 +94,18 @@ def test_chunks_do_not_change_order(encoder: Encoder, monkeypatch: pytest.Monkey
     np.testing.assert_allclose(encoder.encode(TEXTS), whole, atol=1e-6)
 
 
+def test_repeated_texts_are_encoded_once(encoder: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = ["one text", "another", "one text"]
+    expected = np.stack([encoder.encode(text) for text in texts])
+    encoded: list[str] = []
+    whole = Encoder._sequences
+    monkeypatch.setattr(
+        Encoder, "_sequences", lambda self, some, *rest: encoded.extend(some) or whole(self, some, *rest)
+    )
+    np.testing.assert_allclose(encoder.encode(texts), expected, atol=1e-6)
+    assert encoded == ["one text", "another"]
+
+
 def test_forms_of_texts(encoder: Encoder) -> None:
     pandas, polars, arrow = (pytest.importorskip(name) for name in ("pandas", "polars", "pyarrow"))
     texts = TEXTS[:2]
@@ -193,7 +205,7 @@ def test_a_pipeline_becomes_an_encoder(folder: Path, encoder: Encoder) -> None:
 
 def test_progress(encoder: Encoder, capsys: pytest.CaptureFixture[str]) -> None:
     encoder.encode(TEXTS, show_progress_bar=True)
-    assert "7 of 7 texts" in capsys.readouterr().err
+    assert f"{len(set(TEXTS))} of {len(set(TEXTS))} texts" in capsys.readouterr().err
     encoder.encode(TEXTS * 100)
     assert capsys.readouterr().err == ""
 

@@ -223,6 +223,28 @@ def test_auto_takes_fp32_where_bf16_disagrees(monkeypatch: pytest.MonkeyPatch) -
     assert EngineRunner(model, "bf16").precision == "bf16"  # a precision that is named is not compared
 
 
+def test_what_is_faster_is_noted_for_other_processes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("DISTILBERT_CACHE", str(tmp_path))
+    monkeypatch.setattr(cpu, "has_int8", lambda: True)
+    measured = []
+
+    def measure(precision: str, operations: object) -> bool:
+        measured.append(precision)
+        return True
+
+    monkeypatch.setattr(cpu, "_measure_whether_faster", measure)
+    for _ in range(2):  # as two processes would: the second one reads the note
+        cpu.is_faster.cache_clear()
+        assert cpu.is_faster("int8")
+    assert measured == ["int8"]
+    (note,) = (tmp_path / "notes").iterdir()
+    note.write_text("damaged")
+    cpu.is_faster.cache_clear()
+    assert cpu.is_faster("int8")
+    assert measured == ["int8", "int8"]
+    cpu.is_faster.cache_clear()
+
+
 def test_what_auto_chooses(monkeypatch: pytest.MonkeyPatch) -> None:
     for faster, quantized, expected in (
         (["bf16", "int8"], False, "bf16"),

@@ -104,9 +104,24 @@ def test_rows_are_split_by_sequence(items: list[list[list[int]]], budget: tuple[
             assert output["logits"][:, 0].tolist() == [10 * sequence[position] for position in row]
 
 
+def test_equal_sequences_are_computed_once() -> None:
+    runner = EchoRunner("ForSequenceClassification")
+    inputs = [EncodedInput([[7, 8], [9]]), EncodedInput([[9]]), EncodedInput([[7, 8]])]
+    outputs = {index: [float(each["logits"][0]) for each in answers] for index, answers in run_encoded(inputs, runner)}
+    assert outputs == {0: [15, 9], 1: [9], 2: [15]}
+    assert sum(len(batch.offsets) - 1 for batch in runner.batches) == 2
+
+
+def test_equal_sequences_with_other_rows_are_not_the_same() -> None:
+    runner = EchoRunner("ForTokenClassification")
+    inputs = [EncodedInput([[7, 8]], rows=[[0]]), EncodedInput([[7, 8]], rows=[[1]])]
+    outputs = {index: each[0]["logits"].tolist() for index, each in run_encoded(inputs, runner)}
+    assert outputs == {0: [[70]], 1: [[80]]}
+
+
 def test_similar_lengths_share_a_batch() -> None:
     runner = EchoRunner("ForSequenceClassification")
-    list(run_encoded([EncodedInput([[1] * n]) for n in (2, 50, 3, 49, 2, 48)], runner, 150))
+    list(run_encoded([EncodedInput([[id] * n]) for id, n in enumerate((2, 50, 3, 49, 2, 48))], runner, 150))
     assert [batch.lengths.tolist() for batch in runner.batches] == [[50, 49, 48], [3, 2, 2]]
 
 
@@ -119,7 +134,7 @@ def test_finished_inputs_come_before_the_rest_has_run() -> None:
 
 def test_an_asynchronous_runner_is_kept_busy_but_not_flooded() -> None:
     runner = QueueRunner("ForSequenceClassification")
-    finished = run_encoded([EncodedInput([[1] * 9]) for _ in range(10)], runner, 9)
+    finished = run_encoded([EncodedInput([[id] * 9]) for id in range(10)], runner, 9)
     assert len(runner.queued) == IN_FLIGHT, "batches are queued before anything is asked for"
     assert not runner.batches
     assert next(finished)[0] == 0

@@ -218,16 +218,21 @@ class Encoder:
         budget = (batch_tokens or self.task.batch_tokens, batch_size or self.task.batch_size)
         scaled = normalize if normalize_embeddings is None else normalize_embeddings
         kept = truncate_dim or self.truncate_dim
-        vectors = np.empty((len(items), self._size(pooling)), np.float32)
-        shown = False if len(items) < LEAST_FOR_PROGRESS and show_progress_bar is None else show_progress_bar
-        with ProgressBar("encoding", shown=shown, total=len(items), with_time_left=True) as bar:
-            for start in range(0, len(items), CHUNK):
-                chunk = items[start : start + CHUNK]
+        numbers: dict[str, int] = {}  # of different texts
+        places = [numbers.setdefault(item, len(numbers)) for item in items]
+        different = list(numbers)
+        vectors = np.empty((len(different), self._size(pooling)), np.float32)
+        shown = False if len(different) < LEAST_FOR_PROGRESS and show_progress_bar is None else show_progress_bar
+        with ProgressBar("encoding", shown=shown, total=len(different), with_time_left=True) as bar:
+            for start in range(0, len(different), CHUNK):
+                chunk = different[start : start + CHUNK]
                 done = start
                 for indices, rows in self._encode_chunk(chunk, before, pooling, budget):
                     vectors[[start + index for index in indices]] = rows
                     done += len(indices)
-                    bar.update(f"{done:,} of {len(items):,} texts", done)
+                    bar.update(f"{done:,} of {len(different):,} texts", done)
+        if len(different) < len(items):
+            vectors = vectors[places]
         if kept is not None and kept > vectors.shape[1]:
             raise InputError(f"truncate_dim={kept} is more than the {vectors.shape[1]} numbers of a vector.")
         vectors = vectors[:, :kept]

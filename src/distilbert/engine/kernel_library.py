@@ -6,6 +6,7 @@ import ctypes
 import functools
 import logging
 import os
+import platform
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,12 @@ logger = logging.getLogger("distilbert")
 
 # `make sanitize` runs the tests with libraries of its own, which find errors of memory.
 FOLDER = Path(os.environ.get("DISTILBERT_KERNELS_FOLDER") or Path(__file__).parent / "compiled")
-VERSION = 7  # of the functions in kernels.cpp
+VERSION = 8  # of the functions in kernels.cpp
 BASE = "base"  # the library for every CPU
-SPECIAL = ("avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16")  # the bits of runnable() in kernels.cpp
-PREFERRED = ("avx512bf16", "avx512vnni", "avx512", "avxvnni", "avx2", BASE)  # the fastest first
+_X86 = ("avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "amx")
+_ARM = ("dotprod", "i8mmbf16")
+SPECIAL = _ARM if platform.machine().lower() in ("aarch64", "arm64") else _X86  # the bits of runnable() in kernels.cpp
+PREFERRED = (*reversed(SPECIAL), BASE)  # the fastest first
 TYPE_CODES = {FP32: 0, BF16: 1, UINT8: 2}  # the enum Type of kernels/finish.h
 ACTIVATION_CODES = {  # the enum Activation there
     name: code for code, name in enumerate(dict.fromkeys(ACTIVATIONS.values()))
@@ -57,7 +60,7 @@ class CompiledOperations:
     """
 
     def __init__(self, path: Path, threads: int = 1) -> None:
-        self.name, self.threads = path.stem, threads
+        self.path, self.name, self.threads = path, path.stem, threads
         self.layout = f"{self.name}.{VERSION}"
         self._library = _open_library(path)
         self._panel_outputs: int = self._library.panel_outputs()

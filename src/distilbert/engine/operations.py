@@ -306,6 +306,7 @@ class PlainOperations:
         """See :class:`Operations`."""
         check_array("Inputs of a product", x, INPUT_TYPES[product.dtype], (None, product.groups * product.depth))
         by_group = x.astype(np.float32).reshape(len(x), product.groups, product.depth).transpose(1, 0, 2)
+        by_group = np.ascontiguousarray(by_group)  # else NumPy multiplies without BLAS
         y = (by_group @ product.weight).transpose(1, 0, 2).reshape(len(x), product.groups * product.outputs)
         y = activate(y * (1.0 if product.factor is None else product.factor) + product.bias, product.activation)
         if product.result_dtype != UINT8:

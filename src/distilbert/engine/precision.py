@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from ..core.cpu_name import cpu_name
 from ..core.errors import InputError
+from .cache_folder import read_note, write_note
 from .kernel_library import load_operations
-from .operations import BF16, FP32, UINT8
+from .operations import BF16, FP32, UINT8, Operations
 from .products import ActivationRange, float_map, int8_map
 
 PRECISIONS = ("auto", "fp32", "bf16", "int8")
@@ -45,12 +47,21 @@ def _kernels_multiply(dtype: np.dtype[Any]) -> bool:
 def is_faster(precision: str) -> bool:
     """Say whether matrix products are faster in ``"bf16"`` or ``"int8"`` than in fp32 on this machine.
 
-    Instructions for a type do not make it faster on every CPU, so both are timed in turn on one thread, once in a
-    process, which takes some hundredths of a second.
+    Instructions for a type do not make it faster on every CPU, so both are timed in turn on one thread, which takes
+    some hundredths of a second. The result is noted in the cache, for other processes on a CPU of this name.
     """
     operations = load_operations()
     if not {"bf16": has_bf16, "int8": has_int8}[precision]():
         return False
+    key = ["faster than fp32", precision, operations.layout, cpu_name()]
+    noted = read_note(key)
+    if not isinstance(noted, bool):
+        noted = _measure_whether_faster(precision, operations)
+        write_note(key, noted)
+    return noted
+
+
+def _measure_whether_faster(precision: str, operations: Operations) -> bool:
     x, weight, bias = np.ones((128, 768), np.float32), np.ones((768, 768), np.float32), np.zeros(768, np.float32)
     inputs = ActivationRange(np.ones(768, np.float32), 0.0, 1.0)
     in_fp32 = float_map(weight, bias, FP32, operations)

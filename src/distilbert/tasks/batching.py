@@ -69,7 +69,7 @@ def default_batch_tokens(runner: Runner) -> int:
 def run_encoded(
     inputs: Sequence[EncodedInput], runner: Runner, batch_tokens: int = BATCH_TOKENS, batch_size: int | None = None
 ) -> Iterator[tuple[int, list[Outputs]]]:
-    """Run every sequence of ``inputs`` once.
+    """Run every sequence of ``inputs`` once; sequences that are equal are computed once for all of them.
 
     An asynchronous runner has its first batches when this function returns, and computes the next ones while the
     caller turns outputs into answers. Any other runner computes a batch when its outputs are asked for.
@@ -85,8 +85,8 @@ def run_encoded(
         (R, ...) of a token head. An input comes as soon as its last sequence is done, so that the outputs of all
         inputs are never held at once.
     """
-    places = [(i, s) for i, encoded in enumerate(inputs) for s in range(len(encoded.sequences))]
-    lengths = [len(inputs[i].sequences[s]) for i, s in places]
+    places = _equal_places(inputs)
+    lengths = [len(inputs[i].sequences[s]) for (i, s), *_ in places]
     batches = (
         _submit([places[number] for number in numbers], inputs, runner)
         for numbers in cut_batches(lengths, batch_tokens, batch_size)
@@ -95,22 +95,32 @@ def run_encoded(
     return _collect(inputs, batches, in_flight)
 
 
+def _equal_places(inputs: Sequence[EncodedInput]) -> list[list[tuple[int, int]]]:
+    """Return the places of each different sequence: the index of an input, and one among the sequences of it."""
+    places: dict[Any, list[tuple[int, int]]] = {}
+    for i, encoded in enumerate(inputs):
+        for s, sequence in enumerate(encoded.sequences):
+            rows = None if encoded.rows is None else tuple(encoded.rows[s])
+            places.setdefault((tuple(sequence), rows), []).append((i, s))
+    return list(places.values())
+
+
 @dataclass(frozen=True)
 class SubmittedBatch:
     """A batch that a runner has, or that it computes when asked.
 
     Attributes:
-        places: for each sequence, the index of its input and its index among the sequences of that input.
+        places: of each sequence, see :func:`_equal_places`.
         wait: returns the outputs of each sequence, once they are computed.
     """
 
-    places: list[tuple[int, int]]
+    places: list[list[tuple[int, int]]]
     wait: Callable[[], list[Outputs]]
 
 
-def _submit(places: list[tuple[int, int]], inputs: Sequence[EncodedInput], runner: Runner) -> SubmittedBatch:
-    sequences = [inputs[i].sequences[s] for i, s in places]
-    rows = [inputs[i].rows[s] for i, s in places] if inputs[0].rows is not None else None  # type: ignore[index]
+def _submit(places: list[list[tuple[int, int]]], inputs: Sequence[EncodedInput], runner: Runner) -> SubmittedBatch:
+    sequences = [inputs[i].sequences[s] for (i, s), *_ in places]
+    rows = [inputs[i].rows[s] for (i, s), *_ in places] if inputs[0].rows is not None else None  # type: ignore[index]
     batch = Batch.of(sequences, rows)
     wait = runner.submit(batch) if isinstance(runner, AsynchronousRunner) else partial(runner, batch)
     sizes = [len(row) for row in (rows or sequences)] if runner.head.per_token else [1] * len(sequences)
@@ -127,12 +137,13 @@ def _collect(
         batch = in_flight.popleft()
         outputs = batch.wait()
         in_flight.extend(islice(batches, 1))
-        for (i, s), output in zip(batch.places, outputs, strict=True):
-            collected[i][s] = output
-            remaining[i] -= 1
-            if not remaining[i]:
-                finished, collected[i] = collected[i], []
-                yield i, finished
+        for places, output in zip(batch.places, outputs, strict=True):
+            for i, s in places:
+                collected[i][s] = output
+                remaining[i] -= 1
+                if not remaining[i]:
+                    finished, collected[i] = collected[i], []
+                    yield i, finished
 
 
 def split_outputs(outputs: Outputs, sizes: Sequence[int], runner: Runner) -> list[Outputs]:

@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..core.cpu_name import cpu_name
+
 if TYPE_CHECKING:  # evaluation describes its machine without PyTorch, which the loop imports
     from .loop import TrainingState
 
@@ -42,16 +44,11 @@ def about_run(folder: Path, data: dict[str, Any], state: TrainingState) -> dict[
 
 def machine() -> dict[str, Any]:
     """Return the name of the CPU, the number of its cores and the versions of the software that is installed."""
-    name = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        lines = [line for line in cpuinfo.read_text(encoding="utf-8").splitlines() if line.startswith("model name")]
-        name = lines[0].split(":", 1)[1].strip() if lines else name
     versions = {}
     for package in PACKAGES:
         with suppress(importlib.metadata.PackageNotFoundError):  # evaluation needs no PyTorch
             versions[package] = importlib.metadata.version(package)
-    return {"cpu": name, "cores": os.cpu_count(), "versions": {"python": platform.python_version()} | versions}
+    return {"cpu": cpu_name(), "cores": os.cpu_count(), "versions": {"python": platform.python_version()} | versions}
 
 
 def _is_our_command(program: str) -> bool:

@@ -107,7 +107,7 @@ void lay_out(const Type* from, int64_t stride, int keys, int dim, float* to, int
     }
 }
 
-#if defined(__AVX512BF16__)
+#if defined(MULTIPLIES_PAIRS)
 // (K, H) of bf16 -> (K / 2 rounded up, H) of pairs: two keys of a channel side by side. H is a multiple of WIDTH.
 void lay_out_pairs(const bf16* from, int64_t stride, int keys, int dim, float* to) {
     for (int t = 0; t < keys; t += 2) {
@@ -167,7 +167,7 @@ struct Attention {
     }
 
     bool in_pairs() const {
-#if defined(__AVX512BF16__)
+#if defined(MULTIPLIES_PAIRS)
         return sizeof(Type) == 2 && dim % WIDTH == 0 && q_stride % 2 == 0 && k_stride % 2 == 0;
 #else
         return false;
@@ -189,7 +189,7 @@ struct Attention {
         for (int64_t t = k0; t < k1; t++) fetch(k + t * k_stride + channel + dim);
         for (int64_t t = k0; t < k1; t++) fetch(v + t * v_stride + channel + dim);
         const bool pairs = in_pairs();
-#if defined(__AVX512BF16__)
+#if defined(MULTIPLIES_PAIRS)
         if (pairs) {
             transpose((const float*)first_key, k_stride / 2, count, dim / 2, keys, width);
             lay_out_pairs((const bf16*)first_value, v_stride, count, dim, values);
@@ -214,7 +214,7 @@ struct Attention {
             const auto put = [&](int r, int c, Floats x) {
                 if (r < rows) to.write(r, c, x * inverse[r]);
             };
-#if defined(__AVX512BF16__)
+#if defined(MULTIPLIES_PAIRS)
             if (pairs) {
                 products<Pair>(queries, keys, width, dim / 2, width, scores);
                 for (int r = 0; r < rows; r++)

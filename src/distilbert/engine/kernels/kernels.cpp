@@ -6,23 +6,43 @@
 #if defined(__x86_64__)
 #include <cpuid.h>
 #endif
+#if defined(__linux__)
+#include <sys/auxv.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include <memory>
 
 #include "attention.h"
 #include "products.h"
 #include "rows.h"
+#include "tiles.h"
 
 #define EXPORT extern "C" __attribute__((visibility("default")))
 
 // Increase with every change of these functions, together with VERSION in kernel_library.py.
-EXPORT int version() { return 7; }
+EXPORT int version() { return 8; }
+
+// Asks the system for the registers of AMX, which no program has by itself, and says whether it granted them.
+inline bool may_use_tiles() {
+#if defined(__x86_64__) && defined(__linux__)
+    constexpr long PERMIT = 0x1023, TILE_DATA = 18;  // ARCH_REQ_XCOMP_PERM
+    return syscall(SYS_arch_prctl, PERMIT, TILE_DATA) == 0;
+#else
+    return false;
+#endif
+}
 
 // Returns which libraries this CPU can run, a bit for each name in kernel_library.py's order. The library that is compiled
 // for every CPU is asked.
 EXPORT int runnable() {
     int bits = 0;
-#if defined(__x86_64__)
+#if defined(__aarch64__) && defined(__linux__)
+    const unsigned long first = getauxval(AT_HWCAP), second = getauxval(AT_HWCAP2);
+    const bool dotprod = first >> 20 & 1, squares = second >> 13 & 1 && second >> 14 & 1;  // I8MM and BF16
+    bits = dotprod | (dotprod && squares) << 1;
+#elif defined(__x86_64__)
     // Not __builtin_cpu_supports(), which always says no in a library that zig links.
     unsigned a, b, c, d, low, high;
     if (!__get_cpuid(1, &a, &b, &c, &d) || !(c >> 27 & 1)) return 0;  // the system saves no wide registers
@@ -33,8 +53,11 @@ EXPORT int runnable() {
     const unsigned parts = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31;            // F, DQ, CD, BW and VL
     const bool avx512 = avx2 && (low & 0xe6) == 0xe6 && (b & parts) == parts;
     const bool vnni = avx512 && c >> 11 & 1;
+    const bool tiles = (low & 0x60000) == 0x60000 && d >> 22 & 1 && d >> 24 & 1 && d >> 25 & 1;  // of bf16 and int8
     if (!__get_cpuid_count(7, 1, &a, &b, &c, &d)) a = 0;
-    bits = avx2 | (avx2 && a >> 4 & 1) << 1 | avx512 << 2 | vnni << 3 | (vnni && a >> 5 & 1) << 4;
+    const bool pairs = vnni && a >> 5 & 1;
+    bits = avx2 | (avx2 && a >> 4 & 1) << 1 | avx512 << 2 | vnni << 3 | pairs << 4;
+    if (pairs && tiles && may_use_tiles()) bits |= 1 << 5;
 #endif
     return bits;
 }
@@ -126,7 +149,7 @@ EXPORT int panel_outputs() { return OUTPUTS; }
 // Returns how many numbers of a type (see Type) a word of multiply() holds, or 0 if multiply() does not take the type.
 // A row must be a whole number of words.
 EXPORT int multiplies(int type) {
-#if defined(__AVX512BF16__)
+#if defined(MULTIPLIES_PAIRS) || defined(MULTIPLIES_TILES)
     if (type == BF16) return 2;
 #endif
     return type == FP32 ? 1 : type == UINT8 ? 4 : 0;
@@ -148,35 +171,40 @@ EXPORT void multiply(int type, const void* x, int64_t rows, int groups, int dept
         finish.stride = int64_t(groups) * outputs;
         finish.prepare();
     };
-    const auto run = [&](auto word) {
-        typedef decltype(word) Word;
-        Finish<Word> finish{};
+    const auto run = [&](auto word, int multiple, auto part) {
+        Finish<decltype(word)> finish{};
         prepare(finish);
         const int words = depth / multiplies(type);
-        multiply_all((const float*)x, rows, groups, words, words, packed, outputs, finish, threads,
-                     words % STEP ? multiply_part<Word, 1> : multiply_part<Word, STEP>);
+        multiply_all((const float*)x, rows, groups, words, words, packed, outputs, finish, threads, multiple, part);
     };
-    if (type == FP32) run(Single());
-#if defined(__AVX512BF16__)
-    if (type == BF16) run(Pair());
+    const auto run_words = [&](auto word) {
+        typedef decltype(word) Word;
+        run(word, TILE, depth / multiplies(type) % STEP ? multiply_part<Word, 1> : multiply_part<Word, STEP>);
+    };
+    if (type == FP32) return run_words(Single());
+#if defined(MULTIPLIES_TILES)
+    if (type == BF16) return run(Single(), 2 * SIDE, multiply_tiles<Single>);
+    run(Whole(), 2 * SIDE, multiply_tiles<Whole>);
+#else
+#if defined(MULTIPLIES_PAIRS)
+    if (type == BF16) return run_words(Pair());
 #endif
 #if defined(MULTIPLIES_BYTES)
-    if (type == UINT8) run(Four());
+    run_words(Four());
 #else
-    if (type == UINT8) {
-        const int64_t width = int64_t(groups) * depth;
-        const std::unique_ptr<float[]> wide(new float[rows * width]);
-        share(rows, rows / (threads * 4), rows * width < (1 << 16) ? 1 : threads, [&](Units& units) {
-            for (int64_t t; units.take(t);) {
-                const uint8_t* from = (const uint8_t*)x + t * width;
-                float* to = wide.get() + t * width;
-                for (int64_t k = 0; k < width; k++) to[k] = from[k];
-            }
-        });
-        Finish<Single> finish{};
-        prepare(finish);
-        multiply_all(wide.get(), rows, groups, depth, depth / 4, packed, outputs, finish, threads,
-                     depth % STEP ? multiply_bytes<1> : multiply_bytes<STEP>);
-    }
+    const int64_t width = int64_t(groups) * depth;
+    const std::unique_ptr<float[]> wide(new float[rows * width]);
+    share(rows, rows / (threads * 4), rows * width < (1 << 16) ? 1 : threads, [&](Units& units) {
+        for (int64_t t; units.take(t);) {
+            const uint8_t* from = (const uint8_t*)x + t * width;
+            float* to = wide.get() + t * width;
+            for (int64_t k = 0; k < width; k++) to[k] = from[k];
+        }
+    });
+    Finish<Single> finish{};
+    prepare(finish);
+    multiply_all(wide.get(), rows, groups, depth, depth / 4, packed, outputs, finish, threads, TILE,
+                 depth % STEP ? multiply_bytes<1> : multiply_bytes<STEP>);
+#endif
 #endif
 }

@@ -47,11 +47,54 @@ inline void multiply_tile(const float* x, int64_t stride, const float* panel, in
         for (int n = 0; n < PANEL; n++) sums[r][n] = s[r][n];
 }
 
+#if defined(__aarch64__)
+// The same with an instruction that multiplies squares: two rows by two outputs, two words of each.
+template <class Word, int ROWS>
+inline void multiply_tile_in_squares(const float* x, int64_t stride, const float* panel, int depth, const float* begun,
+                                     typename Word::Sum (&sums)[TILE][PANEL]) {
+    typedef typename Word::Sum Sum;
+    constexpr int PAIRS = (ROWS + 1) / 2;  // of rows; the last one may hold a row twice
+    Sum s[PAIRS][PANEL][2] = {};
+    const auto two_words = [](const float* words, bool alone) {
+        return alone ? float32x2_t{*words, 0.0f} : vld1_f32(words);
+    };
+    for (int k = 0; k < depth; k += 2) {
+        const bool alone = k + 1 == depth;
+        Floats rows[PAIRS];
+        for (int p = 0; p < PAIRS; p++) {
+            const float *even = x + 2 * p * stride + k, *odd = 2 * p + 1 < ROWS ? even + stride : even;
+            rows[p] = (Floats)vcombine_f32(two_words(even, alone), two_words(odd, alone));
+        }
+        for (int n = 0; n < PANEL; n++) {
+            const float* words = panel + k * OUTPUTS + n * WIDTH;
+            __builtin_prefetch(words + AHEAD);
+            const Floats first = load(words), second = alone ? Floats{} : load(words + OUTPUTS);
+            const Floats low = zip<0>(first, second), high = zip<WIDTH / 2>(first, second);
+            for (int p = 0; p < PAIRS; p++) {
+                s[p][n][0] = Word::add_square(s[p][n][0], rows[p], low);
+                s[p][n][1] = Word::add_square(s[p][n][1], rows[p], high);
+            }
+        }
+    }
+    for (int r = 0; r < ROWS; r++)
+        for (int n = 0; n < PANEL; n++) {
+            const Sum *low = &s[r / 2][n][0], *high = &s[r / 2][n][1];
+            const int i = r % 2 * 2;
+            sums[r][n] = Sum{(*low)[i], (*low)[i + 1], (*high)[i], (*high)[i + 1]};
+            if (begun) sums[r][n] += (Sum)load(begun + (r * PANEL + n) * WIDTH);
+        }
+}
+#endif
+
 template <class Word, int WORDS, int ROWS>
 void multiply_rows(const float* x, int64_t stride, const float* panel, int depth, const float* begun, int rows,
                    typename Word::Sum (&sums)[TILE][PANEL]) {
     if constexpr (ROWS > 1)
         if (rows < ROWS) return multiply_rows<Word, WORDS, ROWS - 1>(x, stride, panel, depth, begun, rows, sums);
+#if defined(__aarch64__)
+    if constexpr (Word::IN_SQUARES) return multiply_tile_in_squares<Word, ROWS>(x, stride, panel, depth, begun, sums);
+    else
+#endif
     multiply_tile<Word, WORDS, ROWS>(x, stride, panel, depth, begun, sums);
 }
 
@@ -73,11 +116,19 @@ void multiply_part(const Group& group, int64_t stride, int64_t r0, int64_t r1, i
         float* kept = begun.data();
         for (int p = p0; p < p1; p++) {
             const float* panel = group.packed + (int64_t(p) * words + k) * OUTPUTS;
+            typename Word::Sum lost[PANEL] = {};
+            if constexpr (Word::SIGNED)
+                for (int word = 0; word < depth; word++)
+                    for (int n = 0; n < PANEL; n++)
+                        lost[n] = Word::lost(lost[n], load(panel + word * OUTPUTS + n * WIDTH));
             for (int64_t row = r0; row < r1; row += TILE, kept += TILE * OUTPUTS) {
                 const int rows = int(r1 - row < TILE ? r1 - row : TILE);
                 typename Word::Sum sums[TILE][PANEL];
                 multiply_rows<Word, WORDS, TILE>(group.x + row * stride + k, stride, panel, depth, k ? kept : nullptr,
                                                  rows, sums);
+                if constexpr (Word::SIGNED)
+                    for (int r = 0; r < rows; r++)
+                        for (int n = 0; n < PANEL; n++) sums[r][n] += lost[n] << 7;
                 for (int n = 0; n < PANEL; n++) {
                     const int column = p * OUTPUTS + n * WIDTH, left = outputs - column;
                     if (left <= 0) break;
@@ -140,17 +191,17 @@ void multiply_bytes(const Group& group, int64_t stride, int64_t r0, int64_t r1, 
 }
 #endif
 
-// part multiplies a block of rows with some panels, as multiply_part() does; width is the number of fp32 or packed words
-// of a group in a row of x.
+// part multiplies a block of rows with some panels, as multiply_part() does, best in multiples of so many rows; width is
+// the number of fp32 or packed words of a group in a row of x.
 template <class Word, class Part>
 void multiply_all(const float* x, int64_t rows, int groups, int width, int words, const float* packed, int outputs,
-                  const Finish<Word>& finish, int threads, const Part& part) {
+                  const Finish<Word>& finish, int threads, int multiple, const Part& part) {
     const int panels = (outputs + OUTPUTS - 1) / OUTPUTS;
     if (rows * width * outputs * groups < SMALL) threads = 1;
     int64_t block = BLOCK / (width < DEPTH ? width : DEPTH);
     if (block > 256) block = 256;
     int64_t blocks = (rows + block - 1) / block;
-    if (blocks) block = ((rows + blocks - 1) / blocks + TILE - 1) / TILE * TILE;  // about equal, and of whole tiles
+    if (blocks) block = round_up(int((rows + blocks - 1) / blocks), multiple);  // about equal
     blocks = (rows + block - 1) / block;
     int at_once = int(groups * blocks * panels / (threads * 16));  // panels that a thread takes
     at_once = at_once < 1 ? 1 : at_once > panels ? panels : at_once;

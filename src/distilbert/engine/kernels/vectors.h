@@ -10,6 +10,8 @@
 
 #if defined(__x86_64__)
 #include <immintrin.h>
+#elif defined(__aarch64__)
+#include <arm_neon.h>
 #endif
 
 namespace {
@@ -48,6 +50,8 @@ inline void store(float* p, Floats x) { *reinterpret_cast<Floats*>(p) = x; }
 inline Halves halves(Floats x) {  // rounds to the nearest bf16, ties to even
 #if defined(__AVX512BF16__)
     return (Halves)_mm512_cvtneps_pbh((__m512)x);
+#elif defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+    return (Halves)vreinterpret_u16_bf16(vcvt_bf16_f32((float32x4_t)x));
 #endif
     Ints bits = (Ints)x;
     bits += 0x7fff + ((bits >> 16) & 1);
@@ -187,28 +191,48 @@ inline Floats zip(Floats a, Floats b) {
 
 // What a word of four bytes holds, and how one instruction multiplies two of them: a number; a pair of bf16 whose two
 // products are added; or four bytes.
-struct Single {
+struct AnyWord {
+    // Whether add_square() multiplies two words of two rows with two words of two outputs: its sums are (2, 2).
+    static constexpr bool IN_SQUARES = false;
+    // Whether add() takes the bytes of a row as signed: 128 less. lost() sums the weights that are missing 128 times.
+    static constexpr bool SIGNED = false;
+};
+
+struct Single : AnyWord {
     typedef Floats Sum;
     static Floats add(Floats sum, float a, Floats b) { return sum + a * b; }
     static Floats numbers(Floats sum) { return sum; }
 };
 
 #if defined(__AVX512BF16__)
-struct Pair {
+#define MULTIPLIES_PAIRS
+struct Pair : AnyWord {
     typedef __m512 Sum;
     static Sum add(Sum sum, float a, Floats b) {
         return _mm512_dpbf16_ps(sum, (__m512bh)_mm512_set1_ps(a), (__m512bh)b);
     }
     static Floats numbers(Sum sum) { return (Floats)sum; }
 };
+#elif defined(__ARM_FEATURE_BF16_VECTOR_ARITHMETIC)
+#define MULTIPLIES_PAIRS
+struct Pair : AnyWord {
+    static constexpr bool IN_SQUARES = true;
+    typedef Floats Sum;
+    static bfloat16x8_t pairs(Floats words) { return vreinterpretq_bf16_f32((float32x4_t)words); }
+    static Sum add(Sum sum, float a, Floats b) { return (Sum)vbfdotq_f32((float32x4_t)sum, pairs((Floats)vdupq_n_f32(a)), pairs(b)); }
+    static Sum add_square(Sum sum, Floats rows, Floats outputs) {
+        return (Sum)vbfmmlaq_f32((float32x4_t)sum, pairs(rows), pairs(outputs));
+    }
+    static Floats numbers(Sum sum) { return sum; }
+};
 #endif
 
-#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__) || defined(__ARM_FEATURE_DOTPROD)
 #define MULTIPLIES_BYTES
 #endif
 
 #if defined(__AVX512VNNI__)
-struct Four {  // uint8 times int8, summed as integers
+struct Four : AnyWord {  // uint8 times int8, summed as integers
     typedef __m512i Sum;
     static Sum add(Sum sum, float a, Floats b) {
         // For the intrinsic, GCC 12 moves every sum to another register and back.
@@ -218,12 +242,34 @@ struct Four {  // uint8 times int8, summed as integers
     static Floats numbers(Sum sum) { return (Floats)_mm512_cvtepi32_ps(sum); }
 };
 #elif defined(__AVXVNNI__)
-struct Four {
+struct Four : AnyWord {
     typedef __m256i Sum;
     static Sum add(Sum sum, float a, Floats b) {
         return _mm256_dpbusd_avx_epi32(sum, (__m256i)_mm256_set1_ps(a), (__m256i)b);
     }
     static Floats numbers(Sum sum) { return __builtin_convertvector((Ints)sum, Floats); }
+};
+#elif defined(__ARM_FEATURE_MATMUL_INT8)
+struct Four : AnyWord {
+    static constexpr bool IN_SQUARES = true;
+    typedef Ints Sum;
+    static Sum add_square(Sum sum, Floats rows, Floats outputs) {
+        return (Sum)vusmmlaq_s32((int32x4_t)sum, (uint8x16_t)rows, (int8x16_t)outputs);
+    }
+    static Floats numbers(Sum sum) { return __builtin_convertvector(sum, Floats); }
+};
+#elif defined(__ARM_FEATURE_DOTPROD)
+struct Four : AnyWord {
+    static constexpr bool SIGNED = true;
+    typedef Ints Sum;
+    static Sum add(Sum sum, float a, Floats b) {
+        const int8x16_t row = veorq_s8((int8x16_t)vdupq_n_f32(a), vdupq_n_s8(-128));
+        return (Sum)vdotq_s32((int32x4_t)sum, row, (int8x16_t)b);
+    }
+    static Sum lost(Sum sum, Floats outputs) {
+        return (Sum)vdotq_s32((int32x4_t)sum, vdupq_n_s8(1), (int8x16_t)outputs);
+    }
+    static Floats numbers(Sum sum) { return __builtin_convertvector(sum, Floats); }
 };
 #endif
 
