@@ -3,6 +3,7 @@
     python -m benchmarks.peers                                    # about 25 minutes, two threads and one
     python -m benchmarks.peers --threads 2 --thin 4 --max-minutes 10
     python -m benchmarks.peers --contestants openvino-int8 engine-int8 --workloads sst2
+    python -m benchmarks.peers --isa avx2                         # all libraries without AVX512
 
 Speed is measured on a model of DistilBERT-base's size with random weights, accuracy on a model fine-tuned on SST-2.
 
@@ -35,7 +36,7 @@ from typing import Any
 
 from distilbert import DistilBertTokenizerFast
 
-from . import common, contest_report, contestant_process
+from . import common, contest_report, contestant_process, instruction_sets
 from .contest import Contest, Participant, TimeBudget, every_nth
 from .contestant_files import LIBRARIES, cache_folder
 from .contestant_list import CONTESTANTS, ContestantSpec
@@ -214,6 +215,9 @@ def main() -> None:
     parser.add_argument(
         "--max-minutes", type=float, default=25, help="fewer rounds if time is short, never fewer contestants"
     )
+    parser.add_argument(
+        "--isa", choices=list(instruction_sets.SWITCHES), help="keep all libraries to one set of instructions"
+    )
     parser.add_argument("--accuracy-model", type=Path, default=ROOT / "models" / "tasks" / "sst2" / "teacher")
     parser.add_argument("--data", help="folder of the data sets")
     parser.add_argument("--output", type=Path, default=common.RESULTS, help="folder of the result file and the chart")
@@ -222,8 +226,19 @@ def main() -> None:
         os.environ["DISTILBERT_TEST_DATA"] = arguments.data
     specs = {key: spec for key, spec in CONTESTANTS.items() if key in arguments.contestants}
     load = common.load_average()
+    left_out: dict[str, str] = {}
+    if arguments.isa:
+        instruction_sets.restrict(arguments.isa)
+        for key in list(specs):
+            reason = instruction_sets.reason_to_leave_out(arguments.isa, specs[key].runs_with or specs[key].needs)
+            if reason:
+                left_out[key] = reason
+                del specs[key]
     figures = measure(arguments, specs, start + 60 * arguments.max_minutes)
     result = {"threads": arguments.threads, "load_before": load} | figures
+    result["left_out"] |= left_out
+    if arguments.isa:
+        result |= {"isa": arguments.isa, "isa_obeyed": instruction_sets.obeyed(arguments.isa)}
     result["minutes"] = round((time.monotonic() - start) / 60, 1)
     print(contest_report.table(result))
     for key, reason in result["left_out"].items():
