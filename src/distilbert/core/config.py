@@ -76,6 +76,8 @@ class DistilBertConfig:
         initializer_range: standard deviation of fresh weights.
         qa_dropout: dropout before the question-answering head.
         seq_classif_dropout: dropout inside the sequence-classification and multiple-choice heads.
+        classifier_pooling: what the sequence-classification head reads: ``"cls"``, the first token, or ``"mean"``, the
+            mean of all tokens. transformers' DistilBERT does not know this field and always reads the first token.
         pad_token_id: id of ``[PAD]``, or None.
         num_labels: number of labels (L); 2 unless ``id2label`` says otherwise.
         id2label: label names by id; string keys, as JSON has them, become int.
@@ -122,6 +124,7 @@ class DistilBertConfig:
     tie_word_embeddings: bool = True
     # Written to config.json only where they differ from these defaults.
     problem_type: str | None = None
+    classifier_pooling: str = "cls"
     output_hidden_states: bool = False
     output_attentions: bool = False
     return_dict: bool = True

@@ -23,6 +23,7 @@ LARGEST = {
     "hidden_dim": 1_000_000,
 }
 FLAGS = ("sinusoidal_pos_embds", "tie_word_embeddings", "output_hidden_states", "output_attentions", "return_dict")
+CLASSIFIER_POOLINGS = ("cls", "mean")
 MOST_LABELS = 1_000_000
 SHOWN = 80  # characters of a value in a message
 
@@ -47,6 +48,7 @@ def check_config(config: Any) -> None:
     if config.dim % config.n_heads:
         raise ConfigError(f"dim must be a multiple of n_heads, got dim {config.dim} and n_heads {config.n_heads}.")
     check_choice("activation", config.activation, ACTIVATIONS)
+    check_choice("classifier_pooling", config.classifier_pooling, CLASSIFIER_POOLINGS)
     for name, choices in (("problem_type", PROBLEM_TYPES), ("attn_implementation", ATTENTIONS)):
         if getattr(config, name) is not None:
             check_choice(name, getattr(config, name), choices)

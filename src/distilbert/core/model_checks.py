@@ -62,6 +62,19 @@ def check_choices(input_ids: Shape | None, inputs_embeds: Shape | None) -> Any:
     return shape[1]
 
 
+def check_mask_of_tokens(dimensions: int) -> None:
+    """Check that a mask says what is a token, for the mean of a text.
+
+    Raises:
+        InputError: it is not (B, S).
+    """
+    if dimensions != 2:
+        raise InputError(
+            f"classifier_pooling='mean' needs an attention_mask (B, S), which says what is a token; got {dimensions} "
+            "dimensions."
+        )
+
+
 def check_first_token(length: int | None) -> None:
     """Check that a sequence to classify has a first token.
 

@@ -137,6 +137,18 @@ def check_batch(batch: Batch, config: DistilBertConfig, head: Head) -> None:
         raise InputError("A sequence without tokens cannot be classified.")
 
 
+def pools_mean(head: Head, config: DistilBertConfig) -> bool:
+    """Say whether the head reads the mean of a sequence's tokens, and not tokens of its own."""
+    return head.name == "ForSequenceClassification" and config.classifier_pooling == "mean"
+
+
+def read_rows(batch: Batch, head: Head, config: DistilBertConfig) -> np.ndarray | None:
+    """Return the tokens (R,) of a batch whose last hidden states the head reads; None: all of them."""
+    if pools_mean(head, config):
+        return None
+    return batch.rows if head.per_token else batch.offsets[:-1]
+
+
 def _integers(name: str, values: object) -> np.ndarray:
     """Return the integers of a batch as (N,) int64, one after the other in memory."""
     array = np.asarray(values)

@@ -17,11 +17,11 @@ from ..core.config import DistilBertConfig
 from ..core.errors import InputError
 from ..core.forks import ForkSafeLock
 from ..core.model_checks import check_length
-from ..core.runner_protocol import Batch, check_batch, name_outputs
+from ..core.runner_protocol import Batch, check_batch, name_outputs, pools_mean, read_rows
 from ..core.schema import HEADS, Head, head_of
 from ..weights.checkpoint import open_checkpoint
 from .cache_folder import read_note, write_note
-from .head_functions import build_head
+from .head_functions import build_head, mean_by_sequence
 from .kernel_library import load_operations
 from .laid_out_weights import WeightStore
 from .model_weights import FolderWeights, HeadFunction, ModelWeights, Snapshot, weights_of
@@ -194,9 +194,10 @@ class EngineRunner:
         """
         check_batch(batch, self.config, self.head)
         check_length(self.config, int(batch.lengths.max(initial=0)))
-        rows = batch.rows if self.head.per_token else batch.offsets[:-1]
         prepared = self._current(batch.input_ids)
-        hidden = prepared.encoder(batch.input_ids, batch.offsets, rows)  # (R, D)
+        hidden = prepared.encoder(batch.input_ids, batch.offsets, read_rows(batch, self.head, self.config))  # (R, D)
+        if pools_mean(self.head, self.config):
+            hidden = mean_by_sequence(hidden, batch.offsets)  # (B, D)
         outputs = hidden if prepared.head is None else prepared.head(hidden)
         return name_outputs(self.head, outputs.astype(np.float32, copy=False))
 

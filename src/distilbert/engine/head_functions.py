@@ -46,6 +46,15 @@ def build_head(
     return linear("qa_outputs" if name == "ForQuestionAnswering" else "classifier")
 
 
+def mean_by_sequence(hidden: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Return the mean of each sequence's hidden states: (T, D) and offsets (B + 1,) -> (B, D); none may be empty."""
+    if len(offsets) < 2:
+        return hidden[:0]
+    sums = np.add.reduceat(hidden.astype(np.float32, copy=False), offsets[:-1], axis=0)
+    means: np.ndarray = sums / np.diff(offsets)[:, None].astype(np.float32)
+    return means.astype(hidden.dtype, copy=False)
+
+
 def _masked_lm(
     transform: LinearMap, projector: LinearMap, norm: LayerNormWeights, operations: Operations
 ) -> HeadFunction:

@@ -17,7 +17,7 @@ from safetensors.numpy import save_file
 
 from ..core.errors import InputError, WeightsError
 from ..core.files import replacing
-from ..core.runner_protocol import Batch
+from ..core.runner_protocol import Batch, read_rows
 from ..weights.folder import QUANTIZATION
 from .head_functions import read_linear
 from .kernel_library import load_operations
@@ -142,7 +142,7 @@ def calibrate(model: Any, batches: Iterable[Batch], float_precision: str = "bf16
         weights, FP32, {}, load_operations(pick_threads(None)), lambda name, inputs: statistics[name].add(inputs)
     )
     for batch in batches:
-        observed(batch.input_ids, batch.offsets, batch.rows if weights.head.per_token else batch.offsets[:-1])
+        observed(batch.input_ids, batch.offsets, read_rows(batch, weights.head, weights.config))
     if not all(inputs.tokens for inputs in statistics.values()):
         raise InputError("There is no text to calibrate on.")
     ranges = {

@@ -17,7 +17,7 @@ from jax import Array
 
 from ...core.config import DistilBertConfig
 from ...core.errors import ConfigError
-from ...core.model_checks import check_choices, check_numbers
+from ...core.model_checks import check_choices, check_mask_of_tokens, check_numbers
 from ...core.outputs import (
     BaseModelOutput,
     MaskedLMOutput,
@@ -185,7 +185,7 @@ class FlaxDistilBertForSequenceClassification(_ModelWithHead):
         self.dropout = layers.dropout(config.seq_classif_dropout)
 
     def head(self, hidden: Array, deterministic: bool | None = None) -> Array:
-        """First tokens (..., D) -> (..., L)."""
+        """First tokens, or means of tokens, (..., D) -> (..., L)."""
         return self.classifier(self.dropout(jax.nn.relu(self.pre_classifier(hidden)), deterministic=deterministic))
 
     @functional
@@ -208,9 +208,11 @@ class FlaxDistilBertForSequenceClassification(_ModelWithHead):
         encoded = self._encode(
             input_ids, attention_mask, head_mask, inputs_embeds,
             output_attentions, output_hidden_states, position_ids, token_type_ids, deterministic, unknown,
-            first_token=True,
+            first_token=self.config.classifier_pooling == "cls",
         )  # fmt: skip
-        logits = self.head(encoded.last_hidden_state[:, 0], deterministic)  # (B, L)
+        hidden = encoded.last_hidden_state  # (B, S, D)
+        pooled = hidden[:, 0] if self.config.classifier_pooling == "cls" else mean_of_tokens(hidden, attention_mask)
+        logits = self.head(pooled, deterministic)  # (B, L)
         loss = None
         if labels is not None:
             loss = sequence_classification_loss(logits, _to_array("labels", labels), self.config.problem_type)
@@ -400,3 +402,22 @@ def _to_array(name: str, value: Any) -> Array:
     """Return labels as an array, from a list as well."""
     check_numbers(name, value, "jax")
     return jnp.asarray(value)
+
+
+def mean_of_tokens(hidden: Array, attention_mask: Any) -> Array:
+    """Return the mean of each sequence: (B, S, D) -> (B, D).
+
+    Args:
+        hidden: states of all tokens.
+        attention_mask: (B, S), 1 for tokens; None: all are tokens.
+
+    Raises:
+        InputError: the mask has other dimensions, which do not say what is a token.
+    """
+    if attention_mask is None:
+        return hidden.mean(axis=1)
+    mask = jnp.asarray(attention_mask)
+    check_mask_of_tokens(mask.ndim)
+    kept = (mask != 0)[..., None]
+    sums = jnp.where(kept, hidden.astype(jnp.float32), 0.0).sum(axis=1)
+    return (sums / jnp.maximum(kept.sum(axis=1), 1)).astype(hidden.dtype)

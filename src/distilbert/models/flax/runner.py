@@ -14,9 +14,10 @@ from jax import Array
 
 from ...core.config import DistilBertConfig
 from ...core.model_checks import check_length
-from ...core.runner_protocol import Batch, check_batch, name_outputs
+from ...core.runner_protocol import Batch, check_batch, name_outputs, pools_mean
 from ...core.schema import Head
 from .device import pick_device
+from .heads import mean_of_tokens
 from .pretrained import FlaxDistilBertPreTrainedModel
 from .snapshot import ModelSnapshot
 
@@ -39,11 +40,14 @@ class FlaxRunner:
         self.model = model
         self._requested_device = device
         head, dim = model.head_spec, model.config.dim
+        pools = pools_mean(head, model.config)
 
         def run(graphdef: Any, state: Any, ids: Array, mask: Array, rows: Array) -> Array:
-            """Compute (R, L) at ``rows`` (R,) of the flattened (B * S) rectangle."""
+            """Compute (R, L) at ``rows`` (R,) of the flattened (B * S) rectangle; of all sequences if it pools."""
             merged: Any = nnx.merge(graphdef, state)
             output = merged.base_model(ids, mask, output_attentions=False, output_hidden_states=False, return_dict=True)
+            if pools:
+                return merged.head(mean_of_tokens(output.last_hidden_state, mask))
             hidden = output.last_hidden_state.reshape(-1, dim)[rows]  # (R, D)
             return merged.head(hidden) if head.name else hidden
 

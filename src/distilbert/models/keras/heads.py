@@ -13,7 +13,7 @@ from keras import layers, ops
 
 from ...core.config import DistilBertConfig
 from ...core.errors import ConfigError
-from ...core.model_checks import Shape, check_choices
+from ...core.model_checks import Shape, check_choices, check_mask_of_tokens
 from ...core.outputs import (
     MaskedLMOutput,
     MultipleChoiceModelOutput,
@@ -155,7 +155,7 @@ class TFDistilBertForSequenceClassification(_ModelWithHead):
         self.post_init()
 
     def head(self, hidden: Any, training: bool | None = None) -> Any:
-        """First tokens (..., D) -> (..., L)."""
+        """First tokens, or means of tokens, (..., D) -> (..., L)."""
         return self.classifier(self.dropout(ops.relu(self.pre_classifier(hidden)), training=training))
 
     def head_loss(self, output: Any, labels: Any, weights: Any = None) -> Any:
@@ -184,9 +184,11 @@ class TFDistilBertForSequenceClassification(_ModelWithHead):
         encoded = self.distilbert(
             input_ids, attention_mask, head_mask, inputs_embeds,
             output_attentions, output_hidden_states, position_ids, token_type_ids, training,
-            first_token=True,
+            first_token=self.config.classifier_pooling == "cls",
         )  # fmt: skip
-        logits = self.head(encoded.last_hidden_state[:, 0], training)  # (B, L)
+        hidden = encoded.last_hidden_state  # (B, S, D)
+        pooled = hidden[:, 0] if self.config.classifier_pooling == "cls" else mean_of_tokens(hidden, attention_mask)
+        logits = self.head(pooled, training)  # (B, L)
         output = SequenceClassifierOutput(None, logits, encoded.hidden_states, encoded.attentions)
         output.loss = None if labels is None else self.head_loss(output, labels)
         return output
@@ -377,3 +379,23 @@ def _flatten(x: Any) -> Any:
 def _flat_shape(shape: Shape) -> Shape:
     """(B, C, S, ...) -> (B * C, S, ...), where B or C may be unknown."""
     return (None if None in shape[:2] else shape[0] * shape[1], *shape[2:])  # type: ignore[operator]
+
+
+def mean_of_tokens(hidden: Any, attention_mask: Any) -> Any:
+    """Return the mean of each sequence: (B, S, D) -> (B, D).
+
+    Args:
+        hidden: states of all tokens.
+        attention_mask: (B, S), 1 for tokens; None: all are tokens.
+
+    Raises:
+        InputError: the mask has other dimensions, which do not say what is a token.
+    """
+    if attention_mask is None:
+        return ops.mean(hidden, axis=1)
+    mask = ops.convert_to_tensor(attention_mask)
+    check_mask_of_tokens(len(mask.shape))
+    kept = ops.expand_dims(ops.cast(mask, "bool"), -1)
+    sums = ops.sum(ops.where(kept, ops.cast(hidden, "float32"), 0.0), axis=1)
+    counts = ops.maximum(ops.sum(ops.cast(kept, "float32"), axis=1), 1.0)
+    return ops.cast(sums / counts, hidden.dtype)

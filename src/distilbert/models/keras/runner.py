@@ -13,9 +13,10 @@ from keras import ops
 
 from ...core.config import DistilBertConfig
 from ...core.model_checks import check_length
-from ...core.runner_protocol import Batch, check_batch, name_outputs
+from ...core.runner_protocol import Batch, check_batch, name_outputs, pools_mean
 from ...core.schema import Head
 from .device import copy_to, device_of, pick_device
+from .heads import mean_of_tokens
 from .pretrained import TFDistilBertPreTrainedModel
 from .snapshot import ModelSnapshot
 
@@ -101,9 +102,14 @@ class _SelectedTokens(keras.Model):
         self.built = True
 
     def call(self, inputs: dict[str, Any], training: bool | None = None) -> Any:
-        """Take ``ids`` and ``mask`` (B, S) and ``rows`` (R,) of the flattened rectangle; return (R, D) or (R, L)."""
+        """Take ``ids`` and ``mask`` (B, S) and ``rows`` (R,) of the flattened rectangle; return (R, D) or (R, L).
+
+        A head that reads the mean of a sequence answers for all sequences.
+        """
         output = self.model.base_model(inputs["ids"], inputs["mask"], output_hidden_states=False,
                                        output_attentions=False, return_dict=True)  # fmt: skip
+        if pools_mean(self.model.head_spec, self.model.config):
+            return self.model.head(mean_of_tokens(output.last_hidden_state, inputs["mask"]))
         hidden = ops.reshape(output.last_hidden_state, (-1, self.model.config.dim))  # (B * S, D)
         hidden = ops.take(hidden, inputs["rows"], axis=0)  # (R, D)
         return self.model.head(hidden) if self.model.head_spec.name else hidden

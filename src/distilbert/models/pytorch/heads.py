@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from ...core.config import DistilBertConfig
 from ...core.errors import ConfigError
-from ...core.model_checks import check_choices, check_tensor
+from ...core.model_checks import check_choices, check_mask_of_tokens, check_tensor
 from ...core.outputs import (
     BaseModelOutput,
     MaskedLMOutput,
@@ -128,7 +129,7 @@ class DistilBertForSequenceClassification(_ModelWithHead):
         self.post_init()
 
     def head(self, hidden: Tensor) -> Tensor:
-        """First tokens (..., D) -> (..., L)."""
+        """First tokens, or means of tokens, (..., D) -> (..., L)."""
         return self.classifier(self.dropout(self.pre_classifier(hidden).relu()))
 
     def forward(
@@ -149,9 +150,11 @@ class DistilBertForSequenceClassification(_ModelWithHead):
         encoded = self._encode(
             input_ids, attention_mask, head_mask, inputs_embeds,
             output_attentions, output_hidden_states, position_ids, token_type_ids, unknown,
-            first_token=True,
+            first_token=self.config.classifier_pooling == "cls",
         )  # fmt: skip
-        logits = self.head(encoded.last_hidden_state[:, 0])  # (B, L)
+        hidden = encoded.last_hidden_state  # (B, S, D)
+        pooled = hidden[:, 0] if self.config.classifier_pooling == "cls" else mean_of_tokens(hidden, attention_mask)
+        logits = self.head(pooled)  # (B, L)
         loss = None if labels is None else sequence_classification_loss(logits, labels, self.config.problem_type)
         output = SequenceClassifierOutput(loss, logits, encoded.hidden_states, encoded.attentions)
         return self._return(output, return_dict)
@@ -296,3 +299,21 @@ class DistilBertForQuestionAnswering(_ModelWithHead):
 def _flatten(x: Tensor | None) -> Tensor | None:
     """(B, C, S, ...) -> (B * C, S, ...)."""
     return None if x is None else x.flatten(0, 1)
+
+
+def mean_of_tokens(hidden: Tensor, attention_mask: Tensor | None) -> Tensor:
+    """Return the mean of each sequence: (B, S, D) -> (B, D).
+
+    Args:
+        hidden: states of all tokens.
+        attention_mask: (B, S), 1 for tokens; None: all are tokens.
+
+    Raises:
+        InputError: the mask has other dimensions, which do not say what is a token.
+    """
+    if attention_mask is None:
+        return hidden.mean(dim=1)
+    check_mask_of_tokens(attention_mask.dim())
+    kept = attention_mask.bool().unsqueeze(-1)
+    sums = torch.where(kept, hidden.float(), 0.0).sum(dim=1)
+    return (sums / kept.sum(dim=1).clamp(min=1)).to(hidden.dtype)

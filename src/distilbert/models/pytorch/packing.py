@@ -62,6 +62,11 @@ class Packing:
         padded = packed.new_zeros(batch * length, packed.shape[-1])
         return padded.index_copy(0, self.indices, packed).view(batch, length, -1)
 
+    def means(self, packed: Tensor) -> Tensor:
+        """Return the mean of each sequence: (T, D) -> (B, D); none may be empty."""
+        lengths = self.offsets.diff().long()
+        return torch.segment_reduce(packed.float(), "mean", lengths=lengths, unsafe=True).to(packed.dtype)
+
     def position_ids(self) -> Tensor:
         """(T,) position of each token in its own sequence."""
         if self.positions is not None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from ...core.config import DistilBertConfig
 from ...core.forks import end_threads_before_forks
 from ...core.module_snapshot import ModuleSnapshot, evaluation_mode
-from ...core.runner_protocol import Batch, check_batch, name_outputs
+from ...core.runner_protocol import Batch, check_batch, name_outputs, pools_mean, read_rows
 from ...core.schema import Head
 from .device import Device, pick_device
 from .packing import Packing
@@ -68,12 +68,14 @@ class PytorchRunner:
             InputError: an id outside the vocabulary, a sequence that is too long, or an empty one to classify.
         """
         check_batch(batch, self.config, self.head)
-        requested = batch.rows if self.head.per_token else batch.offsets[:-1]
+        requested = read_rows(batch, self.head, self.config)
         with torch.inference_mode(), self._evaluated() as fast:
             rows = None if requested is None else torch.from_numpy(requested).to(self.device)
             packing = Packing.of_lengths(batch.lengths.tolist(), self.device)
             ids = torch.from_numpy(batch.input_ids).to(self.device)
             hidden = fast.base_model.forward_packed(ids, packing, rows)  # (R, D)
+            if pools_mean(self.head, self.config):
+                hidden = packing.means(hidden)  # (B, D)
             answers = fast.head(hidden) if self.head.name else hidden  # (R, L)
             return name_outputs(self.head, answers.float().cpu().numpy())
 
@@ -121,11 +123,13 @@ class CudaRunner(PytorchRunner):
         check_batch(batch, self.config, self.head)
         positions = np.arange(len(batch.input_ids)) - np.repeat(batch.offsets[:-1], batch.lengths)  # (T,)
         columns = [batch.input_ids, positions, batch.offsets]
-        rows = batch.rows if self.head.per_token else batch.offsets[:-1]
+        rows = read_rows(batch, self.head, self.config)
         with torch.inference_mode(), self._evaluated() as fast:
             input_ids, position_ids, offsets, *picked = self._send(columns if rows is None else [*columns, rows])
             packing = Packing(offsets, batch.lengths.tolist(), positions=position_ids)
             hidden = fast.base_model.forward_packed(input_ids, packing, picked[0] if picked else None)  # (R, D)
+            if pools_mean(self.head, self.config):
+                hidden = packing.means(hidden)  # (B, D)
             answers = fast.head(hidden) if self.head.name else hidden  # (R, L)
             fetched = self._fetch(answers.float())
         return lambda: name_outputs(self.head, fetched())

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...core.runner_protocol import pools_mean
 from ...data.examples import MULTI, REGRESSION
 from ...models.pytorch.packing import Packing
 from ..corpus.masking import IGNORED
@@ -77,7 +78,11 @@ class FinetuneObjective(nn.Module):
         counts = {name: max(count, 1e-12) for name, count in counts.items()}
         if self.masks_text:
             return self._masked_lm(input_ids, packing, rows, labels, label_weights, counts)
-        hidden = self.student.distilbert.forward_packed(input_ids, packing, self.finetuning.head_rows(rows, packing))
+        pools = pools_mean(self.student.head_spec, self.student.config)
+        read = None if pools else self.finetuning.head_rows(rows, packing)
+        hidden = self.student.distilbert.forward_packed(input_ids, packing, read)
+        if pools:
+            hidden = packing.means(hidden)
         logits = self.student.head(hidden).float()
         groups = self.finetuning.score_groups(lengths, sizes)
         student = score_matrices(logits, groups)
