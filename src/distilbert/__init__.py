@@ -54,6 +54,8 @@ _MODULES = {
     "training.evaluation.evaluator": ["evaluate"],
     "training.finetuning.finetune_config": ["FinetuneConfig"],
     "training.finetuning.finetuner": ["finetune"],
+    "training.fitting.fit_config": ["FitConfig"],
+    "training.fitting.fitter": ["FitResult", "fit"],
     "training.estimators.text_classifier": ["DistilBertClassifier"],
     "training.estimators.text_vectorizer": ["DistilBertVectorizer"],
     "training.estimators.word_tagger": ["DistilBertTagger"],
@@ -209,4 +211,7 @@ if TYPE_CHECKING:
     from .training.evaluation.quantizer import quantize as quantize
     from .training.finetuning.finetune_config import FinetuneConfig as FinetuneConfig
     from .training.finetuning.finetuner import finetune as finetune
+    from .training.fitting.fit_config import FitConfig as FitConfig
+    from .training.fitting.fitter import FitResult as FitResult
+    from .training.fitting.fitter import fit as fit
     from .training.training_callback import TrainingCallback as TrainingCallback

@@ -29,6 +29,7 @@ from . import (
     evaluate,
     export,
     finetune,
+    fit,
     index,
     info,
     pack,
@@ -82,9 +83,9 @@ def _deferred(command: Callable[..., int]) -> Callable[..., Callable[[], int]]:
 
 
 COMMANDS = {
-    "run": run, "serve": serve, "finetune": finetune, "evaluate": evaluate, "distill": distill, "pretrain": pretrain,
-    "quantize": quantize, "convert": convert, "export": export, "package": package, "pack": pack, "push": push,
-    "tokenize": tokenize, "info": info,
+    "run": run, "serve": serve, "fit": fit, "finetune": finetune, "evaluate": evaluate, "distill": distill,
+    "pretrain": pretrain, "quantize": quantize, "convert": convert, "export": export, "package": package, "pack": pack,
+    "push": push, "tokenize": tokenize, "info": info,
     "embed": embed, "index": index, "search": search,
 }  # fmt: skip
 for name, module in COMMANDS.items():

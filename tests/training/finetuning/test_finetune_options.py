@@ -10,14 +10,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from distilbert import pipeline
+from distilbert import AutoTokenizer, DistilBertConfig, pipeline
 from distilbert.data.examples import TaggedExample
-from distilbert.models.pytorch import DistilBertForSequenceClassification
+from distilbert.models.pytorch import DistilBertForSequenceClassification, DistilBertModel
 from distilbert.training.finetuning import finetuner
 from distilbert.training.finetuning.finetune_data import read_data
 from distilbert.training.finetuning.finetune_tasks import EncodedExample
 from distilbert.training.finetuning.finetuner import LabelledEvaluator, finetune
 from distilbert.training.finetuning.labelled_batches import LabelledBatches
+from distilbert.training.reports.finished_run import read_summary
 from tests.training.tiny_run import read_metrics, weights, write_model
 
 from .tiny_tasks import KINDS, config_of, write_data, write_teacher
@@ -265,3 +266,30 @@ def test_training_tags_are_brought_into_the_scheme_of_a_tagger(tmp_path: Path, r
     ]  # fmt: skip
     plain = read_data(config_of(tmp_path, "tags", train_data=[str(train)], eval_data=[]), lambda line: None)
     assert "E-PER" in plain.labels.names
+
+
+def test_a_new_head_starts_as_the_linear_model(tmp_path: Path) -> None:
+    model = tmp_path / "encoder"
+    start = DistilBertModel.from_pretrained(write_teacher(tmp_path / "start", "single", n_layers=2))
+    start.save_pretrained(model)
+    AutoTokenizer.from_pretrained(tmp_path / "start").save_pretrained(model)
+    still = {"model": str(model), "max_steps": 1, "learning_rate": 1e-12}
+    changes = {
+        "auto": {}, "linear": {"new_head": "linear"}, "random": {"new_head": "random"}, "mean": {"pooling": "mean"}
+    }  # fmt: skip
+    folders = {
+        kind: finetune(config_of(tmp_path, **still, **own, output=str(tmp_path / kind)))
+        for kind, own in changes.items()
+    }
+    configs = {kind: DistilBertConfig.from_pretrained(folder) for kind, folder in folders.items()}
+    assert [configs[kind].classifier_pooling for kind in folders] == ["cls", "cls", "cls", "mean"]
+    linear, same = weights(folders["linear"]), weights(folders["auto"])
+    for name, tensor in linear.items():
+        torch.testing.assert_close(same[name], tensor)
+    scale = linear["pre_classifier.weight"].diagonal()
+    assert (scale == scale[0]).all()
+    accuracy = {kind: read_metrics(folder)[-1]["accuracy"] for kind, folder in folders.items()}
+    assert accuracy["linear"] > accuracy["random"]
+    baselines = read_summary(folders["linear"])["data"]["baselines"]
+    assert baselines["linear model of vectors"]["accuracy"] == pytest.approx(accuracy["mean"])
+    assert "TF-IDF with a linear model" in baselines

@@ -9,19 +9,16 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 from ...core.errors import InputError
 from ...tasks.checks import check_choice
 from ...tasks.loading import pipeline
+from ..fitting.linear_head import fit_logistic_regression
 from .estimator_inputs import DEFAULT_MODEL, to_labels, to_texts
 from .model_files import ModelOrHead, StoredModel
 from .text_vectorizer import encoder_of
 
 METHODS = ("fit", "finetune")
-STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)  # of ``C``, which are tried where it is None
-FOLDS = 5
 
 
 class DistilBertClassifier(ModelOrHead, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -94,7 +91,9 @@ class DistilBertClassifier(ModelOrHead, ClassifierMixin, BaseEstimator):  # type
         if self.method == "finetune":
             self.model_ = self._finetuned(texts, numbers)
         else:
-            self.head_ = self._fitted_head(encoder_of(self)(texts), labels)
+            self.head_ = fit_logistic_regression(
+                encoder_of(self)(texts), labels, strength=self.C, class_weight=self.class_weight, seed=self.random_state
+            )
             self.C_ = float(self.head_.C)
         return self
 
@@ -129,16 +128,6 @@ class DistilBertClassifier(ModelOrHead, ClassifierMixin, BaseEstimator):  # type
         return pipeline(
             "text-classification", self.model_.folder, top_k=None, precision=self.precision, threads=self.threads
         )
-
-    def _fitted_head(self, vectors: np.ndarray, labels: np.ndarray) -> LogisticRegression:
-        head = LogisticRegression(C=self.C or 1.0, class_weight=self.class_weight, max_iter=1000)
-        fewest = int(np.unique(labels, return_counts=True)[1].min())
-        if self.C is not None or fewest < 2:
-            return head.set_params(C=self.C or STRENGTHS[2]).fit(vectors, labels)
-        folds = StratifiedKFold(min(FOLDS, fewest), shuffle=True, random_state=self.random_state)
-        search = GridSearchCV(head, {"C": list(STRENGTHS)}, cv=folds, scoring="neg_log_loss")
-        best: LogisticRegression = search.fit(vectors, labels).best_estimator_
-        return best
 
     def _finetuned(self, texts: list[str], numbers: np.ndarray) -> StoredModel:
         rows = [{"text": text, "label": str(number)} for text, number in zip(texts, numbers.tolist(), strict=True)]

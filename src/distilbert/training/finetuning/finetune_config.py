@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import Any
 
+from ...core.config_checks import CLASSIFIER_POOLINGS
 from ...data.examples import FINETUNE_TASKS, MULTI, REGRESSION, SINGLE
 from ..config_fields import REQUIRED, setting
 from ..distill_config import TrainingConfig
@@ -57,6 +58,21 @@ class FinetuneConfig(TrainingConfig):
     )
     layers: str = setting("", "Blocks of the model to start from: numbers such as 0,2,4, or a count to spread evenly.")
     fresh_head: bool = setting(False, "Initialise the head at random, whatever head the model has.")
+    new_head: str = setting(
+        "auto",
+        "How a new head of text-classification starts: as the linear model that `fit` would find, or at random. "
+        "auto: linear for a model without any head, such as one of sentences.",
+        choices=("auto", "linear", "random"),
+    )
+    pooling: str = setting(
+        "",
+        "What a head of text-classification reads: cls, the first token, or mean, all tokens, which transformers' "
+        "DistilBERT does not know. Default: as the model's configuration says, else cls.",
+        choices=("", *CLASSIFIER_POOLINGS),
+    )
+    baselines: bool = setting(
+        True, "Measure on EVAL_DATA, for text-classification, what words and frozen vectors alone are worth.", free=True
+    )
     freeze: str = setting("none", "Not trained: embeddings; embeddings and a number of blocks, such as 2; or encoder.")
     max_length: int = setting(0, "Longest sequence in tokens. Default: the model's; 384 for question-answering.")
     stride: int = setting(128, "Tokens that two windows of a long text share.")
@@ -107,6 +123,16 @@ class FinetuneConfig(TrainingConfig):
         spec = task_spec(self.task)
         self._demand(
             not self.problem or spec.has_problem_types, "problem", "left out for tasks other than text-classification"
+        )
+        self._demand(
+            self.new_head != "linear" or self.task == "text-classification",
+            "new_head",
+            "left out for tasks other than text-classification",
+        )
+        self._demand(
+            not self.pooling or self.task == "text-classification",
+            "pooling",
+            "left out for tasks other than text-classification",
         )
         self._demand(
             self.class_weights == "none" or (spec.has_label_names and self.problem != REGRESSION),

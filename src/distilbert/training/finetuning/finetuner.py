@@ -28,6 +28,7 @@ from ..evaluation.evaluate_config import EvaluateConfig
 from ..evaluation.evaluator import evaluate
 from ..evaluation.result import Evaluation
 from ..evaluation.task_metrics import compute_metrics, predict
+from ..fitting.model_start import measure_what_to_beat, start_as_linear_head
 from ..loop import TrainingSetup, TrainingState, train
 from ..processes import agree_on_precision, cpu_threads, make_accelerator
 from ..reports.model_card import is_ours, write_card
@@ -43,7 +44,7 @@ from .finetune_objective import FinetuneObjective
 from .finetune_tasks import EncodedExample, finetune_task
 from .labelled_batches import LabelledBatches, SequenceMasking
 from .sweep import finish_sweep, is_sweep, sweep_configs
-from .task_models import Teacher, build_model
+from .task_models import Teacher, build_model, keeps_head, starts_linear
 
 EVALUATION = "evaluation"  # folder inside that of the run
 SMOOTHING = 0.7  # of the weights for selecting tokens to mask, as in pretraining
@@ -131,6 +132,9 @@ def _finetune_once(
             f"The tokenizer of {config.model} has {len(tokenizer)} tokens and the model {student.config.vocab_size}: "
             "they do not belong together."
         )
+    if checkpoint is None and starts_linear(config) and not keeps_head(config, data.labels):
+        progress.show_data("the new head starts as a linear model of the texts' vectors")
+        start_as_linear_head(student, tokenizer, data.training, data.labels, config)
     if config.gradient_checkpointing:
         student.gradient_checkpointing_enable()
     teacher = Teacher(config, data.labels, precision == "bf16") if config.teacher else None
@@ -163,7 +167,13 @@ def _finetune_once(
     state = train(setup, accelerator, checkpoint)
     if accelerator.is_main_process:
         _copy_model(config, folder, type(student), tokenizer, state)
-        write_results(config, folder, data.facts | {"units": len(batches.examples)}, data.labels, state)
+        facts = data.facts | {"units": len(batches.examples)}
+        if config.baselines and data.evaluation and config.task == "text-classification":
+            with_vectors = starts_linear(config) and not keeps_head(config, data.labels)
+            facts["baselines"] = measure_what_to_beat(
+                tokenizer, data.training, data.evaluation, data.labels, config, with_vectors
+            )
+        write_results(config, folder, facts, data.labels, state)
     accelerator.wait_for_everyone()
     return folder
 

@@ -42,10 +42,14 @@ def build_model(config: FinetuneConfig, labels: Labels) -> Any:
     head = HEADS[TASKS[config.task].head]
     source = open_checkpoint(config.model).config
     target = _target_config(source, head, labels)
+    if config.pooling:
+        target.classifier_pooling = config.pooling
     model_class = getattr(pytorch, head.architecture)
-    if _keeps_head(config, source, head, labels):
+    if keeps_head(config, labels):
         model = model_class.from_pretrained(config.model, config=target)
     else:
+        if starts_linear(config):
+            target.seq_classif_dropout = 0.0  # its numbers are shifted, and dropping one would drop the shift
         model = model_class(target)
         encoder = DistilBertModel.from_pretrained(config.model)
         model.distilbert.load_state_dict(encoder.state_dict())
@@ -53,6 +57,16 @@ def build_model(config: FinetuneConfig, labels: Labels) -> Any:
         model = with_layers(model, pick_layers(config.layers, model.config.n_layers))
     _freeze(model, config.freeze)
     return model
+
+
+def starts_linear(config: FinetuneConfig) -> bool:
+    """Say whether a new head, if the model needs one, starts as the linear model of the vectors of its texts."""
+    if config.task != "text-classification" or config.new_head == "random":
+        return False
+    if config.new_head == "linear":
+        return True
+    head = head_of(open_checkpoint(config.model).config.architectures)
+    return head is not None and not head.name
 
 
 def label_order(
@@ -189,12 +203,13 @@ def _target_config(source: DistilBertConfig, head: Head, labels: Labels) -> Dist
     )
 
 
-def _keeps_head(config: FinetuneConfig, source: DistilBertConfig, head: Head, labels: Labels) -> bool:
+def keeps_head(config: FinetuneConfig, labels: Labels) -> bool:
     """Say whether the model's own head is kept.
 
     Raises:
         ConfigError: the model has a head for another task, or other labels, and the settings do not ask for a new head.
     """
+    source, head = open_checkpoint(config.model).config, HEADS[TASKS[config.task].head]
     own = head_of(source.architectures)
     if config.fresh_head or own is None or not own.name or (own == MASKED_LM and head != MASKED_LM):
         return head == MASKED_LM and not config.fresh_head

@@ -49,12 +49,26 @@ def training_page(run: FinishedRun) -> str:
         sections=[
             ("Run", known_facts(_run_facts(run))),
             ("Data", known_facts(_data_facts(data))),
+            ("For comparison", known_facts(_baseline_facts(run))),
             ("Machine", known_facts(_machine_facts(machine))),
             ("Versions", known_facts(nested(machine, "versions").items())),
         ],
         command=run.command,
         config=run.config,
     )
+
+
+def _baseline_facts(run: FinishedRun) -> list[tuple[str, Any]]:
+    """Return the main metric of each baseline, and whether it is better than the model's."""
+    metric, models = str(run.summary.get("main_metric")), run.models
+    own = next((finite(models[role].get(metric)) for role in ("student", "model") if role in models), None)
+    facts: list[tuple[str, Any]] = []
+    for name, metrics in nested(nested(run.summary, "data"), "baselines").items():
+        value = finite(metrics.get(metric)) if isinstance(metrics, dict) else None
+        if value is not None:
+            better = own is not None and value > own
+            facts.append((name, f"{metric_name(metric, run.task)} {number(value)}{', better' if better else ''}"))
+    return facts
 
 
 def known_facts(facts: Iterable[tuple[Any, Any]]) -> list[tuple[Any, str]]:

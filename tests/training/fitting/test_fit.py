@@ -1,0 +1,168 @@
+"""``fit``: labels of every kind, what is written, what is measured, and every refusal."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from distilbert import ConfigError, DataError, EngineRunner, InputError, fit, pipeline
+from distilbert.core.runner_protocol import Batch
+from distilbert.data.examples import MULTI, REGRESSION, SINGLE
+from distilbert.models.pytorch.runner import PytorchRunner
+from distilbert.training.fitting.fitter import FitResult, head_arrays
+from distilbert.training.fitting.linear_head import STRENGTHS, LinearHead, choose_strength, fit_linear_head
+from tests.training.fitting.tiny_encoder import write_encoder
+
+TOPICS = {"cold": "rain and snow fall all day", "food": "bread and cheese with soup", "cars": "an engine with a wheel"}
+
+
+def rows_of(count: int) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(0)
+    rows = []
+    for number in range(count):
+        label = list(TOPICS)[number % 3]
+        words = rng.permutation(TOPICS[label].split()).tolist()
+        rows.append({"text": f"{' '.join(words[:4])} {number % 7}", "label": label})
+    return rows
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(write_encoder(tmp_path_factory.mktemp("encoder"), " ".join(TOPICS.values())))
+
+
+@pytest.fixture(scope="module")
+def fitted(encoder: str, tmp_path_factory: pytest.TempPathFactory) -> FitResult:
+    return fit(data=rows_of(120), model=encoder, output=str(tmp_path_factory.mktemp("out") / "topics"))
+
+
+def test_a_model_like_any_other(fitted: FitResult) -> None:
+    task = pipeline("text-classification", str(fitted.folder), precision="fp32")
+    answers = task([row["text"] for row in rows_of(30)])
+    right = [answer["label"] == row["label"] for answer, row in zip(answers, rows_of(30), strict=True)]
+    assert np.mean(right) > 0.8  # the encoder is random
+    assert fitted.labels == ("cars", "cold", "food")
+    assert fitted.metrics["accuracy"] > 0.9
+    assert fitted.examples == (120, 24)
+    assert set(fitted.baselines) == {"most frequent label", "TF-IDF with a linear model"}
+    assert fitted.baselines["most frequent label"]["accuracy"] == pytest.approx(1 / 3, abs=0.05)
+    assert "accuracy" in fitted._repr_html_()
+    card = (fitted.folder / "README.md").read_text()
+    assert "classifier_pooling" in card
+    assert json.loads((fitted.folder / "fit.json").read_text())["examples"] == 120
+
+
+def test_engine_and_pytorch_agree(fitted: FitResult) -> None:
+    task = pipeline("text-classification", str(fitted.folder), precision="fp32")
+    ids = task.tokenizer.encode_ids([row["text"] for row in rows_of(9)])
+    engine = EngineRunner.from_folder(fitted.folder, precision="fp32")(Batch.of(ids))["logits"]
+    torch = PytorchRunner(task.model)(Batch.of(ids))["logits"]
+    np.testing.assert_allclose(engine, torch, atol=1e-4)
+
+
+def test_the_written_head_is_the_linear_model() -> None:
+    rng = np.random.default_rng(1)
+    means = rng.standard_normal((50, 8)).astype(np.float32) * 7
+    scale = float(np.linalg.norm(means, axis=1).mean())
+    head = LinearHead(rng.standard_normal((3, 8)).astype(np.float32) * 5, np.ones(3, np.float32), 1.0)
+    arrays = head_arrays(head, scale, np.abs(means / scale).max(axis=0))
+    inner = np.maximum(means @ arrays["pre_classifier.weight"].T + arrays["pre_classifier.bias"], 0)
+    scores = inner @ arrays["classifier.weight"].T + arrays["classifier.bias"]
+    np.testing.assert_allclose(scores, head(means / np.float32(scale)), atol=1e-4)
+    assert (inner > 0).all()
+
+
+def test_two_labels_pairs_and_files(encoder: str, tmp_path: Path) -> None:
+    path = tmp_path / "pairs.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["sentence1", "sentence2", "label"])
+        for number in range(60):
+            first, second = (TOPICS["cold"], TOPICS["cold"]) if number % 2 else (TOPICS["cold"], TOPICS["cars"])
+            writer.writerow([f"{first} {number}", second, "same" if number % 2 else "other"])
+    result = fit(data=[str(path)], model=encoder, output=str(tmp_path / "pairs"), baselines=False)
+    assert result.metrics["accuracy"] == 1.0
+    assert result.baselines == {}
+    (answer,) = pipeline("text-classification", str(tmp_path / "pairs"))(
+        [{"text": f"{TOPICS['cold']} 4", "text_pair": TOPICS["cars"]}]
+    )
+    assert answer["label"] == "other"
+
+
+def test_several_labels(encoder: str, tmp_path: Path) -> None:
+    rows = []
+    for number in range(90):
+        names = [name for bit, name in enumerate(TOPICS) if number >> bit & 1]
+        rows.append({"text": " ".join(TOPICS[name] for name in names) + f" {number}", "labels": names})
+    result = fit(data=rows, model=encoder, output=str(tmp_path / "topics"), problem=MULTI)
+    assert result.metrics["f1_micro"] > 0.9
+    (answers,) = pipeline("text-classification", str(tmp_path / "topics"), top_k=None)([TOPICS["cold"]])
+    assert {each["label"] for each in answers if each["score"] > 0.5} == {"cold"}
+
+
+def test_numbers(encoder: str, tmp_path: Path) -> None:
+    words = TOPICS["food"].split()
+    rows = [{"text": " ".join(words[: 1 + n % 5]), "label": 0.5 + n % 5} for n in range(100)]
+    result = fit(data=rows, model=encoder, output=str(tmp_path / "sizes"), problem=REGRESSION)
+    assert result.main_metric in result.metrics
+    assert result.metrics[result.main_metric] > 0.9
+    (answer,) = pipeline("text-classification", str(tmp_path / "sizes"))([words[0]])
+    assert answer["score"] == pytest.approx(0.5, abs=0.4)
+
+
+def test_evaluation_data_and_few_examples(encoder: str, tmp_path: Path) -> None:
+    result = fit(data=rows_of(12), eval_data=rows_of(30), model=encoder, output=str(tmp_path / "few"))
+    assert result.examples == (12, 30)
+    assert "more of them will help most" in result.advice() or "better here" in result.advice()
+    nothing_held_out = fit(data=rows_of(12), model=encoder, output=str(tmp_path / "none"))
+    assert nothing_held_out.metrics == {}
+    assert "state eval_data" in nothing_held_out.advice()
+
+
+def test_the_same_seed_gives_the_same_model(encoder: str, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        fit(data=rows_of(60), model=encoder, output=str(tmp_path / name), seed=3)
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("a", "b")]
+    assert weights[0] == weights[1]
+
+
+def test_refusals(encoder: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="eval_part"):
+        fit(data=rows_of(9), model=encoder, output=str(tmp_path / "x"), eval_part=0.9)
+    with pytest.raises(DataError, match="same label"):
+        fit(data=[{"text": "a", "label": "x"}] * 5, model=encoder, output=str(tmp_path / "x"))
+    other = [{"text": "a", "label": "unknown"}, {"text": "b", "label": "food"}]
+    with pytest.raises(DataError, match="the evaluation data"):
+        fit(data=rows_of(9), eval_data=other, model=encoder, output=str(tmp_path / "x"))
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("mine")
+    with pytest.raises(InputError, match="is not empty"):
+        fit(data=rows_of(9), model=encoder, output=str(tmp_path / "full"))
+    assert not (tmp_path / "x").exists()
+    assert (tmp_path / "full" / "file").read_text() == "mine"
+
+
+def test_strength_of_many_examples_is_chosen_by_one_split() -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((6000, 12)).astype(np.float32) / 4
+    labels = (vectors[:, 0] + rng.standard_normal(6000) / 3 > 0).astype(int)
+    assert choose_strength(vectors, labels) in STRENGTHS
+    assert choose_strength(vectors[:3], np.array([0, 1, 2])) == 10.0
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_labels_that_no_example_has(balanced: bool) -> None:
+    rng = np.random.default_rng(0)
+    vectors = rng.standard_normal((40, 6)).astype(np.float32)
+    targets = np.where(vectors[:, 0] > 0, 3, 1)
+    head = fit_linear_head(vectors, targets, SINGLE, 4, balanced=balanced)
+    assert set(head(vectors).argmax(axis=1)) <= {1, 3}
+    several = np.stack([targets == 1, np.zeros(40), np.ones(40)], axis=1).astype(np.float32)
+    scores = fit_linear_head(vectors, several, MULTI, 3)(vectors)
+    assert (scores[:, 1] < 0).all()
+    assert (scores[:, 2] > 0).all()
