@@ -69,7 +69,7 @@ BARE_TESTS := tests/behaviour $(addprefix tests/,$(addsuffix .py,text/test_by_ha
 	sentence_similarity task_specs text_classification token_classification windows zero_shot_classification)))
 test-bare:  ## Run the tests of answering in an environment without any framework
 	$(PYTHON) -m venv $(BARE)
-	@$(BARE)/bin/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e . pytest pytest-timeout hypothesis
+	@DISTILBERT_ALL_KERNELS=1 $(BARE)/bin/python -m pip install --disable-pip-version-check --quiet -c constraints.txt -e . pytest pytest-timeout hypothesis
 	@! $(BARE)/bin/python -c 'import torch' 2>/dev/null
 	$(BARE)/bin/python -m pytest $(BARE_TESTS)
 
@@ -173,10 +173,10 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0])'
 	$(PYTHON) -m venv $(VENV)
 
-$(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt hatch_build.py $(wildcard src/distilbert/engine/kernels/*) packages/distilbert-mini-sst2/pyproject.toml
+$(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt hatch_build.py $(wildcard src/distilbert/engine/kernels/*) $(wildcard packages/*/pyproject.toml)
 	@echo "Installing into $(VENV), half a minute the first time ..."
 	@$(PYTHON) hatch_build.py > /dev/null 2>&1 & \
-	$(PIP_QUICKLY) -e . -e packages/distilbert-mini-sst2 && wait
+	$(PIP_QUICKLY) -e . $(addprefix -e ,$(wildcard packages/*)) && wait
 	@touch $@
 
 $(VENV)/.serve: $(VENV)/.run

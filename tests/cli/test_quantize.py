@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any
 
 import pytest
@@ -179,8 +180,9 @@ def test_texts_for_calibration(real: Command) -> None:
     real.write("plain.txt", "".join(f"{text}\n\n" for text in texts))
     real.write("pairs.txt.gz", gzip.compress("".join(f"{text}\t{text}\n" for text in texts).encode()))
     real.write("bare.csv", "said\n" + "".join(f"{text}\n" for text in texts))
-    real.write("many.txt", "a b\n" * 600)
-    real.write("few.txt", "a b\n" * 31)
+    letters = [f"{first} {second}\n" for first in ascii_lowercase for second in ascii_lowercase]
+    real.write("many.txt", "".join(letters[:600]))
+    real.write("few.txt", "".join(letters[:31]))
     real.write("blank.txt", "\n\n")
     tokens = {}
     for name, more in {"plain.txt": (), "pairs.txt.gz": (), "many.txt": ()}.items():

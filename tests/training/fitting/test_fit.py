@@ -47,7 +47,7 @@ def test_a_model_like_any_other(fitted: FitResult) -> None:
     right = [answer["label"] == row["label"] for answer, row in zip(answers, rows_of(30), strict=True)]
     assert np.mean(right) > 0.8  # the encoder is random
     assert fitted.labels == ("cars", "cold", "food")
-    assert fitted.metrics["accuracy"] > 0.9
+    assert fitted.metrics["accuracy"] > 0.8
     assert fitted.examples == (120, 24)
     assert set(fitted.baselines) == {"most frequent label", "TF-IDF with a linear model"}
     assert fitted.baselines["most frequent label"]["accuracy"] == pytest.approx(1 / 3, abs=0.05)
