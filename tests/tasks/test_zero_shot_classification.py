@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
+from distilbert import pipeline
 from distilbert.core.errors import InputError
 
 LABELS = ["sport", "politics", "music"]
@@ -76,3 +78,44 @@ def test_templates_that_hold_the_label(task: Any) -> None:
 def test_model_without_entailment(make_task: Any) -> None:
     with pytest.raises(InputError, match="needs a model with a label 'entailment'; this one has .*'anger'"):
         make_task("zero-shot-classification", "labels")
+
+
+def test_a_model_of_sentences_compares_vectors(make_task: Any, model_folder: Any) -> None:
+    task = make_task("zero-shot-classification", "encoder")
+    vectors = pipeline("feature-extraction", model_folder("encoder"), precision="fp32")
+    text, *labels = (
+        np.asarray(vector) / np.linalg.norm(vector) for vector in vectors(["the film", *LABELS], pooling="mean")
+    )
+    cosines = np.stack(labels) @ text
+    for shown in (
+        task("the film", LABELS),
+        pipeline("zero-shot-classification", model_folder("encoder"))("the film", LABELS),
+    ):
+        assert shown["labels"] == [LABELS[index] for index in (-cosines).argsort()]
+        expected = np.exp(cosines * 20) / np.exp(cosines * 20).sum()
+        np.testing.assert_allclose(shown["scores"], np.sort(expected)[::-1], atol=2e-2)
+        assert sum(shown["scores"]) == pytest.approx(1)
+    several = task("the film", LABELS, multi_label=True)
+    np.testing.assert_allclose(several["scores"], np.clip(np.sort(cosines)[::-1], 0, 1), atol=1e-3)
+    other = task("the film", LABELS, hypothesis_template="This is {}.")
+    assert other["scores"] != task("the film", LABELS)["scores"]
+
+
+def test_labels_are_encoded_once(make_task: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = make_task("zero-shot-classification", "encoder")
+    sequences = 0
+
+    class Spy:
+        head, config = task.runner.head, task.runner.config
+
+        def __call__(self, batch: Any) -> Any:
+            nonlocal sequences
+            sequences += len(batch.lengths)
+            return runner(batch)
+
+    runner = task.runner
+    monkeypatch.setattr(task, "runner", Spy())
+    task(["the film", "the sea"], LABELS)
+    assert sequences == 2 + len(LABELS)
+    task("the sea and the film", LABELS)
+    assert sequences == 3 + len(LABELS)

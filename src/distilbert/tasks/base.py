@@ -124,7 +124,7 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
             raise InputError("A loaded model does not know its tokenizer: pass tokenizer=.")
         options = RunnerOptions(runner, precision, threads, FRAMEWORKS["pt"])
         self.runner: Runner = runner_of(model, options, self.spec.head, device)
-        if self.runner.head.name != self.spec.head:
+        if not self.spec.accepts(self.runner.head):
             raise InputError(
                 f"The task {self.task!r} needs a {HEADS[self.spec.head].architecture}, "
                 f"this model is a {self.runner.head.architecture}."

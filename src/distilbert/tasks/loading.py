@@ -450,7 +450,7 @@ def _head_to_load(config: DistilBertConfig, name: Any, spec: TaskSpec | None) ->
 
 
 def _check_fit(head: Head, spec: TaskSpec | None, name: str) -> None:
-    if spec is not None and spec.head != head.name:
+    if spec is not None and not spec.accepts(head):
         raise InputError(
             f"{name} is a {head.architecture}; the task {spec.name!r} needs a DistilBert{spec.head or 'Model'}. "
             f"This model can do: {', '.join(tasks_for(head))}."

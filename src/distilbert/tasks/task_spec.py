@@ -21,7 +21,10 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..core.schema import Head
 
 
 @dataclass(frozen=True)
@@ -201,6 +204,7 @@ class TaskSpec:
         usage: lines of Python for the card of a model, which load it with ``pipeline`` and use it.
         transformers_versions: for the card: which versions of transformers have this task; empty: all, None: none.
         hub_tag: tag of its models on the hub; empty: its name.
+        takes_encoder: a model without a head answers too, in a way of its own.
         default_model: name of the installed model that answers where none is named; empty: there is none.
         hub_model: the family's well-known model, which answers where none is named and ``default_model`` is not
             installed; None: there is none.
@@ -221,8 +225,13 @@ class TaskSpec:
     usage: str = ""
     transformers_versions: str | None = ""
     hub_tag: str = ""
+    takes_encoder: bool = False
     default_model: str = ""
     hub_model: HubModel | None = None
+
+    def accepts(self, head: Head) -> bool:
+        """Say whether models with this head answer."""
+        return head.name == self.head or (self.takes_encoder and not head.name)
 
     @property
     def parameters(self) -> tuple[Parameter, ...]:
