@@ -61,6 +61,7 @@ _MODULES = {
     "training.estimators.word_tagger": ["DistilBertTagger"],
     "training.evaluation.quantizer": ["quantize"],
     "training.distillation": ["distill", "pretrain"],
+    "training.trackers": ["MlflowCallback", "WandbCallback"],
     "training.training_callback": ["TrainingCallback"],
 }  # fmt: skip
 _HOMES = {name: module for module, names in _MODULES.items() for name in names}
@@ -214,4 +215,6 @@ if TYPE_CHECKING:
     from .training.fitting.fit_config import FitConfig as FitConfig
     from .training.fitting.fitter import FitResult as FitResult
     from .training.fitting.fitter import fit as fit
+    from .training.trackers import MlflowCallback as MlflowCallback
+    from .training.trackers import WandbCallback as WandbCallback
     from .training.training_callback import TrainingCallback as TrainingCallback

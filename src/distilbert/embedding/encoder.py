@@ -255,6 +255,16 @@ class Encoder:
         names = ("document", "passage", "corpus")  # the names that models give it
         return self.encode(texts, **self._with_prompt(next((n for n in names if n in self.prompts), names[0]), options))
 
+    def embed_documents(self, texts: list[str]) -> list[list[float]]:
+        """Encode what is searched in; the name that LangChain knows, and so is the next one."""
+        vectors: list[list[float]] = self.encode_document(texts).tolist()
+        return vectors
+
+    def embed_query(self, text: str) -> list[float]:
+        """Encode what is searched for."""
+        vector: list[float] = self.encode_query(text).tolist()
+        return vector
+
     def similarity(self, a: Any, b: Any) -> np.ndarray:
         """Compare each vector with each.
 

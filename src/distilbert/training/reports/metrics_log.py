@@ -95,7 +95,7 @@ class TensorBoardWriter:
         """
         if self._writer is None:
             return
-        for name, value in _scalars(record["kind"], record):
+        for name, value in scalars(record["kind"], record):
             self._writer.add_scalar(name, value, record["step"])
 
     def close(self) -> None:
@@ -105,10 +105,11 @@ class TensorBoardWriter:
             self._writer = None
 
 
-def _scalars(group: str, values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+def scalars(group: str, values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Yield the numbers of a record with names such as ``train/terms/ce``."""
     for key, value in values.items():
         if isinstance(value, Mapping):
-            yield from _scalars(f"{group}/{key}", value)
+            yield from scalars(f"{group}/{key}", value)
         elif isinstance(value, int | float) and not isinstance(value, bool) and key not in NOT_SCALARS:
             yield f"{group}/{key}", float(value)
 
