@@ -17,15 +17,20 @@ from .name_completion import complete_model, complete_task
 
 C = TypeVar("C", bound=Settings)
 PLAIN = (str, int, float, bool)
-CONFIG_FILE = {"config": ("", "TOML file of settings; options on the command line win over it.")}
+CONFIG_FILE: dict[str, tuple[str | bool | int, str]] = {
+    "config": ("", "TOML file of settings; options on the command line win over it.")
+}
 TRAINING_RUN = CONFIG_FILE | {
     "resume": (False, "Go on from the newest checkpoint in OUTPUT, with its settings."),
     "overwrite": (False, "Start anew in a folder that holds a run."),
+    "ray": ("", "Train on this Ray cluster: its address, or local to start one on this machine."),
+    "workers": (1, "Processes on the Ray cluster, each with a copy of the model."),
+    "gpus_per_worker": (0, "GPUs of a process on the Ray cluster: 0 or 1."),
 }
 
 
 def with_config_options(
-    settings: type[C], options: Mapping[str, tuple[str | bool, str]] = TRAINING_RUN
+    settings: type[C], options: Mapping[str, tuple[str | bool | int, str]] = TRAINING_RUN
 ) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Give a command an option for each field of ``settings``.
 
@@ -96,8 +101,8 @@ def _option(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
     return _parameter(field.name, Annotated[kind | None, option], None)
 
 
-def _plain_option(name: str, default: str | bool, text: str) -> inspect.Parameter:
-    option = typer.Option(f"--{name}", help=text, show_default=False)
+def _plain_option(name: str, default: str | bool | int, text: str) -> inspect.Parameter:
+    option = typer.Option(f"--{name.replace('_', '-')}", help=text, show_default=False)
     return _parameter(name, Annotated[type(default), option], default)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..training.distill_config import DistillConfig
 from .config_options import with_config_options
 
@@ -12,7 +14,7 @@ distilbert distill --teacher models/minilm-mlm --data text/*.txt --output models
 
 
 @with_config_options(DistillConfig)
-def command(config: DistillConfig, resume: bool, overwrite: bool) -> int:
+def command(config: DistillConfig, resume: bool, overwrite: bool, **cluster: Any) -> int:
     """Distil a BERT or DistilBERT masked LM into a smaller one (arXiv 1910.01108)."""
     from ..core.extras import require
 
@@ -21,4 +23,4 @@ def command(config: DistillConfig, resume: bool, overwrite: bool) -> int:
     from ..training.distillation import distill
     from .training_command import run_training
 
-    return run_training(distill, config, resume, overwrite)
+    return run_training(distill, config, resume, overwrite, **cluster)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..training.finetuning.finetune_config import FinetuneConfig
 from .config_options import with_config_options
 
@@ -12,7 +14,7 @@ distilbert finetune --task text-classification --model models/minilm \
 
 
 @with_config_options(FinetuneConfig)
-def command(config: FinetuneConfig, resume: bool, overwrite: bool) -> int:
+def command(config: FinetuneConfig, resume: bool, overwrite: bool, **cluster: Any) -> int:
     """Fine-tune a BERT or DistilBERT for a task, on labels and, if you name one, on a teacher's answers."""
     from ..core.extras import require
 
@@ -21,4 +23,4 @@ def command(config: FinetuneConfig, resume: bool, overwrite: bool) -> int:
     from ..training.finetuning.finetuner import finetune
     from .training_command import run_training
 
-    return run_training(finetune, config, resume, overwrite)
+    return run_training(finetune, config, resume, overwrite, **cluster)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from ..training.distill_config import PretrainConfig
 from .config_options import with_config_options
 
@@ -9,7 +11,7 @@ EXAMPLE = "distilbert pretrain --model models/minilm --data text/*.txt --output 
 
 
 @with_config_options(PretrainConfig)
-def command(config: PretrainConfig, resume: bool, overwrite: bool) -> int:
+def command(config: PretrainConfig, resume: bool, overwrite: bool, **cluster: Any) -> int:
     """Train a masked LM: a missing head, a model on new text, or one from scratch (arXiv 1810.04805)."""
     from ..core.extras import require
 
@@ -18,4 +20,4 @@ def command(config: PretrainConfig, resume: bool, overwrite: bool) -> int:
     from ..training.distillation import pretrain
     from .training_command import run_training
 
-    return run_training(pretrain, config, resume, overwrite)
+    return run_training(pretrain, config, resume, overwrite, **cluster)

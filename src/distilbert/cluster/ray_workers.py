@@ -7,7 +7,8 @@ answered by another one, a limited number of times.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from ..core.errors import DataError, DistilBertError, LostProcessError, UsageError
@@ -83,35 +84,47 @@ class RayWorkers:
         for option, value in (("--workers", workers), ("--threads", threads)):
             if value is not None and value < 1:
                 raise UsageError(f"{option} must be at least 1, got {value}.")
-        self._ray: Any = require("ray", "ray")
+        require("ray", "ray")
         self.address, self.count, self.threads, self._command = address, workers, threads or 1, command
 
     def run(
         self, manifest: Manifest, output: str, shards: Sequence[Shard], on_record: OnRecord, on_event: OnWorkerEvent
     ) -> None:
         """Answer shards; see :meth:`.local_workers.LocalWorkers.run`."""
-        is_ours = not self._ray.is_initialized()
-        if is_ours:
-            self._connect()
-        try:
-            room = workers_that_fit(self._ray.nodes(), self.threads)
+        with connected(self.address) as ray:
+            room = workers_that_fit(ray.nodes(), self.threads)
             count = min(self.count or room, len(shards))
             check_layout(count, self.threads, room)
-            _ActorPool(self._ray, self._command, self.threads, manifest, output, on_record, on_event).run(count, shards)
-        finally:
-            if is_ours:
-                self._ray.shutdown()
+            _ActorPool(ray, self._command, self.threads, manifest, output, on_record, on_event).run(count, shards)
 
-    def _connect(self) -> None:
-        options: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
-        try:
-            if self.address == "local":
-                self._ray.init(address="local", **options)
-            else:
-                self._ray.init(address=self.address, log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, ValueError) as error:
-            reason = str(error).partition("\n")[0]
-            raise UsageError(f"--ray {self.address}: {reason} Use --ray local to start Ray on this machine.") from None
+
+@contextmanager
+def connected(address: str) -> Iterator[Any]:
+    """Connect to a cluster and return Ray; a connection that was there already stays.
+
+    Args:
+        address: see :class:`RayWorkers`.
+
+    Raises:
+        UsageError: there is no such cluster.
+        MissingExtraError: Ray is not installed.
+    """
+    ray: Any = require("ray", "ray")
+    if ray.is_initialized():
+        yield ray
+        return
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if address == "local":
+        options["include_dashboard"] = False
+    try:
+        ray.init(address=address, **options)
+    except (ConnectionError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UsageError(f"--ray {address}: {reason} Use --ray local to start Ray on this machine.") from None
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
 
 
 def workers_that_fit(nodes: Sequence[Mapping[str, Any]], threads: int) -> int:

@@ -1,0 +1,79 @@
+"""Training on Ray: the numbers of the same processes without it, also after one of them was killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ray = pytest.importorskip("ray")
+
+from distilbert import InputError, distill  # noqa: E402
+from distilbert.cluster.ray_training import train_on_ray  # noqa: E402
+from distilbert.core.errors import UsageError  # noqa: E402
+from tests.cli.helpers import ROOT  # noqa: E402
+from tests.training.tiny_run import assert_equal, config_of, options, run, settings, weights, write_model  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # of Ray's
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    paths = {"PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"}
+    ray.init(
+        num_cpus=2, object_store_memory=100 << 20, include_dashboard=False, log_to_driver=False,
+        runtime_env={"env_vars": paths},
+    )  # fmt: skip
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.timeout(600)
+def test_two_workers_are_two_processes(tmp_path: Path) -> None:
+    teacher = write_model(tmp_path / "teacher")
+    values = settings(tmp_path, teacher=teacher, threads=1)
+    code, _, errors = run(["distill", *options(values)], processes=2)
+    assert code == 0, errors
+    expected = weights(values["output"])
+    folder = train_on_ray(distill, config_of(tmp_path, teacher, threads=1, output=str(tmp_path / "ray")), workers=2)
+    assert_equal(weights(folder), expected)
+    killed = config_of(tmp_path, teacher, threads=1, output=str(tmp_path / "killed"))
+    killer = threading.Thread(target=kill_a_worker, args=(Path(killed.output),))
+    killer.start()
+    assert_equal(weights(train_on_ray(distill, killed, workers=2)), expected)
+    killer.join()
+
+
+def kill_a_worker(folder: Path) -> None:
+    """Kill one of the processes that train, once the first checkpoint is there."""
+    for _ in range(3000):
+        if list(folder.glob("checkpoints/step-*")):
+            break
+        time.sleep(0.02)
+    for status in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            name = status.read_bytes()
+        except OSError:
+            continue
+        if b"RayTrainWorker" in name:
+            os.kill(int(status.parent.name), signal.SIGKILL)
+            return
+
+
+@pytest.mark.usefixtures("cluster")
+def test_a_run_that_cannot_work_is_not_tried_again(tmp_path: Path) -> None:
+    teacher = write_model(tmp_path / "teacher")
+    config = config_of(tmp_path, teacher, threads=1)
+    train_on_ray(distill, config, workers=1)
+    with pytest.raises(InputError, match="holds a run"):
+        train_on_ray(distill, config, workers=1)
+    with pytest.raises(UsageError, match="do not fit into this cluster"):
+        train_on_ray(distill, config, workers=3)
+    with pytest.raises(UsageError, match="at least one worker"):
+        train_on_ray(distill, config, workers=0)
