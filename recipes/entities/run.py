@@ -1,4 +1,4 @@
-"""Train the default model of token-classification: persons, places, organisations and other names, in three layers.
+"""Train a model of names, in three layers: persons, places, organisations and others.
 
     python recipes/entities/run.py [--data ../shared/data]
 

@@ -149,10 +149,10 @@ def test_a_window_is_queued_before_the_last_one_is_waited_for(make_task: Any, mo
 
     monkeypatch.setattr(runner, "submit", watched)
     queued = type(task)(runner, task.tokenizer)
-    assert len(queued(["word"] * 6)) == 6
+    assert len(queued(["word " * count for count in range(1, 7)])) == 6
     assert events == ["queued 2", "queued 4", "fetched 2", "fetched 4"]
     events.clear()
-    assert len(list(queued(iter(["word"] * 3)))) == 3
+    assert len(list(queued(iter(["a word", "a film", "a sea"])))) == 3
     assert events == ["queued 1", "fetched 1", "queued 2", "fetched 2"], "a stream is not read ahead"
 
 
