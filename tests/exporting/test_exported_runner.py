@@ -14,7 +14,9 @@ import pytest
 from distilbert.cli import invoke
 from distilbert.core.errors import InputError, ModelNotFoundError, WeightsError
 from distilbert.core.runner_protocol import Batch
+from distilbert.engine.engine_runner import EngineRunner
 from distilbert.exporting.exported_runner import ExportedRunner, load_exported
+from distilbert.exporting.exporter import export
 from distilbert.tasks import pipeline
 
 from .conftest import MakeExport
@@ -201,3 +203,15 @@ def test_the_runner_of_an_export_takes_no_other_device(folder: Path, device: str
     with pytest.raises(InputError, match=f"runner='onnxruntime' runs on the CPU, and device='{device}' is another"):
         pipeline("text-classification", folder, runner="onnxruntime", device=device)
     pipeline("text-classification", folder, runner="onnxruntime", device="cpu")
+
+
+def test_a_classifier_of_means_is_exported_as_one(models: Path, tmp_path: Path) -> None:
+    source = tmp_path / "means"
+    shutil.copytree(models / "labels", source)
+    config = json.loads((source / "config.json").read_text())
+    (source / "config.json").write_text(json.dumps(config | {"classifier_pooling": "mean"}))
+    folder = export(source, tmp_path / "onnx", to="onnx").folder
+    actual = load_exported(folder, "onnxruntime")(BATCH)["logits"]
+    means, first_tokens = (EngineRunner.from_folder(path, precision="fp32") for path in (source, models / "labels"))
+    np.testing.assert_allclose(actual, means(BATCH)["logits"], atol=1e-4)
+    assert not np.allclose(actual, first_tokens(BATCH)["logits"], atol=1e-3)
