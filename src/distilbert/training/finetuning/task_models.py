@@ -60,8 +60,12 @@ def build_model(config: FinetuneConfig, labels: Labels) -> Any:
 
 
 def starts_linear(config: FinetuneConfig) -> bool:
-    """Say whether a new head, if the model needs one, starts as the linear model of the vectors of its texts."""
-    if config.task != "text-classification" or config.new_head == "random":
+    """Say whether a new head, if the model needs one, starts as the linear model of the vectors of its texts.
+
+    It does not where only a teacher's scores count, and not the labels.
+    """
+    labels_count = not config.teacher or config.teacher_weight < 1
+    if config.task != "text-classification" or config.new_head == "random" or not labels_count:
         return False
     if config.new_head == "linear":
         return True

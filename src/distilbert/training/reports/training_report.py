@@ -37,6 +37,7 @@ def write_report(folder: Path) -> Path:
 def training_page(run: FinishedRun) -> str:
     """Return the page as HTML."""
     data, machine = nested(run.summary, "data"), nested(run.summary, "machine")
+    compared = _baseline_facts(run)
     return render_page(
         "training_report.html.j2",
         title=run.summary.get("title") or "Training run",
@@ -49,7 +50,7 @@ def training_page(run: FinishedRun) -> str:
         sections=[
             ("Run", known_facts(_run_facts(run))),
             ("Data", known_facts(_data_facts(data))),
-            ("For comparison", known_facts(_baseline_facts(run))),
+            *([("For comparison", known_facts(compared))] if compared else []),
             ("Machine", known_facts(_machine_facts(machine))),
             ("Versions", known_facts(nested(machine, "versions").items())),
         ],
