@@ -21,19 +21,10 @@ def command(config: FitConfig, json: bool) -> int:
     with ProgressBar("loading ...") as bar:
         result = fit(config, on_progress=bar.update)
     if json:
+        from dataclasses import asdict
         from json import dumps
 
-        values = {
-            "folder": str(result.folder),
-            "labels": result.labels,
-            "examples": result.examples,
-            "main_metric": result.main_metric,
-            "metrics": result.metrics,
-            "baselines": result.baselines,
-            "strength": result.strength,
-            "seconds": result.seconds,
-            "advice": result.advice(),
-        }
+        values = asdict(result) | {"folder": str(result.folder), "advice": result.advice()}
         print(dumps(values, indent=2, ensure_ascii=False))
         return OK
     learned, held_out = result.examples

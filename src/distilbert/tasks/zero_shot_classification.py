@@ -145,11 +145,7 @@ class ZeroShotClassificationPipeline(Task[ZeroShotParams]):
     def encode(self, items: list[str], params: ZeroShotParams) -> list[EncodedInput]:
         """One sequence per label; the text alone for a model that compares vectors."""
         if self.compares_vectors:
-            options = {"truncation": True, "max_length": params.max_length}
-            return [
-                EncodedInput([truncate(self.tokenizer, ids, None, options, self.max_tokens)], text)
-                for text, ids in zip(items, self.tokenizer.encode_ids(items, None, False), strict=True)
-            ]
+            return self._alone(items, params)
         template = params.hypothesis_template or TEMPLATE
         hypotheses = self.tokenizer.encode_ids([template.format(label) for label in params.labels], None, False)
         room = min(params.max_length or self.tokenizer.model_max_length, self.max_tokens) - 3
@@ -173,6 +169,14 @@ class ZeroShotClassificationPipeline(Task[ZeroShotParams]):
             "scores": [float(scores[index]) for index in order],
         }
 
+    def _alone(self, texts: Sequence[str], params: ZeroShotParams) -> list[EncodedInput]:
+        """Return each text as one sequence, cut at its end."""
+        options = {"truncation": True, "max_length": params.max_length}
+        return [
+            EncodedInput([truncate(self.tokenizer, ids, None, options, self.max_tokens)], text)
+            for text, ids in zip(texts, self.tokenizer.encode_ids(list(texts), None, False), strict=True)
+        ]
+
     def _entailments(self, logits: np.ndarray, params: ZeroShotParams) -> np.ndarray:
         """Return the score of each label, from the logits (C, L) of its pair: (C,)."""
         entailment = self.entailment_id
@@ -193,11 +197,7 @@ class ZeroShotClassificationPipeline(Task[ZeroShotParams]):
         sentences = tuple((params.hypothesis_template or "{}").format(label) for label in params.labels)
         known = self._last_labels
         if known is None or known[0] != sentences:
-            options = {"truncation": True, "max_length": params.max_length}
-            inputs = [
-                EncodedInput([truncate(self.tokenizer, ids, None, options, self.max_tokens)])
-                for ids in self.tokenizer.encode_ids(list(sentences), None, False)
-            ]
+            inputs = self._alone(sentences, params)
             vectors = np.empty((len(inputs), self.config.dim), np.float32)
             for index, (output,) in run_encoded(inputs, self.runner, self.batch_tokens):
                 vectors[index] = output["last_hidden_state"].mean(axis=0)

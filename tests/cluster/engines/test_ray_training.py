@@ -6,31 +6,18 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-ray = pytest.importorskip("ray")
+pytest.importorskip("ray")
 
-from distilbert import InputError, distill  # noqa: E402
-from distilbert.cluster.ray_training import train_on_ray  # noqa: E402
-from distilbert.core.errors import UsageError  # noqa: E402
-from tests.cli.helpers import ROOT  # noqa: E402
-from tests.training.tiny_run import assert_equal, config_of, options, run, settings, weights, write_model  # noqa: E402
+from distilbert import InputError, distill
+from distilbert.cluster.ray_training import train_on_ray
+from distilbert.core.errors import UsageError
+from tests.training.tiny_run import assert_equal, config_of, options, run, settings, weights, write_model
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Ray's
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    paths = {"PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"}
-    ray.init(
-        num_cpus=2, object_store_memory=100 << 20, include_dashboard=False, log_to_driver=False,
-        runtime_env={"env_vars": paths},
-    )  # fmt: skip
-    yield
-    ray.shutdown()
 
 
 @pytest.mark.usefixtures("cluster")

@@ -3,34 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-ray = pytest.importorskip("ray")
+pytest.importorskip("ray")
 
-from distilbert.cluster.answer_settings import AnswerSettings  # noqa: E402
-from distilbert.cluster.ray_workers import RayWorkers, workers_that_fit  # noqa: E402
-from distilbert.cluster.shard_outputs import REJECTS  # noqa: E402
-from distilbert.cluster.sharded_run import run_sharded  # noqa: E402
-from distilbert.core.errors import UsageError  # noqa: E402
-from tests.cli.helpers import ROOT  # noqa: E402
-from tests.cluster import fake_worker  # noqa: E402
+from distilbert.cluster.answer_settings import AnswerSettings
+from distilbert.cluster.ray_workers import RayWorkers, workers_that_fit
+from distilbert.cluster.shard_outputs import REJECTS
+from distilbert.cluster.sharded_run import run_sharded
+from distilbert.core.errors import UsageError
+from tests.cluster import fake_worker
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # of Ray's
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[None]:
-    paths = {"PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"}
-    ray.init(
-        num_cpus=2, object_store_memory=100 << 20, include_dashboard=False, log_to_driver=False,
-        runtime_env={"env_vars": paths},
-    )  # fmt: skip
-    yield
-    ray.shutdown()
 
 
 @pytest.mark.usefixtures("cluster")

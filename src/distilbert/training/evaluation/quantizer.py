@@ -263,7 +263,7 @@ def check_target(target: Path, source: Path, overwrite: bool) -> None:
     if target.exists() and not target.is_dir():
         raise InputError(f"{target} is a file; a model is written into a folder.")
     if target.resolve() == source.resolve():
-        raise InputError(f"{target} is the folder of the model itself; name another one for the quantized model.")
+        raise InputError(f"{target} is the folder of the model itself; name another one for the new model.")
     if target.is_dir() and any(target.iterdir()) and not overwrite:
         raise InputError(f"{target} is not empty: choose another folder, or overwrite it.")
 

@@ -44,7 +44,7 @@ from .finetune_objective import FinetuneObjective
 from .finetune_tasks import EncodedExample, finetune_task
 from .labelled_batches import LabelledBatches, SequenceMasking
 from .sweep import finish_sweep, is_sweep, sweep_configs
-from .task_models import Teacher, build_model, keeps_head, starts_linear
+from .task_models import Teacher, build_model, starts_linear
 
 EVALUATION = "evaluation"  # folder inside that of the run
 SMOOTHING = 0.7  # of the weights for selecting tokens to mask, as in pretraining
@@ -132,7 +132,8 @@ def _finetune_once(
             f"The tokenizer of {config.model} has {len(tokenizer)} tokens and the model {student.config.vocab_size}: "
             "they do not belong together."
         )
-    if checkpoint is None and starts_linear(config) and not keeps_head(config, data.labels):
+    linear_start = starts_linear(config, data.labels)
+    if checkpoint is None and linear_start:
         progress.show_data("the new head starts as a linear model of the texts' vectors")
         start_as_linear_head(student, tokenizer, data.training, data.labels, config)
     if config.gradient_checkpointing:
@@ -169,9 +170,8 @@ def _finetune_once(
         _copy_model(config, folder, type(student), tokenizer, state)
         facts = data.facts | {"units": len(batches.examples)}
         if config.baselines and data.evaluation and config.task == "text-classification":
-            with_vectors = starts_linear(config) and not keeps_head(config, data.labels)
             facts["baselines"] = measure_what_to_beat(
-                tokenizer, data.training, data.evaluation, data.labels, config, with_vectors
+                tokenizer, data.training, data.evaluation, data.labels, config, linear_start
             )
         write_results(config, folder, facts, data.labels, state)
     accelerator.wait_for_everyone()

@@ -45,10 +45,10 @@ def build_model(config: FinetuneConfig, labels: Labels) -> Any:
     if config.pooling:
         target.classifier_pooling = config.pooling
     model_class = getattr(pytorch, head.architecture)
-    if keeps_head(config, labels):
+    if _keeps_head(config, labels):
         model = model_class.from_pretrained(config.model, config=target)
     else:
-        if starts_linear(config):
+        if starts_linear(config, labels):
             target.seq_classif_dropout = 0.0  # its numbers are shifted, and dropping one would drop the shift
         model = model_class(target)
         encoder = DistilBertModel.from_pretrained(config.model)
@@ -59,13 +59,15 @@ def build_model(config: FinetuneConfig, labels: Labels) -> Any:
     return model
 
 
-def starts_linear(config: FinetuneConfig) -> bool:
-    """Say whether a new head, if the model needs one, starts as the linear model of the vectors of its texts.
+def starts_linear(config: FinetuneConfig, labels: Labels) -> bool:
+    """Say whether the model gets a new head that starts as the linear model of the vectors of its texts.
 
     It does not where only a teacher's scores count, and not the labels.
     """
     labels_count = not config.teacher or config.teacher_weight < 1
     if config.task != "text-classification" or config.new_head == "random" or not labels_count:
+        return False
+    if _keeps_head(config, labels):
         return False
     if config.new_head == "linear":
         return True
@@ -207,7 +209,7 @@ def _target_config(source: DistilBertConfig, head: Head, labels: Labels) -> Dist
     )
 
 
-def keeps_head(config: FinetuneConfig, labels: Labels) -> bool:
+def _keeps_head(config: FinetuneConfig, labels: Labels) -> bool:
     """Say whether the model's own head is kept.
 
     Raises:

@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...core.config import DistilBertConfig
-from ...core.errors import DataError, InputError
-from ...core.extras import require
+from ...core.errors import DataError
 from ...core.files import check_output_folder, replacing_folder, write_json, write_text
 from ...core.hub import TOKENIZER_FILES
 from ...core.schema import HEADS, PREFIX
@@ -26,14 +25,16 @@ from ...engine.model_weights import FolderWeights
 from ...models.auto import AutoTokenizer
 from ...tasks.loading import installed_or_downloaded_default
 from ...tasks.registry import task_spec
+from ...tasks.scores import sigmoid, softmax
 from ...weights.checkpoint import open_checkpoint
 from ...weights.folder import save_tensors
+from ..evaluation.quantizer import check_target
 from ..evaluation.task_evaluation import of_kind
 from ..evaluation.task_metrics import compute_metrics
 from .baselines import TASK, measure_baselines, targets_of
 from .fit_config import FitConfig
 from .linear_head import LinearHead, fit_linear_head
-from .text_vectors import text_vectors
+from .text_vectors import text_vectors, to_unit_scale
 
 LEAST_TO_HOLD_OUT = 50  # examples; of fewer, a part says nothing
 MARGIN = 1.5  # times the largest number that was seen; what is larger is cut off
@@ -73,31 +74,26 @@ class FitResult:
 
     def advice(self) -> str:
         """Say in a sentence what the figures suggest."""
-        return advice(self)
+        if not self.metrics:
+            return "Nothing was held out, so nothing is known about its quality: state eval_data."
+        ours, best = self.metrics[self.main_metric], self.table()[0]
+        per_label = self.examples[0] / max(1, len(self.labels))
+        if best[0] != OURS:
+            return (
+                f"{best[0]} is better here ({best[1]:.4g} against {ours:.4g}): single words decide. Fine-tuning may "
+                "beat both: `distilbert finetune`."
+            )
+        if per_label < 30:
+            return f"There are {per_label:.0f} examples a label: more of them will help most, before any other model."
+        return (
+            "Fine-tuning (`distilbert finetune`) takes minutes where this took seconds, and gains most where more than "
+            "the topic decides: grammar, inference, irony."
+        )
 
     def _repr_html_(self) -> str:
         """Return the table as HTML, which a notebook shows."""
         rows = "".join(f"<tr><td>{html.escape(name)}</td><td>{value:.4g}</td></tr>" for name, value in self.table())
         return f"<table><tr><th></th><th>{html.escape(self.main_metric)}</th></tr>{rows}</table>"
-
-
-def advice(result: FitResult) -> str:
-    """Say in a sentence what the figures of a result suggest."""
-    if not result.metrics:
-        return "Nothing was held out, so nothing is known about its quality: state eval_data."
-    ours, best = result.metrics[result.main_metric], result.table()[0]
-    per_label = result.examples[0] / max(1, len(result.labels))
-    if best[0] != OURS:
-        return (
-            f"{best[0]} is better here ({best[1]:.4g} against {ours:.4g}): single words decide. Fine-tuning may beat "
-            "both: `distilbert finetune`."
-        )
-    if per_label < 30:
-        return f"There are {per_label:.0f} examples a label: more of them will help most, before any other model."
-    return (
-        "Fine-tuning (`distilbert finetune`) takes minutes where this took seconds, and gains most where more than the "
-        "topic decides: grammar, inference, irony."
-    )
 
 
 def fit(config: FitConfig | None = None, /, *, on_progress: ReportProgress | None = None, **settings: Any) -> FitResult:
@@ -118,13 +114,10 @@ def fit(config: FitConfig | None = None, /, *, on_progress: ReportProgress | Non
         InputError: there is no model to take vectors of, or ``output`` holds something.
         MissingExtraError: scikit-learn is not installed.
     """
-    require("sklearn", "evaluate")
-    from threadpoolctl import threadpool_limits
-
     config = config or FitConfig(**settings)
     start, report = time.perf_counter(), on_progress or (lambda line: None)
-    target = _check_target(config)
-    source = _folder_of(config.model)
+    source, target = _folder_of(config.model), check_output_folder(config.output)
+    check_target(target, source, config.overwrite)
     training = _read(config, config.data, config.split)
     labels = collect_labels(TASK, training.examples, problem=config.problem, names=config.label_names,
                             known=training.label_names)  # fmt: skip
@@ -145,9 +138,8 @@ def fit(config: FitConfig | None = None, /, *, on_progress: ReportProgress | Non
             on_progress=lambda done, of: report(f"reading: {done:,} of {of:,}"),
         )  # fmt: skip
 
-    vectors, targets = encode(examples), targets_of(examples, labels)
-    scale = float(np.linalg.norm(vectors, axis=1).mean()) or 1.0
-    vectors = vectors / np.float32(scale)
+    vectors, scale = to_unit_scale(encode(examples))
+    targets = targets_of(examples, labels)
     if config.eval_data:
         learned, measured = np.arange(len(examples)), encode(held_out) / np.float32(scale)
     else:
@@ -156,11 +148,10 @@ def fit(config: FitConfig | None = None, /, *, on_progress: ReportProgress | Non
     report("fitting")
 
     def fitted(rows: np.ndarray) -> LinearHead:
-        with threadpool_limits(1):  # threads of BLAS would wait for each other beside other work
-            return fit_linear_head(
-                vectors[rows], targets[rows], labels.problem, len(labels.names),
-                balanced=config.class_weights == "balanced", seed=config.seed,
-            )  # fmt: skip
+        return fit_linear_head(
+            vectors[rows], targets[rows], labels.problem, len(labels.names),
+            balanced=config.class_weights == "balanced", seed=config.seed,
+        )  # fmt: skip
 
     head = fitted(learned)
     metrics: dict[str, float] = {}
@@ -178,13 +169,6 @@ def fit(config: FitConfig | None = None, /, *, on_progress: ReportProgress | Non
     )  # fmt: skip
     _write(source, target, head, labels, scale, np.abs(vectors).max(axis=0), result, config)
     return result
-
-
-def _check_target(config: FitConfig) -> Path:
-    target = check_output_folder(config.output)
-    if target.is_dir() and any(target.iterdir()) and not config.overwrite:
-        raise InputError(f"{target} is not empty: choose another folder, or overwrite it.")
-    return target
 
 
 def _folder_of(model: str) -> Path:
@@ -223,10 +207,7 @@ def to_predictions(scores: np.ndarray, labels: Labels) -> np.ndarray:
     """Return scores as the task answers: probabilities, or the number of a regression."""
     if labels.problem == REGRESSION:
         return scores
-    if labels.problem == MULTI:
-        return np.asarray(1 / (1 + np.exp(-scores)))
-    shifted = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
+    return sigmoid(scores) if labels.problem == MULTI else softmax(scores)
 
 
 def head_arrays(head: LinearHead, scale: float, largest: np.ndarray) -> dict[str, np.ndarray]:

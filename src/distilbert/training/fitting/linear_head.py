@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
+from threadpoolctl import threadpool_limits
 
 from ...data.examples import MULTI, REGRESSION, SINGLE
 from ...tasks.pooling import normalize
@@ -58,7 +59,13 @@ def fit_linear_head(
         balanced: weight each label by the inverse of its frequency.
         seed: of the splits that choose the strength.
     """
-    weights = "balanced" if balanced else None
+    with threadpool_limits(1):  # threads of BLAS would wait for each other beside other work
+        return _fit(vectors, targets, problem, outputs, "balanced" if balanced else None, seed)
+
+
+def _fit(
+    vectors: np.ndarray, targets: np.ndarray, problem: str, outputs: int, weights: str | None, seed: int
+) -> LinearHead:
     if problem == REGRESSION:
         ridge = RidgeCV(alphas=[1 / strength for strength in STRENGTHS]).fit(vectors, targets)
         weight, bias = np.reshape(ridge.coef_, (1, -1)), np.reshape(ridge.intercept_, (1,))

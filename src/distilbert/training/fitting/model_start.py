@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits
 
 from ...core.runner_protocol import Runner
 from ...data.examples import Example, Labels, TextExample
@@ -17,7 +16,7 @@ from ..evaluation.task_metrics import compute_metrics
 from .baselines import TASK, measure_baselines, targets_of
 from .fitter import OURS, head_arrays, to_predictions
 from .linear_head import LinearHead, fit_linear_head
-from .text_vectors import text_vectors
+from .text_vectors import text_vectors, to_unit_scale
 
 if TYPE_CHECKING:
     from ..finetuning.finetune_config import FinetuneConfig
@@ -76,16 +75,13 @@ def _fit(
     pooling: str,
 ) -> tuple[LinearHead, float, np.ndarray]:
     """Return the head, what the vectors were divided by, and these vectors (N, D)."""
-    vectors = text_vectors(examples, runner, tokenizer, _longest(runner, config), pooling)
-    scale = float(np.linalg.norm(vectors, axis=1).mean()) or 1.0
-    vectors = vectors / np.float32(scale)
-    with threadpool_limits(1):
-        head = fit_linear_head(
-            vectors,
-            targets_of(examples, labels),
-            labels.problem,
-            len(labels.names),
-            balanced=config.class_weights == "balanced",
-            seed=config.seed,
-        )
+    vectors, scale = to_unit_scale(text_vectors(examples, runner, tokenizer, _longest(runner, config), pooling))
+    head = fit_linear_head(
+        vectors,
+        targets_of(examples, labels),
+        labels.problem,
+        len(labels.names),
+        balanced=config.class_weights == "balanced",
+        seed=config.seed,
+    )
     return head, scale, vectors

@@ -62,3 +62,9 @@ def text_vectors(
         if on_progress is not None:
             on_progress(done, len(sequences))
     return (sums / tokens)[places]
+
+
+def to_unit_scale(vectors: np.ndarray) -> tuple[np.ndarray, float]:
+    """Divide vectors (N, D) by their mean length; return them and that length."""
+    scale = float(np.linalg.norm(vectors, axis=1).mean()) or 1.0
+    return vectors / np.float32(scale), scale
