@@ -9,6 +9,7 @@ from typing import Any
 
 from tokenizers import AddedToken as RustAddedToken
 from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
 from tokenizers.processors import TemplateProcessing
 
 from ..core.errors import TokenizerError
@@ -52,7 +53,7 @@ class DistilBertTokenizerFast(TokenizerBase):
 
     def _build(self, split_special: bool) -> Tokenizer:
         try:
-            backend = Tokenizer.from_str(json.dumps(spec_to_tokenizer_json(self.spec)))
+            backend = build_backend(self.spec)
         except Exception as error:  # Rust raises no narrower class
             raise TokenizerError(f"The Rust library cannot build this tokenizer: {error}") from None
         backend.encode_special_tokens = split_special
@@ -251,6 +252,26 @@ class AddedTokenFilter:
                     has_key[word] = self._keys.may_be_in(word)
             suspicious = any(map(has_key.__getitem__, words))
         return (suspicious and self._contents.may_be_in(text)) or self._without_key.may_be_in(text)
+
+
+def build_backend(spec: TokenizerSpec) -> Tokenizer:
+    """Return the Rust tokenizer of a spec.
+
+    The vocabulary goes to Rust as a dict, which takes a third of the time of its JSON text. The rest is read from JSON with
+    the entries that it names.
+    """
+    content = spec_to_tokenizer_json(spec)
+    model = content["model"]
+    vocab = model["vocab"]
+    named = {token.content: token_id for token_id, token in spec.added_tokens.items()}
+    backend = Tokenizer.from_str(json.dumps({**content, "model": {**model, "vocab": named}}))
+    backend.model = WordPiece(
+        vocab,
+        unk_token=model["unk_token"],
+        max_input_chars_per_word=model["max_input_chars_per_word"],
+        continuing_subword_prefix=model["continuing_subword_prefix"],
+    )
+    return backend
 
 
 def _replace_all_surrogates(texts: Sequence[Any]) -> list[Any]:

@@ -279,6 +279,8 @@ def vocab_from_entries(entries: Iterable[str]) -> dict[str, int]:
 
 def first_fault(vocab: Mapping[str, int]) -> str:
     """Return what is unusual in the ids of a vocabulary, in one sentence; empty if they are 0 to ``len(vocab) - 1``."""
+    if list(vocab.values()) == list(range(len(vocab))):  # as nearly always
+        return ""
     entries: dict[int, str] = {}
     for entry, token_id in vocab.items():
         if token_id in entries:
