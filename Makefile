@@ -176,7 +176,7 @@ $(VENV)/bin/python:
 $(VENV)/.run: $(VENV)/bin/python pyproject.toml constraints.txt hatch_build.py $(wildcard src/distilbert/engine/kernels/*) $(wildcard packages/*/pyproject.toml)
 	@echo "Installing into $(VENV), half a minute the first time ..."
 	@$(PYTHON) hatch_build.py > /dev/null 2>&1 & \
-	$(PIP_QUICKLY) -e . $(addprefix -e ,$(wildcard packages/*)) && wait
+	$(PIP_QUICKLY) hatchling editables && $(PIP_QUICKLY) --no-build-isolation -e . $(addprefix -e ,$(wildcard packages/*)) && wait
 	@touch $@
 
 $(VENV)/.serve: $(VENV)/.run

@@ -129,10 +129,9 @@ class PackedEncoder:
             if qkv is None:
                 self._observe(f"{block.name}.qkv", x)
                 qkv = block.qkv(x if x8 is None else x8)
-            q, k, v = _columns(qkv, 3)  # (T, W) each
-            context = self._attend(block, q, k, v, sequences)
+            context = self._attend(block, _columns(qkv, 3), sequences)
+            qkv = None  # freed before the feed-forward layer takes its buffers
             x, x8 = self._feed_forward(block, x, context, next_block.qkv.quantizer)
-            qkv = None
         if not self._blocks or (rows is not None and not len(rows)):
             return x if rows is None else x[rows]
         return self._last_block(self._blocks[-1], x, x8, offsets, rows)
@@ -149,8 +148,7 @@ class PackedEncoder:
         if block.keys is not None and rows is not None and self._skips_keys(offsets):
             context = self._attend_without_keys(block, q, x, offsets)
         else:
-            k, v = _columns(block.qkv(inputs), 2)
-            context = self._attend(block, q, k, v, offsets)
+            context = self._attend(block, (q, *_columns(block.qkv(inputs), 2)), offsets)
         return self._feed_forward(block, x if rows is None else x[rows], context, None)[0]
 
     def _skips_keys(self, offsets: SequenceOffsets) -> bool:
@@ -160,10 +158,9 @@ class PackedEncoder:
         most_queries = int(np.diff(offsets.queries).max()) if len(offsets.queries) > 1 else 0  # in one sequence
         return ATTENTION_COST * most_queries < self._head_dim
 
-    def _attend(
-        self, block: Block, q: np.ndarray, k: np.ndarray, v: np.ndarray, offsets: SequenceOffsets
-    ) -> np.ndarray:
-        return self._operations.attend(q, k, v, offsets, block.heads, self._head_dim**-0.5, block.out.quantizer)
+    def _attend(self, block: Block, qkv: Sequence[np.ndarray], offsets: SequenceOffsets) -> np.ndarray:
+        """Attend with queries, keys and values, (T, W) each."""
+        return self._operations.attend(*qkv, offsets, block.heads, self._head_dim**-0.5, block.out.quantizer)
 
     def _attend_without_keys(self, block: Block, q: np.ndarray, x: np.ndarray, offsets: SequenceOffsets) -> np.ndarray:
         """Attend to hidden states (T, D) instead of keys and values: ``q (K x)' = (q K) x'``, ``a (V x)' = V (a x)'``.

@@ -257,8 +257,8 @@ class AddedTokenFilter:
 def build_backend(spec: TokenizerSpec) -> Tokenizer:
     """Return the Rust tokenizer of a spec.
 
-    The vocabulary goes to Rust as a dict, which takes a third of the time of its JSON text. The rest is read from JSON with
-    the entries that it names.
+    The vocabulary goes to Rust as a dict, which takes a third of the time of its JSON text; the rest is read from JSON,
+    with the entries that it names.
     """
     content = spec_to_tokenizer_json(spec)
     model = content["model"]

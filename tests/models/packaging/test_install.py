@@ -7,13 +7,13 @@ import json
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import ml_dtypes
 import numpy as np
 import pytest
 import torch
-from packaging.version import Version
 from safetensors.numpy import load_file, save_file
 
 from distilbert import AutoModelForSequenceClassification, package, pipeline
@@ -22,22 +22,16 @@ from tests.packages import NAME, installed
 
 TEXTS = ["I love this movie", "the worst film of the year"]
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--no-deps", "--no-index"]
+needs_hatchling = pytest.mark.skipif(
+    find_spec("hatchling") is None or find_spec("editables") is None,
+    reason="building a source tree without a network needs hatchling and editables",
+)
 LIST = "import json, distilbert; print(json.dumps({n: str(p) for n, p in distilbert.installed_models().items()}))"
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make(tmp_path_factory.mktemp("models"), "labels")
-
-
-@pytest.fixture
-def setuptools() -> None:
-    try:
-        found = importlib.metadata.version("setuptools")
-    except importlib.metadata.PackageNotFoundError:
-        found = "0"
-    if Version(found) < Version("77"):
-        pytest.skip("building a source tree without a network needs setuptools 77 or newer")
 
 
 def run(*command: str | Path, cwd: Path, **environment: str) -> str:
@@ -65,7 +59,8 @@ def test_pip_installs_the_wheel(folder: Path, tmp_path: Path) -> None:
     ) == f"1.0.0 {site / 'tiny_labels' / 'model'}\n"  # fmt: skip
 
 
-def test_pip_builds_and_installs_the_source_tree(folder: Path, tmp_path: Path, setuptools: None) -> None:
+@needs_hatchling
+def test_pip_builds_and_installs_the_source_tree(folder: Path, tmp_path: Path) -> None:
     (folder / "LICENSE").write_text("Do what you like.\n")
     tree = package(folder, name=NAME, output=tmp_path, source=True, license="MIT")
     site = tmp_path / "site"
@@ -80,7 +75,8 @@ def test_pip_builds_and_installs_the_source_tree(folder: Path, tmp_path: Path, s
     package(folder, name=NAME, output=tmp_path, source=True, overwrite=True)  # in spite of what building left
 
 
-def test_an_editable_install_is_found_where_the_tree_is(folder: Path, tmp_path: Path, setuptools: None) -> None:
+@needs_hatchling
+def test_an_editable_install_is_found_where_the_tree_is(folder: Path, tmp_path: Path) -> None:
     tree = package(folder, name=NAME, output=tmp_path, source=True)
     run(*PIP, "--no-build-isolation", "--prefix", tmp_path / "prefix", "--editable", tree, cwd=tmp_path)
     (site,) = (tmp_path / "prefix").rglob("site-packages")

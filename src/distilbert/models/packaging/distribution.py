@@ -170,8 +170,8 @@ def pyproject(distribution: Distribution) -> str:
     return "\n".join(
         [
             "[build-system]",
-            'requires = ["setuptools>=77"]',
-            'build-backend = "setuptools.build_meta"',
+            'requires = ["hatchling>=1.27"]',
+            'build-backend = "hatchling.build"',
             "",
             "[project]",
             *(f"{key} = {json.dumps(value)}" for key, value in values.items()),
@@ -179,12 +179,8 @@ def pyproject(distribution: Distribution) -> str:
             f'[project.entry-points."{GROUP}"]',
             f'{distribution.name} = "{distribution.module}"',
             "",
-            "[tool.setuptools]",
-            f'packages = ["{distribution.module}"]',
-            'package-dir = {"" = "src"}',
-            "",
-            "[tool.setuptools.package-data]",
-            f'{distribution.module} = ["{FOLDER}/*"]',
+            "[tool.hatch.build.targets.wheel]",
+            f'packages = ["src/{distribution.module}"]',
             "",
         ]
     )
