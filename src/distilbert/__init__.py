@@ -49,12 +49,13 @@ _MODULES = {
     "exporting.exporter": ["export"],
     "core.installed": ["installed_models"],
     "embedding.vector_index": ["Index"],
+    "cluster.corpus_preparation": ["PreparedCorpus", "prepare"],
     "training.distill_config": ["DistillConfig", "PretrainConfig"],
     "training.evaluation.evaluate_config": ["EvaluateConfig"],
     "training.evaluation.evaluator": ["evaluate"],
     "training.finetuning.finetune_config": ["FinetuneConfig"],
     "training.finetuning.finetuner": ["finetune"],
-    "training.fitting.fit_config": ["FitConfig"],
+    "training.fit_config": ["FitConfig"],
     "training.fitting.fitter": ["FitResult", "fit"],
     "training.estimators.text_classifier": ["DistilBertClassifier"],
     "training.estimators.text_vectorizer": ["DistilBertVectorizer"],
@@ -117,6 +118,8 @@ for _path in _EARLIER_PATHS:
 
 
 if TYPE_CHECKING:
+    from .cluster.corpus_preparation import PreparedCorpus as PreparedCorpus
+    from .cluster.corpus_preparation import prepare as prepare
     from .core.config import DistilBertConfig as DistilBertConfig
     from .core.config import PreTrainedConfig as PreTrainedConfig
     from .core.config import PretrainedConfig as PretrainedConfig
@@ -212,7 +215,7 @@ if TYPE_CHECKING:
     from .training.evaluation.quantizer import quantize as quantize
     from .training.finetuning.finetune_config import FinetuneConfig as FinetuneConfig
     from .training.finetuning.finetuner import finetune as finetune
-    from .training.fitting.fit_config import FitConfig as FitConfig
+    from .training.fit_config import FitConfig as FitConfig
     from .training.fitting.fitter import FitResult as FitResult
     from .training.fitting.fitter import fit as fit
     from .training.trackers import MlflowCallback as MlflowCallback

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import pytest
 from distilbert.tasks import pipeline
 from tests.tasks.inputs import close
 
-from .conftest import RunningServer
+from .conftest import RunningServer, running
 
 TEXTS = ["a good film", "the river in Berlin", "water"]
 
@@ -124,8 +125,22 @@ def test_tokenize_and_decode(served: RunningServer) -> None:
 def test_info(served: RunningServer) -> None:
     info = served.get("/info").json()
     assert info["model_id"] == "encoder"
-    assert "embedding" in info["model_type"]
+    assert info["model_type"] == {"embedding": {"pooling": "mean"}}
     assert info["max_input_length"] == 64
+
+
+def test_info_has_the_pooling_of_the_folder(model_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(model_folder("encoder"), tmp_path / "encoder"))
+    modules = [("", "Transformer"), ("1_Pooling", "Pooling")]
+    listed = [
+        {"idx": number, "name": str(number), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for number, (path, kind) in enumerate(modules)
+    ]
+    (folder / "modules.json").write_text(json.dumps(listed))
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_cls_token": True}))
+    with running([str(folder)]) as client:
+        assert client.get("/info").json()["model_type"] == {"embedding": {"pooling": "cls"}}
 
 
 # OpenAI and vLLM ------------------------------------------------------------------------------------------------------

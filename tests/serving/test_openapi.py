@@ -37,6 +37,9 @@ def test_every_parameter_of_a_task_is_described_but_those_of_python(served: Runn
     for parameter, schema in properties.items():
         assert schema["description"], parameter
         assert "type" in schema or schema["anyOf"], parameter
+    for each in TASKS[task].parameters:
+        forms = properties.get(each.name, {}).get("anyOf", [properties.get(each.name, {})])
+        assert [form["enum"] for form in forms if "enum" in form] == [list(each.choices)] * bool(each.choices)
 
 
 def test_the_examples_work(served: RunningServer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,10 +15,13 @@ from typing import Any
 import httpx
 import pytest
 
+from distilbert.core.runner_protocol import Batch
+from distilbert.engine.quantization import calibrate
 from distilbert.tasks import pipeline
+from tests.any_cpu import allow_bf16, allow_int8
 from tests.tasks.inputs import TASKS, close, inputs_for
 
-from .conftest import RunningServer
+from .conftest import RunningServer, running
 
 
 @pytest.fixture(scope="session")
@@ -26,6 +30,9 @@ def tasks(model_folder: Callable[[str], Path]) -> dict[str, Any]:
         name: pipeline(name, model_folder(model), precision="fp32", threads=1, **params)
         for name, (model, params) in TASKS.items()
     }
+
+
+TOLERANCES = {"bf16": 0.05, "int8": 0.1}  # of probabilities: these tiny models have large weights
 
 
 def ask(served: RunningServer, task: str, inputs: Any) -> Any:
@@ -40,6 +47,32 @@ def test_answers_are_those_of_the_pipeline(served: RunningServer, tasks: dict[st
     assert close(ask(served, task, inputs), expected)
     for item in inputs[:5]:
         assert close(ask(served, task, item), tasks[task](item))
+
+
+@pytest.mark.parametrize("precision", ["bf16", "int8"])
+def test_answers_are_those_of_the_pipeline_in_other_precisions(
+    precision: str, model_folder: Callable[[str], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    allow_bf16(monkeypatch)
+    allow_int8(monkeypatch)
+    folder = Path(shutil.copytree(model_folder("labels"), tmp_path / "labels"))
+    inputs = inputs_for("text-classification", 40, seed=3)
+    in_fp32 = pipeline("text-classification", folder, precision="fp32", top_k=None)
+    if precision == "int8":
+        texts = [" ".join(item.values()) if isinstance(item, dict) else item for item in inputs]
+        ids = [each[:64] for each in in_fp32.tokenizer.encode_ids(texts, None, True)]
+        calibrate(in_fp32.model, [Batch.of(ids)], "fp32").save(folder)
+    task = pipeline("text-classification", folder, precision=precision, top_k=None)
+    assert task.runner.precision == precision
+    expected = task(inputs)
+    with running([str(folder)], precision=precision) as client, ThreadPoolExecutor(8) as pool:
+        body = [{"inputs": item, "parameters": {"top_k": None}} for item in inputs]
+        answers = list(pool.map(lambda each: client.answer("/v1/text-classification", each), body))
+        models = client.get("/v1/models").json()
+    assert precision in json.dumps(models)
+    for answer, wanted in zip(answers, expected, strict=True):
+        scores = {label["label"]: label["score"] for label in answer}
+        assert scores == pytest.approx({label["label"]: label["score"] for label in wanted}, abs=TOLERANCES[precision])
 
 
 def test_answers_are_those_of_the_pipeline_in_any_mix(served: RunningServer, tasks: dict[str, Any]) -> None:

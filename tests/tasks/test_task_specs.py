@@ -160,3 +160,14 @@ def test_the_documentation_lists_the_parameters_and_options_of_every_task() -> N
         for parameter, option in re.findall(r"`(\w+)`(?: \(`(--[a-z-]+)`\))?", parameters):
             listed[name][parameter] = option
     assert listed == {name: {item.name: item.option for item in spec.parameters} for name, spec in TASKS.items()}
+
+
+def test_choices_are_those_that_the_task_takes(spec: TaskSpec) -> None:
+    free = {"truncation", "padding", "delimiter", "targets", "candidate_labels", "hypothesis_template"}
+    for parameter in spec.parameters:
+        for choice in parameter.choices:
+            spec.parameters_class(**{parameter.name: choice})
+        if "str" in parameter.type.split(" | ") and parameter.name not in free | {"return_tensors"}:
+            assert parameter.choices, parameter.name
+            with pytest.raises(InputError, match=parameter.name):
+                spec.parameters_class(**{parameter.name: "no such choice"})

@@ -34,6 +34,7 @@ from . import (
     info,
     pack,
     package,
+    prepare,
     pretrain,
     push,
     quantize,
@@ -85,7 +86,7 @@ def _deferred(command: Callable[..., int]) -> Callable[..., Callable[[], int]]:
 COMMANDS = {
     "run": run, "serve": serve, "fit": fit, "finetune": finetune, "evaluate": evaluate, "distill": distill,
     "pretrain": pretrain, "quantize": quantize, "convert": convert, "export": export, "package": package, "pack": pack,
-    "push": push, "tokenize": tokenize, "info": info,
+    "push": push, "tokenize": tokenize, "prepare": prepare, "info": info,
     "embed": embed, "index": index, "search": search,
 }  # fmt: skip
 for name, module in COMMANDS.items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..core.progress_bar import ProgressBar
-from ..training.fitting.fit_config import FitConfig
+from ..training.fit_config import FitConfig
 from .config_options import CONFIG_FILE, with_config_options
 from .failures import OK
 

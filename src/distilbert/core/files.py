@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
@@ -131,6 +131,30 @@ def check_not_replaced(output: Path, inputs: Iterable[str | os.PathLike[str]]) -
     for path in map(Path, inputs):
         if path.exists() and path.resolve().is_relative_to(target):
             raise InputError(f"{path} is in {output}, which would be replaced with it; name another output.")
+
+
+def check_nothing_lost(old: Path, new: Path, is_made: Callable[[Path], bool] = lambda file: False) -> None:
+    """Check that a folder which is about to be replaced holds no files that the new one has not.
+
+    Args:
+        old: the folder; it need not exist.
+        new: what takes its place.
+        is_made: says of a file in ``old``, by its path there, that it can be made again.
+
+    Raises:
+        InputError: it holds some, which would be lost, or it is a file.
+    """
+    if old.exists() and not old.is_dir():
+        raise InputError(f"{old} is a file, and a folder would take its place.")
+    of_old, of_new = (
+        {file.relative_to(folder) for file in folder.rglob("*") if not file.is_dir()} for folder in (old, new)
+    )
+    foreign = sorted(file.as_posix() for file in of_old - of_new if not is_made(file))
+    if foreign:
+        raise InputError(
+            f"{old} holds what the new folder has not, and what would be lost: {', '.join(foreign[:5])}"
+            f"{', ...' if len(foreign) > 5 else ''}. Move it away first, or name another folder."
+        )
 
 
 def check_output_folder(path: str | os.PathLike[str]) -> Path:

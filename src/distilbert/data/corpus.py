@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import DataError
+from .addresses import is_address, path_of
 from .data_sources import check_hub_name, is_saved_dataset, load_from_hub, load_saved
 from .file_formats import COMPRESSED_PARQUET, FileFormat, endings_of, format_of
 from .messages import listed, type_name
@@ -55,6 +56,7 @@ def documents(sources: Sources, column: str = "text", encoding: str = "") -> Ite
             - either of these compressed (``.gz``)
             - a ``.parquet`` file, each row a document
             - a folder: all files below it with such an ending, sorted by their paths, without hidden ones
+            - an address of any of these, such as ``s3://bucket/text``
             - a folder written by ``datasets.save_to_disk``
             - the name of a data set on the hub, ``NAME`` or ``NAME:CONFIG``; its split ``train`` is streamed
         column: the column of the text, where there are columns.
@@ -63,7 +65,8 @@ def documents(sources: Sources, column: str = "text", encoding: str = "") -> Ite
     Raises:
         DataError: a source does not exist or cannot be read, or there is no such encoding; while iterating, a line or
             row cannot be used.
-        MissingExtraError: pyarrow or datasets is needed and not installed.
+        MissingExtraError: pyarrow, datasets or what opens an address is needed and not installed.
+        UsageError: nothing is known about addresses of this kind.
     """
     resolved, encoding = _resolve(sources), check_encoding(encoding)
     return (paragraphs for source in resolved for paragraphs in _read(source, column, encoding) if paragraphs)
@@ -72,7 +75,7 @@ def documents(sources: Sources, column: str = "text", encoding: str = "") -> Ite
 def describe(sources: Sources) -> list[tuple[str, int, int]]:
     """Return what tells whether sources have changed: path, bytes and time of change (ns) of each file, in order.
 
-    Paths are resolved. A data set on the hub gives its name, 0 and 0.
+    Paths are resolved. A data set on the hub gives its name, 0 and 0. Not every store behind an address tells the time.
 
     Raises:
         DataError: a source does not exist or cannot be read.
@@ -83,7 +86,8 @@ def describe(sources: Sources) -> list[tuple[str, int, int]]:
             described.append((source.name, 0, 0))
         for file in source.files:
             status = file.stat()
-            described.append((file.resolve().as_posix(), status.st_size, status.st_mtime_ns))
+            place = str(file) if is_address(str(file)) else file.resolve().as_posix()
+            described.append((place, status.st_size, getattr(status, "st_mtime_ns", 0)))
     return described
 
 
@@ -108,9 +112,10 @@ def _resolve(sources: Sources) -> list[_CorpusSource]:
 
 
 def _look_up(source: str | os.PathLike[str]) -> list[_CorpusSource]:
-    path, name = Path(source), os.fspath(source)
+    name = os.fspath(source)
+    path = path_of(name)
     if path.is_file():
-        told = format_of(path, FORMATS, without_ending="txt")
+        told = format_of(path.name, FORMATS, without_ending="txt")
         if not told.format:
             raise DataError(
                 f"The name {name!r} does not tell its format: text ends in .txt (or has no ending), others in "
@@ -119,6 +124,8 @@ def _look_up(source: str | os.PathLike[str]) -> list[_CorpusSource]:
         return [_file(path, told)]
     if path.is_dir():
         return _folder(path)
+    if is_address(name):
+        raise DataError(f"There is nothing at {name}.")
     check_hub_name(name, FORMATS)
     return [_CorpusSource(name)]
 
@@ -129,7 +136,7 @@ def _folder(folder: Path) -> list[_CorpusSource]:
     sources = []
     for path in sorted(folder.rglob("*")):
         is_hidden = any(name.startswith(".") for name in path.relative_to(folder).parts)
-        told = format_of(path, FORMATS)
+        told = format_of(path.name, FORMATS)
         if told.format and not is_hidden and path.is_file():
             sources.append(_file(path, told))
     if not sources:

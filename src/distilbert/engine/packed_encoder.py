@@ -7,7 +7,7 @@ H head dim.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -160,7 +160,8 @@ class PackedEncoder:
 
     def _attend(self, block: Block, qkv: Sequence[np.ndarray], offsets: SequenceOffsets) -> np.ndarray:
         """Attend with queries, keys and values, (T, W) each."""
-        return self._operations.attend(*qkv, offsets, block.heads, self._head_dim**-0.5, block.out.quantizer)
+        q, k, v = qkv
+        return self._operations.attend(q, k, v, offsets, block.heads, self._head_dim**-0.5, block.out.quantizer)
 
     def _attend_without_keys(self, block: Block, q: np.ndarray, x: np.ndarray, offsets: SequenceOffsets) -> np.ndarray:
         """Attend to hidden states (T, D) instead of keys and values: ``q (K x)' = (q K) x'``, ``a (V x)' = V (a x)'``.

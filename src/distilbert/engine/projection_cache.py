@@ -23,7 +23,7 @@ from ..core.forks import ForkSafeLock
 from .operations import FP32, Contributions, EmbeddingWeights
 from .products import LinearMap
 
-MOST_BYTES = 32 << 20  # of projections of words
+MOST_BYTES = 32 << 20  # of projections of words, and no more than a third of the embeddings have
 MIN_TOKENS = 1024  # smallest batch for which the cache pays: most words of a single text are new to it
 
 
@@ -99,7 +99,8 @@ class ProjectionCache:
     def _empty(self, minimum: int) -> _Cached:
         """Begin an empty cache for at least ``minimum`` words; another thread may still read the old arrays."""
         dtype, vocabulary = self._embeddings.words.dtype, len(self._embeddings.words)
-        rows = min(vocabulary, max(1, MOST_BYTES // (self._outputs * dtype.itemsize)))
+        most_bytes = min(MOST_BYTES, self._embeddings.words.nbytes // 3)
+        rows = min(vocabulary, max(1, most_bytes // (self._outputs * dtype.itemsize)))
         if self._cached is None:
             positions = self._contributions(self._embeddings.positions)
             in_fp32 = LinearMap(replace(self._project.product, result_dtype=FP32), None, self._operations)

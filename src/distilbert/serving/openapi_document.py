@@ -218,6 +218,8 @@ def parameters_schema(spec: TaskSpec) -> dict[str, Any]:
 
 def _parameter_schema(parameter: Parameter, text: str) -> dict[str, Any]:
     types = [JSON_TYPES[name] for name in re.split(r" \| ", parameter.type) if name in JSON_TYPES]
+    if parameter.choices:
+        types = [{**each, "enum": list(parameter.choices)} if each["type"] == "string" else each for each in types]
     schema: dict[str, Any] = dict(types[0]) if len(types) == 1 else {"anyOf": types}
     if text:
         schema["description"] = text

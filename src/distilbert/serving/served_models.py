@@ -93,6 +93,16 @@ class LoadedTasks:
         """The precision that the model runs in."""
         return str(getattr(self._runners[self.head.name], "precision", "fp32"))
 
+    @property
+    def pooling(self) -> str:
+        """How the hidden states of a text become one vector, as text-embeddings-inference names it."""
+        try:
+            modules = self._tasks[self.own_task].sentence_modules
+        except DistilBertError:  # requests for vectors say why these modules cannot be used
+            return "unknown"
+        names = ("mean",) if modules is None else modules.poolings
+        return "+".join({"lasttoken": "last_token"}.get(name, name) for name in names)
+
     def _load(self, name: str | None) -> Task[Any]:
         return pipeline(
             name,

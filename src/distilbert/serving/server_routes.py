@@ -107,7 +107,7 @@ async def info(service: AnsweringService, exchange: Exchange) -> Reply:
         labels = loaded.label_names if loaded is not None else []
         kind = {"classifier" if len(labels) > 1 else "reranker": {"id2label": dict(enumerate(labels))}}
     else:
-        kind = {"embedding": {"pooling": "mean"}}
+        kind = {"embedding": {"pooling": "mean" if loaded is None else loaded.pooling}}
     settings = service.settings
     return Reply(
         to_json(

@@ -74,6 +74,7 @@ SPEC = TaskSpec(
     inputs=(InputForm((TEXT,)),),
     parameters_class=FeatureExtractionParams,
     options={"stride": "--stride"},
+    choices={"pooling": (AUTO, *POOLINGS)},
     example=ExampleInput("A red car.", {"pooling": "mean"}),
     hub_model=SENTENCE_ENCODER,
 )

@@ -51,6 +51,7 @@ SPEC = TaskSpec(
         InputForm((InputColumn("source_sentence"), InputColumn("sentences", is_list=True))),
     ),
     parameters_class=SentenceSimilarityParams,
+    choices={"pooling": POOLINGS},
     example=ExampleInput({"source_sentence": "a red car", "sentences": ["a crimson automobile", "the weather"]}),
     usage="""\
 compare = pipeline("sentence-similarity", model="path/to/this/folder")

@@ -155,12 +155,14 @@ class Parameter:
         type: its annotation.
         default: its value where none is given.
         option: the option of ``distilbert run`` that sets it; empty: ``--param NAME=VALUE`` does.
+        choices: the texts that it may be; empty: its type says all.
     """
 
     name: str
     type: str
     default: Any
     option: str = ""
+    choices: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -196,6 +198,7 @@ class TaskSpec:
         inputs: the forms that an input can have, the usual one first.
         parameters_class: dataclass of its parameters.
         options: parameter -> option of ``distilbert run`` that sets it; ``--param`` sets the others.
+        choices: parameter -> the texts that it may be.
         example: an input that works.
         labelled: the columns of labelled data; None: it cannot be fine-tuned, evaluated or quantized.
         metric: compares models of this task; None without labelled data.
@@ -217,6 +220,7 @@ class TaskSpec:
     inputs: tuple[InputForm, ...]
     parameters_class: type[Any]
     options: Mapping[str, str] = field(default_factory=dict)
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     example: ExampleInput
     labelled: LabelledData | None = None
     metric: Metric | None = None
@@ -237,7 +241,13 @@ class TaskSpec:
     def parameters(self) -> tuple[Parameter, ...]:
         """Its parameters, in their order."""
         return tuple(
-            Parameter(item.name, str(item.type), item.default, self.options.get(item.name, ""))
+            Parameter(
+                item.name,
+                str(item.type),
+                item.default,
+                self.options.get(item.name, ""),
+                self.choices.get(item.name, ()),
+            )
             for item in dataclasses.fields(self.parameters_class)
         )
 

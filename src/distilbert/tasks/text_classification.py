@@ -48,6 +48,7 @@ class Unset:
 
 UNSET = Unset()
 FUNCTIONS = ("sigmoid", "softmax", "none")
+AGGREGATIONS = ("mean", "max", "first")  # of the windows of a long text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +83,7 @@ class TextClassificationParams:
         if self.function_to_apply is not None:
             check_choice(self.function, FUNCTIONS, "function_to_apply")
         check_truncation(self.truncation_options, "text-classification")
-        check_choice(self.aggregation, ("mean", "max", "first"), "aggregation")
+        check_choice(self.aggregation, AGGREGATIONS, "aggregation")
 
     @property
     def function(self) -> str:
@@ -103,6 +104,7 @@ SPEC = TaskSpec(
     inputs=(InputForm((TEXT, InputColumn("text_pair", required=False))),),
     parameters_class=TextClassificationParams,
     options={"top_k": "--top-k", "stride": "--stride"},
+    choices={"function_to_apply": FUNCTIONS, "aggregation": AGGREGATIONS},
     example=ExampleInput("I love using small models!"),
     labelled=LabelledData(
         (

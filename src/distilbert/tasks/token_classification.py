@@ -88,6 +88,7 @@ SPEC = TaskSpec(
     inputs=(InputForm((TEXT,)), InputForm((InputColumn("words", is_list=True),))),
     parameters_class=TokenClassificationParams,
     options={"aggregation_strategy": "--aggregation-strategy", "stride": "--stride"},
+    choices={"aggregation_strategy": AGGREGATION_STRATEGIES},
     example=ExampleInput("Ada Lovelace was born in London.", {"aggregation_strategy": "first"}),
     labelled=LabelledData(
         (

@@ -289,14 +289,14 @@ def test_a_tree_with_files_of_others_is_not_replaced(folder: Path, tmp_path: Pat
         (made / name).parent.mkdir(parents=True)
         (made / name).write_text("")
     (made / "build.md").write_text("how it was made")
-    with pytest.raises(InputError, match=r"that would be lost: build.md\. Move them away"):
+    with pytest.raises(InputError, match=r"would be lost: build.md\. Move it away"):
         package(folder, output=tmp_path, source=True, overwrite=True)
     assert (made / "build.md").read_text() == "how it was made"
     (made / "build.md").unlink()
     package(folder, output=tmp_path, source=True, overwrite=True)
     assert {path.name for path in made.iterdir()} == {"LICENSE", "NOTICE.txt", "README.md", "pyproject.toml", "src"}
     (tmp_path / "other").write_text("a file")
-    with pytest.raises(InputError, match="is a file; a source tree is a folder"):
+    with pytest.raises(InputError, match="is a file, and a folder would take its place"):
         package(folder, output=tmp_path, name="other", source=True, overwrite=True)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -166,3 +168,20 @@ def test_labels_that_no_example_has(balanced: bool) -> None:
     scores = fit_linear_head(vectors, several, MULTI, 3)(vectors)
     assert (scores[:, 1] < 0).all()
     assert (scores[:, 2] > 0).all()
+
+
+def test_files_that_are_not_its_own_are_not_replaced(encoder: str, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    fit(data=rows_of(60), model=encoder, output=str(folder))
+    fit(data=rows_of(60), model=encoder, output=str(folder), overwrite=True)
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"would be lost: notes.txt\. Move it away"):
+        fit(data=rows_of(60), model=encoder, output=str(folder), overwrite=True)
+    assert (folder / "notes.txt").read_text() == "mine"
+
+
+def test_without_scikit_learn_it_says_what_to_install() -> None:
+    code = "import sys; sys.modules['sklearn'] = None; import distilbert; distilbert.FitConfig; distilbert.fit"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "MissingExtraError" in result.stderr
+    assert "pip install 'distilbert[evaluate]'" in result.stderr

@@ -22,7 +22,7 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 from ... import __version__
 from ...core.errors import InputError
-from ...core.files import replacing, replacing_folder, write_text
+from ...core.files import check_nothing_lost, replacing, replacing_folder, write_text
 from ...core.installed import FOLDER
 from .contents import DTYPES, collect
 from .distribution import Distribution, describe, entry_points, init_py, metadata, pyproject, readme
@@ -106,30 +106,11 @@ def write_tree(path: Path, distribution: Distribution, model: Path) -> None:
         write_text(new / "pyproject.toml", pyproject(distribution))
         for name in distribution.licenses:
             shutil.copyfile(model / name, new / name)
-        if path.exists():
-            _check_replaceable(path, new)
+        check_nothing_lost(path, new, _is_made_by_building)
 
 
-def _check_replaceable(path: Path, new: Path) -> None:
-    """Refuse to replace a folder with files that the new tree does not have: they would be lost."""
-    if not path.is_dir():
-        raise InputError(f"{path} is a file; a source tree is a folder.")
-    foreign = sorted(_files(path) - _files(new))
-    if foreign:
-        raise InputError(
-            f"{path} holds files that the new tree has not, and that would be lost: {', '.join(foreign[:5])}"
-            f"{', ...' if len(foreign) > 5 else ''}. Move them away first."
-        )
-
-
-def _files(folder: Path) -> set[str]:
-    """Return the paths of the files in a tree, without those that building it left there."""
-    files = (file.relative_to(folder) for file in folder.rglob("*") if not file.is_dir())
-    return {
-        file.as_posix()
-        for file in files
-        if not any(name in BUILD_FOLDERS or name.endswith(".egg-info") for name in file.parts[:-1])
-    }
+def _is_made_by_building(file: Path) -> bool:
+    return any(name in BUILD_FOLDERS or name.endswith(".egg-info") for name in file.parts[:-1])
 
 
 def write_wheel(path: Path, distribution: Distribution, model: Path) -> None:

@@ -5,7 +5,8 @@ Shapes: ``T`` tokens of a document, including its final ``[SEP]``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain, islice
 
 import numpy as np
@@ -19,6 +20,26 @@ PIECE_CHARACTERS = 1 << 16  # of a paragraph, tokenized as one text
 def id_type(vocab_size: int) -> np.dtype[np.unsignedinteger]:
     """Return the smallest type for the ids of a vocabulary of that size: uint16 or uint32, little-endian."""
     return np.dtype("<u2" if vocab_size <= 1 << 16 else "<u4")
+
+
+@dataclass(frozen=True, eq=False)
+class TokenShard:
+    """The tokens of some documents in a row.
+
+    Attributes:
+        ids: (T,) of all documents, those without any token left out.
+        lengths: (documents,) int64, how many each has.
+    """
+
+    ids: np.ndarray
+    lengths: np.ndarray
+
+    @classmethod
+    def of(cls, batches: Sequence[np.ndarray]) -> TokenShard:
+        """Join documents, of which each is its ids."""
+        lengths = np.array([len(ids) for ids in batches], np.int64)
+        ids = np.concatenate(batches) if len(batches) else np.empty(0, np.uint16)
+        return cls(ids, lengths[lengths > 0])
 
 
 def encode_documents(documents: Iterable[list[str]], tokenizer: TokenizerBase) -> Iterator[list[np.ndarray]]:

@@ -11,11 +11,11 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from ...data.corpus import Sources, describe, documents, name_sources
 from ...data.text_lines import check_encoding
 from ...text.tokenizer_base import TokenizerBase
 from ...text.tokenizer_json import spec_to_tokenizer_json
-from .document_encoding import encode_documents, id_type
+from .document_encoding import TokenShard, encode_documents, id_type
 
 FORMAT = 1  # raise it when the files change, or the way from documents to tokens
 META, TOKENS, ENDS, COUNTS = "meta.json", "tokens.bin", "ends.bin", "counts.bin"
@@ -83,12 +83,38 @@ def tokenize_corpus(
     cache = open_cache(final)
     if cache is not None:
         return cache
+    with write_cache(parent, name, sources, tokenizer) as writer:
+        for batch in encode_documents(documents(sources, column, encoding), tokenizer):
+            writer.add(TokenShard.of(batch))
+            if on_tokenized is not None:
+                on_tokenized(writer.documents, writer.tokens)
+    cache = open_cache(final)
+    if cache is None:
+        raise DataError(f"{final} was removed while it was written.")
+    return cache
+
+
+@contextmanager
+def write_cache(parent: Path, name: str, sources: Sources, tokenizer: TokenizerBase) -> Iterator[CacheWriter]:
+    """Yield a writer for the cache ``parent/name``, which gets its name when the block is over without an error.
+
+    Args:
+        parent: the folder of all caches, which is made if needed.
+        name: the fingerprint.
+        sources: of the corpus.
+        tokenizer: of the corpus.
+
+    Raises:
+        DataError: there is no token, or the folder cannot be written.
+    """
     with folder_for(parent):
         _remove_stale(parent)
         temporary = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".tmp", dir=parent))
         try:
-            _build(temporary, documents(sources, column, encoding), sources, tokenizer, on_tokenized, name)
-            return _publish(temporary, final)
+            with CacheWriter(temporary, tokenizer) as writer:
+                yield writer
+                writer.finish(name, sources)
+            _publish(temporary, parent / name)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -134,57 +160,74 @@ def _hash_of(folder: Path, meta: dict[str, Any]) -> str:
     return content.hexdigest()
 
 
-def _build(
-    folder: Path,
-    texts: Iterable[list[str]],
-    sources: Sources,
-    tokenizer: TokenizerBase,
-    on_tokenized: OnTokenized | None,
-    name: str,
-) -> None:
-    counts = np.zeros(len(tokenizer), np.int64)  # (V,)
-    total = count = 0
-    with (folder / TOKENS).open("wb") as tokens, (folder / ENDS).open("wb") as ends:
-        for batch in encode_documents(texts, tokenizer):
-            batch = [ids for ids in batch if len(ids)]
-            if batch:
-                joined = np.concatenate(batch)
-                counts += np.bincount(joined, minlength=len(counts))
-                joined.tofile(tokens)
-                (total + np.cumsum([len(ids) for ids in batch])).astype("<i8").tofile(ends)
-                total += len(joined)
-                count += len(batch)
-            if on_tokenized is not None:
-                on_tokenized(count, total)
-        if not total:
+class CacheWriter:
+    """Writes the files of a cache into an empty folder. Closing it keeps what was written.
+
+    Args:
+        folder: the folder.
+        tokenizer: whose ids are written.
+    """
+
+    def __init__(self, folder: Path, tokenizer: TokenizerBase) -> None:
+        self._folder, self._tokenizer = folder, tokenizer
+        self._counts = np.zeros(len(tokenizer), np.int64)  # (V,)
+        self._files = ExitStack()
+        self._tokens, self._ends = (self._files.enter_context((folder / name).open("wb")) for name in (TOKENS, ENDS))
+        self.documents = self.tokens = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._files.close()
+
+    def add(self, shard: TokenShard) -> None:
+        """Write documents behind those that are there."""
+        self._counts += np.bincount(shard.ids, minlength=len(self._counts))
+        shard.ids.tofile(self._tokens)
+        (self.tokens + np.cumsum(shard.lengths)).astype("<i8").tofile(self._ends)
+        self.tokens += len(shard.ids)
+        self.documents += len(shard.lengths)
+
+    def finish(self, name: str, sources: Sources) -> None:
+        """Write what is left when all documents are there, and write all of it to the disk.
+
+        Args:
+            name: the fingerprint.
+            sources: of the corpus.
+
+        Raises:
+            DataError: there is no token.
+        """
+        if not self.tokens:
             raise DataError(f"The corpus is empty: there is no token in {name_sources(sources)}.")
-    counts[tokenizer.all_special_ids] = 0
-    with (folder / COUNTS).open("wb") as numbers:
-        counts.astype("<i8").tofile(numbers)
-    meta: dict[str, Any] = {
-        "format": FORMAT,
-        "fingerprint": name,
-        "dtype": id_type(len(tokenizer)).str,
-        "documents": count,
-        "tokens": total,
-        "bytes": {file: (folder / file).stat().st_size for file in (TOKENS, ENDS, COUNTS)},
-        "sources": describe(sources),
-    }
-    meta = json.loads(json.dumps(meta))  # as they will be read
-    with (folder / META).open("w", encoding="utf-8") as text:
-        json.dump(meta | {"hash": _hash_of(folder, meta)}, text, indent=2)
-    for file in (TOKENS, ENDS, COUNTS, META):
-        sync_to_disk(folder / file)
+        self._files.close()
+        self._counts[self._tokenizer.all_special_ids] = 0
+        with (self._folder / COUNTS).open("wb") as numbers:
+            self._counts.astype("<i8").tofile(numbers)
+        meta: dict[str, Any] = {
+            "format": FORMAT,
+            "fingerprint": name,
+            "dtype": id_type(len(self._tokenizer)).str,
+            "documents": self.documents,
+            "tokens": self.tokens,
+            "bytes": {file: (self._folder / file).stat().st_size for file in (TOKENS, ENDS, COUNTS)},
+            "sources": describe(sources),
+        }
+        meta = json.loads(json.dumps(meta))  # as they will be read
+        with (self._folder / META).open("w", encoding="utf-8") as text:
+            json.dump(meta | {"hash": _hash_of(self._folder, meta)}, text, indent=2)
+        for file in (TOKENS, ENDS, COUNTS, META):
+            sync_to_disk(self._folder / file)
 
 
-def _publish(complete: Path, final: Path) -> TokenCache:
-    """Rename a complete folder to ``final``, unless another process was faster; return the cache at ``final``."""
+def _publish(complete: Path, final: Path) -> None:
+    """Rename a complete folder to ``final``, unless another process was faster."""
     for _ in range(3):
         with suppress(OSError):
             complete.rename(final)
-        cache = open_cache(final)
-        if cache is not None:
-            return cache
+        if open_cache(final) is not None:
+            return
         # A damaged cache is in the way. It is renamed before it is removed, so that no process reads half of it.
         broken = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".tmp", dir=final.parent))
         with suppress(FileNotFoundError):

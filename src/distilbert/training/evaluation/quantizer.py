@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...core.errors import DataError, GateError, InputError
-from ...core.files import check_not_replaced, replacing_folder, write_text
+from ...core.files import check_not_replaced, check_nothing_lost, replacing_folder, write_text
 from ...core.hub import resolve
 from ...core.runner_protocol import Runner
 from ...data.examples import FINETUNE_TASKS, Example, Labels, TextExample
@@ -290,15 +290,5 @@ def write_quantized(source: Path, target: Path, quantization: Quantization) -> l
         card = contents.card if contents.card is not None else f"# {escape_markdown(source.resolve().name)}\n"
         write_text(new / CARD, f"{card.rstrip()}\n\n{quantization_section(quantization.measured)}")
         names = sorted(path.name for path in new.iterdir())
-        if target.exists():
-            _check_replaceable(target, names)
+        check_nothing_lost(target, new)
     return names
-
-
-def _check_replaceable(target: Path, names: list[str]) -> None:
-    foreign = sorted({path.name for path in target.iterdir()} - set(names))
-    if foreign:
-        raise InputError(
-            f"{target} holds what the new folder has not, and what would be lost: {', '.join(foreign[:5])}"
-            f"{', ...' if len(foreign) > 5 else ''}. Move it away first, or name another folder."
-        )

@@ -14,7 +14,7 @@ import numpy as np
 
 from ...core.config import DistilBertConfig
 from ...core.errors import DataError
-from ...core.files import check_output_folder, replacing_folder, write_json, write_text
+from ...core.files import check_nothing_lost, check_output_folder, replacing_folder, write_json, write_text
 from ...core.hub import TOKENIZER_FILES
 from ...core.schema import HEADS, PREFIX
 from ...data.examples import MULTI, REGRESSION, SINGLE, Labels, TextExample
@@ -31,8 +31,8 @@ from ...weights.folder import save_tensors
 from ..evaluation.quantizer import check_target
 from ..evaluation.task_evaluation import of_kind
 from ..evaluation.task_metrics import compute_metrics
+from ..fit_config import FitConfig
 from .baselines import TASK, measure_baselines, targets_of
-from .fit_config import FitConfig
 from .linear_head import LinearHead, fit_linear_head
 from .text_vectors import text_vectors, to_unit_scale
 
@@ -111,7 +111,8 @@ def fit(config: FitConfig | None = None, /, *, on_progress: ReportProgress | Non
     Raises:
         ConfigError: a setting is missing or cannot work.
         DataError: the data cannot be used; the message names the place.
-        InputError: there is no model to take vectors of, or ``output`` holds something.
+        InputError: there is no model to take vectors of, or ``output`` holds something: with ``overwrite``, files that
+            the new folder has not.
         MissingExtraError: scikit-learn is not installed.
     """
     config = config or FitConfig(**settings)
@@ -264,6 +265,7 @@ def _write(
                 shutil.copyfile(source / name, folder / name)
         write_json(folder / "fit.json", _summary(result, config, source))
         write_text(folder / "README.md", _card(result, source))
+        check_nothing_lost(target, folder)
 
 
 def _summary(result: FitResult, config: FitConfig, source: Path) -> Mapping[str, Any]:

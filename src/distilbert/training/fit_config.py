@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ...data.examples import MULTI, REGRESSION, SINGLE
-from ..config_fields import REQUIRED, Settings, setting
+from ..data.examples import MULTI, REGRESSION, SINGLE
+from .config_fields import REQUIRED, Settings, setting
 
 
 @dataclass(frozen=True, kw_only=True)

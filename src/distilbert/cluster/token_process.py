@@ -1,0 +1,36 @@
+"""The process of a worker that tokenizes: shards of documents come in, their tokens go out.
+
+Both are pickles, between a process and the one that started it. First comes the tokenizer. When standard input ends, so
+does the process.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import sys
+
+from ..training.corpus.token_shards import encode_shard
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # whatever prints must not get between the answers
+    shards = sys.stdin.buffer
+    tokenizer = pickle.load(shards)
+    while True:
+        try:
+            documents = pickle.load(shards)
+        except EOFError:
+            return
+        try:
+            answer: object = encode_shard(documents, tokenizer)
+        except Exception as error:
+            answer = f"{type(error).__name__}: {error}"
+        pickle.dump(answer, answers, protocol=pickle.HIGHEST_PROTOCOL)
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()
