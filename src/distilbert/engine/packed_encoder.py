@@ -27,6 +27,7 @@ PRODUCT_NAMES = ("qkv", "out", "lin1", "lin2")  # the matrix products of a block
 Ranges = Mapping[str, ActivationRange]  # "BLOCK.PRODUCT" -> range of its inputs; products not in it run in floats
 Observer = Callable[[str, np.ndarray], None]  # takes "BLOCK.PRODUCT" and its inputs (T, K)
 ATTENTION_COST = 6  # time of a multiplication in attention, relative to one in a matrix product
+FEED_FORWARD_ROWS = 512  # tokens whose wide rows are in memory at once
 SMALL_BATCH = 64  # tokens up to which a product takes as long as reading its weights
 
 
@@ -86,7 +87,7 @@ class PackedEncoder:
         self._weights, self._store = weights, store or MemoryStore()
         self._config, self.dtype, self._ranges, self._operations = config, dtype, ranges, operations
         self._observe = observer or (lambda name, inputs: None)
-        self._keeps_projections = observer is None  # from the cache, the first block computes nothing to observe
+        self._is_observed = observer is not None
         known = {f"{block}.{product}" for block in range(config.n_layers) for product in PRODUCT_NAMES}
         if not ranges.keys() <= known:
             raise InputError(
@@ -184,11 +185,23 @@ class PackedEncoder:
         self._observe(f"{block.name}.out", context)
         x, x8 = self._operations.add_norm(x, block.out(context), block.attention_norm, block.lin1.quantizer)
         self._observe(f"{block.name}.lin1", x)
-        inner = block.lin1(x if x8 is None else x8)
+        inputs = x if x8 is None else x8
+        if self._is_observed or len(x) <= FEED_FORWARD_ROWS:
+            outputs = self._two_products(block, inputs)
+        else:  # in parts, so that the wide rows between the two products take little memory
+            outputs = np.empty_like(x)
+            for start in range(0, len(x), FEED_FORWARD_ROWS):
+                part = slice(start, start + FEED_FORWARD_ROWS)
+                outputs[part] = self._two_products(block, inputs[part])
+        return self._operations.add_norm(x, outputs, block.output_norm, quantizer)
+
+    def _two_products(self, block: Block, inputs: np.ndarray) -> np.ndarray:
+        """Compute the feed-forward layer (T, D) -> (T, D)."""
+        inner = block.lin1(inputs)
         self._observe(f"{block.name}.lin2", inner)
         if block.lin2.quantizer is not None and inner.dtype != UINT8:
             inner = block.lin2.quantizer(inner)
-        return self._operations.add_norm(x, block.lin2(inner), block.output_norm, quantizer)
+        return block.lin2(inner)
 
     def check(self) -> None:
         """Run no tokens through all products, which checks the types and shapes of all weights.
@@ -227,7 +240,7 @@ class PackedEncoder:
             lin2=self._linear(f"{index}.lin2", (f"{name}.ffn.lin2",)),
             output_norm=self._norm(f"{name}.output_layer_norm"),
         )
-        if index == 0 and not last and self._keeps_projections:
+        if index == 0 and not last and not self._is_observed:  # from the cache, nothing is computed to observe
             # In int8, the projections of the cache are computed in floats all the same.
             project = block.qkv
             if project.quantizer is not None:
