@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..core.progress_bar import ProgressBar
 from ..training.evaluation.evaluate_config import EvaluateConfig
 from .config_options import CONFIG_FILE, with_config_options
 from .failures import OK
@@ -22,8 +21,7 @@ def command(config: EvaluateConfig, json: bool) -> int:
     from ..training.evaluation.evaluator import evaluate
     from ..training.evaluation.result import FILES
 
-    with ProgressBar("loading ...") as bar:
-        result = evaluate(config, on_progress=bar.update)
+    result = evaluate(config)
     values = result.to_dict()
     if json:
         from json import dumps

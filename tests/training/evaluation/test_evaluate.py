@@ -199,3 +199,40 @@ def test_progress_tells_what_is_done(tmp_path: Path) -> None:
     model, data = write_model(tmp_path / "m", "multiple-choice"), write_data(tmp_path, "multiple-choice")
     evaluate(EvaluateConfig(model=model, data=[data], samples=5), on_progress=lambda *said: seen.append(said))
     assert seen == [("evaluating m", 12, 12), ("measuring speed", 0, 1)]
+
+
+@pytest.mark.parametrize("task", HEADS)
+def test_metrics_of_your_own(tmp_path: Path, task: str) -> None:
+    seen: list[Any] = []
+
+    def matches(expected: list[Any], given: list[Any]) -> float:
+        seen[:] = [expected, given]
+        return float(len(expected))
+
+    model = write_model(tmp_path / "first", task, **({"id2label": dict(enumerate(TAGS))} if task[0:2] == "to" else {}))
+    config = EvaluateConfig(model=model, data=[write_data(tmp_path, task)], samples=5, speed=False, compare=model,
+                            output=str(tmp_path / "out"))  # fmt: skip
+    result = evaluate(config, metrics={"matches": matches}, verbose=False)
+    assert [each.metrics["matches"] for each in result.models] == [12.0, 12.0]
+    assert "matches" not in result.models[0].intervals
+    assert seen == [[row[side] for row in result.predictions] for side in ("expected", "got")]
+    assert "matches" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "matches" in result._repr_html_()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("accuracy", 1.0, "has a metric of the name 'accuracy' already"),
+        ("mine", "much", "must return a number, got 'much'"),
+        ("mine", None, "must return a number, got None"),
+        ("mine", float("nan"), "returned nan, which is no finite number"),
+    ],
+)
+def test_metrics_that_cannot_be_used(tmp_path: Path, name: str, value: Any, message: str) -> None:
+    config = EvaluateConfig(
+        model=write_model(tmp_path / "first", "text-classification"),
+        data=[write_data(tmp_path, "text-classification")], samples=5, speed=False,
+    )  # fmt: skip
+    with pytest.raises(InputError, match=message):
+        evaluate(config, metrics={name: lambda expected, given: value})

@@ -230,7 +230,7 @@ def test_shares_of_an_evaluation_make_the_whole(tmp_path: Path, kind: str) -> No
     data = finetuner.read_data(config, lambda line: None)
     model = build_model(config, data.labels).eval()
     tokenizer = AutoTokenizer.from_pretrained(config.model)
-    evaluator = LabelledEvaluator(config.task, model, tokenizer, data.evaluation, data.labels)
+    evaluator = LabelledEvaluator(config.task, model, tokenizer, data.evaluation, data.labels, {})
     metrics, cpu = [], torch.device("cpu")
     for processes in (1, 3, 12):
         shares = [evaluator.evaluate_share(model, process, processes, cpu) for process in range(processes)]

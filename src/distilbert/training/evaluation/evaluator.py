@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import DataError, InputError
+from ...core.progress_bar import ProgressBar
 from ...core.schema import tensor_shapes, tied
 from ...data.examples import FINETUNE_TASKS, Example, Labels
 from ...data.labelled import read_examples
@@ -28,7 +29,9 @@ from .result import FILES, Evaluation, ModelResult
 from .speed import Speed, measure_speeds
 from .task_evaluation import ExampleResult, Metrics, Severity
 from .task_metrics import (
+    CustomMetrics,
     breakdown,
+    compute_custom_metrics,
     compute_metrics,
     example_results,
     predict,
@@ -43,29 +46,52 @@ ProgressCallback = Callable[[str, int, int], None]  # what is being done, how mu
 
 
 def evaluate(
-    config: EvaluateConfig, *, labels: Labels | None = None, on_progress: ProgressCallback | None = None
+    config: EvaluateConfig,
+    *,
+    labels: Labels | None = None,
+    metrics: CustomMetrics | None = None,
+    verbose: bool = True,
+    on_progress: ProgressCallback | None = None,
 ) -> Evaluation:
     """Evaluate a model, and compare it with a second one if the settings name one; write files if they name a folder.
 
     Args:
         config: the settings.
         labels: the names by which the files call the labels of the model; by default the model's names or numbers.
+        metrics: metrics of your own beside those of the task: by name, functions of two lists, what is right for each
+            example and what the model answered, as they stand in ``predictions.jsonl``. They have no intervals.
+        verbose: show the progress, on a terminal and in a notebook.
         on_progress: called with what is being done, how much of it is done, and of how much.
 
     Raises:
-        InputError: the model does not fit the task, or the folder holds an evaluation already.
+        InputError: the model does not fit the task, the folder holds an evaluation already, or a metric is no number.
         DataError: the data cannot be read, lack labels, or have a label that the model does not have.
         MissingExtraError: scikit-learn, or another package of the extra ``evaluate``, is not installed.
     """
     _check_output(config)
+    with ProgressBar("loading ...", shown=None if verbose else False) as bar:
+
+        def report(what: str, done: int, total: int) -> None:
+            bar.update(what, done, total)
+            if on_progress is not None:
+                on_progress(what, done, total)
+
+        result = _evaluate(config, labels, metrics or {}, report)
+    if config.output:
+        result.save(config.output)
+    return result
+
+
+def _evaluate(
+    config: EvaluateConfig, labels: Labels | None, metrics: CustomMetrics, report: ProgressCallback
+) -> Evaluation:
     names = _model_names(config)
     tasks = {names[0]: _load_task(config, config.model, config.task or None)}
     if config.compare:
         tasks[names[1]] = _load_task(config, config.compare, tasks[names[0]].task)
     task_name = tasks[names[0]].task
     examples, sources = _read_examples(config, task_name)
-    report = on_progress or (lambda what, done, total: None)
-    evaluated = [_evaluate_model(name, task, examples, config, labels, report) for name, task in tasks.items()]
+    evaluated = [_evaluate_model(name, task, examples, config, labels, metrics, report) for name, task in tasks.items()]
     report("measuring speed", 0, 1)
     speeds = measure_speeds(tasks, examples) if config.speed else {}
     first = evaluated[0]
@@ -80,7 +106,7 @@ def evaluate(
             samples=config.samples,
             seed=config.seed,
         )
-    result = Evaluation(
+    return Evaluation(
         task=task_name,
         main_metric=metric.name,
         higher_is_better=metric.higher_is_better,
@@ -99,9 +125,6 @@ def evaluate(
         about=_about(config),
         predictions=first.results,
     )
-    if config.output:
-        result.save(config.output)
-    return result
 
 
 @dataclass(frozen=True)
@@ -134,6 +157,7 @@ def _evaluate_model(
     examples: Sequence[Example],
     config: EvaluateConfig,
     given_labels: Labels | None,
+    metrics: CustomMetrics,
     report: ProgressCallback,
 ) -> _EvaluatedModel:
     labels = labels_of_config(task.config, task.task)
@@ -150,7 +174,7 @@ def _evaluate_model(
         name,
         labels,
         _model_facts(task),
-        compute_metrics(*arguments),
+        compute_metrics(*arguments) | compute_custom_metrics(metrics, *arguments),
         bootstrap_intervals(resampled, len(examples), config.samples, config.seed),
         breakdown(*arguments),
         resampled,

@@ -5,7 +5,7 @@ Legend: L labels, C choices.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ EVALUATIONS: dict[str, Callable[[str], TaskEvaluation]] = {  # by the model's pr
 }
 
 CountCallback = Callable[[int, int], None]  # examples done, and of how many
+CustomMetrics = Mapping[str, Callable[[list[Any], list[Any]], float]]  # by name: from right answers and given ones
 
 
 def task_evaluation(task_name: str, problem: str = "") -> TaskEvaluation:
@@ -105,6 +106,42 @@ def compute_metrics(task_name: str, examples: Sequence[Example], predictions: Se
         if isinstance(prediction, np.ndarray) and not np.isfinite(prediction).all():
             raise InputError(f"The model's scores for {example.place} are not finite: are its weights damaged?")
     return task_evaluation(task_name, labels.problem).metrics(examples, predictions, labels)
+
+
+def compute_custom_metrics(
+    metrics: CustomMetrics, task_name: str, examples: Sequence[Example], predictions: Sequence[Any], labels: Labels
+) -> Metrics:
+    """Return what functions of the user's own say of the answers.
+
+    Args:
+        metrics: by name, functions of two lists: what is right for each example, and what the model answered. Of
+            text-classification these are names of labels, lists of names, or numbers; of token-classification lists of
+            tags; of question-answering the list of right texts, and a text; of multiple-choice indices.
+        task_name: see :func:`compute_metrics`, as for the other arguments.
+        examples: see there.
+        predictions: see there.
+        labels: see there.
+
+    Raises:
+        InputError: a function returns no finite number, or has the name of a metric of the task.
+    """
+    if not metrics:
+        return {}
+    own = task_evaluation(task_name, labels.problem).metrics(examples, predictions, labels)
+    results, _ = example_results(task_name, examples, predictions, labels)
+    expected, got = ([result[side] for result in results] for side in ("expected", "got"))
+    values: Metrics = {}
+    for name, function in metrics.items():
+        if name in own:
+            raise InputError(f"The task has a metric of the name {name!r} already; choose another name.")
+        value = function(list(expected), list(got))
+        try:
+            values[name] = float(value)
+        except (TypeError, ValueError):
+            raise InputError(f"The metric {name!r} must return a number, got {value!r:.80}.") from None
+        if not np.isfinite(values[name]):
+            raise InputError(f"The metric {name!r} returned {values[name]}, which is no finite number.")
+    return values
 
 
 def resampled_metrics(

@@ -90,6 +90,13 @@ class FinetuneConfig(TrainingConfig):
     select: str = setting("last", "Which checkpoint becomes the model.", choices=("last", "best"))
     seeds: int = setting(1, "Number of runs with consecutive seeds; the run with the median becomes the model.")
     learning_rates: list[float] = setting(None, "Learning rates to try; the best becomes the model.", factory=list)
+    trials: int = setting(0, "Number of runs whose settings Optuna chooses; the best becomes the model. 0 for none.")
+    search: list[str] = setting(
+        None,
+        "What --trials may choose: fields with LOW:HIGH or A|B, such as learning_rate=1e-5:1e-3. Default: the learning "
+        "rate and the warm-up around their settings.",
+        factory=list,
+    )
     epochs: float = _with_default("epochs", 3.0)
     learning_rate: float = _with_default("learning_rate", 5e-5)
     betas: list[float] = _with_default("betas", lambda: [0.9, 0.999])
@@ -145,3 +152,11 @@ class FinetuneConfig(TrainingConfig):
         self._demand(bool(self.eval_data) or self.select == "last", "select", "last where eval_data is not given")
         self._demand(bool(self.eval_data) or self.seeds == 1, "seeds", "1 where eval_data is not given")
         self._demand(all(rate > 0 for rate in self.learning_rates), "learning_rates", "above 0")
+        self._demand(self.trials >= 0, "trials", "0 or more")
+        self._demand(bool(self.eval_data) or not self.trials, "trials", "0 where eval_data is not given")
+        self._demand(
+            not self.trials or (self.seeds == 1 and not self.learning_rates),
+            "trials",
+            "0 where seeds or learning_rates ask for several runs",
+        )
+        self._demand(bool(self.trials) or not self.search, "search", "left out where trials is 0")

@@ -13,7 +13,7 @@ from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import nn
 
-from ...core.errors import ConfigError
+from ...core.errors import ConfigError, TrainingError
 from ...core.files import write_json
 from ...data.examples import Example, Labels, QuestionExample, TextExample
 from ...data.labels import class_counts
@@ -27,7 +27,7 @@ from ..corpus.masking import token_weights
 from ..evaluation.evaluate_config import EvaluateConfig
 from ..evaluation.evaluator import evaluate
 from ..evaluation.result import Evaluation
-from ..evaluation.task_metrics import compute_metrics, predict
+from ..evaluation.task_metrics import CustomMetrics, compute_custom_metrics, compute_metrics, predict
 from ..fitting.model_start import measure_what_to_beat, start_as_linear_head
 from ..loop import TrainingSetup, TrainingState, train
 from ..processes import agree_on_precision, cpu_threads, make_accelerator
@@ -45,6 +45,7 @@ from .finetune_tasks import EncodedExample, finetune_task
 from .labelled_batches import LabelledBatches, SequenceMasking
 from .sweep import finish_sweep, is_sweep, sweep_configs
 from .task_models import Teacher, build_model, starts_linear
+from .trials import finish_trials, is_finished, search_space, trial_runs, write_failure
 
 EVALUATION = "evaluation"  # folder inside that of the run
 SMOOTHING = 0.7  # of the weights for selecting tokens to mask, as in pretraining
@@ -56,6 +57,7 @@ def finetune(
     resume: bool = False,
     overwrite: bool = False,
     verbose: bool = True,
+    metrics: CustomMetrics | None = None,
     on_record: Callable[[MetricsRecord], None] | None = None,
     on_data: Callable[[str], None] | None = None,
     callbacks: Sequence[TrainingCallback] = (),
@@ -70,6 +72,7 @@ def finetune(
         resume: continue from the newest checkpoint in ``config.output``; without one, start at step 0.
         overwrite: start over in a folder that holds a run.
         verbose: show the data, the progress and the evaluations on standard error, or in a notebook below the cell.
+        metrics: metrics of your own, which every evaluation has beside those of the task; see :func:`.evaluate`.
         on_record: called with every record of ``metrics.jsonl`` as it is written.
         on_data: called with lines about the data: which columns are used, how many examples and labels there are.
         callbacks: objects that hear of the run; see :class:`~distilbert.TrainingCallback`.
@@ -91,12 +94,16 @@ def finetune(
         ) as progress,
         cpu_threads(config.threads),
     ):
+        if config.trials:
+            return _finetune_trials(config, resume, overwrite, progress, metrics or {})
         if is_sweep(config):
-            return _finetune_sweep(config, resume, overwrite, progress)
-        return _finetune_once(config, resume, overwrite, progress)
+            return _finetune_sweep(config, resume, overwrite, progress, metrics or {})
+        return _finetune_once(config, resume, overwrite, progress, metrics or {})
 
 
-def _finetune_sweep(config: FinetuneConfig, resume: bool, overwrite: bool, progress: TrainingProgress) -> Path:
+def _finetune_sweep(
+    config: FinetuneConfig, resume: bool, overwrite: bool, progress: TrainingProgress, metrics: CustomMetrics
+) -> Path:
     """Run the training of each seed and learning rate that is not finished yet, and choose one."""
     folder, _ = open_run(config, config.model, resume, overwrite, progress.notice)
     accelerator = make_accelerator(config)  # waits for all processes, so that each has looked before one writes
@@ -107,11 +114,45 @@ def _finetune_sweep(config: FinetuneConfig, resume: bool, overwrite: bool, progr
     for run in configs:
         progress.show_data(f"learning rate {run.learning_rate:g}, seed {run.seed}")
         if not (resume and (Path(run.output) / "summary.json").is_file()):
-            _finetune_once(run, resume, overwrite, progress)
+            _finetune_once(run, resume, overwrite, progress, metrics)
     if accelerator.is_main_process:
         finish_sweep(folder, configs)
     accelerator.wait_for_everyone()
     return folder
+
+
+def _finetune_trials(
+    config: FinetuneConfig, resume: bool, overwrite: bool, progress: TrainingProgress, metrics: CustomMetrics
+) -> Path:
+    """Run the trainings whose settings Optuna chooses, and choose the best."""
+    search_space(config)  # so that an error comes before anything is written
+    folder, _ = open_run(config, config.model, resume, overwrite, progress.notice)
+    accelerator = make_accelerator(config)
+    if accelerator.is_main_process:
+        folder.mkdir(parents=True, exist_ok=True)
+        config.save(folder / CONFIG)
+    names = [field.name for field in search_space(config)]
+    runs = []
+    for number, run in enumerate(trial_runs(config), 1):
+        chosen = ", ".join(f"{name} {_shown(getattr(run, name))}" for name in names)
+        progress.show_data(f"trial {number} of {config.trials}: {chosen}")
+        if not (resume and is_finished(run)):
+            try:
+                _finetune_once(run, resume, overwrite, progress, metrics)
+            except TrainingError as error:
+                progress.notice(f"trial {number} failed: {error}")
+                if accelerator.is_main_process:
+                    write_failure(run, str(error))
+                accelerator.wait_for_everyone()
+        runs.append(run)
+    if accelerator.is_main_process:
+        finish_trials(config, runs)
+    accelerator.wait_for_everyone()
+    return folder
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _finetune_once(
@@ -119,6 +160,7 @@ def _finetune_once(
     resume: bool,
     overwrite: bool,
     progress: TrainingProgress,
+    metrics: CustomMetrics,
 ) -> Path:
     """Run the training of one seed and learning rate."""
     folder, checkpoint = open_run(config, config.model, resume, overwrite, progress.notice)
@@ -151,7 +193,7 @@ def _finetune_once(
         checkpoint_every = evaluate_every  # any evaluation may be the best one
     evaluator = None
     if data.evaluation:
-        evaluator = LabelledEvaluator(config.task, student, tokenizer, data.evaluation, data.labels)
+        evaluator = LabelledEvaluator(config.task, student, tokenizer, data.evaluation, data.labels, metrics)
     setup = TrainingSetup(
         config=replace(config, evaluate_every=evaluate_every, checkpoint_every=checkpoint_every),
         precision=precision,
@@ -173,7 +215,7 @@ def _finetune_once(
             facts["baselines"] = measure_what_to_beat(
                 tokenizer, data.training, data.evaluation, data.labels, config, linear_start
             )
-        write_results(config, folder, facts, data.labels, state)
+        write_results(config, folder, facts, data.labels, state, metrics)
     accelerator.wait_for_everyone()
     return folder
 
@@ -232,9 +274,17 @@ class LabelledEvaluator:
 
     before_training = False
 
-    def __init__(self, task: str, model: Any, tokenizer: TokenizerBase, examples: Sequence[Example], labels: Labels):
+    def __init__(
+        self,
+        task: str,
+        model: Any,
+        tokenizer: TokenizerBase,
+        examples: Sequence[Example],
+        labels: Labels,
+        metrics: CustomMetrics,
+    ) -> None:
         self._task, self._model, self._tokenizer = task, model, tokenizer
-        self._examples, self._labels = examples, labels
+        self._examples, self._labels, self._custom_metrics = examples, labels, metrics
         # If some question has no answer, "no answer" is allowed for all. Every share must contain such a question.
         questions = (example for example in examples if isinstance(example, QuestionExample))
         self._unanswerable: Sequence[Example] = [question for question in questions if not question.answers][:1]
@@ -258,7 +308,8 @@ class LabelledEvaluator:
     def metrics(self, results: list[Any]) -> dict[str, float]:
         """Return the metrics over all predictions."""
         predictions = [prediction for _, prediction in sorted(results, key=lambda result: result[0])]
-        return compute_metrics(self._task, self._examples, predictions, self._labels)
+        arguments = (self._task, self._examples, predictions, self._labels)
+        return compute_metrics(*arguments) | compute_custom_metrics(self._custom_metrics, *arguments)
 
 
 def _keeps_best(config: FinetuneConfig) -> bool:
@@ -278,7 +329,12 @@ def _copy_model(
 
 
 def write_results(
-    config: FinetuneConfig, folder: Path, data: dict[str, Any], labels: Labels, state: TrainingState
+    config: FinetuneConfig,
+    folder: Path,
+    data: dict[str, Any],
+    labels: Labels,
+    state: TrainingState,
+    metrics: CustomMetrics,
 ) -> None:
     """Evaluate the model in ``folder`` beside its teacher, and write ``summary.json``, the report and the card."""
     source = open_checkpoint(folder).config
@@ -301,6 +357,8 @@ def write_results(
                 overwrite=True,
             ),
             labels=labels,
+            metrics=metrics,
+            verbose=False,
         )
         models = _evaluated_models(result)
         evaluation = {"main_metric": result.main_metric, "evaluation": f"{EVALUATION}/report.html"}

@@ -64,11 +64,7 @@ def finish_sweep(folder: Path, configs: Sequence[FinetuneConfig]) -> None:
     """
     runs, main_metric, higher_is_better = [], "", True
     for config in configs:
-        summary = json.loads((Path(config.output) / "summary.json").read_text(encoding="utf-8"))
-        main_metric = summary["main_metric"]
-        higher_is_better = task_spec(config.task).metric_for(summary["problem"]).higher_is_better
-        model = summary["models"].get("student") or summary["models"]["model"]
-        metrics = {name: value for name, value in model.items() if isinstance(value, (int, float))}
+        main_metric, higher_is_better, metrics = final_metrics(config)
         name = f"{RUNS}/{Path(config.output).name}"
         runs.append(SweepRun(name, config.learning_rate, config.seed, metrics))
     rates = list(dict.fromkeys(run.learning_rate for run in runs))
@@ -85,7 +81,16 @@ def finish_sweep(folder: Path, configs: Sequence[FinetuneConfig]) -> None:
             "runs": [asdict(run) for run in runs],
         },
     )
-    _copy_results(folder / chosen, folder)
+    copy_results(folder / chosen, folder)
+
+
+def final_metrics(config: FinetuneConfig) -> tuple[str, bool, dict[str, float]]:
+    """Return the metric that decides, whether higher is better, and all figures of a finished run."""
+    summary = json.loads((Path(config.output) / "summary.json").read_text(encoding="utf-8"))
+    higher_is_better = task_spec(config.task).metric_for(summary["problem"]).higher_is_better
+    model = summary["models"].get("student") or summary["models"]["model"]
+    metrics = {name: value for name, value in model.items() if isinstance(value, (int, float))}
+    return summary["main_metric"], higher_is_better, metrics
 
 
 def seed_spread(runs: Sequence[SweepRun], metric: str) -> dict[str, Any]:
@@ -102,7 +107,7 @@ def seed_spread(runs: Sequence[SweepRun], metric: str) -> dict[str, Any]:
     }
 
 
-def _copy_results(source: Path, target: Path) -> None:
+def copy_results(source: Path, target: Path) -> None:
     """Copy the model, the report and the card of a run; its settings and checkpoints stay where they are."""
     for path in source.iterdir():
         if path.name in NOT_COPIED:
