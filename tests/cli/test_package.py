@@ -129,8 +129,9 @@ def test_a_run_with_the_default_goes_on_with_resume(cli: Command, default: Path)
 def test_no_model_and_no_default_is_wrong_usage(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = replace(TASKS["text-classification"], default_model="never-installed", hub_model=None)
     monkeypatch.setitem(TASKS, "text-classification", spec)
+    monkeypatch.setitem(TASKS, "fill-mask", replace(TASKS["fill-mask"], hub_model=None))
     for arguments, message in (
-        (("--task", "multiple-choice"), "The task 'multiple-choice' has no default model"),
+        (("--task", "fill-mask"), "The task 'fill-mask' has no default model"),
         (
             ("--task", "text-classification"),
             "never-installed, is not installed. In a checkout of distilbert, `make run`",

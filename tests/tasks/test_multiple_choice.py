@@ -21,6 +21,21 @@ def test_an_answer_is_the_likeliest_choice(make_task: Any) -> None:
     assert [encoded.sequences for encoded in task.encode([task.parse(item, "", task.params)], task.params)] == [ids]
 
 
+@pytest.mark.parametrize("question", ["Who made it?", ""])
+def test_a_model_without_a_head_compares_vectors(make_task: Any, question: str) -> None:
+    task, embed = make_task("multiple-choice", "encoder"), make_task("feature-extraction", "encoder")
+    item = {"context": "John made a film.", "question": question, "choices": ["John", "Mary", "the sea " * 100]}
+    whole = f"John made a film. {question}".strip()
+    ends = item["choices"] if question else [f"{whole} {choice}" for choice in item["choices"]]
+    vectors = np.array(embed([whole, *ends[:2]], pooling="mean", normalize=True))
+    cosines = 20 * vectors[1:] @ vectors[0]
+    answer = task(item)
+    assert sum(answer["scores"]) == pytest.approx(1)
+    assert np.log(answer["scores"][0] / answer["scores"][1]) == pytest.approx(cosines[0] - cosines[1], abs=1e-3)
+    assert answer["answer"] == item["choices"][int(np.argmax(answer["scores"]))]
+    assert task([item, item]) == [answer, answer]
+
+
 @pytest.mark.parametrize(
     ("item", "message"),
     [

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+SHARPNESS = 20.0  # of cosines before a softmax, as models of sentences are trained
+
 
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities over the last axis, in float32; same shape."""

@@ -17,12 +17,11 @@ from .batching import EncodedInput, Outputs, run_encoded
 from .checks import check_text, check_texts
 from .columns import to_inputs
 from .pooling import normalize
-from .scores import softmax
+from .scores import SHARPNESS, softmax
 from .task_spec import TEXT, ExampleInput, HubModel, InputForm, TaskSpec
 from .windows import add_special, check_truncation, truncate, truncate_pair
 
 TEMPLATE = "This example is {}."  # of a model of inference
-SHARPNESS = 20.0  # of cosines, as models of sentences are trained
 
 
 @dataclass(frozen=True, kw_only=True)
