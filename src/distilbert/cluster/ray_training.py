@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import DistilBertError, LostProcessError, UsageError
+from ..training.finetuning.finetune_config import FinetuneConfig
+from ..training.finetuning.sweep import is_sweep
+from .ray_sweep import MOST_FAILURES, run_sweep
 from .ray_workers import check_layout, connected, workers_that_fit
-
-MOST_FAILURES = 3  # after which a run is given up
 
 Train = Callable[..., Path]  # such as distill(): settings, resume=, overwrite=
 
@@ -32,10 +33,12 @@ def train_on_ray(
 ) -> Path:
     """Run a training function on the workers of a Ray cluster, and return the folder that it wrote.
 
+    The runs of a sweep over seeds and learning rates go side by side, one worker each; see :mod:`.ray_sweep`.
+
     Args:
         train: :func:`~distilbert.distill`, :func:`~distilbert.pretrain` or :func:`~distilbert.finetune`.
         config: its settings; ``threads`` are the CPUs of a worker, 1 unless they are stated.
-        workers: processes, each with a copy of the model.
+        workers: processes, each with a copy of the model; of a sweep, runs at a time.
         address: of the cluster; ``"local"`` starts Ray on this machine.
         gpus_per_worker: 0 or 1.
         resume: go on from the newest checkpoint.
@@ -51,6 +54,9 @@ def train_on_ray(
     threads = config.threads or 1
     with connected(address) as ray:
         check_layout(workers, threads, workers_that_fit(ray.nodes(), threads))
+        if isinstance(config, FinetuneConfig) and is_sweep(config):
+            resources = {"cpu": float(threads), "gpu": float(gpus_per_worker)}
+            return run_sweep(config, workers, resources, resume=resume, overwrite=overwrite)
         for attempt in range(MOST_FAILURES + 1):
             lost = _run_once(
                 train, config, workers, threads, gpus_per_worker,

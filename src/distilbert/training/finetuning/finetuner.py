@@ -105,12 +105,11 @@ def _finetune_sweep(
     config: FinetuneConfig, resume: bool, overwrite: bool, progress: TrainingProgress, metrics: CustomMetrics
 ) -> Path:
     """Run the training of each seed and learning rate that is not finished yet, and choose one."""
-    folder, _ = open_run(config, config.model, resume, overwrite, progress.notice)
+    folder = open_sweep(config, resume, overwrite, progress.notice)
     accelerator = make_accelerator(config)  # waits for all processes, so that each has looked before one writes
-    if accelerator.is_main_process:
-        folder.mkdir(parents=True, exist_ok=True)
-        config.save(folder / CONFIG)
     configs = sweep_configs(config)
+    if accelerator.is_main_process:
+        save_sweep(config)
     for run in configs:
         progress.show_data(f"learning rate {run.learning_rate:g}, seed {run.seed}")
         if not (resume and (Path(run.output) / "summary.json").is_file()):
@@ -121,16 +120,27 @@ def _finetune_sweep(
     return folder
 
 
+def open_sweep(config: FinetuneConfig, resume: bool, overwrite: bool, notice: Callable[[str], None]) -> Path:
+    """Check that the runs of a sweep may be written or resumed, and return their folder; arguments as of finetune."""
+    return open_run(config, config.model, resume, overwrite, notice)[0]
+
+
+def save_sweep(config: FinetuneConfig) -> None:
+    """Write the settings of a sweep into its folder."""
+    folder = Path(config.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    config.save(folder / CONFIG)
+
+
 def _finetune_trials(
     config: FinetuneConfig, resume: bool, overwrite: bool, progress: TrainingProgress, metrics: CustomMetrics
 ) -> Path:
     """Run the trainings whose settings Optuna chooses, and choose the best."""
     search_space(config)  # so that an error comes before anything is written
-    folder, _ = open_run(config, config.model, resume, overwrite, progress.notice)
+    folder = open_sweep(config, resume, overwrite, progress.notice)
     accelerator = make_accelerator(config)
     if accelerator.is_main_process:
-        folder.mkdir(parents=True, exist_ok=True)
-        config.save(folder / CONFIG)
+        save_sweep(config)
     names = [field.name for field in search_space(config)]
     runs = []
     for number, run in enumerate(trial_runs(config), 1):
