@@ -38,7 +38,7 @@ def train(name: str, settings: dict[str, Any], data: Path) -> dict[str, Any]:
 def judge(model: Path, data: Path) -> dict[str, float]:
     """Return Spearman's correlation on STS-B's development set, times 100, and the accuracy on CLINC-150's."""
     rows = [line.split("\t") for line in (data / "stsb/dev.tsv").read_text(encoding="utf-8").splitlines()[1:]]
-    encoder = Encoder(model, engine_precision="fp32")
+    encoder = Encoder(model, precision="fp32")
     first, second = (encoder.encode([row[column] for row in rows]) for column in (0, 1))
     cosines = np.sum(first * second, axis=1)
     correlation = spearmanr(cosines, [float(row[2]) for row in rows]).statistic

@@ -33,6 +33,11 @@ class FitConfig(Settings):
     class_weights: str = setting(
         "none", "balanced weights each label by the inverse of its frequency.", choices=("none", "balanced")
     )
+    contrastive: int = setting(
+        0,
+        "Steps in which the encoder is tuned first, so that texts of one label come together; for few examples. Needs "
+        "PyTorch. 0 for none.",
+    )
     baselines: bool = setting(True, "Measure what words alone are worth too: the most frequent label, and TF-IDF.")
     threads: int = setting(0, "CPU threads; 0 for one per core.")
     seed: int = setting(0, "Seed of what is held out, and of the choice of the strength.")
@@ -44,4 +49,5 @@ class FitConfig(Settings):
         self._demand(bool(self.output), "output", "a folder")
         self._demand(0 <= self.eval_part <= 0.5, "eval_part", "from 0 to 0.5")
         self._demand(self.threads >= 0, "threads", "0 or more")
+        self._demand(self.contrastive >= 0, "contrastive", "0 or more")
         self._demand(self.seed >= 0, "seed", "0 or more")

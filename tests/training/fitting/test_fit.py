@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from distilbert import ConfigError, DataError, EngineRunner, InputError, fit, pipeline
 from distilbert.core.runner_protocol import Batch
 from distilbert.data.examples import MULTI, REGRESSION, SINGLE
 from distilbert.models.pytorch.runner import PytorchRunner
+from distilbert.training.fitting import contrastive_tuning
 from distilbert.training.fitting.fitter import FitResult, head_arrays
 from distilbert.training.fitting.linear_head import STRENGTHS, LinearHead, choose_strength, fit_linear_head
 from tests.training.fitting.tiny_encoder import write_encoder
@@ -185,3 +188,63 @@ def test_without_scikit_learn_it_says_what_to_install() -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "MissingExtraError" in result.stderr
     assert "pip install 'distilbert[evaluate]'" in result.stderr
+
+
+def test_contrastive_tuning(encoder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contrastive_tuning, "LEARNING_RATE", 5e-3)  # for a tiny encoder
+    said: list[str] = []
+    few = rows_of(24)
+    tuned = fit(data=few, eval_data=rows_of(120)[60:], model=encoder, output=str(tmp_path / "tuned"), contrastive=40,
+                threads=1, on_progress=said.append)  # fmt: skip
+    losses = [float(line.rpartition(" ")[2]) for line in said if line.startswith("tuning")]
+    assert len(losses) == 40
+    assert np.mean(losses[-3:]) < np.mean(losses[:3])
+    assert tuned.metrics["accuracy"] > 0.85
+    again = fit(data=few, eval_data=rows_of(120)[60:], model=encoder, output=str(tmp_path / "again"), contrastive=40,
+                threads=1)  # fmt: skip
+    assert (again.folder / "model.safetensors").read_bytes() == (tuned.folder / "model.safetensors").read_bytes()
+    classify = pipeline("text-classification", tuned.folder, precision="fp32")
+    assert classify("bread and cheese with soup")[0]["label"] == "food"
+    assert json.loads((tuned.folder / "fit.json").read_text())["contrastive"] == 40
+    assert "tuned by 40 contrastive steps" in (tuned.folder / "README.md").read_text()
+    names = {path.name for path in Path(encoder).iterdir()}
+    assert names - {"model.safetensors", "config.json"} <= {path.name for path in tuned.folder.iterdir()}
+
+
+def test_contrastive_tuning_never_sees_what_is_held_out(encoder: str, tmp_path: Path, monkeypatch: Any) -> None:
+    seen: list[str] = []
+
+    def watched(source: Path, target: Path, examples: Any, labels: Any, **options: Any) -> None:
+        seen.extend(each.text for each in examples)
+        shutil.copytree(source, target, dirs_exist_ok=True)
+
+    monkeypatch.setattr(contrastive_tuning, "tune_encoder", watched)
+    result = fit(data=rows_of(60), model=encoder, output=str(tmp_path / "model"), contrastive=1)
+    assert len(seen) == 60 - result.examples[1] < 60
+
+
+def test_contrastive_tuning_is_refused_where_it_makes_no_sense(encoder: str, tmp_path: Path) -> None:
+    numbers = [{"text": row["text"], "label": number / 7} for number, row in enumerate(rows_of(60))]
+    with pytest.raises(ConfigError, match="contrastive needs texts with one label each"):
+        fit(data=numbers, model=encoder, output=str(tmp_path / "x"), contrastive=1)
+    alone = [{"text": "rain", "label": "cold"}, {"text": "bread", "label": "food"}]
+    with pytest.raises(DataError, match="No label has two examples"):
+        fit(data=alone, model=encoder, output=str(tmp_path / "x"), contrastive=1)
+    with pytest.raises(ConfigError, match="contrastive"):
+        fit(data=alone, model=encoder, output=str(tmp_path / "x"), contrastive=-1)
+    assert not (tmp_path / "x").exists()
+
+
+def test_the_contrastive_loss_by_hand() -> None:
+    vectors = torch.nn.functional.normalize(torch.randn(6, 4, generator=torch.Generator().manual_seed(0)), dim=-1)
+    labels = [0, 0, 1, 1, 1, 2]
+    terms = []
+    for first in range(6):
+        others = [other for other in range(6) if other != first]
+        total = sum(np.exp(float(vectors[first] @ vectors[other]) / 0.5) for other in others)
+        for second in others:
+            if labels[first] == labels[second]:
+                terms.append(-np.log(np.exp(float(vectors[first] @ vectors[second]) / 0.5) / total))
+    loss = contrastive_tuning.contrastive_loss(vectors, torch.tensor(labels), 0.5)
+    assert float(loss) == pytest.approx(np.mean(terms), rel=1e-5)
+    assert float(contrastive_tuning.contrastive_loss(vectors[:2], torch.tensor([0, 1]))) == 0

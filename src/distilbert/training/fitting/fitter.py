@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import html
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from ...core.config import DistilBertConfig
-from ...core.errors import DataError
+from ...core.errors import ConfigError, DataError
+from ...core.extras import require
 from ...core.files import check_nothing_lost, check_output_folder, replacing_folder, write_json, write_text
 from ...core.hub import TOKENIZER_FILES
 from ...core.schema import HEADS, PREFIX
@@ -84,7 +87,10 @@ class FitResult:
                 "beat both: `distilbert finetune`."
             )
         if per_label < 30:
-            return f"There are {per_label:.0f} examples a label: more of them will help most, before any other model."
+            return (
+                f"There are {per_label:.0f} examples a label: more of them will help most, and then contrastive tuning "
+                "(`--contrastive 60`)."
+            )
         return (
             "Fine-tuning (`distilbert finetune`) takes minutes where this took seconds, and gains most where more than "
             "the topic decides: grammar, inference, irony."
@@ -100,8 +106,9 @@ def fit(config: FitConfig | None = None, /, *, on_progress: ReportProgress | Non
     """Make a classifier of texts from labelled examples, in seconds.
 
     A linear model is fitted to vectors of a model that stays as it is: a logistic regression whose strength is chosen
-    on examples that it did not see; one for each label where a text may have several; a ridge regression of numbers. It
-    is written as an ordinary ``DistilBertForSequenceClassification`` with ``classifier_pooling="mean"``.
+    on examples that it did not see; one for each label where a text may have several; a ridge regression of numbers.
+    With ``contrastive`` the model is tuned first, which pays where there are few examples. The result is written as an
+    ordinary ``DistilBertForSequenceClassification`` with ``classifier_pooling="mean"``.
 
     Args:
         config: settings; or state them by name: ``fit(data=[...], output="models/intents")``.
@@ -113,7 +120,8 @@ def fit(config: FitConfig | None = None, /, *, on_progress: ReportProgress | Non
         DataError: the data cannot be used; the message names the place.
         InputError: there is no model to take vectors of, or ``output`` holds something: with ``overwrite``, files that
             the new folder has not.
-        MissingExtraError: scikit-learn is not installed.
+        MissingExtraError: scikit-learn is not installed, or PyTorch, which ``contrastive`` needs.
+        TrainingError: the loss of contrastive tuning became infinite or NaN.
     """
     config = config or FitConfig(**settings)
     start, report = time.perf_counter(), on_progress or (lambda line: None)
@@ -127,49 +135,81 @@ def fit(config: FitConfig | None = None, /, *, on_progress: ReportProgress | Non
     if config.eval_data:
         held_out = of_kind(_read(config, config.eval_data, config.eval_split).examples, TextExample)
         check_labels(held_out, labels, "the evaluation data")
-    report(f"{len(examples):,} texts, {len(labels.names)} labels; vectors of {source.name}")
-    checkpoint = open_checkpoint(source)
-    runner = EngineRunner.from_folder(source, head="", precision="auto", threads=config.threads or None)
-    tokenizer = AutoTokenizer.from_pretrained(source)
-    longest = checkpoint.config.max_position_embeddings
-
-    def encode(some: Sequence[TextExample]) -> np.ndarray:
-        return text_vectors(
-            some, runner, tokenizer, longest,
-            on_progress=lambda done, of: report(f"reading: {done:,} of {of:,}"),
-        )  # fmt: skip
-
-    vectors, scale = to_unit_scale(encode(examples))
     targets = targets_of(examples, labels)
-    if config.eval_data:
-        learned, measured = np.arange(len(examples)), encode(held_out) / np.float32(scale)
-    else:
+    learned, kept = np.arange(len(examples)), np.arange(0)
+    if not config.eval_data:
         learned, kept = _split(targets, labels, config)
-        held_out, measured = [examples[index] for index in kept], vectors[kept]
-    report("fitting")
+        held_out = [examples[index] for index in kept]
+    report(f"{len(examples):,} texts, {len(labels.names)} labels; vectors of {source.name}")
+    with ExitStack() as resources:
+        encoder = source
+        if config.contrastive:
+            encoder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="distilbert-")))
+            _tune(source, encoder, [examples[index] for index in learned], targets[learned], labels, config, report)
+        runner = EngineRunner.from_folder(encoder, head="", precision="auto", threads=config.threads or None)
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        longest = runner.config.max_position_embeddings
 
-    def fitted(rows: np.ndarray) -> LinearHead:
-        return fit_linear_head(
-            vectors[rows], targets[rows], labels.problem, len(labels.names),
-            balanced=config.class_weights == "balanced", seed=config.seed,
+        def encode(some: Sequence[TextExample]) -> np.ndarray:
+            return text_vectors(
+                some, runner, tokenizer, longest,
+                on_progress=lambda done, of: report(f"reading: {done:,} of {of:,}"),
+            )  # fmt: skip
+
+        vectors, scale = to_unit_scale(encode(examples))
+        measured = encode(held_out) / np.float32(scale) if config.eval_data else vectors[kept]
+        report("fitting")
+
+        def fitted(rows: np.ndarray) -> LinearHead:
+            return fit_linear_head(
+                vectors[rows], targets[rows], labels.problem, len(labels.names),
+                balanced=config.class_weights == "balanced", seed=config.seed,
+            )  # fmt: skip
+
+        head = fitted(learned)
+        metrics: dict[str, float] = {}
+        baselines: dict[str, dict[str, float]] = {}
+        if held_out:
+            metrics = dict(compute_metrics(TASK, held_out, list(to_predictions(head(measured), labels)), labels))
+            if config.baselines:
+                report("measuring what words alone are worth")
+                baselines = measure_baselines([examples[index] for index in learned], held_out, labels)
+        if len(learned) < len(examples):
+            head = fitted(np.arange(len(examples)))
+        result = FitResult(
+            target, labels.names, task_spec(TASK).metric_for(labels.problem).name, metrics, baselines,
+            (len(examples), len(held_out)), head.strength, round(time.perf_counter() - start, 2),
         )  # fmt: skip
-
-    head = fitted(learned)
-    metrics: dict[str, float] = {}
-    baselines: dict[str, dict[str, float]] = {}
-    if held_out:
-        metrics = dict(compute_metrics(TASK, held_out, list(to_predictions(head(measured), labels)), labels))
-        if config.baselines:
-            report("measuring what words alone are worth")
-            baselines = measure_baselines([examples[index] for index in learned], held_out, labels)
-    if len(learned) < len(examples):
-        head = fitted(np.arange(len(examples)))
-    result = FitResult(
-        target, labels.names, task_spec(TASK).metric_for(labels.problem).name, metrics, baselines,
-        (len(examples), len(held_out)), head.strength, round(time.perf_counter() - start, 2),
-    )  # fmt: skip
-    _write(source, target, head, labels, scale, np.abs(vectors).max(axis=0), result, config)
+        _write(encoder, source, target, head, labels, scale, np.abs(vectors).max(axis=0), result, config)
     return result
+
+
+def _tune(
+    source: Path,
+    target: Path,
+    examples: Sequence[TextExample],
+    targets: np.ndarray,
+    labels: Labels,
+    config: FitConfig,
+    report: ReportProgress,
+) -> None:
+    """Write a tuned encoder; see :func:`.contrastive_tuning.tune_encoder`.
+
+    Raises:
+        ConfigError: the texts do not have one label each.
+        MissingExtraError: PyTorch is not installed.
+    """
+    if labels.problem != SINGLE:
+        raise ConfigError(
+            "contrastive needs texts with one label each: leave it out for several labels and for numbers."
+        )
+    require("torch", "train")
+    from .contrastive_tuning import tune_encoder
+
+    tune_encoder(
+        source, target, examples, targets, steps=config.contrastive, seed=config.seed, threads=config.threads,
+        on_step=lambda done, loss: report(f"tuning: step {done} of {config.contrastive}, loss {loss:.3f}"),
+    )  # fmt: skip
 
 
 def _folder_of(model: str) -> Path:
@@ -233,6 +273,7 @@ def head_arrays(head: LinearHead, scale: float, largest: np.ndarray) -> dict[str
 
 
 def _write(
+    encoder: Path,
     source: Path,
     target: Path,
     head: LinearHead,
@@ -242,10 +283,9 @@ def _write(
     result: FitResult,
     config: FitConfig,
 ) -> None:
-    """Write the folder of the model, as a whole or not at all."""
-    checkpoint = open_checkpoint(source)
-    encoder = FolderWeights(checkpoint, HEADS[""])
-    arrays = {PREFIX + name: np.asarray(array) for name, array in encoder.arrays()}
+    """Write the folder of the model, as a whole or not at all: ``encoder`` is ``source``, or was tuned from it."""
+    checkpoint = open_checkpoint(encoder)
+    arrays = {PREFIX + name: np.asarray(array) for name, array in FolderWeights(checkpoint, HEADS[""]).arrays()}
     arrays |= head_arrays(head, scale, largest)
     model_config = DistilBertConfig(
         **checkpoint.config.to_dict()
@@ -264,7 +304,7 @@ def _write(
             if (source / name).is_file():
                 shutil.copyfile(source / name, folder / name)
         write_json(folder / "fit.json", _summary(result, config, source))
-        write_text(folder / "README.md", _card(result, source))
+        write_text(folder / "README.md", _card(result, source, config.contrastive))
         check_nothing_lost(target, folder)
 
 
@@ -275,6 +315,7 @@ def _summary(result: FitResult, config: FitConfig, source: Path) -> Mapping[str,
         "eval_data": [Path(str(name)).name for name in config.eval_data],
         "examples": result.examples[0],
         "held_out": result.examples[1],
+        "contrastive": config.contrastive,
         "labels": list(result.labels),
         "strength": result.strength,
         "main_metric": result.main_metric,
@@ -284,7 +325,7 @@ def _summary(result: FitResult, config: FitConfig, source: Path) -> Mapping[str,
     }
 
 
-def _card(result: FitResult, source: Path) -> str:
+def _card(result: FitResult, source: Path, contrastive: int) -> str:
     rows = "".join(f"| {name} | {value:.4g} |\n" for name, value in result.table())
     measured = (
         f"On {result.examples[1]:,} examples that it did not learn from:\n\n"
@@ -294,7 +335,7 @@ def _card(result: FitResult, source: Path) -> str:
         "---\nlibrary_name: distilbert\npipeline_tag: text-classification\n---\n"
         f"# A linear model of {source.name}'s vectors\n\n"
         f"Learned from {result.examples[0]:,} examples with {len(result.labels)} labels by `distilbert fit`; the "
-        f"encoder is {source.name}, unchanged.\n\n"
+        f"encoder is {source.name}, {f'tuned by {contrastive} contrastive steps' if contrastive else 'unchanged'}.\n\n"
         f"{measured if result.metrics else 'No examples were held out to measure it.'}\n"
         "It reads the mean of a text's tokens (`classifier_pooling` in `config.json`). transformers' DistilBERT does "
         "not know this field, reads the first token, and answers differently: use this package.\n"
