@@ -1,10 +1,10 @@
-"""Distil a sentence encoder of three layers, by several losses on equal text, and then by the best of them for longer.
+"""Distil a sentence encoder of three layers, by several losses and students, on equal text.
 
-    python recipes/sentences/run.py [--data ../shared/data] [--only NAME ...] [--long NAME]
+    python recipes/sentences/run.py [--data ../shared/data] [--only NAME ...]
 
 Run `make minilm` first, which writes the teacher, all-MiniLM-L6-v2. An interrupted run is resumed and a finished one is
-not repeated. Each student is judged as it comes out of distillation, on text that no training saw: by STS-B, Spearman's
-correlation of cosines with the scores of people, and by a linear model over its vectors on CLINC-150. Writes
+not repeated; with ``--only`` and no name, nothing is trained and the newest checkpoints are judged. Each student is
+judged as it comes out of distillation, by STS-B: Spearman's correlation of cosines with the scores of people. Writes
 results.json beside this file.
 """
 
@@ -35,27 +35,38 @@ def train(name: str, settings: dict[str, Any], data: Path) -> dict[str, Any]:
     return dict(json.loads(summary.read_text(encoding="utf-8")))
 
 
-def judge(model: Path, data: Path) -> dict[str, float]:
-    """Return Spearman's correlation on STS-B's development set, times 100, and the accuracy on CLINC-150's."""
+def judge(model: Path, data: Path) -> float:
+    """Return Spearman's correlation on STS-B's development set, times 100."""
     rows = [line.split("\t") for line in (data / "stsb/dev.tsv").read_text(encoding="utf-8").splitlines()[1:]]
     encoder = Encoder(model, precision="fp32")
     first, second = (encoder.encode([row[column] for row in rows]) for column in (0, 1))
     cosines = np.sum(first * second, axis=1)
-    correlation = spearmanr(cosines, [float(row[2]) for row in rows]).statistic
-    return {"stsb": round(100 * float(correlation), 2)}
+    return round(100 * float(spearmanr(cosines, [float(row[2]) for row in rows]).statistic), 2)
+
+
+def newest(name: str) -> tuple[int, Path] | None:
+    """Return the steps and the model of the newest checkpoint of a run, if it has one."""
+    steps = [int(path.name.removeprefix("step-")) for path in (FOLDER / name / "checkpoints").glob("step-*")]
+    return (max(steps), FOLDER / name / "checkpoints" / f"step-{max(steps)}" / "model") if steps else None
 
 
 def main() -> None:
     """Do the runs that are not finished and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
-    parser.add_argument("--only", nargs="*", help="attempts to do; default: all")
-    parser.add_argument("--long", default="sum", help="attempt that is then trained for longer")
+    parser.add_argument("--only", nargs="*", help="attempts to do; default: all; none: judge what is there")
     arguments = parser.parse_args()
     plan = tomllib.loads((HERE / "sentences.toml").read_text(encoding="utf-8"))
     for name, values in plan["attempts"].items():
         if arguments.only is None or name in arguments.only:
-            print(name, train(name, plan["common"] | plan["comparison"] | values, arguments.data)["seconds"])
+            train(name, plan["common"] | values, arguments.data)
+    results: dict[str, Any] = {"teacher": {"stsb": judge(Path(plan["common"]["teacher"]), arguments.data)}}
+    for name in plan["attempts"]:
+        found = newest(name)
+        if found is not None:
+            results[name] = {"steps": found[0], "stsb": judge(found[1], arguments.data)}
+    RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(results, indent=2))
 
 
 if __name__ == "__main__":
