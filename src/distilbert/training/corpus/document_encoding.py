@@ -35,10 +35,10 @@ class TokenShard:
     lengths: np.ndarray
 
     @classmethod
-    def of(cls, batches: Sequence[np.ndarray]) -> TokenShard:
+    def of(cls, documents: Sequence[np.ndarray]) -> TokenShard:
         """Join documents, of which each is its ids."""
-        lengths = np.array([len(ids) for ids in batches], np.int64)
-        ids = np.concatenate(batches) if len(batches) else np.empty(0, np.uint16)
+        lengths = np.array([len(ids) for ids in documents], np.int64)
+        ids = np.concatenate(documents) if len(documents) else np.empty(0, np.uint16)
         return cls(ids, lengths[lengths > 0])
 
 

@@ -146,7 +146,9 @@ def fit(config: FitConfig | None = None, /, *, on_progress: ReportProgress | Non
         if config.contrastive:
             encoder = Path(resources.enter_context(tempfile.TemporaryDirectory(prefix="distilbert-")))
             _tune(source, encoder, [examples[index] for index in learned], targets[learned], labels, config, report)
-        runner = EngineRunner.from_folder(encoder, head="", precision="auto", threads=config.threads or None)
+        runner = EngineRunner.from_folder(
+            encoder, head="", precision="auto", threads=config.threads or None, packed=not config.contrastive
+        )
         tokenizer = AutoTokenizer.from_pretrained(source)
         longest = runner.config.max_position_embeddings
 
