@@ -11,6 +11,7 @@ import torch
 
 from distilbert import TrainingCallback, distill
 from distilbert.training.distill_config import DistillConfig
+from distilbert.training.training_progress import TrainingProgress
 
 from .tiny_run import SPEEDS, assert_equal, read_metrics, read_tensors, settings, write_model
 
@@ -62,3 +63,27 @@ def test_a_run_that_a_callback_ended_is_resumed_to_the_same_numbers(tmp_path: Pa
     resumed = distill(config, resume=True, verbose=False, callbacks=[Listener()])
     assert read_metrics(resumed) == read_metrics(plain)
     assert_equal(read_tensors(resumed, 4), read_tensors(plain, 4))
+
+
+@pytest.mark.parametrize(
+    ("losses", "warned"),
+    [
+        ([2.0, 1.5, 4.1, 4.2, 4.3, 9.0], 1),  # said once
+        ([2.0, 4.1, 4.2, 1.0, 4.1, 4.2, 3.9], 0),  # it comes down again
+        ([0.01, 0.015, 0.012, 0.019], 0),
+    ],
+)
+def test_a_run_that_diverges_is_told(losses: list[float], warned: int, caplog: pytest.LogCaptureFixture) -> None:
+    rows = [
+        {"kind": "train", "step": step, "steps": 9, "tokens": 9, "terms": {"a": loss, "b": 0.0}, "loss": loss,
+         "tokens_per_second": 1.0}
+        for step, loss in enumerate(losses, 1)
+    ]  # fmt: skip
+    with TrainingProgress(verbose=False) as progress:
+        for _ in range(2):  # two runs of a sweep
+            for row in rows:
+                progress.show_record(row)
+    said = [record.getMessage() for record in caplog.records if "diverges" in record.getMessage()]
+    assert len(said) == 2 * warned
+    if warned:
+        assert said[0].startswith("the loss began with 2 and is 4.3 now: the run diverges. Lower the learning rate")

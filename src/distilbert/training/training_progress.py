@@ -18,6 +18,7 @@ from .training_callback import TrainingCallback
 logger = logging.getLogger("distilbert")
 
 RESUME = "with resume=True, on the command line --resume,"
+DIVERGED, DIVERGED_RECORDS = 2.0, 3  # times the first loss, in so many records in a row
 IN_EVERY_EVALUATION = ("kind", "step", "tokens", "seconds")  # keys that are no metrics
 MetricsRecord = dict[str, Any]  # a line of metrics.jsonl
 
@@ -53,6 +54,8 @@ class TrainingProgress:
         self._verbose = verbose and is_first
         self._bar = ProgressBar("starting ...", shown=self._verbose and can_be_shown(), stays=True)
         self._step = 0
+        self._first_loss: float | None = None
+        self._high_losses = 0  # records in a row
 
     def __enter__(self) -> Self:
         for callback in self._callbacks:
@@ -96,6 +99,8 @@ class TrainingProgress:
 
     def show_record(self, record: MetricsRecord) -> None:
         """Show a record of ``metrics.jsonl``."""
+        if record["step"] < self._step:  # the next run of a sweep
+            self._first_loss, self._high_losses = None, 0
         self._step = record["step"]
         if record["kind"] == "evaluation":
             self._print(describe_evaluation(record))
@@ -103,10 +108,22 @@ class TrainingProgress:
             text = describe_step(record)
             self._bar.update(text, record["step"], record["steps"])
             self._print_without_bar(text)
+            self._warn_of_divergence(record["loss"])
         if self._on_record is not None:
             self._on_record(record)
         for callback in self._callbacks:
             callback.on_record(copy.deepcopy(record))
+
+    def _warn_of_divergence(self, loss: float) -> None:
+        """Say once that the loss is far above where it began, and stays there."""
+        if self._first_loss is None:
+            self._first_loss = loss
+        self._high_losses = self._high_losses + 1 if loss > DIVERGED * self._first_loss else 0
+        if self._high_losses == DIVERGED_RECORDS:
+            self.notice(
+                f"the loss began with {self._first_loss:.3g} and is {loss:.3g} now: the run diverges. Lower the "
+                "learning rate, or make the warm-up longer."
+            )
 
     def _print(self, text: str) -> None:
         text = printable(text)
