@@ -1,15 +1,23 @@
 """CPU seconds of embedding short texts: one thread against two, and against sentence-transformers.
 
     python -m benchmarks.encoder --model models/minilm --original FOLDER [--texts 18000] [--compared 1500] [--rounds 3]
+    python -m benchmarks.encoder --model models/minilm --fastembed PYTHON --onnx FOLDER
 
 The texts are questions of CLINC-150, in fp32. CPU seconds are those of the whole process, with all its threads. Both
-libraries compute with all cores, in turn; sentence-transformers with the best of several batch sizes.
+libraries compute with all cores, in turn; the others with the best of several batch sizes.
+
+FastEmbed cannot be installed beside this project's other packages, so it has an environment of its own: ``--fastembed``
+is its interpreter, and ``--onnx`` what ``distilbert export MODEL --to onnx`` wrote.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import resource
+import subprocess
+import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +30,64 @@ from .common import data_folder, write_result
 
 BATCH_SIZES = (32, 64, 128, 256)
 TUNED_ON = 400  # texts that decide the batch size
+
+
+FASTEMBED = """
+import json, sys, time
+import numpy as np
+from fastembed import TextEmbedding
+from fastembed.common.model_description import ModelSource, PoolingType
+order = json.loads(sys.stdin.readline())
+TextEmbedding.add_custom_model(
+    model="local/model", pooling=PoolingType.MEAN, normalization=True, sources=ModelSource(hf="local/model"),
+    dim=order["dim"], model_file="onnx/model.onnx",
+)
+model = TextEmbedding("local/model", specific_model_path=order["folder"], threads=order["threads"])
+texts = order["texts"]
+np.save(order["vectors"], np.stack(list(model.embed(texts, batch_size=64))))
+print(json.dumps("ready"), flush=True)
+for line in sys.stdin:
+    cpu, start = time.process_time(), time.perf_counter()
+    list(model.embed(texts, batch_size=json.loads(line)))
+    print(json.dumps([time.process_time() - cpu, time.perf_counter() - start]), flush=True)
+"""
+
+
+def against_fastembed(encoder: Encoder, texts: list[str], python: str, folder: Path, rounds: int) -> dict[str, Any]:
+    """Compare with FastEmbed, in turn: CPU seconds, texts a second, and the largest difference of the vectors."""
+    with tempfile.TemporaryDirectory() as temporary:
+        order = {
+            "folder": str(folder), "texts": texts, "threads": 2, "dim": encoder.dimension,
+            "vectors": f"{temporary}/vectors.npy",
+        }  # fmt: skip
+        with subprocess.Popen(
+            [python, "-c", FASTEMBED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as theirs:
+            assert theirs.stdin is not None
+            assert theirs.stdout is not None
+
+            def ask(line: Any) -> Any:
+                theirs.stdin.write(json.dumps(line) + "\n")  # type: ignore[union-attr]
+                theirs.stdin.flush()  # type: ignore[union-attr]
+                return json.loads(theirs.stdout.readline())  # type: ignore[union-attr]
+
+            ask(order)
+            difference = float(np.abs(encoder.encode(texts) - np.load(order["vectors"])).max())
+            best = min((16, *BATCH_SIZES), key=lambda size: ask(size)[0])
+            ours: list[list[float]] = []
+            others: list[list[float]] = []
+            for _ in range(rounds):
+                start = time.perf_counter()
+                cpu = cpu_seconds(lambda: encoder.encode(texts))
+                ours.append([cpu, time.perf_counter() - start])
+                others.append(ask(best))
+            theirs.stdin.close()
+    figures = {
+        name: {"cpu_seconds": round(min(cpu for cpu, _ in values), 2),
+               "texts_a_second": round(len(texts) / min(seconds for _, seconds in values), 1)}
+        for name, values in (("distilbert", ours), ("fastembed", others))
+    }  # fmt: skip
+    return {"texts": len(texts), "batch_size": best, "largest_difference": difference} | figures
 
 
 def questions(count: int) -> list[str]:
@@ -65,7 +131,16 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=18_000)
     parser.add_argument("--compared", type=int, default=1_500, help="texts of the comparison")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--fastembed", help="interpreter of an environment with fastembed")
+    parser.add_argument("--onnx", type=Path, help="the model in ONNX, for fastembed")
     arguments = parser.parse_args()
+    if arguments.fastembed:
+        encoder = Encoder(arguments.model, precision="fp32", threads=2)
+        some = questions(arguments.texts)[: arguments.compared]
+        write_result(
+            "fastembed", against_fastembed(encoder, some, arguments.fastembed, arguments.onnx, arguments.rounds)
+        )
+        return
     texts = questions(arguments.texts)
     encoders = {threads: Encoder(arguments.model, precision="fp32", threads=threads) for threads in (1, 2)}
     result: dict[str, Any] = {"texts": len(texts)}
