@@ -227,7 +227,7 @@ def test_a_file_gets_an_answer_for_each_row(address: str, open_page: OpenPage, t
         writer.writerow(["number", "review", "label"])
         writer.writerows([number, text, "mine"] for number, text in enumerate(texts))
     page.set_input_files("#file", tmp_path / "films.csv")
-    assert page.inner_text("#send") == "Answer 1,203 rows"
+    page.wait_for_selector("#send:text-is('Answer 1,203 rows')")  # once the file is read
     assert page.locator("#column-text option:checked").inner_text() == "review"
     page.click("#send")
     page.wait_for_selector("text=Download as CSV")
