@@ -116,14 +116,15 @@ void multiply_part(const Group& group, int64_t stride, int64_t r0, int64_t r1, i
         float* kept = begun.data();
         for (int p = p0; p < p1; p++) {
             const float* panel = group.packed + (int64_t(p) * words + k) * OUTPUTS;
-            typename Word::Sum lost[PANEL] = {};
+            alignas(64) typename Word::Sum lost[PANEL] = {};
             if constexpr (Word::SIGNED)
                 for (int word = 0; word < depth; word++)
                     for (int n = 0; n < PANEL; n++)
                         lost[n] = Word::lost(lost[n], load(panel + word * OUTPUTS + n * WIDTH));
             for (int64_t row = r0; row < r1; row += TILE, kept += TILE * OUTPUTS) {
                 const int rows = int(r1 - row < TILE ? r1 - row : TILE);
-                typename Word::Sum sums[TILE][PANEL];
+                // Clang forgets in templates that a Sum need not be aligned.
+                alignas(64) typename Word::Sum sums[TILE][PANEL];
                 multiply_rows<Word, WORDS, TILE>(group.x + row * stride + k, stride, panel, depth, k ? kept : nullptr,
                                                  rows, sums);
                 if constexpr (Word::SIGNED)
@@ -169,7 +170,7 @@ void multiply_bytes(const Group& group, int64_t stride, int64_t r0, int64_t r1, 
             int32_t* total = (int32_t*)begun.data();
             for (int64_t row = r0; row < r1; row += TILE, total += TILE * OUTPUTS) {
                 const int rows = int(r1 - row < TILE ? r1 - row : TILE);
-                Floats sums[TILE][PANEL];
+                alignas(64) Floats sums[TILE][PANEL];
                 multiply_rows<Single, WORDS, TILE>(group.x + row * stride + k, stride, panel, depth, nullptr, rows,
                                                    sums);
                 if (features > EXACT)

@@ -162,7 +162,7 @@ void finish_square(const Square& sums, int rows, int64_t row, int column, int ou
     for (int r = 0; r < rows; r += TILE)
         for (int n = 0; n < SIDE && column + n < outputs; n += WIDTH) {
             const int count = rows - r < TILE ? rows - r : TILE;
-            typename Word::Sum part[TILE][PANEL];
+            alignas(64) typename Word::Sum part[TILE][PANEL];
             for (int i = 0; i < count; i++) part[i][0] = (typename Word::Sum)load(&sums[r + i][n]);
             finish(&part[0][0], count, row + r, first_output + column + n, outputs - column - n);
         }
