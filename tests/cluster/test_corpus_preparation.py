@@ -133,7 +133,7 @@ SCRIPT = """
 import os, pathlib, sys
 from distilbert.cluster import token_process
 marks = pathlib.Path(sys.argv[1])
-encode = token_process.encode_shard
+encode = token_process.encode_or_explain
 def dying(documents, tokenizer):
     lives = int(marks.read_text())
     marks.write_text(str(lives - 1))
@@ -141,7 +141,7 @@ def dying(documents, tokenizer):
         os.abort()
     print("this goes to standard error")
     return encode(documents, tokenizer)
-token_process.encode_shard = dying
+token_process.encode_or_explain = dying
 token_process.main()
 """
 

@@ -13,20 +13,21 @@ import subprocess
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from ..core.errors import DistilBertError, LostProcessError, UsageError
+from ..core.errors import DataError, DistilBertError, LostProcessError, UsageError
 from ..data.corpus import Sources, documents
 from ..engine.precision import count_cores
 from ..models.auto import AutoTokenizer
 from ..text.tokenizer_base import TokenizerBase
 from ..training.corpus.document_encoding import TokenShard
 from ..training.corpus.token_cache import OnTokenized, fingerprint, open_cache, write_cache
-from ..training.corpus.token_shards import SHARD_CHARACTERS, Documents, ShardFolder, cut_shards, encode_shard
+from ..training.corpus.token_shards import SHARD_CHARACTERS, Documents, ShardFolder, cut_shards, encode_or_explain
 from .ray_workers import check_layout, connected, workers_that_fit
 
 COMMAND = (sys.executable, "-m", "distilbert.cluster.token_process")
@@ -53,12 +54,32 @@ class PreparedCorpus:
     seconds: float
 
 
-class TokenWorker(Protocol):
+class TokenWorker(ABC):
     """What tokenizes shards, one at a time."""
 
     def encode(self, shard: Documents) -> TokenShard:
-        """Tokenize documents."""
+        """Tokenize documents, however often what tokenizes them dies, up to a limit.
 
+        Raises:
+            DistilBertError: the tokenizer cannot.
+            LostProcessError: it died too often, or was stopped.
+        """
+        for _ in range(MOST_LOSSES):
+            answer = self.ask(shard)
+            if isinstance(answer, TokenShard):
+                return answer
+            if answer is not None:
+                raise DistilBertError(f"A shard cannot be tokenized: {answer}")
+        raise LostProcessError(
+            f"The process that tokenizes died {MOST_LOSSES} times at one shard, which begins with "
+            f"{shard[0][0][:60]!r}. Is there too little memory?"
+        )
+
+    @abstractmethod
+    def ask(self, shard: Documents) -> TokenShard | str | None:
+        """Return the tokens of documents, or in words why they cannot be had; None if what tokenizes died meanwhile."""
+
+    @abstractmethod
     def stop(self) -> None:
         """End at once; :meth:`encode` in another thread fails."""
 
@@ -113,7 +134,10 @@ def prepare(
             work.run(_ray_workers(ray, workers, loaded, resources) if ray else _processes(workers, loaded))
         with write_cache(parent, identity, sources, loaded) as writer:
             for number in range(work.count):
-                writer.add(folder[number])
+                shard = folder.read(number)
+                if shard is None:
+                    raise DataError(f"{folder.folder} was changed while the corpus was prepared: start again.")
+                writer.add(shard)
         folder.remove()
     finally:
         folder.close()
@@ -177,10 +201,11 @@ class _Preparation:
         with self._lock:
             for number, shard in self._shards:
                 self.count = number + 1
-                if number not in self._folder:
+                there = self._folder.read(number)
+                if there is None:
                     return number, shard
                 self.reused += 1
-                self._add(self._folder[number])
+                self._add(there)
             return None
 
     def _note(self, tokens: TokenShard) -> None:
@@ -194,7 +219,7 @@ class _Preparation:
             self._on_tokenized(self._documents, self._tokens)
 
 
-class TokenProcess:
+class TokenProcess(TokenWorker):
     """A process of this machine that tokenizes; it is started again when it dies.
 
     Args:
@@ -208,31 +233,19 @@ class TokenProcess:
         self._lock = threading.Lock()
         self._is_stopped = False
 
-    def encode(self, shard: Documents) -> TokenShard:
-        """Tokenize documents.
-
-        Raises:
-            DistilBertError: the tokenizer cannot.
-            LostProcessError: the process died too often, or was stopped.
-        """
-        for _ in range(MOST_LOSSES):
-            try:
-                process = self._running()
-                assert process.stdin is not None
-                assert process.stdout is not None
-                pickle.dump(shard, process.stdin, protocol=pickle.HIGHEST_PROTOCOL)
-                process.stdin.flush()
-                answer = pickle.load(process.stdout)
-            except (EOFError, OSError, pickle.UnpicklingError):
-                self._end()
-                continue
-            if isinstance(answer, TokenShard):
-                return answer
-            raise DistilBertError(f"A shard cannot be tokenized: {answer}")
-        raise LostProcessError(
-            f"The process that tokenizes died {MOST_LOSSES} times at one shard, which begins with "
-            f"{shard[0][0][:60]!r}. Is there too little memory?"
-        )
+    def ask(self, shard: Documents) -> TokenShard | str | None:
+        """See :class:`TokenWorker`."""
+        try:
+            process = self._running()
+            assert process.stdin is not None
+            assert process.stdout is not None
+            pickle.dump(shard, process.stdin, protocol=pickle.HIGHEST_PROTOCOL)
+            process.stdin.flush()
+            answer: TokenShard | str = pickle.load(process.stdout)
+        except (EOFError, OSError, pickle.UnpicklingError):
+            self._end()
+            return None
+        return answer
 
     def stop(self) -> None:
         """End the process."""
@@ -276,14 +289,11 @@ class _TokenActor:
         self._tokenizer = tokenizer
 
     def encode(self, shard: Documents) -> TokenShard | str:
-        """Tokenize documents, or say in words why that fails."""
-        try:
-            return encode_shard(shard, self._tokenizer)
-        except Exception as error:
-            return f"{type(error).__name__}: {error}"
+        """See :func:`.token_shards.encode_or_explain`."""
+        return encode_or_explain(shard, self._tokenizer)
 
 
-class RayTokenWorker:
+class RayTokenWorker(TokenWorker):
     """An actor of a Ray cluster that tokenizes; another takes its place when its machine is lost.
 
     Args:
@@ -296,18 +306,14 @@ class RayTokenWorker:
         self._start: Callable[[], Any] = lambda: ray.remote(num_cpus=1)(_TokenActor).remote(tokenizer)
         self._actor = self._start()
 
-    def encode(self, shard: Documents) -> TokenShard:
-        """Tokenize documents; see :class:`TokenProcess`."""
-        for _ in range(MOST_LOSSES):
-            try:
-                answer = self._ray.get(self._actor.encode.remote(shard))
-            except self._ray.exceptions.RayActorError:
-                self._actor = self._start()
-                continue
-            if isinstance(answer, TokenShard):
-                return answer
-            raise DistilBertError(f"A shard cannot be tokenized: {answer}")
-        raise LostProcessError(f"{MOST_LOSSES} actors died at the shard that begins with {shard[0][0][:60]!r}.")
+    def ask(self, shard: Documents) -> TokenShard | str | None:
+        """See :class:`TokenWorker`."""
+        try:
+            answer: TokenShard | str = self._ray.get(self._actor.encode.remote(shard))
+        except self._ray.exceptions.RayActorError:
+            self._actor = self._start()
+            return None
+        return answer
 
     def stop(self) -> None:
         """End the actor."""

@@ -11,7 +11,7 @@ import pickle
 import signal
 import sys
 
-from ..training.corpus.token_shards import encode_shard
+from ..training.corpus.token_shards import encode_or_explain
 
 
 def main() -> None:
@@ -26,11 +26,7 @@ def main() -> None:
             documents = pickle.load(shards)
         except EOFError:
             return
-        try:
-            answer: object = encode_shard(documents, tokenizer)
-        except Exception as error:
-            answer = f"{type(error).__name__}: {error}"
-        pickle.dump(answer, answers, protocol=pickle.HIGHEST_PROTOCOL)
+        pickle.dump(encode_or_explain(documents, tokenizer), answers, protocol=pickle.HIGHEST_PROTOCOL)
         answers.flush()
 
 

@@ -92,6 +92,11 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
         """
         return None if self.model_folder is None else read_sentence_modules(self.model_folder)
 
+    @property
+    def compares_vectors(self) -> bool:
+        """Whether the model has no head, so that a task made for a head compares the vectors of texts instead."""
+        return self.spec.takes_encoder and not self.runner.head.name
+
     def modules_in_use(self, params: ParamsT) -> SentenceModules | None:
         """Return :attr:`sentence_modules` if the parameters leave pooling to the model's folder, else None."""
         pooling = getattr(params, "pooling", "no parameter")

@@ -101,11 +101,6 @@ class MultipleChoicePipeline(Task[MultipleChoiceParams]):
     spec = SPEC
     in_chunks = True
 
-    @property
-    def compares_vectors(self) -> bool:
-        """Whether the model has no head, and texts are compared by their vectors."""
-        return not self.runner.head.name
-
     def parse(self, item: Any, where: str, params: MultipleChoiceParams) -> _Pairs:
         """Return first text, second texts and choices."""
         check_fields(item, ["choices"], ["context", "question"], where)

@@ -127,11 +127,6 @@ class ZeroShotClassificationPipeline(Task[ZeroShotParams]):
             f"{list(self.config.label2id)}. If one of them means it, set config.id2label and config.label2id."
         )
 
-    @property
-    def compares_vectors(self) -> bool:
-        """Whether the model has no head, and texts and labels are compared by their vectors."""
-        return not self.runner.head.name
-
     def check(self, params: ZeroShotParams) -> None:
         """Check that the model has a label for entailment, or no head at all."""
         if not self.compares_vectors:

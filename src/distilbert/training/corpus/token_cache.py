@@ -88,10 +88,8 @@ def tokenize_corpus(
             writer.add(TokenShard.of(batch))
             if on_tokenized is not None:
                 on_tokenized(writer.documents, writer.tokens)
-    cache = open_cache(final)
-    if cache is None:
-        raise DataError(f"{final} was removed while it was written.")
-    return cache
+    assert writer.cache is not None
+    return writer.cache
 
 
 @contextmanager
@@ -114,7 +112,7 @@ def write_cache(parent: Path, name: str, sources: Sources, tokenizer: TokenizerB
             with CacheWriter(temporary, tokenizer) as writer:
                 yield writer
                 writer.finish(name, sources)
-            _publish(temporary, parent / name)
+            writer.cache = _publish(temporary, parent / name)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
@@ -166,7 +164,14 @@ class CacheWriter:
     Args:
         folder: the folder.
         tokenizer: whose ids are written.
+
+    Attributes:
+        documents: so far.
+        tokens: so far.
+        cache: what was written, once it has its name.
     """
+
+    cache: TokenCache | None = None
 
     def __init__(self, folder: Path, tokenizer: TokenizerBase) -> None:
         self._folder, self._tokenizer = folder, tokenizer
@@ -221,13 +226,14 @@ class CacheWriter:
             sync_to_disk(self._folder / file)
 
 
-def _publish(complete: Path, final: Path) -> None:
-    """Rename a complete folder to ``final``, unless another process was faster."""
+def _publish(complete: Path, final: Path) -> TokenCache:
+    """Rename a complete folder to ``final``, unless another process was faster; return the cache at ``final``."""
     for _ in range(3):
         with suppress(OSError):
             complete.rename(final)
-        if open_cache(final) is not None:
-            return
+        cache = open_cache(final)
+        if cache is not None:
+            return cache
         # A damaged cache is in the way. It is renamed before it is removed, so that no process reads half of it.
         broken = Path(tempfile.mkdtemp(prefix=f".{final.name}.", suffix=".tmp", dir=final.parent))
         with suppress(FileNotFoundError):

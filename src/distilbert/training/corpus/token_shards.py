@@ -19,7 +19,7 @@ import numpy as np
 from ...core.errors import UsageError
 from ...core.files import lock_file, replacing, sync_to_disk, write_json
 from ...text.tokenizer_base import TokenizerBase
-from .document_encoding import TokenShard, encode_documents, id_type
+from .document_encoding import TokenShard, encode_documents
 
 SHARD_CHARACTERS = 8 << 20  # of text, which take a core some seconds
 MANIFEST, LOCK = "manifest.json", "lock"
@@ -44,9 +44,15 @@ def cut_shards(documents: Iterable[list[str]], characters: int) -> Iterator[Docu
 
 def encode_shard(documents: Documents, tokenizer: TokenizerBase) -> TokenShard:
     """Tokenize the documents of a shard."""
-    arrays = list(chain.from_iterable(encode_documents(documents, tokenizer)))
-    shard = TokenShard.of(arrays)
-    return TokenShard(shard.ids.astype(id_type(len(tokenizer)), copy=False), shard.lengths)
+    return TokenShard.of(list(chain.from_iterable(encode_documents(documents, tokenizer))))
+
+
+def encode_or_explain(documents: Documents, tokenizer: TokenizerBase) -> TokenShard | str:
+    """Tokenize the documents of a shard, or say in words why that fails: errors need not survive the way back."""
+    try:
+        return encode_shard(documents, tokenizer)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}"
 
 
 class ShardFolder:
@@ -60,6 +66,7 @@ class ShardFolder:
         characters: of a shard; a folder that is there keeps its own number.
 
     Attributes:
+        folder: see above.
         characters: see above.
 
     Raises:
@@ -67,7 +74,7 @@ class ShardFolder:
     """
 
     def __init__(self, folder: Path, fingerprint: str, characters: int = SHARD_CHARACTERS) -> None:
-        self._folder = folder
+        self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._lock: IO[bytes] = (folder / LOCK).open("ab")
         if not lock_file(self._lock):
@@ -83,17 +90,7 @@ class ShardFolder:
 
     def remove(self) -> None:
         """Remove the folder, whose shards are no longer needed."""
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def __contains__(self, number: int) -> bool:
-        return self._read(number) is not None
-
-    def __getitem__(self, number: int) -> TokenShard:
-        """Return a shard that is there."""
-        shard = self._read(number)
-        if shard is None:
-            raise KeyError(number)
-        return shard
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def write(self, number: int, shard: TokenShard) -> None:
         """Write a shard, as a whole or not at all."""
@@ -105,7 +102,7 @@ class ShardFolder:
                 file.write(shard.ids.tobytes())
             sync_to_disk(temporary)
 
-    def _read(self, number: int) -> TokenShard | None:
+    def read(self, number: int) -> TokenShard | None:
         """Return a shard; None if it is missing or damaged."""
         try:
             with self._path(number).open("rb") as file:
@@ -118,17 +115,17 @@ class ShardFolder:
 
     def _read_characters(self, fingerprint: str) -> int | None:
         try:
-            manifest: dict[str, Any] = json.loads((self._folder / MANIFEST).read_text(encoding="utf-8"))
+            manifest: dict[str, Any] = json.loads((self.folder / MANIFEST).read_text(encoding="utf-8"))
             if (manifest["format"], manifest["fingerprint"]) == (FORMAT, fingerprint):
                 return int(manifest["shard_characters"])
         except (OSError, ValueError, KeyError, TypeError):
             pass
-        for path in self._folder.glob("shard-*"):  # of another format, or nobody knows where they begin
+        for path in self.folder.glob("shard-*"):  # of another format, or nobody knows where they begin
             path.unlink(missing_ok=True)
         return None
 
     def _path(self, number: int) -> Path:
-        return self._folder / f"shard-{number:06d}.tokens"
+        return self.folder / f"shard-{number:06d}.tokens"
 
 
 def _hash_of(shard: TokenShard) -> str:

@@ -31,7 +31,6 @@ from .task_evaluation import ExampleResult, Metrics, Severity
 from .task_metrics import (
     CustomMetrics,
     breakdown,
-    compute_custom_metrics,
     compute_metrics,
     example_results,
     predict,
@@ -174,7 +173,7 @@ def _evaluate_model(
         name,
         labels,
         _model_facts(task),
-        compute_metrics(*arguments) | compute_custom_metrics(metrics, *arguments),
+        compute_metrics(*arguments, custom=metrics),
         bootstrap_intervals(resampled, len(examples), config.samples, config.seed),
         breakdown(*arguments),
         resampled,

@@ -81,7 +81,13 @@ def predict(task: Task[Any], examples: Sequence[Example], *, on_progress: CountC
     return predictions
 
 
-def compute_metrics(task_name: str, examples: Sequence[Example], predictions: Sequence[Any], labels: Labels) -> Metrics:
+def compute_metrics(
+    task_name: str,
+    examples: Sequence[Example],
+    predictions: Sequence[Any],
+    labels: Labels,
+    custom: CustomMetrics | None = None,
+) -> Metrics:
     """Compare predictions with the labels of the examples; cheap enough to call during training.
 
     Args:
@@ -89,6 +95,10 @@ def compute_metrics(task_name: str, examples: Sequence[Example], predictions: Se
         examples: labelled examples.
         predictions: one for each, as :func:`predict` returns them.
         labels: those of the model that answered.
+        custom: further metrics by name, functions of two lists: what is right for each example, and what the model
+            answered. Of text-classification these are names of labels, lists of names, or numbers; of
+            token-classification lists of tags; of question-answering the list of right texts, and a text; of
+            multiple-choice indices.
 
     Returns:
         Metrics by name: shares from 0 to 1, those of question-answering in per cent. A metric that is not defined (the
@@ -96,7 +106,8 @@ def compute_metrics(task_name: str, examples: Sequence[Example], predictions: Se
 
     Raises:
         DataError: there are no examples, one has no label, or one has a label that the model does not have.
-        InputError: there is no such task, or a prediction is not a number.
+        InputError: there is no such task, a prediction is not a number, or a metric of ``custom`` returns no finite
+            number or has the name of a metric of the task.
     """
     if not examples:
         raise DataError("There are no examples to evaluate.")
@@ -105,33 +116,18 @@ def compute_metrics(task_name: str, examples: Sequence[Example], predictions: Se
     for example, prediction in zip(examples, predictions, strict=True):
         if isinstance(prediction, np.ndarray) and not np.isfinite(prediction).all():
             raise InputError(f"The model's scores for {example.place} are not finite: are its weights damaged?")
-    return task_evaluation(task_name, labels.problem).metrics(examples, predictions, labels)
+    metrics = task_evaluation(task_name, labels.problem).metrics(examples, predictions, labels)
+    if custom:
+        results, _ = example_results(task_name, examples, predictions, labels)
+        metrics |= _custom_metrics(custom, metrics, results)
+    return metrics
 
 
-def compute_custom_metrics(
-    metrics: CustomMetrics, task_name: str, examples: Sequence[Example], predictions: Sequence[Any], labels: Labels
-) -> Metrics:
-    """Return what functions of the user's own say of the answers.
-
-    Args:
-        metrics: by name, functions of two lists: what is right for each example, and what the model answered. Of
-            text-classification these are names of labels, lists of names, or numbers; of token-classification lists of
-            tags; of question-answering the list of right texts, and a text; of multiple-choice indices.
-        task_name: see :func:`compute_metrics`, as for the other arguments.
-        examples: see there.
-        predictions: see there.
-        labels: see there.
-
-    Raises:
-        InputError: a function returns no finite number, or has the name of a metric of the task.
-    """
-    if not metrics:
-        return {}
-    own = task_evaluation(task_name, labels.problem).metrics(examples, predictions, labels)
-    results, _ = example_results(task_name, examples, predictions, labels)
+def _custom_metrics(custom: CustomMetrics, own: Metrics, results: Sequence[ExampleResult]) -> Metrics:
+    """Return what functions of the user's own say of the answers; ``own`` are the metrics of the task."""
     expected, got = ([result[side] for result in results] for side in ("expected", "got"))
     values: Metrics = {}
-    for name, function in metrics.items():
+    for name, function in custom.items():
         if name in own:
             raise InputError(f"The task has a metric of the name {name!r} already; choose another name.")
         value = function(list(expected), list(got))

@@ -27,7 +27,7 @@ from ..corpus.masking import token_weights
 from ..evaluation.evaluate_config import EvaluateConfig
 from ..evaluation.evaluator import evaluate
 from ..evaluation.result import Evaluation
-from ..evaluation.task_metrics import CustomMetrics, compute_custom_metrics, compute_metrics, predict
+from ..evaluation.task_metrics import CustomMetrics, compute_metrics, predict
 from ..fitting.model_start import measure_what_to_beat, start_as_linear_head
 from ..loop import TrainingSetup, TrainingState, train
 from ..processes import agree_on_precision, cpu_threads, make_accelerator
@@ -45,7 +45,7 @@ from .finetune_tasks import EncodedExample, finetune_task
 from .labelled_batches import LabelledBatches, SequenceMasking
 from .sweep import finish_sweep, is_sweep, sweep_configs
 from .task_models import Teacher, build_model, starts_linear
-from .trials import finish_trials, is_finished, search_space, trial_runs, write_failure
+from .trials import finish_trials, forget_failure, is_finished, search_space, trial_runs, write_failure
 
 EVALUATION = "evaluation"  # folder inside that of the run
 SMOOTHING = 0.7  # of the weights for selecting tokens to mask, as in pretraining
@@ -136,17 +136,17 @@ def _finetune_trials(
     config: FinetuneConfig, resume: bool, overwrite: bool, progress: TrainingProgress, metrics: CustomMetrics
 ) -> Path:
     """Run the trainings whose settings Optuna chooses, and choose the best."""
-    search_space(config)  # so that an error comes before anything is written
+    names = [field.name for field in search_space(config)]  # an error comes before anything is written
     folder = open_sweep(config, resume, overwrite, progress.notice)
     accelerator = make_accelerator(config)
     if accelerator.is_main_process:
         save_sweep(config)
-    names = [field.name for field in search_space(config)]
     runs = []
     for number, run in enumerate(trial_runs(config), 1):
         chosen = ", ".join(f"{name} {_shown(getattr(run, name))}" for name in names)
         progress.show_data(f"trial {number} of {config.trials}: {chosen}")
         if not (resume and is_finished(run)):
+            forget_failure(run)
             try:
                 _finetune_once(run, resume, overwrite, progress, metrics)
             except TrainingError as error:
@@ -318,8 +318,7 @@ class LabelledEvaluator:
     def metrics(self, results: list[Any]) -> dict[str, float]:
         """Return the metrics over all predictions."""
         predictions = [prediction for _, prediction in sorted(results, key=lambda result: result[0])]
-        arguments = (self._task, self._examples, predictions, self._labels)
-        return compute_metrics(*arguments) | compute_custom_metrics(self._custom_metrics, *arguments)
+        return compute_metrics(self._task, self._examples, predictions, self._labels, self._custom_metrics)
 
 
 def _keeps_best(config: FinetuneConfig) -> bool:

@@ -158,6 +158,11 @@ def write_failure(config: FinetuneConfig, reason: str) -> None:
     write_json(Path(config.output) / FAILED, {"failed": reason})
 
 
+def forget_failure(config: FinetuneConfig) -> None:
+    """Remove the note that a run failed, before it begins anew."""
+    (Path(config.output) / FAILED).unlink(missing_ok=True)
+
+
 def is_finished(config: FinetuneConfig) -> bool:
     """Say whether a run has its results, or failed."""
     return any((Path(config.output) / name).is_file() for name in ("summary.json", FAILED))

@@ -21,6 +21,7 @@ from ...core.errors import DataError, TrainingError
 from ...data.examples import TextExample
 from ...models.auto import AutoTokenizer
 from ...models.pytorch import DistilBertModel
+from ..loss_terms import pool
 from ..processes import cpu_threads
 
 LABELS, TEXTS_A_LABEL = 24, 4  # of a step
@@ -113,5 +114,4 @@ def _vectors(model: DistilBertModel, tokenizer: Any, examples: Sequence[TextExam
         return_tensors="pt",
     )  # fmt: skip
     hidden = model(batch["input_ids"], batch["attention_mask"], return_dict=True).last_hidden_state  # (B, S, D)
-    mask = batch["attention_mask"][..., None].to(hidden.dtype)  # (B, S, 1)
-    return functional.normalize((hidden * mask).sum(dim=1) / mask.sum(dim=1), dim=-1)
+    return functional.normalize(pool(hidden, batch["attention_mask"], "mean"), dim=-1)
