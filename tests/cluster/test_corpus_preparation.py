@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from distilbert import DataError, PreparedCorpus, prepare
 from distilbert.cluster import corpus_preparation
-from distilbert.cluster.corpus_preparation import TokenProcess
+from distilbert.cluster.corpus_preparation import TokenProcess, TokenWorker
 from distilbert.core.errors import DistilBertError, LostProcessError, UsageError
 from distilbert.training.corpus.document_encoding import TokenShard
 from distilbert.training.corpus.token_cache import open_cache, tokenize_corpus
@@ -26,7 +26,7 @@ from tests.data.corpora import LETTERS, tokenizer, write_text
 DOCUMENTS = [[LETTERS[number % 26] * (1 + number % 5), "b c"] for number in range(40)]
 
 
-class WorkerHere:
+class WorkerHere(TokenWorker):
     """Tokenizes in this process, and fails at its shard number ``fails_at``."""
 
     def __init__(self, fails_at: int = -1) -> None:
@@ -37,6 +37,9 @@ class WorkerHere:
             raise DistilBertError("no more")
         self.shards += 1
         return encode_shard(shard, tokenizer())
+
+    def ask(self, shard: Documents) -> None:
+        raise AssertionError
 
     def stop(self) -> None:
         pass

@@ -29,10 +29,10 @@ from ..training.corpus.document_encoding import TokenShard
 from ..training.corpus.token_cache import OnTokenized, fingerprint, open_cache, write_cache
 from ..training.corpus.token_shards import SHARD_CHARACTERS, Documents, ShardFolder, cut_shards, encode_or_explain
 from .ray_workers import check_layout, connected, workers_that_fit
+from .worker_threads import run_workers
 
 COMMAND = (sys.executable, "-m", "distilbert.cluster.token_process")
 MOST_LOSSES = 3  # of workers at one shard
-POLL_SECONDS = 0.2  # so often the main thread looks for Ctrl-C
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,10 @@ class TokenWorker(ABC):
     @abstractmethod
     def stop(self) -> None:
         """End at once; :meth:`encode` in another thread fails."""
+
+    def close(self) -> None:
+        """End, when there is nothing left to do."""
+        self.stop()
 
 
 def prepare(
@@ -160,41 +164,23 @@ class _Preparation:
     def __init__(self, folder: ShardFolder, shards: Iterator[Documents], on_tokenized: OnTokenized | None) -> None:
         self._folder, self._shards, self._on_tokenized = folder, enumerate(shards), on_tokenized
         self._lock = threading.Lock()
-        self._failures: list[BaseException] = []
         self.count = self.reused = 0
         self._documents = self._tokens = 0
 
     def run(self, workers: Sequence[TokenWorker]) -> None:
         """Tokenize all shards that are missing, a thread for each worker."""
-        threads = [threading.Thread(target=self._serve, args=(worker,)) for worker in workers]
-        for thread in threads:
-            thread.start()
-        try:
-            while any(thread.is_alive() for thread in threads) and not self._failures:
-                for thread in threads:
-                    thread.join(POLL_SECONDS / len(threads))
-        finally:
-            if any(thread.is_alive() for thread in threads):
-                self._failures.append(DistilBertError("The preparation was stopped."))
-            for worker in workers:
-                worker.stop()
-            for thread in threads:
-                thread.join()
-        if self._failures:
-            raise self._failures[0]
+        run_workers(workers, self._tokenize_next, "The preparation was stopped.")
 
-    def _serve(self, worker: TokenWorker) -> None:
-        try:
-            while not self._failures:
-                taken = self._next()
-                if taken is None:
-                    return
-                number, shard = taken
-                tokens = worker.encode(shard)
-                self._folder.write(number, tokens)
-                self._note(tokens)
-        except BaseException as error:
-            self._failures.append(error)
+    def _tokenize_next(self, worker: TokenWorker) -> bool:
+        taken = self._next()
+        if taken is None:
+            return False
+        number, shard = taken
+        tokens = worker.encode(shard)
+        self._folder.write(number, tokens)
+        with self._lock:
+            self._add(tokens)
+        return True
 
     def _next(self) -> tuple[int, Documents] | None:
         """Return the next shard that is missing, and its number."""
@@ -207,10 +193,6 @@ class _Preparation:
                 self.reused += 1
                 self._add(there)
             return None
-
-    def _note(self, tokens: TokenShard) -> None:
-        with self._lock:
-            self._add(tokens)
 
     def _add(self, tokens: TokenShard) -> None:
         self._documents += len(tokens.lengths)

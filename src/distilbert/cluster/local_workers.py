@@ -7,13 +7,12 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..core.errors import DistilBertError, UsageError
+from ..core.errors import UsageError
 from ..engine.precision import count_cores
 from .manifest import Manifest, Shard
 from .shard_outputs import OnRecord
 from .worker_supervision import OnWorkerEvent, SupervisedWorker
-
-POLL_SECONDS = 0.2  # so often the main thread looks for Ctrl-C
+from .worker_threads import run_workers
 
 
 class LocalWorkers:
@@ -53,24 +52,18 @@ class LocalWorkers:
         waiting: queue.SimpleQueue[Shard] = queue.SimpleQueue()
         for shard in shards:
             waiting.put(shard)
-        failures: list[BaseException] = []
         lock = threading.Lock()
         count = min(self.count, len(shards))
 
-        def serve(worker: SupervisedWorker) -> None:
+        def answer_next(worker: SupervisedWorker) -> bool:
             try:
-                while not failures:
-                    try:
-                        shard = waiting.get_nowait()
-                    except queue.Empty:
-                        return
-                    record = worker.answer(shard, manifest.files[shard.file])
-                    with lock:
-                        on_record(record)
-            except BaseException as error:
-                failures.append(error)
-            finally:
-                worker.close()
+                shard = waiting.get_nowait()
+            except queue.Empty:
+                return False
+            record = worker.answer(shard, manifest.files[shard.file])
+            with lock:
+                on_record(record)
+            return True
 
         def listener(name: str) -> Callable[[Mapping[str, Any]], None]:
             def listen(event: Mapping[str, Any]) -> None:
@@ -83,19 +76,4 @@ class LocalWorkers:
             SupervisedWorker(manifest.settings, output, self.threads, name, listener(name))
             for name in (str(number) for number in range(1, count + 1))
         ]
-        threads = [threading.Thread(target=serve, args=(worker,), name=f"worker-{worker.name}") for worker in workers]
-        for thread in threads:
-            thread.start()
-        try:
-            while any(thread.is_alive() for thread in threads) and not failures:
-                for thread in threads:
-                    thread.join(POLL_SECONDS / len(threads))
-        finally:
-            if any(thread.is_alive() for thread in threads):
-                failures.append(DistilBertError("The run was stopped."))
-                for worker in workers:
-                    worker.stop()
-            for thread in threads:
-                thread.join()
-        if failures:
-            raise failures[0]
+        run_workers(workers, answer_next, "The run was stopped.")
