@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import httpx
@@ -32,10 +33,35 @@ def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Pa
     return folder
 
 
+class TokenizedRequests(SimpleQueue[Any]):
+    """The queue from the tokenizing thread to the engine's, which counts the requests that went in."""
+
+    count = 0
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        super().put(item, block, timeout)
+        self.count += len(item or ())
+
+
 class RunningServer(httpx.Client):
     """A client of a server that runs in a thread, and the application behind it."""
 
     application: Application
+
+    @contextmanager
+    def together(self, requests: int) -> Iterator[None]:
+        """Compute nothing until the short requests of this block, so many, are all tokenized and wait together."""
+        threads = self.application.service._threads
+        begun, held = threading.Event(), threading.Event()
+        threads.run_in_engine(lambda: (begun.set(), held.wait(30)))
+        assert begun.wait(30)
+        threads._encoded = tokenized = TokenizedRequests()  # the engine's thread waits in no queue now
+        try:
+            yield
+            while tokenized.count < requests:
+                time.sleep(0.005)
+        finally:
+            held.set()
 
     def answer(self, path: str, body: Any, **headers: str) -> Any:
         """The JSON of an answer with status 200."""

@@ -126,18 +126,12 @@ def test_offsets_count_the_characters_of_the_caller(served: RunningServer) -> No
 
 
 def test_equal_texts_at_one_time_are_computed_once(serve: Callable[..., Any]) -> None:
-    with serve("labels") as client:
-        threads = client.application.service._threads
-        held = threading.Event()
-        threads.run_in_engine(lambda: held.wait(20))  # so that all requests wait together
+    with serve("labels") as client, ThreadPoolExecutor(20) as pool:
+        before = client.application.metrics.value("distilbert_tokens", "labels")
         body = {"inputs": "a good film"}
-        with ThreadPoolExecutor(20) as pool:
+        with client.together(20):
             answers = [pool.submit(client.answer, "/v1/text-classification", body) for _ in range(20)]
-            while client.application.service.admission.requests < 20:
-                pass
-            before = client.application.metrics.value("distilbert_tokens", "labels")
-            held.set()
-            assert len({json.dumps(answer.result()) for answer in answers}) == 1
+        assert len({json.dumps(answer.result()) for answer in answers}) == 1
         assert client.application.metrics.value("distilbert_tokens", "labels") > before
         text = client.get("/metrics").text
     computed = [line for line in text.splitlines() if line.startswith("distilbert_batch_sequences_sum")]
@@ -258,18 +252,12 @@ def test_a_stream_is_not_read_faster_than_it_is_answered(serve: Callable[..., An
 
 def test_tasks_of_one_model_share_batches(serve: Callable[..., Any], tasks: dict[str, Any]) -> None:
     with serve("nli") as client, ThreadPoolExecutor(2) as pool:
-        service = client.application.service
-        held = threading.Event()
-        service._threads.run_in_engine(lambda: held.wait(20))
         zero_shot = {"inputs": "a film", "parameters": {"candidate_labels": ["sport", "politics"]}}
-        answers = [
-            pool.submit(client.answer, "/v1/text-classification", {"inputs": ["water", "river"]}),
-            pool.submit(client.answer, "/v1/zero-shot-classification", zero_shot),
-        ]
-        while service.admission.requests < 2:
-            time.sleep(0.01)
-        time.sleep(0.1)
-        held.set()
+        with client.together(2):
+            answers = [
+                pool.submit(client.answer, "/v1/text-classification", {"inputs": ["water", "river"]}),
+                pool.submit(client.answer, "/v1/zero-shot-classification", zero_shot),
+            ]
         assert close(answers[1].result(), tasks["zero-shot-classification"]("a film"))
         assert len(answers[0].result()) == 2
         text = client.get("/metrics").text
