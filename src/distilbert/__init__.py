@@ -61,6 +61,8 @@ _MODULES = {
     "training.estimators.text_vectorizer": ["DistilBertVectorizer"],
     "training.estimators.word_tagger": ["DistilBertTagger"],
     "training.evaluation.quantizer": ["quantize"],
+    "training.shrink_config": ["ShrinkConfig"],
+    "training.shrinking.shrinker": ["ShrunkModel", "shrink"],
     "training.distillation": ["distill", "pretrain"],
     "training.trackers": ["MlflowCallback", "WandbCallback"],
     "training.training_callback": ["TrainingCallback"],
@@ -218,6 +220,9 @@ if TYPE_CHECKING:
     from .training.fit_config import FitConfig as FitConfig
     from .training.fitting.fitter import FitResult as FitResult
     from .training.fitting.fitter import fit as fit
+    from .training.shrink_config import ShrinkConfig as ShrinkConfig
+    from .training.shrinking.shrinker import ShrunkModel as ShrunkModel
+    from .training.shrinking.shrinker import shrink as shrink
     from .training.trackers import MlflowCallback as MlflowCallback
     from .training.trackers import WandbCallback as WandbCallback
     from .training.training_callback import TrainingCallback as TrainingCallback

@@ -41,6 +41,7 @@ from . import (
     run,
     search,
     serve,
+    shrink,
     tokenize,
 )
 from .failures import (
@@ -85,8 +86,8 @@ def _deferred(command: Callable[..., int]) -> Callable[..., Callable[[], int]]:
 
 COMMANDS = {
     "run": run, "serve": serve, "fit": fit, "finetune": finetune, "evaluate": evaluate, "distill": distill,
-    "pretrain": pretrain, "quantize": quantize, "convert": convert, "export": export, "package": package, "pack": pack,
-    "push": push, "tokenize": tokenize, "prepare": prepare, "info": info,
+    "pretrain": pretrain, "quantize": quantize, "shrink": shrink, "convert": convert, "export": export,
+    "package": package, "pack": pack, "push": push, "tokenize": tokenize, "prepare": prepare, "info": info,
     "embed": embed, "index": index, "search": search,
 }  # fmt: skip
 for name, module in COMMANDS.items():

@@ -17,6 +17,7 @@ from .name_completion import complete_model, complete_task
 
 C = TypeVar("C", bound=Settings)
 PLAIN = (str, int, float, bool)
+COMPLETION: dict[str, Callable[..., Any]] = {"task": complete_task, "model": complete_model}
 CONFIG_FILE: dict[str, tuple[str | bool | int, str]] = {
     "config": ("", "TOML file of settings; options on the command line win over it.")
 }
@@ -30,13 +31,16 @@ TRAINING_RUN = CONFIG_FILE | {
 
 
 def with_config_options(
-    settings: type[C], options: Mapping[str, tuple[str | bool | int, str]] = TRAINING_RUN
+    settings: type[C],
+    options: Mapping[str, tuple[str | bool | int, str]] = TRAINING_RUN,
+    argument: str = "",
 ) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """Give a command an option for each field of ``settings``.
 
     Args:
         settings: the class of the settings.
         options: default and help of the options that are not settings; ``"config"`` is a file of settings.
+        argument: the field that is stated without the name of an option; a file of settings may have it instead.
 
     The decorated function gets the settings and, by name, the other options except ``config``.
     """
@@ -45,12 +49,16 @@ def with_config_options(
         def take(**stated: Any) -> int:
             others = {name: stated.pop(name) for name in options}
             config = others.pop("config")
-            return command(_collect(settings, stated, config, others.get("resume", False)), **others)
+            return command(_collect(settings, stated, config, others.get("resume", False), argument), **others)
 
         parameters = [_plain_option(name, *options[name]) for name in options]
         hints = get_type_hints(settings)
         shared = {field.name for field in dataclasses.fields(TrainingConfig)}
         own_first = sorted(dataclasses.fields(settings), key=lambda field: field.name in shared)
+        if argument:
+            field = next(field for field in own_first if field.name == argument)
+            own_first.remove(field)
+            parameters.append(_argument(field))
         parameters += [_option(field, hints[field.name]) for field in own_first]
         if "data" in hints:
             more = typer.Argument(metavar="[FILES]...", help="More of --data: --data a.txt b.txt.", show_default=False)
@@ -62,7 +70,7 @@ def with_config_options(
     return decorate
 
 
-def _collect(settings: type[C], stated: dict[str, Any], config: str, resume: bool) -> C:
+def _collect(settings: type[C], stated: dict[str, Any], config: str, resume: bool, argument: str) -> C:
     """Merge the settings of a file, or of the run to be resumed, with those of the command line, which win.
 
     Raises:
@@ -78,12 +86,24 @@ def _collect(settings: type[C], stated: dict[str, Any], config: str, resume: boo
     try:
         values = read_toml(config) | values if config else values
         missing = [f.name for f in dataclasses.fields(settings) if f.default is REQUIRED is f.default_factory]
+        if argument in missing and argument not in values:
+            raise UsageError(f"Missing argument {argument.upper()}; give it here, or in a file for --config.")
         missing = [f"--{name.replace('_', '-')}" for name in missing if name not in values]
         if missing:
             raise UsageError(f"Missing option {', '.join(missing)}; give it here, or in a file for --config.")
         return settings.from_dict(values, where=config)
     except (ConfigError, UnknownArgumentError) as error:
         raise UsageError(str(error)) from None
+
+
+def _argument(field: dataclasses.Field[Any]) -> inspect.Parameter:
+    argument = typer.Argument(
+        metavar=f"[{field.name.upper()}]",
+        autocompletion=COMPLETION.get(field.name),
+        help=field.metadata["help"],
+        show_default=False,
+    )
+    return _parameter(field.name, Annotated[str | None, argument], None)
 
 
 def _option(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
@@ -93,7 +113,7 @@ def _option(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
     flag = f"--{field.name.replace('_', '-')}"
     option = typer.Option(
         f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
-        autocompletion={"task": complete_task, "model": complete_model}.get(field.name),
+        autocompletion=COMPLETION.get(field.name),
         help=text,
         show_default=False,
         metavar="|".join(choices) if choices else None,

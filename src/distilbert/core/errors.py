@@ -98,11 +98,11 @@ class ExportError(DistilBertError, ArithmeticError):
 
 
 class GateError(DistilBertError, ArithmeticError):
-    """Int8 costs more of a metric than was allowed, whichever products run in floats.
+    """Int8 or shrinking costs more of a metric than was allowed.
 
     Attributes:
-        fp32_score: what the model scores in fp32, in points.
-        settings: every :class:`~distilbert.engine.quantization_search.ScoredSetting` that was tried, in order.
+        fp32_score: what the model scores in fp32 and as a whole, in points.
+        settings: every :class:`~distilbert.engine.quantization_search.ScoredSetting` of int8 that was tried, in order.
     """
 
     def __init__(self, message: str, fp32_score: float, settings: Sequence[Any]) -> None:

@@ -13,6 +13,7 @@ from ..core.errors import ConfigError, InputError, UnknownArgumentError
 from ..core.files import check_output_folder
 from ..text.tokenizer_base import TokenizerBase
 from . import checkpoints
+from .config_fields import Settings
 from .distill_config import TrainingConfig
 from .processes import Tensors
 
@@ -51,19 +52,7 @@ def open_run(
             notice(f"{folder} holds no run to resume: this one starts at the first step")
         return folder, None
     if resume:
-        try:
-            earlier = type(config).load(folder / CONFIG)
-        except (ConfigError, UnknownArgumentError) as error:
-            raise ConfigError(
-                f"{folder} holds no run that can be resumed so; is it another command's, or another version's? {error}"
-            ) from None
-        changed = config.differences(earlier)
-        if changed:
-            raise ConfigError(
-                f"{folder} holds a run with other settings, so it cannot be resumed with these. Before -> now:\n"
-                + "\n".join(f"  {line}" for line in changed)
-                + "\nResume with the settings of then, or start anew (overwrite) or in another folder."
-            )
+        check_same_settings(config, folder)
         checkpoint = checkpoints.newest(folder / "checkpoints")
         if checkpoint is None:
             notice(f"the run in {folder} has no checkpoint yet: it starts again at the first step")
@@ -73,6 +62,27 @@ def open_run(
     if not overwrite:
         raise InputError(f"{folder} holds a run; go on with it (resume), start it anew (overwrite), or name another.")
     return folder, None
+
+
+def check_same_settings(config: Settings, folder: Path) -> None:
+    """Check that the run in a folder had the same settings, so that it can be resumed with them.
+
+    Raises:
+        ConfigError: it had others, or it is another command's.
+    """
+    try:
+        earlier = type(config).load(folder / CONFIG)
+    except (ConfigError, UnknownArgumentError) as error:
+        raise ConfigError(
+            f"{folder} holds no run that can be resumed so; is it another command's, or another version's? {error}"
+        ) from None
+    changed = config.differences(earlier)
+    if changed:
+        raise ConfigError(
+            f"{folder} holds a run with other settings, so it cannot be resumed with these. Before -> now:\n"
+            + "\n".join(f"  {line}" for line in changed)
+            + "\nResume with the settings of then, or start anew (overwrite) or in another folder."
+        )
 
 
 def start_run(

@@ -119,7 +119,10 @@ def test_a_part_without_labels(task: str) -> None:
     sequences = (ids, ids) if task == "multiple-choice" else (ids,)
     target = np.array([1, 0, 1], np.float32) if task == MULTI else known(task, 1)
     name = "text-classification" if task == MULTI else task
-    examples = [EncodedExample(sequences, number, target if number == 0 else None) for number in range(8)]
+    starts = np.array([1, 2, 3]) if task == "token-classification" else None
+    examples = [
+        EncodedExample(sequences, number, target if number == 0 else None, word_starts=starts) for number in range(8)
+    ]
     masking = SequenceMasking(tokenizer(), np.r_[np.zeros(5), np.ones(26)]) if task == "fill-mask" else None
     batches = LabelledBatches(config_of(name, batch_size=2, micro_tokens=1), examples, masking=masking)
     shapes, weight = set(), 0.0
@@ -137,12 +140,16 @@ def test_a_part_without_labels(task: str) -> None:
 def test_the_tokens_that_tags_are_learned_for() -> None:
     ids = np.array([CLS, A, A + 1, A + 2, SEP])
     assert labelled_rows(EncodedExample((ids,), 0, known("token-classification", 0))).tolist() == [1, 3]
-    assert labelled_rows(EncodedExample((ids,), 0)).tolist() == [1, 2, 3]
+    starts = np.array([1, 2])
+    assert labelled_rows(EncodedExample((ids,), 0, word_starts=starts)).tolist() == [1, 2]
 
 
 def test_rows_of_tags_are_places_among_all_tokens() -> None:
     ids = np.array([CLS, A, A + 1, A + 2, SEP])
-    examples = [EncodedExample((ids,), 0, known("token-classification", 0)), EncodedExample((ids[[0, 1, 4]],), 1)]
+    examples = [
+        EncodedExample((ids,), 0, known("token-classification", 0)),
+        EncodedExample((ids[[0, 1, 4]],), 1, word_starts=np.array([1])),
+    ]
     arrays = LabelledBatches(config_of("token-classification"), examples).step(0, 0, 1).micro_batches[0].arrays
     assert arrays["lengths"].tolist() == [3, 5]
     assert arrays["rows"].tolist() == [1, 4, 6]

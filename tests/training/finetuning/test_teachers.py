@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +12,24 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from distilbert.core.errors import ConfigError
+from distilbert.core.errors import ConfigError, DataError
 from distilbert.core.runner_protocol import Batch
 from distilbert.data.examples import Labels
 from distilbert.data.labelled import read_examples
 from distilbert.data.labels import collect_labels
 from distilbert.models import pytorch
 from distilbert.models.pytorch.runner import PytorchRunner
+from distilbert.tasks import pipeline
+from distilbert.text.fast import DistilBertTokenizerFast
+from distilbert.training.evaluation.task_metrics import predict
 from distilbert.training.finetuning.encoded_examples import encode_examples
-from distilbert.training.finetuning.finetune_tasks import labelled_rows
+from distilbert.training.finetuning.finetune_data import read_data
+from distilbert.training.finetuning.finetune_tasks import EncodedExample, finetune_task, labelled_rows
 from distilbert.training.finetuning.finetuner import finetune
 from distilbert.training.finetuning.labelled_batches import LabelledBatches
+from distilbert.training.finetuning.other_vocabulary import scores_for
 from distilbert.training.finetuning.task_models import Teacher
-from tests.data.corpora import tokenizer
+from tests.data.corpora import LETTERS, tokenizer
 from tests.training.tiny_run import Record, read_metrics, weights
 
 from .tiny_tasks import KINDS, LABELS, TASKS, architecture_of, config_of, write_data, write_teacher
@@ -184,3 +190,65 @@ def test_files_may_call_labels_otherwise_than_models(tmp_path: Path) -> None:
     renamed = finetune(config_of(tmp_path, output=str(tmp_path / "r"), label_names=["no", "yes"], **runs["plain"]))
     assert json.loads((renamed / "config.json").read_text())["id2label"] == {"0": "no", "1": "yes"}
     assert json.loads((renamed / "summary.json").read_text())["models"]["model"]["accuracy"] > 0
+
+
+def with_other_words(folder: str) -> str:
+    """Give a model a tokenizer that has no words, but spells them; its word embeddings are random all the same."""
+    spelled = [*tokenizer().all_special_tokens, *LETTERS, *(f"##{letter}" for letter in LETTERS)]
+    DistilBertTokenizerFast(vocab=sorted(spelled, reverse=True)).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["single", "multi", "regression", "tags", "choice"])
+def test_a_teacher_may_have_another_vocabulary(tmp_path: Path, kind: str) -> None:
+    """The scores of texts, choices and words are those that it gives when it reads with its own tokenizer."""
+    teacher = with_other_words(write_teacher(tmp_path / "teacher", kind))
+    more = [write_data(tmp_path / "more", kind, 9, seed=9)]
+    config = config_of(tmp_path, kind, teacher=teacher, unlabelled_data=more)
+    data = read_data(config, lambda line: None)
+    model = Teacher(config, data.labels, low=False)
+    assert model.tokenizer is not None
+    student, read = (
+        [
+            encoded
+            for group in (data.training, data.unlabelled)
+            for encoded in encode_examples(config.task, group, data.labels, of, max_length=23, stride=5)
+        ]
+        for of in (tokenizer(), model.tokenizer)
+    )
+    scores = scores_for(student, read, model.score(read), finetune_task(config.task))
+    task = pipeline(TASKS[kind], teacher, runner="engine", precision="fp32")
+    place = 0
+    for group in (data.training, data.unlabelled):
+        for example, prediction in zip(group, predict(task, group), strict=True):
+            number = student[place].example
+            own = []
+            while place < len(student) and student[place].example == number:
+                own.append(scores[place])
+                place += 1
+            if len(own) > 1:
+                continue  # the task has other windows
+            if kind == "tags":
+                assert [data.labels.names[label] for label in own[0].argmax(axis=1)] == list(prediction), example
+            elif kind == "regression":
+                assert own[0].item() == pytest.approx(np.asarray(prediction).item(), rel=1e-3, abs=1e-4)
+            else:
+                assert np.argsort(own[0].ravel()).tolist() == np.argsort(prediction).tolist()
+    assert place == len(student)
+    folder = finetune(replace(config, max_steps=1))
+    assert losses(folder)[0][1]["teacher"] > 0
+
+
+@pytest.mark.parametrize("kind", ["squad1", "text"])
+def test_a_teacher_that_scores_tokens_needs_the_same_vocabulary(tmp_path: Path, kind: str) -> None:
+    teacher = with_other_words(write_teacher(tmp_path / "teacher", kind))
+    with pytest.raises(ConfigError, match="they read other ids, and for .* a teacher scores tokens"):
+        finetune(config_of(tmp_path, kind, teacher=teacher))
+
+
+def test_words_that_one_tokenizer_leaves_out_are_named() -> None:
+    ids, starts = np.arange(4), np.array([1, 2])
+    student = [EncodedExample((ids,), 0, word_starts=starts)]
+    teacher = [EncodedExample((ids,), 0, word_starts=starts[:1])]
+    with pytest.raises(DataError, match="Sentence 1 has 2 words as the model reads it, and 1 as its teacher does"):
+        scores_for(student, teacher, [np.zeros((1, 3))], finetune_task("token-classification"))

@@ -117,7 +117,7 @@ def quantize(
         raise InputError(f"{model} is quantized already; name the model that it was made of.")
     loaded = _load_task(model, task, threads)
     texts = _read_texts(loaded.task, os.fspath(calibration), columns, delimiter, encoding)
-    examples = _read_examples(loaded.task, os.fspath(metric_data), columns, delimiter, encoding)
+    examples = read_metric_data(loaded.task, [os.fspath(metric_data)], columns, delimiter, encoding)
     labels = labels_of_config(loaded.config, loaded.task)
     examples = in_scheme_of(labels, examples, "the metric data")
     check_labels(examples, labels, "the metric data")
@@ -221,14 +221,19 @@ def _text_or_pair(line: TextExample) -> TextExample:
     return TextExample(line.place, text, pair or None)
 
 
-def _read_examples(
-    task: str, name: str, columns: Mapping[str, str] | None, delimiter: str, encoding: str
+def read_metric_data(
+    task: str, sources: Sequence[str], columns: Mapping[str, str] | None, delimiter: str, encoding: str
 ) -> list[Example]:
-    reading = read_examples(task, [name], columns=columns, delimiter=delimiter, encoding=encoding, split="test")
+    """Return the labelled examples that a drop is measured on.
+
+    Raises:
+        DataError: they cannot be read, or there are fewer than ``LEAST_EXAMPLES``.
+    """
+    reading = read_examples(task, sources, columns=columns, delimiter=delimiter, encoding=encoding, split="test")
     if len(reading.examples) < LEAST_EXAMPLES:
         raise DataError(
-            f"{name} has {len(reading.examples)} examples; a drop of tenths of a point is measured on hundreds, and "
-            f"at least {LEAST_EXAMPLES} are needed."
+            f"{', '.join(map(str, sources))} has {len(reading.examples)} examples; a drop of tenths of a point is "
+            f"measured on hundreds, and at least {LEAST_EXAMPLES} are needed."
         )
     return reading.examples
 

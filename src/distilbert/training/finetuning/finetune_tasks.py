@@ -44,12 +44,14 @@ class EncodedExample:
             - multiple-choice: () int64, the choice
 
         allowed: question-answering: (S,) bool, the tokens of the context; else None.
+        word_starts: token-classification: (W,) int64, the first token of each word, in one window only; else None.
     """
 
     sequences: tuple[np.ndarray, ...]
     example: int
     target: np.ndarray | None = None
     allowed: np.ndarray | None = None
+    word_starts: np.ndarray | None = None
 
     @property
     def tokens(self) -> int:
@@ -63,10 +65,12 @@ class FinetuneTask(Generic[ExampleKind]):
     Attributes:
         encoded_as: the task whose way of encoding is used.
         longest_sequence: longest sequence in tokens where the settings do not say it; None: as long as the model's.
+        scores_tokens: rows of scores stand for tokens, so that a teacher must read the same tokens.
     """
 
     encoded_as: TaskSpec = text_classification.SPEC
     longest_sequence: int | None = None
+    scores_tokens = False
 
     def encoding_parameters(self, max_length: int, stride: int, in_windows: bool) -> dict[str, Any]:
         """Return the parameters of the task that encodes.
@@ -186,9 +190,17 @@ class TagFinetuning(FinetuneTask[TaggedExample]):
     def with_targets(
         self, number: int, example: TaggedExample, encoded: EncodedInput, labels: Labels
     ) -> list[EncodedExample]:
-        """The tag of a word stands in one window only."""
-        targets = _tag_targets(tags_of(example, labels), encoded.metadata.windows)
-        return [EncodedExample((ids,), number, target) for ids, target in zip(_ids_of(encoded), targets, strict=True)]
+        """The tag of a word stands at its first piece, in one window only."""
+        starts = _word_starts(encoded.metadata.windows)
+        tags = tags_of(example, labels)
+        examples = []
+        for ids, (words, tokens) in zip(_ids_of(encoded), starts, strict=True):
+            target = None
+            if tags is not None:
+                target = np.full(len(ids), IGNORED, np.int64)  # (S,)
+                target[tokens] = tags[words]
+            examples.append(EncodedExample((ids,), number, target, word_starts=tokens))
+        return examples
 
     def label_arrays(
         self, examples: Sequence[EncodedExample], no_target: np.ndarray
@@ -224,6 +236,7 @@ class AnswerFinetuning(FinetuneTask[QuestionExample]):
 
     encoded_as = question_answering.SPEC
     longest_sequence = 384  # as BERT was fine-tuned on SQuAD
+    scores_tokens = True
 
     def encoding_parameters(self, max_length: int, stride: int, in_windows: bool) -> dict[str, Any]:
         """See :class:`FinetuneTask`."""
@@ -312,9 +325,10 @@ def finetune_task(name: str) -> FinetuneTask[Any]:
 
 
 def labelled_rows(example: EncodedExample) -> np.ndarray:
-    """Return the tokens (R,) whose tags are learned: those with a label, or without labels all but [CLS] and [SEP]."""
+    """Return the tokens (R,) whose tags are learned: those with a label, or without labels the first of each word."""
     if example.target is None:
-        return np.arange(1, len(example.sequences[0]) - 1)
+        assert example.word_starts is not None
+        return example.word_starts
     return np.flatnonzero(example.target != IGNORED)
 
 
@@ -327,26 +341,23 @@ def _ids_of(encoded: EncodedInput) -> list[np.ndarray]:
     return [np.array(sequence, np.int64) for sequence in encoded.sequences]
 
 
-def _tag_targets(tags: np.ndarray | None, windows: Sequence[TextEncoding]) -> list[np.ndarray | None]:
-    """Return the targets of the windows of a sentence: the tag of each word at its first piece, in one window only.
+def _word_starts(windows: Sequence[TextEncoding]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return for each window the words (W,) that begin in it and in no window before, and their first tokens (W,).
 
     Args:
-        tags: (W,) label of each word; without them the targets are None.
-        windows: in any order.
+        windows: of one sentence, in any order.
     """
-    if tags is None:
-        return [None] * len(windows)
-    targets: list[np.ndarray | None] = [None] * len(windows)
+    starts = [(np.zeros(0, np.int64), np.zeros(0, np.int64))] * len(windows)
     seen: set[int] = set()
     for window in sorted(range(len(windows)), key=lambda window: _first_word(windows[window])):
-        words = windows[window].word_ids
-        target = np.full(len(words), IGNORED, np.int64)  # (S,)
-        for token, word in enumerate(words):
+        words, tokens = [], []
+        for token, word in enumerate(windows[window].word_ids):
             if word is not None and word not in seen:
                 seen.add(word)
-                target[token] = tags[word]
-        targets[window] = target
-    return targets
+                words.append(word)
+                tokens.append(token)
+        starts[window] = np.array(words, np.int64), np.array(tokens, np.int64)
+    return starts
 
 
 def _first_word(window: TextEncoding) -> tuple[int, int]:

@@ -43,6 +43,7 @@ from .finetune_data import FinetuneData, read_data, trains_on_text_alone
 from .finetune_objective import FinetuneObjective
 from .finetune_tasks import EncodedExample, finetune_task
 from .labelled_batches import LabelledBatches, SequenceMasking
+from .other_vocabulary import scores_for
 from .sweep import finish_sweep, is_sweep, sweep_configs
 from .task_models import Teacher, build_model, starts_linear
 from .trials import finish_trials, forget_failure, is_finished, search_space, trial_runs, write_failure
@@ -242,7 +243,33 @@ def _make_batches(
     if config.max_length > positions:
         raise ConfigError(f"max_length {config.max_length} is more than the model's {positions} positions.")
     length = config.max_length or min(positions, finetune_task(config.task).longest_sequence or positions)
-    examples = [
+    examples = _encode(config, data, tokenizer, length)
+    masking, teacher_scores, class_weights = None, None, None
+    if trains_on_text_alone(config.task):
+        ids = np.concatenate([example.sequences[0] for example in examples])
+        counts = np.bincount(ids, minlength=len(tokenizer))  # (V,)
+        masking = SequenceMasking(tokenizer, token_weights(counts, tokenizer.all_special_ids, SMOOTHING))
+    elif teacher is not None:
+        if teacher.tokenizer is None:
+            teacher_scores = _score_examples(teacher, examples, accelerator)
+        else:
+            length = min(length, teacher.model.config.max_position_embeddings)
+            read = _encode(config, data, teacher.tokenizer, length)
+            scores = _score_examples(teacher, read, accelerator)
+            teacher_scores = scores_for(examples, read, scores, finetune_task(config.task))
+    if config.class_weights == "balanced":
+        label_counts = class_counts(data.training, data.labels)  # (L,)
+        class_weights = label_counts.sum() / (len(label_counts) * np.maximum(label_counts, 1))
+    return LabelledBatches(
+        config, examples, class_weights=class_weights, teacher_scores=teacher_scores, masking=masking
+    )
+
+
+def _encode(
+    config: FinetuneConfig, data: FinetuneData, tokenizer: TokenizerBase, max_length: int
+) -> list[EncodedExample]:
+    """Tokenize the examples to train on, then those without labels."""
+    return [
         encoded
         for group in (data.training, data.unlabelled)
         for encoded in encode_examples(
@@ -250,24 +277,11 @@ def _make_batches(
             group,
             data.labels,
             tokenizer,
-            max_length=length,
-            stride=min(config.stride, length // 4),
+            max_length=max_length,
+            stride=min(config.stride, max_length // 4),
             long_texts=config.long_texts,
         )
     ]
-    masking, teacher_scores, class_weights = None, None, None
-    if trains_on_text_alone(config.task):
-        ids = np.concatenate([example.sequences[0] for example in examples])
-        counts = np.bincount(ids, minlength=len(tokenizer))  # (V,)
-        masking = SequenceMasking(tokenizer, token_weights(counts, tokenizer.all_special_ids, SMOOTHING))
-    elif teacher is not None:
-        teacher_scores = _score_examples(teacher, examples, accelerator)
-    if config.class_weights == "balanced":
-        label_counts = class_counts(data.training, data.labels)  # (L,)
-        class_weights = label_counts.sum() / (len(label_counts) * np.maximum(label_counts, 1))
-    return LabelledBatches(
-        config, examples, class_weights=class_weights, teacher_scores=teacher_scores, masking=masking
-    )
 
 
 def _score_examples(teacher: Teacher, examples: list[EncodedExample], accelerator: Accelerator) -> list[np.ndarray]:

@@ -11,10 +11,11 @@ import torch
 
 from ...core.config import DistilBertConfig
 from ...core.errors import ConfigError
-from ...core.runner_protocol import Batch
+from ...core.runner_protocol import Batch, Runner
 from ...core.schema import HEADS, Head, head_of
 from ...data.examples import Labels
 from ...data.labels import labels_of_config
+from ...engine.engine_runner import EngineRunner
 from ...models import pytorch
 from ...models.auto import AutoTokenizer
 from ...models.pytorch import DistilBertModel
@@ -114,8 +115,12 @@ class Teacher:
         labels: of the student.
         low: compute in bf16.
 
+    Attributes:
+        model: the teacher.
+        tokenizer: of a teacher with another vocabulary than the model to train; None where it is the same.
+
     Raises:
-        ConfigError: it has another head, other labels or another vocabulary.
+        ConfigError: it has another head, other labels, or another vocabulary where scores stand for tokens.
     """
 
     def __init__(self, config: FinetuneConfig, labels: Labels, low: bool) -> None:
@@ -131,10 +136,12 @@ class Teacher:
                 f"The teacher {config.teacher} is a model for {_described(own)}, and the data have "
                 f"{_described(labels)}. problem says what kind of labels the data have."
             )
-        vocabularies = [AutoTokenizer.from_pretrained(name).get_vocab() for name in (config.model, config.teacher)]
-        if vocabularies[0] != vocabularies[1]:
+        own_tokenizer, tokenizer = (AutoTokenizer.from_pretrained(name) for name in (config.model, config.teacher))
+        self.tokenizer = None if own_tokenizer.get_vocab() == tokenizer.get_vocab() else tokenizer
+        if self.tokenizer is not None and (self._finetuning.scores_tokens or head == MASKED_LM):
             raise ConfigError(
-                f"The vocabularies of {config.model} and of its teacher {config.teacher} differ: they read other ids."
+                f"The vocabularies of {config.model} and of its teacher {config.teacher} differ: they read other ids, "
+                f"and for {config.task} a teacher scores tokens."
             )
         if head == MASKED_LM:
             model: Any = load_teacher(config.teacher)
@@ -148,7 +155,7 @@ class Teacher:
         Their shapes are (1, labels), or (labelled tokens, labels) for token-classification, (tokens, 2) for
         question-answering and (choices, 1) for multiple-choice.
         """
-        runner = PytorchRunner(self.model)
+        runner = self._runner()
         result: list[Any] = [None] * len(examples)
         for numbers in _batches(examples):
             batch = [examples[number] for number in numbers]
@@ -158,6 +165,13 @@ class Teacher:
             for number, own_scores in zip(numbers, scores, strict=True):
                 result[number] = own_scores
         return result
+
+
+    def _runner(self) -> Runner:
+        """Return the engine on a CPU, which is faster, else PyTorch."""
+        if self.model.device.type == "cpu" and self.model.dtype == torch.float32:
+            return EngineRunner(self.model, "fp32", torch.get_num_threads())
+        return PytorchRunner(self.model)
 
 
 def _check_teacher_head(config: FinetuneConfig, needed: Head, head: Head | None, tensors: Container[str]) -> None:

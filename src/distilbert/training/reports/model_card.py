@@ -243,3 +243,25 @@ def quantization_section(measured: Mapping[str, Any]) -> str:
         ],
     )
     return render_markdown("quantization_section.md.j2", table=table, file=QUANTIZATION, **measured)
+
+
+def shrink_section(measured: Mapping[str, Any]) -> str:
+    """Return what a card says about shrinking, as Markdown.
+
+    Args:
+        measured: what :func:`distilbert.shrink` measured.
+    """
+    speeds = measured["examples_per_second"]
+    table = ModelsTable(
+        ["", "before", "after"],
+        [
+            [
+                metric_name(measured["metric"], measured["task"]),
+                f"{measured['before']:.2f}",
+                f"{measured['after']:.2f}",
+            ],
+            ["examples a second", f"{speeds['before']:,.0f}", f"{speeds['after']:,.0f}"],
+            ["parameters", f"{measured['parameters_before']:,}", f"{measured['parameters']:,}"],
+        ],
+    )
+    return render_markdown("shrink_section.md.j2", table=table, **measured)

@@ -1,0 +1,370 @@
+"""``shrink``: a fine-tuned model becomes one that is faster by a stated factor and loses no more than is allowed.
+
+The folder of a run holds ``config.toml``, ``plan.json`` (what stays of the model, and why), ``start`` (the model as it
+was cut), ``run`` (its fine-tuning, with checkpoints and a report), and, if the drop is small enough, the model itself
+with ``shrink.json``, which says what was measured.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ...core.config import DistilBertConfig
+from ...core.errors import GateError, InputError
+from ...core.files import replacing_folder, write_json, write_text
+from ...core.hub import resolve
+from ...core.schema import HEADS
+from ...data.examples import REGRESSION, Example, Labels
+from ...data.labelled import read_examples
+from ...data.labels import check_labels, labels_of_config
+from ...data.tag_conversion import in_scheme_of
+from ...engine.engine_runner import EngineRunner
+from ...models import pytorch
+from ...models.auto import AutoTokenizer
+from ...tasks import Task
+from ...tasks.loading import pipeline
+from ...text.spec import TokenizerSpec
+from ...text.tokenizer_files import write_spec
+from ...text.vocabulary_trimming import trim_vocabulary
+from ...weights.folder import QUANTIZATION
+from ..distill_models import pick_layers
+from ..evaluation.quantizer import CALIBRATION_TEXTS, RunnerScorer, check_target, read_metric_data
+from ..evaluation.recording_runner import record_batches, with_runner
+from ..evaluation.speed import measure_speeds
+from ..evaluation.task_metrics import task_evaluation
+from ..finetuning.encoded_examples import encode_examples
+from ..finetuning.finetune_config import FinetuneConfig
+from ..finetuning.finetuner import finetune
+from ..finetuning.sweep import copy_results
+from ..reports.model_card import shrink_section
+from ..run_folder import CONFIG, check_same_settings
+from ..run_summary import machine
+from ..shrink_config import SHRUNK_TASKS, ShrinkConfig
+from .importance import measure_importance
+from .smaller_model import Shape, all_parts, choose_shape, cut, first_parts
+from .time_model import Size, fit_time_model
+
+PLAN, START, RUN, RESULT, CARD = "plan.json", "start", "run", "shrink.json", "README.md"
+MARGIN = 1.03  # times as fast as asked for, so that noise does not decide
+TRIES = 3  # to reach the speed, each with what the last one lacked
+ROUNDING = 1e-9  # in points
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ShrunkModel:
+    """The folder that :func:`shrink` wrote.
+
+    Attributes:
+        folder: its path.
+        measured: task, metric, both scores and the drop in points; both speeds in examples a second and the speedup;
+            what is left of the model; also written into ``shrink.json``.
+    """
+
+    folder: Path
+    measured: dict[str, Any]
+
+
+def shrink(
+    config: ShrinkConfig | None = None,
+    /,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    verbose: bool = True,
+    on_progress: Report | None = None,
+    **settings: Any,
+) -> ShrunkModel:
+    """Make a model faster by a stated factor, and write it if it loses at most ``max_drop`` points.
+
+    Blocks, feed-forward columns and, if asked for, attention heads are removed: those that matter least to the scores
+    of the model (:mod:`.importance`), as many as the engine's speed on this machine demands (:mod:`.time_model`). Then
+    the rest learns from the model's answers and from labels, as with ``finetune`` and a teacher. Speeds are measured
+    from text to answer, in turn; scores on ``metric_data``, by the engine in fp32.
+
+    Args:
+        config: settings; or state them by name: ``shrink(model="models/sentiment", data=[...], ...)``.
+        resume: go on with the run in ``output``. A finished run is judged anew, for example by another ``max_drop``.
+        overwrite: start anew in a folder that holds a run.
+        verbose: show the progress of the training on standard error.
+        on_progress: called with a sentence about what was found or is being done.
+        **settings: the fields of :class:`~distilbert.training.shrink_config.ShrinkConfig`.
+
+    Raises:
+        ConfigError: a setting is missing or cannot work, or the run to resume had others.
+        DataError: the data cannot be used; the message names the place.
+        InputError: the model has no head, is quantized, or cannot become that fast; or ``output`` holds something.
+        GateError: the smaller model loses more than is allowed. Its training stays in ``output``; no model is written.
+        Interrupted: Ctrl-C or SIGTERM, a KeyboardInterrupt; ``resume`` goes on.
+    """
+    config = config or ShrinkConfig(**settings)
+    report = on_progress or (lambda line: None)
+    folder = _open(config, resume, overwrite)
+    teacher = _load(config)
+    metric_examples = in_scheme_of(
+        labels := labels_of_config(teacher.config, teacher.task),
+        read_metric_data(teacher.task, config.metric_data, config.columns, config.delimiter, config.encoding),
+        "the metric data",
+    )
+    check_labels(metric_examples, labels, "the metric data")
+    if not (folder / PLAN).is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        config.save(folder / CONFIG)
+        plan = _Planner(config, teacher, metric_examples, report).write(folder)
+        write_json(folder / PLAN, plan)
+    plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
+    if not (folder / RUN / "summary.json").is_file():
+        finetune(
+            _finetuning(config, teacher.task, folder, labels), resume=resume, overwrite=not resume, verbose=verbose
+        )
+    report("measuring both models")
+    measured = _measure(config, teacher, folder / RUN, metric_examples, labels) | plan
+    _judge(config, measured)
+    copy_results(folder / RUN, folder)
+    card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else ""
+    write_text(folder / CARD, f"{card.rstrip()}\n\n{shrink_section(measured)}")
+    write_json(folder / RESULT, measured)
+    return ShrunkModel(folder, measured)
+
+
+def _open(config: ShrinkConfig, resume: bool, overwrite: bool) -> Path:
+    """Check what the output folder contains; without ``resume``, a run that may be overwritten loses its plan."""
+    if resume and overwrite:
+        raise InputError("resume goes on with a run and overwrite starts it anew: choose one.")
+    folder = Path(config.output)
+    has_run = (folder / CONFIG).is_file()
+    if resume and has_run:
+        check_same_settings(config, folder)
+        return folder
+    check_target(folder, resolve(config.model), overwrite)
+    if has_run and not (folder / PLAN).is_file() and any((folder / "checkpoints").glob("*")):
+        raise InputError(f"{folder} holds a run of another command; name another folder.")
+    for name in (PLAN, RESULT):
+        (folder / name).unlink(missing_ok=True)
+    (folder / RUN / "summary.json").unlink(missing_ok=True)
+    return folder
+
+
+def _load(config: ShrinkConfig) -> Task[Any]:
+    """Load the model to shrink."""
+    folder = resolve(config.model)
+    if (folder / QUANTIZATION).exists():
+        raise InputError(f"{config.model} is quantized; shrink the model that it was made of, and quantize the result.")
+    task = _answering(folder, config.task or None, config, "fp32")
+    if task.task not in SHRUNK_TASKS:
+        raise InputError(
+            f"{config.model} does {task.task}; shrink takes models for {', '.join(SHRUNK_TASKS)}. An encoder without a "
+            "head, or a masked language model, becomes smaller by `distilbert distill`."
+        )
+    return task
+
+
+def _answering(folder: str | os.PathLike[str], task: str | None, config: ShrinkConfig, precision: str) -> Task[Any]:
+    threads = config.threads or None
+    return pipeline(task, folder, device="cpu", runner="engine", precision=precision, threads=threads)
+
+
+class _Planner:
+    """Decides what stays of a model, and writes what is left of it."""
+
+    def __init__(self, config: ShrinkConfig, teacher: Task[Any], speed_data: Sequence[Example], report: Report) -> None:
+        self._config, self._teacher, self._speed_data, self._report = config, teacher, speed_data, report
+        architecture, source = HEADS[teacher.spec.head].architecture, resolve(config.model)
+        self._model = getattr(pytorch, architecture).from_pretrained(source).eval()
+        self._tokenizer = AutoTokenizer.from_pretrained(source)
+
+    def write(self, folder: Path) -> dict[str, Any]:
+        """Write the smaller model into the folder ``START``, and return what was decided."""
+        config = self._config
+        texts = read_examples(
+            self._teacher.task,
+            config.data + config.unlabelled_data,
+            columns=config.columns,
+            delimiter=config.delimiter,
+            encoding=config.encoding,
+            labelled=False,
+        ).examples
+        model = self._model
+        if config.target_speedup > 1 or config.layers:
+            model = cut(model, self._choose(texts))
+        spec = self._tokenizer.spec
+        trimmed: dict[str, Any] = {}
+        if config.vocabulary:
+            spec, rows, trimmed = self._trim(texts)
+            _keep_words(model, rows)
+        with replacing_folder(folder / START) as new:
+            model.save_pretrained(new)
+            write_spec(spec, new)
+        sizes = model.config
+        return {
+            "layers": sizes.n_layers,
+            "hidden_dim": sizes.hidden_dim,
+            "heads": sum(sizes.n_heads - len(sizes.pruned_heads.get(layer, ())) for layer in range(sizes.n_layers)),
+            "parameters": model.num_parameters(),
+            "parameters_before": self._model.num_parameters(),
+            **trimmed,
+        }
+
+    def _choose(self, texts: Sequence[Example]) -> Shape:
+        """Choose what stays, so that the engine is as fast as it should be."""
+        config, whole = self._config, self._model.config
+        if config.layers and config.target_speedup == 1:
+            return all_parts(self._model, _stated_layers(config.layers, whole.n_layers))
+        self._report("measuring what layers, heads and columns cost")
+        times = fit_time_model(self._seconds(_sizes_to_measure(whole)))
+        self._report("measuring what heads and columns do for the answers")
+        batches = record_batches(self._teacher, texts[:CALIBRATION_TEXTS])
+        importance = measure_importance(self._model, batches, config.seed)
+        layers: Sequence[int] | None = _stated_layers(config.layers, whole.n_layers) if config.layers else None
+        full = all_parts(self._model, range(whole.n_layers))
+        allowed = times.seconds(full.size) / (MARGIN * config.target_speedup)
+        for _ in range(TRIES):
+            shape = choose_shape(importance, times, allowed, layers, config.prune_heads)
+            before, after = self._seconds_of([full, shape])
+            self._report(
+                f"{shape.size.layers} layers, {shape.size.heads} heads, {len(shape.columns[0])} columns in each layer: "
+                f"{before / after:.2f} times as fast"
+            )
+            if before / after >= config.target_speedup:
+                break
+            layers = shape.layers  # the next one is thinner
+            allowed *= before / after / (MARGIN * config.target_speedup)
+        return shape
+
+    def _seconds(self, sizes: Sequence[tuple[int, int, int]]) -> dict[Size, float]:
+        """Return the seconds of models with some of the first layers, heads and columns, by their sizes."""
+        shapes = [first_parts(self._model.config, *size) for size in sizes]
+        return dict(zip([shape.size for shape in shapes], self._seconds_of(shapes), strict=True))
+
+    def _seconds_of(self, shapes: Sequence[Shape]) -> list[float]:
+        """Return the seconds that models of these shapes take for an example, measured in turn."""
+        threads = self._config.threads or None
+        tasks = {
+            str(number): with_runner(self._teacher, EngineRunner(cut(self._model, shape), "auto", threads))
+            for number, shape in enumerate(shapes)
+        }
+        return [1 / speed.examples_per_second for speed in measure_speeds(tasks, self._speed_data).values()]
+
+    def _trim(self, texts: Sequence[Example]) -> tuple[TokenizerSpec, np.ndarray, dict[str, Any]]:
+        """Choose the entries of the vocabulary that stay, by how often they occur in all texts."""
+        self._report("counting the entries of the vocabulary")
+        tokenizer, length = self._tokenizer, self._model.config.max_position_embeddings
+        counts = np.zeros(len(tokenizer.spec), np.int64)
+        labels = labels_of_config(self._model.config, self._teacher.task)
+        for example in encode_examples(
+            self._teacher.task, texts, labels, tokenizer, max_length=length, stride=length // 4
+        ):
+            for ids in example.sequences:
+                counts += np.bincount(ids, minlength=len(counts))
+        trimmed, rows = trim_vocabulary(tokenizer.spec, counts, self._config.vocabulary)
+        covered = float(counts[rows].sum() / max(1, counts.sum()))
+        self._report(f"{len(trimmed):,} of {len(counts):,} entries of the vocabulary stay: {covered:.1%} of the tokens")
+        return trimmed, rows, {"vocabulary": len(trimmed), "vocabulary_before": len(counts), "covered": covered}
+
+
+def _sizes_to_measure(config: DistilBertConfig) -> list[tuple[int, int, int]]:
+    """Return layers, and heads and columns of each, of models whose times tell what each part costs."""
+    layers, heads, columns = config.n_layers, config.n_heads, config.hidden_dim
+    return [
+        (layers, heads, columns),
+        (layers, (heads + 1) // 2, columns),
+        (layers, heads, max(1, columns // 2)),
+        ((layers + 1) // 2, heads, columns),
+        (1, 1, max(1, columns // 4)),
+    ]
+
+
+def _stated_layers(text: str, n_layers: int) -> list[int]:
+    """Return the numbers that are stated, or as many of the lowest as are."""
+    count = text.strip()
+    if count.isdecimal() and 1 <= int(count) <= n_layers:
+        return list(range(int(count)))
+    return pick_layers(text, n_layers)
+
+
+def _keep_words(model: Any, rows: np.ndarray) -> None:
+    """Leave a model the word embeddings of ``rows`` (V,)."""
+    old = model.get_input_embeddings()
+    padding = None if old.padding_idx is None else int(np.flatnonzero(rows == old.padding_idx)[0])
+    new = nn.Embedding.from_pretrained(old.weight.detach()[torch.from_numpy(rows)], freeze=False, padding_idx=padding)
+    model.set_input_embeddings(new)
+    model.config.vocab_size, model.config.pad_token_id = len(rows), padding
+
+
+def _finetuning(config: ShrinkConfig, task: str, folder: Path, labels: Labels) -> FinetuneConfig:
+    """Return the settings of the training in which the model that was cut learns from the whole one."""
+    has_names = len(labels.names) > 1 and labels.problem != REGRESSION
+    return FinetuneConfig(
+        model=str(folder / START),
+        teacher=config.model,
+        output=str(folder / RUN),
+        train_data=config.data,
+        eval_data=config.metric_data,
+        unlabelled_data=config.unlabelled_data,
+        label_names=list(labels.names) if has_names else [],
+        problem=labels.problem,
+        baselines=False,
+        task=task,
+        **{
+            name: getattr(config, name)
+            for name in (
+                "columns", "delimiter", "encoding", "epochs", "max_steps", "batch_size", "learning_rate",
+                "teacher_weight", "temperature", "max_length", "checkpoint_minutes", "threads", "seed",
+            )
+        },
+    )  # fmt: skip
+
+
+def _measure(
+    config: ShrinkConfig, teacher: Task[Any], folder: Path, examples: Sequence[Example], labels: Labels
+) -> dict[str, Any]:
+    """Score both models in fp32, and measure their speeds in turn, in the precision that the engine chooses."""
+    names = {"before": resolve(config.model), "after": folder}
+    scorers, scores = {}, {}
+    for role, name in names.items():
+        task = teacher if role == "before" else _answering(name, teacher.task, config, "fp32")
+        scorers[role] = RunnerScorer(task, examples, labels)
+        scores[role] = scorers[role](task.runner)
+    speeds = measure_speeds(
+        {role: _answering(name, teacher.task, config, "auto") for role, name in names.items()}, examples, rounds=5
+    )
+    before, after = (speeds[role].examples_per_second for role in names)
+    count = task_evaluation(teacher.task, labels.problem).count_changes
+    changed = None if count is None else count(*(scorer.predictions[0] for scorer in scorers.values()))
+    return {
+        "task": teacher.task,
+        "metric": scorers["before"].metric,
+        "before": scores["before"],
+        "after": scores["after"],
+        "drop": scores["before"] - scores["after"],
+        "max_drop": config.max_drop,
+        "changed": None if changed is None else {"answers": changed[0], "of": changed[1]},
+        "target_speedup": config.target_speedup,
+        "speedup": round(after / before, 2),
+        "examples_per_second": {"before": before, "after": after},
+        "data": {"names": [Path(str(name)).name for name in config.metric_data], "examples": len(examples)},
+        "cpu": machine()["cpu"],
+    }
+
+
+def _judge(config: ShrinkConfig, measured: Mapping[str, Any]) -> None:
+    """Raise :class:`GateError` if the drop is larger than allowed."""
+    if measured["drop"] <= config.max_drop + ROUNDING:
+        return
+    raise GateError(
+        f"The smaller model is {measured['speedup']:.2f} times as fast and scores {measured['after']:.2f} points of "
+        f"{measured['metric']}, a drop of {measured['drop']:.2f} against {measured['before']:.2f}; {config.max_drop:g} "
+        f"may be lost. No model was written to {config.output}; its training is in {Path(config.output) / RUN}. Resume "
+        "with a larger drop to take it as it is; or start anew with a smaller speedup, more epochs or unlabelled data.",
+        measured["before"],
+        [],
+    )
