@@ -15,10 +15,10 @@ export DISTILBERT_WHEEL
 pip="$work/build/bin/python -m pip --disable-pip-version-check"
 $pip install --quiet -c constraints.txt hatchling setuptools wheel
 if [ -n "$DISTILBERT_WHEEL" ]; then $pip install --quiet ziglang; fi
-$pip wheel --quiet --no-deps --no-build-isolation -w "$work" . packages/distilbert-mini-sst2
+$pip wheel --quiet --no-deps --no-build-isolation -w "$work" . packages/*
 
 mkdir -p "$target"
-$pip install --quiet --no-compile --target "$target" -c constraints.txt "$work"/distilbert_mini_sst2-*.whl \
+$pip install --quiet --no-compile --target "$target" -c constraints.txt "$work"/distilbert_mini_*.whl \
   "$(echo "$work"/distilbert-0*.whl)[serve]"
 
 # Tests of libraries, headers, type stubs; the client for large files of the hub, since an image never downloads; symbols.

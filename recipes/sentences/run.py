@@ -4,7 +4,8 @@
 
 Run `make minilm` first, which writes the teacher, all-MiniLM-L6-v2. An interrupted run is resumed and a finished one is
 not repeated; with ``--only`` and no name, nothing is trained and the newest checkpoints are judged. Each student is
-judged as it comes out of distillation, by STS-B: Spearman's correlation of cosines with the scores of people. Writes
+judged as it comes out of distillation, by STS-B: Spearman's correlation of cosines with the scores of people. The best
+one, with the most frequent entries of its vocabulary alone, is written to models/sentences/distilbert-mini-embed. Writes
 results.json beside this file.
 """
 
@@ -12,14 +13,18 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from scipy.stats import spearmanr
 
-from distilbert import DistillConfig, Encoder, distill
+from distilbert import AutoTokenizer, DistilBertModel, DistillConfig, Encoder, distill
+from distilbert.text.tokenizer_files import write_spec
+from distilbert.text.vocabulary_trimming import trim_vocabulary
 
 HERE = Path(__file__).parent
 FOLDER = Path("models/sentences")
@@ -50,6 +55,23 @@ def newest(name: str) -> tuple[int, Path] | None:
     return (max(steps), FOLDER / name / "checkpoints" / f"step-{max(steps)}" / "model") if steps else None
 
 
+def trim(model: Path, size: int, data: Path, target: Path) -> None:
+    """Write a model with the entries of its vocabulary that are most frequent in the texts it was trained on."""
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    counts = np.zeros(len(tokenizer), np.int64)
+    for path in sorted((data / "text").rglob("*.txt")):
+        for ids in tokenizer(path.read_text(encoding="utf-8").splitlines(), verbose=False)["input_ids"]:
+            counts += np.bincount(ids, minlength=len(counts))
+    spec, rows = trim_vocabulary(tokenizer.spec, counts, size)
+    encoder = DistilBertModel.from_pretrained(model)
+    words = encoder.get_input_embeddings().weight.detach()[torch.from_numpy(rows)]
+    encoder.resize_token_embeddings(len(rows))
+    encoder.get_input_embeddings().weight.data.copy_(words)
+    encoder.save_pretrained(target)
+    write_spec(spec, target)
+    shutil.copyfile(HERE / "distilbert-mini-embed.md", target / "README.md")
+
+
 def main() -> None:
     """Do the runs that are not finished and write the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -65,6 +87,11 @@ def main() -> None:
         found = newest(name)
         if found is not None:
             results[name] = {"steps": found[0], "stsb": judge(found[1], arguments.data)}
+    package = plan["package"]
+    if (found := newest(package["attempt"])) is not None:
+        target = FOLDER / "distilbert-mini-embed"
+        trim(found[1], package["vocabulary"], arguments.data, target)
+        results["distilbert-mini-embed"] = {"vocabulary": package["vocabulary"], "stsb": judge(target, arguments.data)}
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(results, indent=2))
 

@@ -13,6 +13,7 @@ import pytest
 
 from distilbert import Index, pipeline
 from distilbert.cli import index_building, invoke
+from distilbert.core.installed import find_installed
 from distilbert.embedding.index_encoder import TextEncoder
 from tests.behaviour.make_models import make
 
@@ -164,7 +165,6 @@ def test_an_index_is_exported(distilbert: CommandLine, model: str) -> None:
     ("arguments", "message"),
     [
         (["index", "texts.csv"], "Name the folder of the index: --output FOLDER"),
-        (["index", "texts.csv", "--output", "new"], "Name the model that makes the vectors: --model"),
         (["index", "texts.csv", "--output", "new", "--add"], "There is no index in new to add to"),
         (["index", "no.csv", "--output", "new", "--model", "m"], "There is no file 'no.csv' to read"),
         (["index", "texts.csv", "--output", "texts.csv", "--model", "m"], "texts.csv is not the folder of an index"),
@@ -180,6 +180,17 @@ def test_refusals(distilbert: CommandLine, arguments: list[str], message: str) -
     assert code in (1, 2)
     assert message in err
     assert (out, len(err.splitlines())) == ("", 1)
+
+
+def test_an_index_without_a_named_model_has_the_default_one(distilbert: CommandLine) -> None:
+    if find_installed("distilbert-mini-embed") is None:
+        pytest.skip("the model distilbert-mini-embed is not installed")
+    code, _, err = distilbert("index", "texts.csv", "--output", "named")
+    assert code == 0
+    assert "no --model, so the default of feature-extraction is used: distilbert-mini-embed" in err
+    code, out, _ = distilbert("search", "named", "a query", "--k", "1", "--format", "json")
+    assert code == 0
+    assert len(out.splitlines()) == 1
 
 
 def test_search_refuses_what_it_cannot_do(distilbert: CommandLine, model: str) -> None:

@@ -9,6 +9,7 @@ import typer
 
 from ..core.errors import UsageError
 from .failures import FAILED, OK, warn
+from .name_completion import complete_model
 from .run.options import FormatOption
 from .text_options import Delimiter, Encoding, InputFormat, Precision, Progress, Resume, TextColumn, Threads
 
@@ -44,7 +45,12 @@ def command(
     output: Annotated[str | None, typer.Option(help="Folder of the index.", show_default=False)] = None,
     model: Annotated[
         str | None,
-        typer.Option(help="Folder or name of the model that makes the vectors; with --add, that of the index."),
+        typer.Option(
+            help="Folder or name of the model that makes the vectors. Default: that of feature-extraction; with --add, "
+            "that of the index.",
+            show_default=False,
+            autocompletion=complete_model,
+        ),
     ] = None,
     column: TextColumn = None,
     id: Annotated[

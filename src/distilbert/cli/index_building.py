@@ -20,6 +20,7 @@ from ..embedding.vector_index import EXACT_ENTRIES, Index
 from ..tasks.registry import task_spec
 from .failures import OK, warn
 from .run.input_rows import open_input
+from .run.options import default_model
 from .run.row_progress import RowProgress
 
 TASK = "feature-extraction"
@@ -160,7 +161,7 @@ def check_output(plan: IndexPlan) -> Index | None:
     if plan.resume and not plan.unfinished.exists():
         raise UsageError(f"There is nothing to resume: {plan.unfinished} does not exist.")
     if plan.model is None and not plan.add:
-        raise UsageError("Name the model that makes the vectors: --model FOLDER, or a name on the hub.")
+        plan.model = default_model(TASK)
     return Index.load(output, encoder_of(plan)) if plan.add else None
 
 

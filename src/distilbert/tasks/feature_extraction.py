@@ -76,6 +76,7 @@ SPEC = TaskSpec(
     options={"stride": "--stride"},
     choices={"pooling": (AUTO, *POOLINGS)},
     example=ExampleInput("A red car.", {"pooling": "mean"}),
+    default_model="distilbert-mini-embed",
     hub_model=SENTENCE_ENCODER,
 )
 

@@ -81,6 +81,7 @@ choose = pipeline("multiple-choice", model="path/to/this/folder")
 print(choose({"context": "She opened the umbrella because", "choices": ["it rained.", "it was Monday."]}))""",
     transformers_versions=None,
     takes_encoder=True,
+    default_model="distilbert-mini-embed",
     hub_model=SENTENCE_ENCODER,
 )
 

@@ -57,6 +57,7 @@ SPEC = TaskSpec(
 compare = pipeline("sentence-similarity", model="path/to/this/folder")
 print(compare({"source_sentence": "a red car", "sentences": ["a crimson automobile", "the weather"]}))""",
     transformers_versions=None,
+    default_model="distilbert-mini-embed",
     hub_model=SENTENCE_ENCODER,
 )
 

@@ -78,6 +78,7 @@ SPEC = TaskSpec(
     options={"candidate_labels": "--candidate-labels"},
     example=ExampleInput("They won the match.", {"candidate_labels": ["sports", "politics"]}),
     takes_encoder=True,
+    default_model="distilbert-mini-embed",
     hub_model=HubModel("typeform/distilbert-base-uncased-mnli"),
 )
 

@@ -67,8 +67,9 @@ def test_every_task_becomes_smaller(tmp_path: Path, kind: str) -> None:
     assert measured["parameters"] < measured["parameters_before"]
     assert any("times as fast" in line for line in lines)
     small = pipeline(TASKS[kind], tmp_path / "small", precision="fp32")
-    assert small.runner.config.n_layers == measured["layers"] < 3
+    assert small.runner.config.n_layers == measured["layers"]
     assert small.runner.config.hidden_dim == measured["hidden_dim"]
+    assert measured["layers"] < 3 or measured["hidden_dim"] < 40
     if kind in LABELS:
         assert small.runner.config.id2label == dict(enumerate(LABELS[kind]))
     card = (tmp_path / "small" / "README.md").read_text()

@@ -9,8 +9,16 @@ import numpy as np
 from ...core.errors import InputError
 from ...tasks.checks import check_text
 from ...tasks.columns import to_inputs
+from ...tasks.loading import installed_or_downloaded_default
 
-DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+
+def named_or_default(model: Any) -> Any:
+    """Return the model that an estimator names; where that is empty, the default one of sentence-similarity.
+
+    Raises:
+        InputError: there is no default one; the message says what to install.
+    """
+    return model if model != "" else installed_or_downloaded_default("sentence-similarity")[0]
 
 
 def to_texts(X: Any) -> list[str]:

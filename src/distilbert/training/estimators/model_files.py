@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .estimator_inputs import named_or_default
 from .text_vectorizer import tags_for_texts
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "vocab.txt")
@@ -60,8 +61,9 @@ class ModelOrHead:
 
         stored = StoredModel()
         options = {"seed": self.random_state, **(self.finetune_options or {})}
+        model = str(named_or_default(self.model))
         config = FinetuneConfig(
-            task=task, model=str(self.model), train_data=rows, output=str(stored.folder), **settings, **options
+            task=task, model=model, train_data=rows, output=str(stored.folder), **settings, **options
         )
         finetune(config, overwrite=True, verbose=False)
         return stored

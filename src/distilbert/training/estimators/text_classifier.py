@@ -14,7 +14,7 @@ from ...core.errors import InputError
 from ...tasks.checks import check_choice
 from ...tasks.loading import pipeline
 from ..fitting.linear_head import fit_logistic_regression
-from .estimator_inputs import DEFAULT_MODEL, to_labels, to_texts
+from .estimator_inputs import to_labels, to_texts
 from .model_files import ModelOrHead, StoredModel
 from .text_vectorizer import encoder_of
 
@@ -29,7 +29,8 @@ class DistilBertClassifier(ModelOrHead, ClassifierMixin, BaseEstimator):  # type
     :func:`~distilbert.finetune` (extra ``train``).
 
     Args:
-        model: folder or name of a model; with ``"fit"`` also an :class:`~distilbert.Encoder`.
+        model: folder or name of a model; with ``"fit"`` also an :class:`~distilbert.Encoder`. Empty: the default model
+            of sentence-similarity.
         method: ``"fit"`` or ``"finetune"``.
         C: with ``"fit"``: inverse strength of the regularization; None: the best of five by cross-validation.
         class_weight: with ``"fit"``: ``"balanced"``, weights by label, or None.
@@ -50,7 +51,7 @@ class DistilBertClassifier(ModelOrHead, ClassifierMixin, BaseEstimator):  # type
 
     def __init__(
         self,
-        model: Any = DEFAULT_MODEL,
+        model: Any = "",
         *,
         method: str = "fit",
         C: float | None = None,

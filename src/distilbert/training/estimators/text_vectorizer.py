@@ -10,7 +10,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from ...embedding.index_encoder import TextEncoder, open_encoder
-from .estimator_inputs import DEFAULT_MODEL, to_texts
+from .estimator_inputs import named_or_default, to_texts
 
 
 class DistilBertVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
@@ -20,7 +20,8 @@ class DistilBertVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[mis
     pickle does not hold the model, it names it.
 
     Args:
-        model: folder or name of a model, an :class:`~distilbert.Encoder`, or another object with ``encode(texts)``.
+        model: folder or name of a model, an :class:`~distilbert.Encoder`, or another object with ``encode(texts)``;
+            empty: the default model of sentence-similarity.
         pooling: makes one vector of a text; ``"auto"``: what the model's folder says, else the mean.
         precision: that the model computes in; None: the fastest that is as good.
         threads: on a CPU; None: all cores.
@@ -28,7 +29,7 @@ class DistilBertVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[mis
 
     def __init__(
         self,
-        model: Any = DEFAULT_MODEL,
+        model: Any = "",
         *,
         pooling: str = "auto",
         precision: str | None = None,
@@ -82,9 +83,10 @@ def encoder_of(estimator: Any) -> TextEncoder:
     """Return the encoder that the parameters of an estimator name."""
     options = {name: getattr(estimator, name) for name in ("precision", "threads")}
     options = {name: value for name, value in options.items() if value is not None}
-    if isinstance(estimator.model, str | os.PathLike):
-        return _encoder(os.fspath(estimator.model), estimator.pooling, tuple(options.items()))
-    return open_encoder(estimator.model)
+    model = named_or_default(estimator.model)
+    if isinstance(model, str | os.PathLike):
+        return _encoder(os.fspath(model), estimator.pooling, tuple(options.items()))
+    return open_encoder(model)
 
 
 @lru_cache(maxsize=2)

@@ -21,7 +21,7 @@ from ...tasks.columns import to_inputs
 from ...tasks.loading import pipeline
 from ...tasks.pooling import join_windows
 from ...tasks.windows import split_into_windows, stride_or_default
-from .estimator_inputs import DEFAULT_MODEL, to_sentences
+from .estimator_inputs import named_or_default, to_sentences
 from .model_files import ModelOrHead, StoredModel
 from .text_classifier import METHODS
 
@@ -35,7 +35,7 @@ class DistilBertTagger(ModelOrHead, BaseEstimator):  # type: ignore[misc]
     ``method="finetune"`` trains the whole model with :func:`~distilbert.finetune` (extra ``train``).
 
     Args:
-        model: folder or name of a model.
+        model: folder or name of a model; empty: the default model of sentence-similarity.
         method: ``"fit"`` or ``"finetune"``.
         C: with ``"fit"``: inverse strength of the regularization.
         precision: that the model answers in.
@@ -52,7 +52,7 @@ class DistilBertTagger(ModelOrHead, BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        model: Any = DEFAULT_MODEL,
+        model: Any = "",
         *,
         method: str = "fit",
         C: float = 1.0,
@@ -119,7 +119,7 @@ class DistilBertTagger(ModelOrHead, BaseEstimator):  # type: ignore[misc]
 
     def _word_vectors(self, sentences: Sequence[list[str]]) -> Iterator[np.ndarray]:
         """Yield the vectors of the words of each sentence, (W, D): of a word, the mean of its tokens'."""
-        task = _encoder_task(os.fspath(self.model), self.precision, self.threads)
+        task = _encoder_task(os.fspath(named_or_default(self.model)), self.precision, self.threads)
         for start in range(0, len(sentences), SENTENCES):
             yield from vectors_of_words(task, sentences[start : start + SENTENCES])
 

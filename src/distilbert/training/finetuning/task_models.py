@@ -166,7 +166,6 @@ class Teacher:
                 result[number] = own_scores
         return result
 
-
     def _runner(self) -> Runner:
         """Return the engine on a CPU, which is faster, else PyTorch."""
         if self.model.device.type == "cpu" and self.model.dtype == torch.float32:

@@ -39,16 +39,17 @@ class Shape:
     heads: tuple[np.ndarray, ...]
     columns: tuple[np.ndarray, ...]
 
-    @property
-    def size(self) -> Size:
-        """Its size."""
-        return Size(len(self.layers), sum(map(len, self.heads)), sum(map(len, self.columns)))
+    def size(self, reads_all: bool) -> Size:
+        """Return its size; ``reads_all`` as of :meth:`.Size.of`."""
+        return Size.of([len(heads) for heads in self.heads], len(self.columns[0]), reads_all)
 
 
 def choose_shape(
     importance: Importance,
     times: TimeModel,
     seconds: float,
+    *,
+    reads_all: bool,
     layers: Sequence[int] | None = None,
     with_fewer_heads: bool = False,
 ) -> Shape:
@@ -58,6 +59,7 @@ def choose_shape(
         importance: of all parts.
         times: what they cost.
         seconds: that the smaller model may take.
+        reads_all: the model's head reads all tokens, or their mean.
         layers: blocks to keep; None: the lowest ones, as many as can keep ``LEAST_SHARE`` of their time each. The lower
             blocks of a fine-tuned model do most for its task (arXiv 2004.03844).
         with_fewer_heads: choose among heads and columns; otherwise all heads stay.
@@ -69,16 +71,16 @@ def choose_shape(
     choices = [layers] if layers is not None else [range(count) for count in range(depth, 0, -1)]
     best = None
     for kept in choices:
-        shape = _thin(importance, times, seconds, kept, with_fewer_heads)
+        shape = _thin(importance, times, seconds, kept, reads_all, with_fewer_heads)
         if shape is None:
             continue
         best = shape
-        of_blocks = times.seconds(_size(importance, kept)) - times.base
-        if times.seconds(shape.size) - times.base >= LEAST_SHARE * of_blocks:
+        of_blocks = times.seconds(_whole(importance, kept).size(reads_all)) - times.base
+        if times.seconds(shape.size(reads_all)) - times.base >= LEAST_SHARE * of_blocks:
             break
     if best is None:
         fewest = choices[-1]
-        least = times.seconds(Size(len(fewest), len(fewest), len(fewest) * COLUMNS_TOGETHER))
+        least = times.seconds(Size.of([1] * len(fewest), COLUMNS_TOGETHER, reads_all))
         raise InputError(
             f"With {len(fewest)} of {depth} layers, however thin, the examples take {least:.3g} s, and to be that fast "
             f"they may take {seconds:.3g} s. Ask for a smaller speedup, or keep fewer layers."
@@ -87,20 +89,26 @@ def choose_shape(
 
 
 def _thin(
-    importance: Importance, times: TimeModel, seconds: float, layers: Sequence[int], with_fewer_heads: bool
+    importance: Importance,
+    times: TimeModel,
+    seconds: float,
+    layers: Sequence[int],
+    reads_all: bool,
+    with_fewer_heads: bool,
 ) -> Shape | None:
     """Return the most important parts of some blocks that together take at most ``seconds``; None: there are none."""
-    size = _size(importance, layers)
+    whole = _whole(importance, layers)
+    count, columns = sum(map(len, whole.heads)), len(whole.columns[0])
+    choices = [columns, *range((columns - 1) // COLUMNS_TOGETHER * COLUMNS_TOGETHER, 0, -COLUMNS_TOGETHER)]
     best, most = None, -1.0
-    for heads in range(size.heads, size.layers - 1, -1) if with_fewer_heads else [size.heads]:
-        room = seconds - times.seconds(Size(size.layers, heads, 0))
-        columns = whole = size.columns // size.layers
-        if room < times.column * size.columns:
-            fitting = int(room / times.column / size.layers) if times.column else 0
-            columns = fitting // COLUMNS_TOGETHER * COLUMNS_TOGETHER
-        if columns < min(whole, COLUMNS_TOGETHER):
+    for total in range(count, len(layers) - 1, -1) if with_fewer_heads else [count]:
+        heads = _most_important_heads(importance, layers, total)
+        sizes = [len(of_block) for of_block in heads]
+        fitting = (width for width in choices if times.seconds(Size.of(sizes, width, reads_all)) <= seconds)
+        width = next(fitting, 0)
+        if not width:
             continue
-        shape = _most_important(importance, layers, heads, columns)
+        shape = Shape(whole.layers, heads, _most_important_columns(importance, layers, width))
         kept = _kept(importance, shape)
         if kept > most:
             best, most = shape, kept
@@ -144,27 +152,25 @@ def first_parts(config: DistilBertConfig, layers: int, heads: int, columns: int)
     )
 
 
-def _size(importance: Importance, layers: Sequence[int]) -> Size:
-    return Size(
-        len(layers),
-        sum(len(importance.heads[layer]) for layer in layers),
-        sum(len(importance.columns[layer]) for layer in layers),
-    )
+def _whole(importance: Importance, layers: Sequence[int]) -> Shape:
+    heads = tuple(np.arange(len(importance.heads[layer])) for layer in layers)
+    return Shape(tuple(layers), heads, tuple(np.arange(len(importance.columns[layer])) for layer in layers))
 
 
-def _most_important(importance: Importance, layers: Sequence[int], heads: int, columns: int) -> Shape:
-    """Return the most important heads of all blocks together, at least one of each, and columns of each block."""
+def _most_important_heads(importance: Importance, layers: Sequence[int], count: int) -> tuple[np.ndarray, ...]:
+    """Return the places of the most important heads of all blocks together, at least one of each block."""
     order = {layer: np.argsort(-importance.heads[layer], kind="stable") for layer in layers}
     others = sorted(
         ((layer, head) for layer in layers for head in order[layer][1:]),
         key=lambda place: -importance.heads[place[0]][place[1]],
     )
-    kept = {(layer, order[layer][0]) for layer in layers} | set(others[: heads - len(layers)])
-    return Shape(
-        tuple(layers),
-        tuple(np.array(sorted(head for of, head in kept if of == layer)) for layer in layers),
-        tuple(np.sort(np.argsort(-importance.columns[layer], kind="stable")[:columns]) for layer in layers),
-    )
+    kept = {(layer, order[layer][0]) for layer in layers} | set(others[: count - len(layers)])
+    return tuple(np.array(sorted(head for of, head in kept if of == layer)) for layer in layers)
+
+
+def _most_important_columns(importance: Importance, layers: Sequence[int], count: int) -> tuple[np.ndarray, ...]:
+    """Return the most important columns of each block."""
+    return tuple(np.sort(np.argsort(-importance.columns[layer], kind="stable")[:count]) for layer in layers)
 
 
 def _kept(importance: Importance, shape: Shape) -> float:

@@ -1,0 +1,54 @@
+"""The models that come with the project answer where none is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from distilbert import Encoder, Index, fit, pipeline
+from distilbert.core.installed import find_installed
+from tests.real.data import table
+
+EMBED = "distilbert-mini-embed"
+pytestmark = pytest.mark.skipif(find_installed(EMBED) is None, reason=f"the model {EMBED} is not installed")
+
+
+def test_tasks_that_compare_texts() -> None:
+    compare = pipeline("sentence-similarity")
+    close, far = compare({"source_sentence": "a red car", "sentences": ["a crimson automobile", "the weather"]})
+    assert close > 0.5 > far
+    assert np.shape(pipeline("feature-extraction")("a text", pooling="mean")) == (384,)
+    topics = pipeline("zero-shot-classification")
+    assert topics("the team won the match", candidate_labels=["politics", "sport"])["labels"][0] == "sport"
+    choose = pipeline("multiple-choice")
+    choices = ["it rained heavily.", "the stock market fell.", "the cat slept."]
+    answer = choose({"context": "she opened her umbrella because", "choices": choices})
+    assert answer["answer"] == choices[0]
+
+
+def test_search_and_fit(tmp_path: Path) -> None:
+    index = Index.build(["A red car.", "Rain is coming.", "Fresh bread and butter."], EMBED)
+    assert index.search("something to eat", k=1)[0]["text"] == "Fresh bread and butter."
+    rows = [{"text": f"{text} number {n}", "label": label} for n in range(30)
+            for text, label in (("my card was stolen", "card"), ("when does the train leave", "travel"))]  # fmt: skip
+    result = fit(data=rows, output=str(tmp_path / "model"), baselines=False)
+    assert result.metrics["accuracy"] == 1
+    assert pipeline("text-classification", result.folder)("someone took my card")[0]["label"] == "card"
+
+
+def test_words_of_any_kind_are_read() -> None:
+    """Half of the vocabulary is gone, and Latin words are not unknown for it."""
+    encoder = Encoder(EMBED)
+    tokens = encoder.tokenizer.tokenize("Quixotic zymurgy, naïvely überschätzt: 3.14159 #x_y")
+    assert "[UNK]" not in tokens
+
+
+def test_it_keeps_most_of_its_teachers_correlation_on_stsb() -> None:
+    scipy_stats = pytest.importorskip("scipy.stats")
+    rows = table("stsb/dev.tsv", 1500)
+    encoder = Encoder(EMBED, precision="fp32")
+    first, second = (encoder.encode([row[column] for row in rows]) for column in (0, 1))
+    scores = [float(row[2]) for row in rows]
+    assert scipy_stats.spearmanr(np.sum(first * second, axis=1), scores).statistic == pytest.approx(0.824, abs=0.002)
