@@ -4,9 +4,9 @@
 
 Run `make minilm` first, which writes the teacher, all-MiniLM-L6-v2. An interrupted run is resumed and a finished one is
 not repeated; with ``--only`` and no name, nothing is trained and the newest checkpoints are judged. Each student is
-judged as it comes out of distillation, by STS-B: Spearman's correlation of cosines with the scores of people. The best
-one, with the most frequent entries of its vocabulary alone, is written to models/sentences/distilbert-mini-embed. Writes
-results.json beside this file.
+judged as it comes out of distillation, by STS-B: Spearman's correlation of cosines with the scores of people. The one
+that [package] names is written to models/sentences/distilbert-mini-embed, with the most frequent entries of its
+vocabulary alone. Writes results.json beside this file.
 """
 
 from __future__ import annotations
