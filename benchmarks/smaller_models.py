@@ -15,6 +15,7 @@ from typing import Any
 
 from distilbert import pipeline
 from distilbert.core.cpu_name import cpu_name
+from distilbert.core.files import replacing
 from distilbert.data.labelled import read_examples
 from distilbert.data.labels import labels_of_config
 from distilbert.training.evaluation.quantizer import RunnerScorer
@@ -24,24 +25,28 @@ from .common import RESULTS, best_and_median, in_turn, today, write_result
 
 
 def chart(models: Mapping[str, Any], metric: str, title: str, path: Path) -> None:
-    """Draw the metric of each model against its speed."""
+    """Draw the metric of each model against its speed; a legend beside it names the models, from slow to fast."""
     import matplotlib
 
     matplotlib.use("Agg")
-    from matplotlib import pyplot as plt
+    from matplotlib import pyplot
 
-    figure, axes = plt.subplots(figsize=(8, 4.5), dpi=120)
-    for name, values in models.items():
-        axes.plot(values["speedup"], values["score"], "o", color="tab:blue" if "shrink" in name else "tab:gray")
-        axes.annotate(name, (values["speedup"], values["score"]), xytext=(6, 6), textcoords="offset points", fontsize=9)
-    axes.set_xlabel("times as fast as the first model, from text to answer")
+    figure, axes = pyplot.subplots(figsize=(10, 4.5), layout="constrained")
+    markers = "osD^vP*X<>"
+    ordered = sorted(models.items(), key=lambda item: float(item[1]["speedup"]))
+    for number, (name, values) in enumerate(ordered):
+        marker = markers[number % len(markers)]
+        axes.plot(values["speedup"], values["score"], marker, markersize=9, alpha=0.8, label=name)
+    axes.set_xlabel(f"times as fast as {next(iter(models))}, from text to answer")
     axes.set_ylabel(f"{metric}, points")
-    axes.set_title(title, fontsize=10)
-    axes.margins(0.15)
+    axes.set_title(title, fontsize=11)
+    axes.margins(0.1)
     axes.grid(alpha=0.3)
-    figure.tight_layout()
-    figure.savefig(path)
-    plt.close(figure)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside right center", frameon=False, fontsize=10)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
+    pyplot.close(figure)
 
 
 def main() -> None:
@@ -83,7 +88,8 @@ def main() -> None:
     values = {"data": options.name, "examples": len(examples), "metric": metric, "threads": options.threads}
     name = f"smaller_models-{options.name}"
     write_result(name, values | {"models": models})
-    title = f"{options.name}: {len(examples):,} texts, {options.threads} threads, {cpu_name()}"
+    threads = "one thread" if options.threads == 1 else f"{options.threads} threads"
+    title = f"{options.name}: {len(examples):,} texts, {threads}, {cpu_name()}"
     chart(models, metric, title, RESULTS / f"{name}-{today()}.png")
 
 

@@ -39,7 +39,7 @@ class ShrinkConfig(Settings):
     )
     delimiter: str = setting("", "Separator of columns. Default: the one that the file's format or its header shows.")
     encoding: str = setting("", "Encoding of files of text, such as windows-1252 or utf-16. Default: utf-8.")
-    epochs: float = setting(3.0, "Passes over the data to learn from the model's answers.")
+    epochs: float = setting(3.0, "Passes over the data to learn from the model's answers; 0 to cut alone.")
     max_steps: int = setting(0, "Number of steps; 0: as many as the epochs take.")
     batch_size: int = setting(32, "Examples per step.")
     learning_rate: float = setting(2e-4, "Peak learning rate of AdamW.")
@@ -63,7 +63,9 @@ class ShrinkConfig(Settings):
         for name in ("vocabulary", "max_steps", "max_length", "threads", "seed", "checkpoint_minutes"):
             self._demand(getattr(self, name) >= 0, name, "0 or more")
         self._demand(self.batch_size >= 1, "batch_size", "at least 1")
-        for name in ("epochs", "learning_rate", "temperature"):
+        self._demand(self.epochs >= 0, "epochs", "0 or more")
+        self._demand(self.epochs > 0 or not self.max_steps, "max_steps", "left out where epochs is 0")
+        for name in ("learning_rate", "temperature"):
             self._demand(getattr(self, name) > 0, name, "more than 0")
         self._demand(0 < self.teacher_weight <= 1, "teacher_weight", "more than 0 and at most 1")
         self._demand(

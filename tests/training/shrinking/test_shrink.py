@@ -96,6 +96,16 @@ def test_layers_alone(tmp_path: Path) -> None:
     assert (result.measured["layers"], result.measured["hidden_dim"], result.measured["heads"]) == (2, 40, 6)
 
 
+def test_without_training_the_result_is_what_was_cut(tmp_path: Path) -> None:
+    result = shrink(ShrinkConfig(**settings(tmp_path, epochs=0.0, max_steps=0)), verbose=False)
+    assert not (tmp_path / "small" / "run").exists()
+    card = (tmp_path / "small" / "README.md").read_text()
+    assert card.startswith("# small\n\n## Shrinking")
+    cut, written = weights(tmp_path / "small" / "start"), weights(result.folder)
+    assert cut.keys() == written.keys()
+    assert all((cut[name] == written[name]).all() for name in cut)
+
+
 def test_a_drop_that_is_too_large_writes_no_model_and_may_be_allowed_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,5 +2,5 @@
 
 from pathlib import Path
 
-__version__ = "1.0.0"
+__version__ = "1.1.0"
 MODEL = Path(__file__).parent / "model"

@@ -47,6 +47,7 @@ from ..finetuning.finetune_config import FinetuneConfig
 from ..finetuning.finetuner import finetune
 from ..finetuning.sweep import copy_results
 from ..reports.model_card import shrink_section
+from ..reports.rendering import escape_markdown
 from ..run_folder import CONFIG, check_same_settings
 from ..run_summary import machine
 from ..shrink_config import SHRUNK_TASKS, ShrinkConfig
@@ -124,15 +125,17 @@ def shrink(
         plan = _Planner(config, teacher, metric_examples, report).write(folder)
         write_json(folder / PLAN, plan)
     plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
-    if not (folder / RUN / "summary.json").is_file():
+    if config.epochs and not (folder / RUN / "summary.json").is_file():
         finetune(
             _finetuning(config, teacher.task, folder, labels), resume=resume, overwrite=not resume, verbose=verbose
         )
+    smaller = folder / (RUN if config.epochs else START)
     report("measuring both models")
-    measured = _measure(config, teacher, folder / RUN, metric_examples, labels) | plan
+    measured = _measure(config, teacher, smaller, metric_examples, labels) | plan
     _judge(config, measured)
-    copy_results(folder / RUN, folder)
-    card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).is_file() else ""
+    copy_results(smaller, folder)
+    source = smaller / CARD
+    card = source.read_text(encoding="utf-8") if source.is_file() else f"# {escape_markdown(folder.resolve().name)}\n"
     write_text(folder / CARD, f"{card.rstrip()}\n\n{shrink_section(measured)}")
     write_json(folder / RESULT, measured)
     return ShrunkModel(folder, measured)
