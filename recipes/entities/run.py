@@ -3,7 +3,7 @@
     python recipes/entities/run.py [--data ../shared/data]
 
 Wikigold and WNUT-17 are mapped to one set of tags. A teacher of six layers (all-MiniLM-L6-v2) learns them. It is shrunk
-to its three lower layers and a fifth of its vocabulary, which learn from it, on these sentences and on unlabelled ones
+to its three lower layers, which learn from it, on these sentences and on unlabelled ones
 of Wikipedia. An interrupted run is resumed and a finished one is not repeated. Both are evaluated on sentences that no
 training saw; the figures go to results.json.
 """
@@ -99,7 +99,7 @@ def train_teacher(values: dict[str, Any]) -> Path:
 
 def make_small(teacher: Path, values: dict[str, Any]) -> Path:
     """Start or resume the shrinking of the teacher, unless it is finished, and return the folder of what is left."""
-    folder = FOLDER / "distilbert-mini-ner"
+    folder = FOLDER / "small"
     if not (folder / "shrink.json").is_file():
         config = ShrinkConfig(
             model=str(teacher),

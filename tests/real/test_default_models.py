@@ -11,7 +11,7 @@ from distilbert import Encoder, Index, fit, pipeline
 from distilbert.core.installed import find_installed
 from tests.real.data import table
 
-EMBED, NER = "distilbert-mini-embed", "distilbert-mini-ner"
+EMBED = "distilbert-mini-embed"
 pytestmark = pytest.mark.skipif(find_installed(EMBED) is None, reason=f"the model {EMBED} is not installed")
 
 
@@ -26,14 +26,6 @@ def test_tasks_that_compare_texts() -> None:
     choices = ["it rained heavily.", "the stock market fell.", "the cat slept."]
     answer = choose({"context": "she opened her umbrella because", "choices": choices})
     assert answer["answer"] == choices[0]
-
-
-@pytest.mark.skipif(find_installed(NER) is None, reason=f"the model {NER} is not installed")
-def test_names_of_people_and_places() -> None:
-    find = pipeline("token-classification", aggregation_strategy="simple")
-    text = "Marie Curie moved from Warsaw to Paris and worked there with Pierre Curie."
-    names = {(text[name["start"] : name["end"]], name["entity_group"]) for name in find(text)}
-    assert {("Marie Curie", "PER"), ("Warsaw", "LOC"), ("Paris", "LOC"), ("Pierre Curie", "PER")} <= names
 
 
 def test_search_and_fit(tmp_path: Path) -> None:
