@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -73,7 +74,8 @@ def make_examples(kind: str, count: int = 7, seed: int = 0) -> list[EncodedExamp
             examples.append(EncodedExample(sequences, number, np.array(draw.integers(0, len(sequences)), np.int64)))
         else:
             ids = sequence()
-            examples.append(EncodedExample((ids,), number, target(ids)))
+            starts = np.arange(1, len(ids) - 1) if kind == "token-classification" else None
+            examples.append(EncodedExample((ids,), number, target(ids), word_starts=starts))
     return examples
 
 
@@ -204,7 +206,7 @@ def test_passes_sum_to_one_pass(kind: str, micro: int, processes: int) -> None:
     """Also with a teacher, unlabelled examples among the others, and more processes than examples."""
     examples = make_examples(kind)
     if kind != "fill-mask":
-        examples[2:4] = [EncodedExample(example.sequences, example.example) for example in examples[2:4]]
+        examples[2:4] = [replace(example, target=None) for example in examples[2:4]]
     draw = np.random.default_rng(3)
     width = {"regression": 1, "question-answering": 2, "multiple-choice": 1}.get(kind, LABELS)
     teacher_scores = [draw.normal(size=(rows_of(kind, example), width)).astype(np.float32) for example in examples]
