@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
+    examples = read_examples("text-classification", [options.data], split="test").examples
     tasks, scores, metric = {}, {}, ""
     for named in options.models:
         name, _, place = named.partition("=")
@@ -66,7 +67,6 @@ def main() -> None:
             "text-classification", folder, runner="engine", precision=precision or "fp32", threads=options.threads
         )
         labels = labels_of_config(task.config, task.task)
-        examples = read_examples(task.task, [options.data], split="test").examples
         scorer = RunnerScorer(task, examples, labels)
         tasks[name], scores[name], metric = task, round(scorer(task.runner), 2), scorer.metric
     seconds = in_turn({name: lambda task=task: predict(task, examples) for name, task in tasks.items()}, options.rounds)

@@ -3,9 +3,9 @@
     python recipes/entities/run.py [--data ../shared/data]
 
 Wikigold and WNUT-17 are mapped to one set of tags. A teacher of six layers (all-MiniLM-L6-v2) learns them. It is shrunk
-to its three lower layers, which learn from it, on these sentences and on unlabelled ones
-of Wikipedia. An interrupted run is resumed and a finished one is not repeated. Both are evaluated on sentences that no
-training saw; the figures go to results.json.
+to its three lower layers, which learn from it, on these sentences and on unlabelled ones of Wikipedia. An interrupted
+run is resumed and a finished one is not repeated. Both are evaluated on sentences that no training saw; the figures go
+to results.json.
 """
 
 from __future__ import annotations

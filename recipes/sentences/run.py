@@ -23,6 +23,7 @@ import torch
 from scipy.stats import spearmanr
 
 from distilbert import AutoTokenizer, DistilBertModel, DistillConfig, Encoder, distill
+from distilbert.models.pytorch.surgery import keep_tokens
 from distilbert.text.tokenizer_files import write_spec
 from distilbert.text.vocabulary_trimming import trim_vocabulary
 
@@ -64,9 +65,7 @@ def trim(model: Path, size: int, data: Path, target: Path) -> None:
             counts += np.bincount(ids, minlength=len(counts))
     spec, rows = trim_vocabulary(tokenizer.spec, counts, size)
     encoder = DistilBertModel.from_pretrained(model)
-    words = encoder.get_input_embeddings().weight.detach()[torch.from_numpy(rows)]
-    encoder.resize_token_embeddings(len(rows))
-    encoder.get_input_embeddings().weight.data.copy_(words)
+    keep_tokens(encoder, torch.from_numpy(rows))
     encoder.save_pretrained(target)
     write_spec(spec, target)
     shutil.copyfile(HERE / "distilbert-mini-embed.md", target / "README.md")

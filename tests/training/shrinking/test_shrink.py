@@ -91,6 +91,14 @@ def test_heads_and_vocabulary_are_cut_where_asked_for(tmp_path: Path) -> None:
     assert "31 of 31 entries of the vocabulary" in (result.folder / "README.md").read_text()
 
 
+def test_a_vocabulary_alone(tmp_path: Path) -> None:
+    """The embeddings beyond the entries of its tokenizer go."""
+    result = shrink(ShrinkConfig(**settings(tmp_path, vocabulary=31, target_speedup=1.0)), verbose=False)
+    gone = 24 * (97 - 31)
+    assert result.measured["parameters"] == result.measured["parameters_before"] - gone
+    assert (result.measured["layers"], result.measured["hidden_dim"], result.measured["heads"]) == (3, 40, 9)
+
+
 def test_layers_alone(tmp_path: Path) -> None:
     result = shrink(ShrinkConfig(**settings(tmp_path, layers="0,2", target_speedup=1.0)), verbose=False)
     assert (result.measured["layers"], result.measured["hidden_dim"], result.measured["heads"]) == (2, 40, 6)

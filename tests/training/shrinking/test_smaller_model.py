@@ -34,7 +34,7 @@ def test_parts_that_are_gone_count_as_zero() -> None:
     smaller = cut(model, Shape((0, 2), heads, columns)).eval()
     assert smaller.config.pruned_heads == {0: [1], 1: [0, 2]}
     assert (smaller.config.n_layers, smaller.config.hidden_dim) == (2, 3)
-    emptied = cut(model, all_parts(model, (0, 2))).eval()
+    emptied = cut(model, all_parts(model.config, (0, 2))).eval()
     with torch.no_grad():
         for block, kept, of_ffn in zip(emptied.distilbert.transformer.layer, heads, columns, strict=True):
             block.attention.out_lin.weight.unflatten(1, (3, 8))[:, [n for n in range(3) if n not in kept]] = 0

@@ -156,11 +156,26 @@ def prune_heads(model: Any, heads_to_prune: Mapping[int, Collection[int]]) -> No
         rows = torch.from_numpy(channels)
         for name in ("q_lin", "k_lin", "v_lin"):
             lin = getattr(attention, name)
-            _replace_linear(lin, lin.weight[rows], lin.bias[rows])
-        _replace_linear(attention.out_lin, attention.out_lin.weight[:, rows], attention.out_lin.bias)
+            replace_linear(lin, lin.weight[rows], lin.bias[rows])
+        replace_linear(attention.out_lin, attention.out_lin.weight[:, rows], attention.out_lin.bias)
 
 
-def _replace_linear(lin: nn.Linear, weight: Tensor, bias: Tensor) -> None:
+@torch.no_grad()
+def keep_tokens(model: Any, rows: Tensor) -> None:
+    """Leave a model the word embeddings of some ids alone; they are numbered anew, in this order.
+
+    Args:
+        model: any of the PyTorch models without a masked-LM head.
+        rows: (V,) the ids; that of padding is among them.
+    """
+    old = model.get_input_embeddings()
+    padding = None if old.padding_idx is None else int((rows == old.padding_idx).nonzero()[0])
+    model.set_input_embeddings(nn.Embedding.from_pretrained(old.weight[rows], freeze=False, padding_idx=padding))
+    model.config.vocab_size, model.config.pad_token_id = len(rows), padding
+
+
+def replace_linear(lin: nn.Linear, weight: Tensor, bias: Tensor) -> None:
+    """Give a linear map other weights (out, in) and biases (out,), in any number."""
     lin.weight = nn.Parameter(weight.detach().clone(), requires_grad=lin.weight.requires_grad)
     lin.bias = nn.Parameter(bias.detach().clone(), requires_grad=lin.bias.requires_grad)
     lin.out_features, lin.in_features = weight.shape

@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from ...core.config import DistilBertConfig
 from ...core.errors import GateError, InputError
@@ -29,8 +28,10 @@ from ...data.labelled import read_examples
 from ...data.labels import check_labels, labels_of_config
 from ...data.tag_conversion import in_scheme_of
 from ...engine.engine_runner import EngineRunner
+from ...engine.quantization_search import ROUNDING
 from ...models import pytorch
 from ...models.auto import AutoTokenizer
+from ...models.pytorch.surgery import keep_tokens
 from ...tasks import Task
 from ...tasks.loading import pipeline
 from ...text.spec import TokenizerSpec
@@ -59,7 +60,6 @@ PLAN, START, RUN, RESULT, CARD = "plan.json", "start", "run", "shrink.json", "RE
 MARGIN = 1.03  # times as fast as asked for, so that noise does not decide
 ENOUGH = 1.1  # times as fast as asked for; a model that is faster still is made wider
 TRIES = 4  # to come close to the speed, each with what was learned from the last one
-ROUNDING = 1e-9  # in points
 Report = Callable[[str], None]
 
 
@@ -200,22 +200,20 @@ class _Planner:
             encoding=config.encoding,
             labelled=False,
         ).examples
-        model = self._model
-        if config.target_speedup > 1 or config.layers:
-            model = cut(model, self._choose(texts))
+        shape = self._choose(texts)
+        model = cut(self._model, shape)
         spec = self._tokenizer.spec
         trimmed: dict[str, Any] = {}
         if config.vocabulary:
             spec, rows, trimmed = self._trim(texts)
-            _keep_words(model, rows)
+            keep_tokens(model, torch.from_numpy(rows))
         with replacing_folder(folder / START) as new:
             model.save_pretrained(new)
             write_spec(spec, new)
-        sizes = model.config
         return {
-            "layers": sizes.n_layers,
-            "hidden_dim": sizes.hidden_dim,
-            "heads": sum(sizes.n_heads - len(sizes.pruned_heads.get(layer, ())) for layer in range(sizes.n_layers)),
+            "layers": len(shape.layers),
+            "hidden_dim": model.config.hidden_dim,
+            "heads": sum(map(len, shape.heads)),
             "parameters": model.num_parameters(),
             "parameters_before": self._model.num_parameters(),
             **trimmed,
@@ -224,14 +222,14 @@ class _Planner:
     def _choose(self, texts: Sequence[Example]) -> Shape:
         """Choose what stays, so that the engine is as fast as it should be."""
         config, whole = self._config, self._model.config
-        if config.layers and config.target_speedup == 1:
-            return all_parts(self._model, _stated_layers(config.layers, whole.n_layers))
+        layers = _stated_layers(config.layers, whole.n_layers) if config.layers else None
+        if config.target_speedup == 1:
+            return all_parts(whole, layers or range(whole.n_layers))
         self._report("measuring what layers, heads and columns cost")
         times = fit_time_model(self._seconds(_sizes_to_measure(whole)))
         self._report("measuring what heads and columns do for the answers")
         batches = record_batches(self._teacher, texts[:CALIBRATION_TEXTS])
         importance = measure_importance(self._model, batches, config.seed)
-        layers = _stated_layers(config.layers, whole.n_layers) if config.layers else None
         return self._reach_speed(importance, times, layers)
 
     def _reach_speed(self, importance: Importance, times: TimeModel, layers: Sequence[int] | None) -> Shape:
@@ -240,7 +238,7 @@ class _Planner:
         Costs do not quite add up: a model whose weights fit into a cache is faster than the sum. So a shape is
         measured, and the next one is thinner, or wider.
         """
-        target, full = self._config.target_speedup, all_parts(self._model, range(self._model.config.n_layers))
+        target, full = self._config.target_speedup, all_parts(self._model.config, range(self._model.config.n_layers))
         allowed = times.seconds(full.size(self._reads_all)) / (MARGIN * target)
         best, slowest = None, float("inf")
         for _ in range(TRIES):
@@ -317,15 +315,6 @@ def _stated_layers(text: str, n_layers: int) -> list[int]:
     if count.isdecimal() and 1 <= int(count) <= n_layers:
         return list(range(int(count)))
     return pick_layers(text, n_layers)
-
-
-def _keep_words(model: Any, rows: np.ndarray) -> None:
-    """Leave a model the word embeddings of ``rows`` (V,)."""
-    old = model.get_input_embeddings()
-    padding = None if old.padding_idx is None else int(np.flatnonzero(rows == old.padding_idx)[0])
-    new = nn.Embedding.from_pretrained(old.weight.detach()[torch.from_numpy(rows)], freeze=False, padding_idx=padding)
-    model.set_input_embeddings(new)
-    model.config.vocab_size, model.config.pad_token_id = len(rows), padding
 
 
 def _finetuning(config: ShrinkConfig, task: str, folder: Path, labels: Labels) -> FinetuneConfig:

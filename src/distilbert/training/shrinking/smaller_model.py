@@ -12,11 +12,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from ...core.config import DistilBertConfig
 from ...core.errors import InputError
-from ...models.pytorch.surgery import prune_heads
+from ...models.pytorch.surgery import prune_heads, replace_linear
 from ..distill_models import with_layers
 from .importance import Importance
 from .time_model import Size, TimeModel
@@ -123,8 +122,8 @@ def cut(model: Any, shape: Shape) -> Any:
     for number, (heads, columns) in enumerate(zip(shape.heads, shape.columns, strict=True)):
         ffn = smaller.base_model.transformer.layer[number].ffn
         kept = torch.from_numpy(columns)
-        ffn.lin1 = _linear(ffn.lin1.weight[kept], ffn.lin1.bias[kept])
-        ffn.lin2 = _linear(ffn.lin2.weight[:, kept], ffn.lin2.bias)
+        replace_linear(ffn.lin1, ffn.lin1.weight[kept], ffn.lin1.bias[kept])
+        replace_linear(ffn.lin2, ffn.lin2.weight[:, kept], ffn.lin2.bias)
         present = [head for head in range(config.n_heads) if head not in config.pruned_heads.get(number, ())]
         removed = set(present) - {present[place] for place in heads}
         if removed:
@@ -134,9 +133,8 @@ def cut(model: Any, shape: Shape) -> Any:
     return smaller
 
 
-def all_parts(model: Any, layers: Sequence[int]) -> Shape:
+def all_parts(config: DistilBertConfig, layers: Sequence[int]) -> Shape:
     """Return the shape of some blocks of a model with all that they have."""
-    config: DistilBertConfig = model.config
     heads = [config.n_heads - len(config.pruned_heads.get(layer, ())) for layer in layers]
     columns = np.arange(config.hidden_dim)
     return Shape(tuple(layers), tuple(np.arange(count) for count in heads), (columns,) * len(layers))
@@ -144,11 +142,11 @@ def all_parts(model: Any, layers: Sequence[int]) -> Shape:
 
 def first_parts(config: DistilBertConfig, layers: int, heads: int, columns: int) -> Shape:
     """Return a shape of the first blocks, and of the first heads and columns of each, to measure how long it takes."""
-    present = [config.n_heads - len(config.pruned_heads.get(layer, ())) for layer in range(layers)]
+    whole = all_parts(config, range(layers))
     return Shape(
-        tuple(range(layers)),
-        tuple(np.arange(max(1, min(heads, count))) for count in present),
-        (np.arange(columns),) * layers,
+        whole.layers,
+        tuple(of_block[:heads] for of_block in whole.heads),
+        tuple(of_block[:columns] for of_block in whole.columns),
     )
 
 
@@ -178,9 +176,3 @@ def _kept(importance: Importance, shape: Shape) -> float:
     return float(
         sum(importance.heads[n][heads].sum() + importance.columns[n][columns].sum() for n, heads, columns in parts)
     )
-
-
-def _linear(weight: torch.Tensor, bias: torch.Tensor) -> nn.Linear:
-    linear = nn.Linear(weight.shape[1], weight.shape[0], device=weight.device, dtype=weight.dtype)
-    linear.load_state_dict({"weight": weight.detach(), "bias": bias.detach()})
-    return linear
