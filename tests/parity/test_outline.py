@@ -84,6 +84,7 @@ NAMES = [
         "tools of attribution call them, and these are made for PyTorch",
     ),
     ("pytorch", "surgery.copy_tensors surgery.mark_loaded", "only classes of PyTorch are derived by users"),
+    ("pytorch", "surgery.keep_tokens surgery.replace_linear", "shrink trains what it cut, and training is PyTorch's"),
     ("pytorch", "pretrained.*.load_state_dict pretrained.*.tie_weights", "only parameters of PyTorch can be shared"),
     ("keras", "pretrained.*.build pretrained.*.get_config", "how Keras builds and saves a model"),
     ("keras", "pretrained.*.get_arrays pretrained.*.set_arrays", "in the place of PyTorch's state_dict"),
