@@ -29,6 +29,11 @@ class ShrinkConfig(Settings):
     layers: str = setting(
         "", "Blocks to keep: numbers such as 0,2,4, or a count of the lowest ones. Default: as the speed allows."
     )
+    hidden_dim: int = setting(
+        0,
+        "Feed-forward columns to keep in each layer, the most important; then target_speedup decides nothing. "
+        "0: as the speed allows.",
+    )
     prune_heads: bool = setting(False, "Also remove attention heads. transformers does not load such a model any more.")
     vocabulary: int = setting(
         0, "Entries of the vocabulary to keep, the most frequent in the data: a smaller file. 0 for all."
@@ -60,7 +65,7 @@ class ShrinkConfig(Settings):
             self._demand(bool(getattr(self, name)), name, "at least one file")
         self._demand(1 <= self.target_speedup <= 1000, "target_speedup", "at least 1")
         self._demand(0 <= self.max_drop <= 100, "max_drop", "points of the metric, from 0 to 100")
-        for name in ("vocabulary", "max_steps", "max_length", "threads", "seed", "checkpoint_minutes"):
+        for name in ("vocabulary", "hidden_dim", "max_steps", "max_length", "threads", "seed", "checkpoint_minutes"):
             self._demand(getattr(self, name) >= 0, name, "0 or more")
         self._demand(self.batch_size >= 1, "batch_size", "at least 1")
         self._demand(self.epochs >= 0, "epochs", "0 or more")
@@ -69,7 +74,8 @@ class ShrinkConfig(Settings):
             self._demand(getattr(self, name) > 0, name, "more than 0")
         self._demand(0 < self.teacher_weight <= 1, "teacher_weight", "more than 0 and at most 1")
         self._demand(
-            self.target_speedup > 1 or bool(self.layers) or self.vocabulary > 0,
+            self.target_speedup > 1 or bool(self.layers) or self.hidden_dim > 0 or self.vocabulary > 0,
             "target_speedup",
-            "more than 1, unless layers or vocabulary say what is to become smaller",
+            "more than 1, unless layers, hidden_dim or vocabulary say what is to become smaller",
         )
+        self._demand(not (self.hidden_dim and self.prune_heads), "prune_heads", "left out where hidden_dim is stated")

@@ -17,7 +17,7 @@ from distilbert.tasks import pipeline
 from distilbert.training.evaluation.speed import Speed
 from distilbert.training.finetuning import finetuner
 from distilbert.training.shrink_config import ShrinkConfig
-from distilbert.training.shrinking import shrinker
+from distilbert.training.shrinking import planner, shrinker
 from distilbert.training.shrinking.shrinker import shrink
 from tests.training.finetuning.tiny_tasks import KINDS, LABELS, TASKS, write_data, write_teacher
 from tests.training.tiny_run import run_here, weights
@@ -39,7 +39,8 @@ def by_size(tasks: Mapping[str, Any], examples: Sequence[Any], rounds: int = 3) 
 @pytest.fixture(autouse=True)
 def even_speeds(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
     if "slow" not in request.keywords:  # which measures
-        monkeypatch.setattr(shrinker, "measure_speeds", by_size)
+        for module in (planner, shrinker):
+            monkeypatch.setattr(module, "measure_speeds", by_size)
 
 
 def settings(folder: Path, kind: str = "single", **changes: Any) -> dict[str, Any]:
@@ -102,6 +103,17 @@ def test_a_vocabulary_alone(tmp_path: Path) -> None:
 def test_layers_alone(tmp_path: Path) -> None:
     result = shrink(ShrinkConfig(**settings(tmp_path, layers="0,2", target_speedup=1.0)), verbose=False)
     assert (result.measured["layers"], result.measured["hidden_dim"], result.measured["heads"]) == (2, 40, 6)
+
+
+@pytest.mark.parametrize(("layers", "kept"), [("", 3), ("2", 2)])
+def test_a_stated_number_of_columns(tmp_path: Path, layers: str, kept: int) -> None:
+    """It holds on every machine, however fast; no speed is asked for then."""
+    result = shrink(ShrinkConfig(**settings(tmp_path, layers=layers, hidden_dim=24)), verbose=False)
+    measured = result.measured
+    assert (measured["layers"], measured["hidden_dim"], measured["target_speedup"]) == (kept, 24, None)
+    assert f"{measured['speedup']:.2f} times as fast, with" in (result.folder / "README.md").read_text()
+    with pytest.raises(ConfigError, match="The model has 40 columns in each layer; got 41"):
+        shrink(ShrinkConfig(**settings(tmp_path, hidden_dim=41)), overwrite=True, verbose=False)
 
 
 def test_without_training_the_result_is_what_was_cut(tmp_path: Path) -> None:
@@ -184,8 +196,10 @@ def test_what_cannot_be_shrunk_is_refused_before_anything_is_written(tmp_path: P
 
 
 def test_settings_that_ask_for_nothing_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="target_speedup must be more than 1, unless layers or vocabulary"):
+    with pytest.raises(ConfigError, match="target_speedup must be more than 1, unless layers, hidden_dim or"):
         ShrinkConfig(**settings(tmp_path, target_speedup=1.0))
+    with pytest.raises(ConfigError, match="prune_heads must be left out where hidden_dim is stated"):
+        ShrinkConfig(**settings(tmp_path, hidden_dim=24, prune_heads=True))
 
 
 def test_the_command(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

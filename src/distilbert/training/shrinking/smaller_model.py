@@ -150,6 +150,11 @@ def first_parts(config: DistilBertConfig, layers: int, heads: int, columns: int)
     )
 
 
+def most_important_parts(importance: Importance, layers: Sequence[int], columns: int) -> Shape:
+    """Return the shape of some blocks with all heads and the most important ``columns`` of each."""
+    return Shape(tuple(layers), _whole(importance, layers).heads, _most_important_columns(importance, layers, columns))
+
+
 def _whole(importance: Importance, layers: Sequence[int]) -> Shape:
     heads = tuple(np.arange(len(importance.heads[layer])) for layer in layers)
     return Shape(tuple(layers), heads, tuple(np.arange(len(importance.columns[layer])) for layer in layers))
