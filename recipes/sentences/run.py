@@ -20,9 +20,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import spearmanr
 
-from distilbert import AutoTokenizer, DistilBertModel, DistillConfig, Encoder, distill
+from distilbert import AutoTokenizer, DistilBertModel, DistillConfig, EvaluateConfig, distill, evaluate
 from distilbert.models.pytorch.surgery import keep_tokens
 from distilbert.text.tokenizer_files import write_spec
 from distilbert.text.vocabulary_trimming import trim_vocabulary
@@ -42,12 +41,11 @@ def train(name: str, settings: dict[str, Any], data: Path) -> dict[str, Any]:
 
 
 def judge(model: Path, data: Path) -> float:
-    """Return Spearman's correlation on STS-B's development set, times 100."""
-    rows = [line.split("\t") for line in (data / "stsb/dev.tsv").read_text(encoding="utf-8").splitlines()[1:]]
-    encoder = Encoder(model, precision="fp32")
-    first, second = (encoder.encode([row[column] for row in rows]) for column in (0, 1))
-    cosines = np.sum(first * second, axis=1)
-    return round(100 * float(spearmanr(cosines, [float(row[2]) for row in rows]).statistic), 2)
+    """Return Spearman's correlation of cosines with people's scores on STS-B's development set, times 100."""
+    config = EvaluateConfig(
+        model=str(model), data=[str(data / "stsb/dev.tsv")], precision="fp32", samples=0, speed=False
+    )
+    return round(100 * evaluate(config, verbose=False).metrics["spearman"], 2)
 
 
 def newest(name: str) -> tuple[int, Path] | None:

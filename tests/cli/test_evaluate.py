@@ -18,7 +18,7 @@ from .helpers import Command
 @pytest.fixture
 def real(cli: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
     """The command with real tasks, in a folder with two models and data."""
-    monkeypatch.setattr("distilbert.training.evaluation.evaluator.pipeline", pipeline)
+    monkeypatch.setattr("distilbert.training.evaluation.task_metrics.pipeline", pipeline)
     write_model(cli.folder / "first", "text-classification")
     write_model(cli.folder / "second", "text-classification", seed=3, n_layers=1)
     write_data(cli.folder, "text-classification")

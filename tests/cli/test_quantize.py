@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 from distilbert.engine import quantization_search
 from distilbert.engine.quantization import Quantization
 from distilbert.tasks import pipeline
-from distilbert.training.evaluation import quantizer
+from distilbert.training.evaluation import task_metrics
 from distilbert.training.evaluation.quantizer import RunnerScorer
 from distilbert.weights.folder import QUANTIZATION
 from tests.any_cpu import allow_int8
@@ -30,7 +30,7 @@ TEXT = "text-classification"
 @pytest.fixture
 def real(cli: Command, monkeypatch: pytest.MonkeyPatch) -> Command:
     """The command with real tasks, in a folder with a model, and data that the model labelled itself."""
-    monkeypatch.setattr(quantizer, "pipeline", pipeline)
+    monkeypatch.setattr(task_metrics, "pipeline", pipeline)
     allow_int8(monkeypatch)
     write_model(cli.folder / "model", TEXT)
     write_data(cli.folder, TEXT, count=64)
@@ -222,8 +222,8 @@ def test_refusals_are_one_message(real: Command, monkeypatch: pytest.MonkeyPatch
         ([*usual[:-1], "data.jsonl"], 1, "data.jsonl is a file"),
         ([*usual[:-1], "other"], 1, "other is not empty"),
         (["gone", *usual[1:]], 1, "gone"),
-        (["encoder", *usual[1:]], 1, "encoder is an encoder without a head"),
-        ([*usual, "--task", "sentence-similarity"], 1, "no metric for the task 'sentence-similarity'"),
+        (["encoder", *usual[1:]], 1, "The task is sentence-similarity."),
+        (["encoder", *usual[1:], "--task", "feature-extraction"], 1, "no metric for the task 'feature-extraction'"),
         ([*usual, "--task", "ner"], 1, "is a DistilBertForSequenceClassification"),
         ([*usual[:4], "short.jsonl", *usual[5:]], 1, "short.jsonl has 49 examples"),
         ([*usual[:4], "strange.jsonl", *usual[5:]], 1, "strange.jsonl:61: the metric data has the label 'LABEL_9'"),

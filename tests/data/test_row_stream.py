@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from distilbert.core.errors import DataError
-from distilbert.data.examples import FINETUNE_TASKS
+from distilbert.data.examples import EVALUATED_TASKS
 from distilbert.data.file_formats import ENDINGS, endings_of, format_of
 from distilbert.data.row_stream import BLANK, NOT_UTF8, ReadingRules, Row, open_rows, without_problems
 from distilbert.tasks import TASKS
@@ -132,5 +132,5 @@ def test_names_tell_formats() -> None:
     assert endings_of(("txt", "jsonl")) == ".txt, .text, .jsonl, .ndjson"
 
 
-def test_tasks_with_labelled_data_are_those_that_can_be_fine_tuned() -> None:
-    assert {name for name, spec in TASKS.items() if spec.labelled is not None} == set(FINETUNE_TASKS)
+def test_tasks_with_labelled_data_are_those_that_can_be_evaluated() -> None:
+    assert {name for name, spec in TASKS.items() if spec.labelled is not None} == set(EVALUATED_TASKS)

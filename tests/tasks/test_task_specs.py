@@ -12,7 +12,7 @@ import pytest
 
 from distilbert.core.errors import InputError
 from distilbert.core.schema import HEADS
-from distilbert.data.examples import FINETUNE_TASKS
+from distilbert.data.examples import EVALUATED_TASKS, FINETUNE_TASKS
 from distilbert.tasks import ALIASES, TASKS, TaskSpec, task_class, task_spec
 
 from .inputs import TASKS as MODELS
@@ -94,7 +94,8 @@ def test_parameters_and_options(spec: TaskSpec) -> None:
 
 def test_head_and_labelled_data(spec: TaskSpec) -> None:
     assert spec.head in HEADS
-    assert (spec.name in FINETUNE_TASKS) == (spec.labelled is not None)
+    assert (spec.name in EVALUATED_TASKS) == (spec.labelled is not None)
+    assert (spec.name in FINETUNE_TASKS) == (spec.labelled is not None and bool(spec.head))
     assert (spec.labelled is None) == (spec.metric is None) == (not spec.model_kind)
     assert spec.usage or spec.labelled is None
     if spec.labelled is None:
@@ -124,6 +125,7 @@ def test_the_lines_of_a_card_use_a_model(spec: TaskSpec, make_task: Any, capsys:
 def test_what_is_learned(spec: TaskSpec) -> None:
     assert spec.has_label_names == (spec.name in ("text-classification", "token-classification"))
     assert spec.has_problem_types == (spec.name == "text-classification")
+    assert spec.has_numbers == (spec.name == "sentence-similarity")
     if spec.labelled is not None:
         assert set(spec.labelled.joint_roles) <= {"label", "choices", "answers"} & set(spec.labelled.roles)
 

@@ -38,7 +38,10 @@ def command(
     output: Annotated[str, typer.Option(metavar="FOLDER", help="Folder to write.", show_default=False)],
     max_drop: Annotated[float, typer.Option(help="Points of the metric that it may lose against fp32.")] = 0.5,
     task: Annotated[
-        str | None, typer.Option(help="Task. Default: what the model was made for.", show_default=False)
+        str | None,
+        typer.Option(
+            help="Task. Default: what the model was made for; of an encoder sentence-similarity.", show_default=False
+        ),
     ] = None,
     columns: Annotated[
         str, typer.Option(help="Columns of both files, where they have other names: text=sentence,label=class.")

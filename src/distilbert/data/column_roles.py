@@ -82,7 +82,8 @@ def assign_roles(
         if "label" in missing and "label" in data.joint_roles:
             example += ", or label=A+B+C where each label has a column of 0 and 1"
         raise DataError(
-            f"{name}: no column is known as the {' or as the '.join(missing)}. State it: --columns {example}. {listing}"
+            f"{name}: no column is known as the {' or as the '.join(missing)}. State it: --columns {example}. "
+            f"{listing} The task is {task}."
         )
     for role, of_role in roles.items():
         if ambiguous := [column for column in of_role if column in repeated]:

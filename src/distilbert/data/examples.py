@@ -12,6 +12,7 @@ FINETUNE_TASKS = (
     "multiple-choice",
     "fill-mask",
 )
+EVALUATED_TASKS = (*FINETUNE_TASKS, "sentence-similarity")  # those that have labelled data
 SINGLE, MULTI, REGRESSION = "single_label_classification", "multi_label_classification", "regression"
 
 
@@ -93,7 +94,8 @@ class Labels:
     Attributes:
         names: as the model shows them, in the order of its outputs. A regression has one; none for
             question-answering, multiple-choice and fill-mask.
-        problem: ``SINGLE``, ``MULTI`` or ``REGRESSION`` for text-classification, else empty.
+        problem: ``SINGLE``, ``MULTI`` or ``REGRESSION`` for text-classification, ``REGRESSION`` for
+            sentence-similarity, else empty.
         values: as files write them, where that differs from the names: ``("0", "1")`` for ``("negative", "positive")``.
     """
 

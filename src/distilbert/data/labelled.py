@@ -12,7 +12,7 @@ from ..core.errors import DataError, suggest
 from .character_spans import parse_spans, span_columns, tag_words
 from .column_roles import JOINT, Roles, assign_roles
 from .examples import (
-    FINETUNE_TASKS,
+    EVALUATED_TASKS,
     Answer,
     ChoiceExample,
     Example,
@@ -60,7 +60,7 @@ def read_examples(
     """Read labelled data from files, folders and data sets.
 
     Args:
-        task: one of ``FINETUNE_TASKS``; it decides what a row must have.
+        task: one of ``EVALUATED_TASKS``; it decides what a row must have.
         sources: any of
 
             - a ``.csv`` or ``.tsv`` file with a header; in a .tsv file a field is quoted only where it has to be
@@ -90,10 +90,10 @@ def read_examples(
         DataError: a source, column or row cannot be used; the message names file and line.
         MissingExtraError: pyarrow or datasets is needed and not installed.
     """
-    if task not in FINETUNE_TASKS:
+    if task not in EVALUATED_TASKS:
         raise DataError(
-            f"There is no labelled data for {task!r}, but for {', '.join(FINETUNE_TASKS)}."
-            f"{suggest(task, FINETUNE_TASKS)}"
+            f"There is no labelled data for {task!r}, but for {', '.join(EVALUATED_TASKS)}."
+            f"{suggest(task, EVALUATED_TASKS)}"
         )
     names = [os.fspath(source) for source in ([sources] if isinstance(sources, str) else sources)]
     if not names:
@@ -374,4 +374,5 @@ _READERS = {
     "question-answering": TaskReader(_questions),
     "multiple-choice": TaskReader(_choices),
     "fill-mask": TaskReader(_texts),
+    "sentence-similarity": TaskReader(_texts),
 }

@@ -97,6 +97,8 @@ def collect_labels(
 def labels_of_config(config: DistilBertConfig, task: str) -> Labels:
     """Return the labels of a model. Files may also state their numbers, unless the names look like numbers."""
     spec = task_spec(task)
+    if spec.has_numbers:
+        return Labels(("score",), REGRESSION)
     if not spec.has_label_names:
         return Labels()
     names = tuple(config.id2label[number] for number in range(config.num_labels))

@@ -14,7 +14,19 @@ from .base import Task
 from .batching import EncodedInput, Outputs
 from .checks import check_choice, check_fields, check_text, check_texts
 from .pooling import POOLINGS, normalize, pool
-from .task_spec import SENTENCE_ENCODER, TEXT, ExampleInput, InputColumn, InputForm, TaskSpec
+from .task_spec import (
+    SENTENCE_ENCODER,
+    TEXT,
+    TEXT_COLUMN_NAMES,
+    TEXT_PAIR_COLUMN_NAMES,
+    ExampleInput,
+    InputColumn,
+    InputForm,
+    LabelledColumn,
+    LabelledData,
+    Metric,
+    TaskSpec,
+)
 from .windows import split_into_windows, stride_or_default, truncate
 
 
@@ -53,6 +65,18 @@ SPEC = TaskSpec(
     parameters_class=SentenceSimilarityParams,
     choices={"pooling": POOLINGS},
     example=ExampleInput({"source_sentence": "a red car", "sentences": ["a crimson automobile", "the weather"]}),
+    labelled=LabelledData(
+        (
+            LabelledColumn("text", (TEXT_COLUMN_NAMES,), required=True),
+            LabelledColumn("text_pair", required=True),
+            LabelledColumn("label", (("label", "score", "similarity_score", "similarity", "relatedness_score"),)),
+        ),
+        target="label",
+        text_pairs=TEXT_PAIR_COLUMN_NAMES,
+        has_numbers=True,
+    ),
+    metric=Metric("spearman", "Spearman correlation"),
+    model_kind="Sentence encoder",
     usage="""\
 compare = pipeline("sentence-similarity", model="path/to/this/folder")
 print(compare({"source_sentence": "a red car", "sentences": ["a crimson automobile", "the weather"]}))""",

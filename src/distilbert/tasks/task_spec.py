@@ -12,7 +12,8 @@ Each task's file states its own as ``SPEC = TaskSpec(...)``; the rest of the pac
     spec.parameters                           # names, types, defaults, and options of `distilbert run`
     task_class(spec.name)                     # the class that answers
 
-A task with labelled data can be fine-tuned, evaluated and quantized; every task can be exported, by its head. This file
+A task with labelled data can be evaluated and quantized, and, if it has a head, fine-tuned; every task can be exported,
+by its head. This file
 imports nothing but the standard library; the registry loads NumPy with the tasks, so help texts do without it.
 """
 
@@ -105,6 +106,7 @@ class LabelledData:
         text_pairs: lower-case names of two columns that are the roles ``text`` and ``text_pair`` together.
         at_least_one_of: of these roles, none of them required, a table needs one or more.
         has_label_names: what is learned is one of a few labels, whose names the configuration of a model lists.
+        has_numbers: the target is always a number.
     """
 
     columns: tuple[LabelledColumn, ...]
@@ -112,6 +114,7 @@ class LabelledData:
     text_pairs: tuple[tuple[str, str], ...] = ()
     at_least_one_of: tuple[str, ...] = ()
     has_label_names: bool = False
+    has_numbers: bool = False
 
     @property
     def roles(self) -> tuple[str, ...]:
@@ -200,7 +203,7 @@ class TaskSpec:
         options: parameter -> option of ``distilbert run`` that sets it; ``--param`` sets the others.
         choices: parameter -> the texts that it may be.
         example: an input that works.
-        labelled: the columns of labelled data; None: it cannot be fine-tuned, evaluated or quantized.
+        labelled: the columns of labelled data; None: it cannot be evaluated, quantized or fine-tuned.
         metric: compares models of this task; None without labelled data.
         metrics_by_problem: what takes its place for a ``problem_type`` of the configuration.
         model_kind: what its models are called in headlines; empty without labelled data.
@@ -257,6 +260,11 @@ class TaskSpec:
         return self.labelled is not None and self.labelled.has_label_names
 
     @property
+    def has_numbers(self) -> bool:
+        """Whether the target of its labelled data is always a number."""
+        return self.labelled is not None and self.labelled.has_numbers
+
+    @property
     def has_problem_types(self) -> bool:
         """Whether its models differ in what their labels are: one of several, several at once, or a number."""
         return bool(self.metrics_by_problem)
@@ -281,4 +289,9 @@ TEXT = InputColumn("text", other_names=("inputs", "args", "sequences", "sequence
 TEXT_COLUMN_NAMES = (
     "text", "sentence", "review", "content", "comment", "tweet", "utterance", "message", "document", "body",
     "headline", "article", "query", "question", "phrase",
+)  # fmt: skip
+TEXT_PAIR_COLUMN_NAMES = (
+    ("text", "text_pair"), ("sentence1", "sentence2"), ("premise", "hypothesis"), ("question", "passage"),
+    ("question", "sentence"), ("question1", "question2"), ("text1", "text2"), ("text_a", "text_b"),
+    ("sentence_a", "sentence_b"), ("query", "passage"), ("query", "document"), ("claim", "evidence"),
 )  # fmt: skip

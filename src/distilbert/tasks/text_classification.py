@@ -16,6 +16,7 @@ from .scores import largest, sigmoid, softmax
 from .task_spec import (
     TEXT,
     TEXT_COLUMN_NAMES,
+    TEXT_PAIR_COLUMN_NAMES,
     ExampleInput,
     HubModel,
     InputColumn,
@@ -121,11 +122,7 @@ SPEC = TaskSpec(
             ),
         ),
         target="label",
-        text_pairs=(
-            ("text", "text_pair"), ("sentence1", "sentence2"), ("premise", "hypothesis"), ("question", "passage"),
-            ("question", "sentence"), ("question1", "question2"), ("text1", "text2"), ("text_a", "text_b"),
-            ("sentence_a", "sentence_b"), ("query", "passage"), ("query", "document"), ("claim", "evidence"),
-        ),
+        text_pairs=TEXT_PAIR_COLUMN_NAMES,
         has_label_names=True,
     ),
     metric=Metric("accuracy", "Accuracy"),

@@ -34,8 +34,9 @@ HEADS = {
     "question-answering": "ForQuestionAnswering",
     "multiple-choice": "ForMultipleChoice",
     "fill-mask": "ForMaskedLM",
+    "sentence-similarity": "",
 }
-KINDS = ("single", "binary", "multi", "regression", "tags", "questions", "choices", "masks")
+KINDS = ("single", "binary", "multi", "regression", "tags", "questions", "choices", "masks", "similarities")
 Case = tuple[str, list[Example], list[Any], Labels]
 
 
@@ -80,6 +81,10 @@ def case(kind: str, count: int, seed: int) -> Case:
     if kind == "choices":
         chosen = [ChoiceExample(place(n), "c", "q", ("x", "y", "z"), generator.randrange(3)) for n in range(count)]
         return "multiple-choice", list(chosen), list(numbers.dirichlet(np.ones(3), count).astype(np.float32)), Labels()
+    if kind == "similarities":
+        pairs = [TextExample(place(n), f"text {n}", "pair", round(generator.random() * 5, 1)) for n in range(count)]
+        cosines = [np.array([float(e.label or 0) / 5 - generator.random()], np.float32) for e in pairs]
+        return "sentence-similarity", list(pairs), cosines, Labels(("score",), REGRESSION)
     texts = [TextExample(place(n), f"text {n}") for n in range(count)]
     got_masks = [(-5 * generator.random(), generator.randrange(3), generator.randrange(3, 5)) for _ in range(count)]
     return "fill-mask", list(texts), got_masks, Labels()
@@ -127,6 +132,8 @@ def write_data(folder: Path, task: str, count: int = 12, seed: int = 0, tags: Se
             rows.append({"context": text, "question": "a b", "choices": choices, "label": n % 3})
         elif task == "fill-mask":
             rows.append({"text": text})
+        elif task == "sentence-similarity":
+            rows.append({"sentence1": text, "sentence2": letters(generator, 3), "score": n % 6})
         else:
             rows.append({"text": text, "label": f"LABEL_{n % 5}"})
     path = folder / "data.jsonl"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,12 @@ from distilbert.data.examples import (
     TextExample,
 )  # fmt: skip
 from distilbert.tasks.registry import task_spec
-from distilbert.training.evaluation.task_metrics import breakdown, compute_metrics, resampled_metrics
+from distilbert.training.evaluation.task_metrics import (
+    breakdown,
+    compute_metrics,
+    example_results,
+    resampled_metrics,
+)
 
 from .task_cases import KINDS, NAMES, case
 
@@ -106,6 +112,32 @@ def test_regression_and_sets_equal_scipy_and_scikit_learn(count: int, seed: int)
     assert metrics["subset_accuracy"] == np.mean(
         [list(a) == list(b) for a, b in zip(expected_sets, chosen, strict=True)]
     )
+
+
+@given(counts, seeds, st.floats(0.01, 100))
+def test_similarities_equal_scipy_and_have_no_scale(count: int, seed: int, slope: float) -> None:
+    task, examples, predictions, labels = case("similarities", count, seed)
+    got = compute_metrics(task, examples, predictions, labels)
+    expected = np.array([example.label for example in examples if isinstance(example, TextExample)], np.float64)
+    cosines = np.concatenate(predictions).astype(np.float64)
+    if len(set(expected)) > 1:
+        assert got["spearman"] == pytest.approx(stats.spearmanr(expected, cosines).statistic, abs=1e-9)
+        assert got["pearson"] == pytest.approx(stats.pearsonr(expected, cosines).statistic, abs=1e-6)
+    scaled: list[Any] = [
+        replace(example, label=slope * float(score) - 3)  # type: ignore[type-var]
+        for example, score in zip(examples, expected, strict=True)
+    ]
+    assert compute_metrics(task, scaled, predictions, labels) == pytest.approx(got, abs=1e-5)
+
+
+def test_the_farthest_pair_is_the_one_whose_rank_is_most_wrong() -> None:
+    pairs = [TextExample(f"p:{n}", "a", "b", score) for n, score in enumerate([0.0, 1.0, 2.0, 5.0])]
+    cosines = [np.array([value], np.float32) for value in (0.1, 0.9, 0.3, 0.4)]
+    results, severities = example_results("sentence-similarity", pairs, cosines, Labels(("score",), REGRESSION))
+    assert [value for (value,) in severities] == [0.0, 0.5, 0.25, 0.25]
+    assert results[1] == {
+        "place": "p:1", "text": "a", "text_pair": "b", "expected": 1.0, "got": 0.9, "score": 0.5, "right": None,
+    }  # fmt: skip
 
 
 def test_binary_f1_is_that_of_the_second_label_and_files_may_use_numbers() -> None:

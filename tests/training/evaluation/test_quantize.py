@@ -31,7 +31,7 @@ def test_every_task(task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert made.measured["int8_products"] == 8
     assert 0 < made.measured["fp32"] <= 100
     changed = made.measured["changed"]
-    assert (changed is None) == (task == "fill-mask")
+    assert (changed is None) == (task in ("fill-mask", "sentence-similarity"))
     if changed is not None:
         assert 0 <= changed["answers"] < 0.7 * changed["of"]
     assert pipeline(task, tmp_path / "out").runner.precision == "int8"

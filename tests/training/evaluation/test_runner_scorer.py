@@ -21,7 +21,7 @@ from .task_cases import KINDS, TAGS, case, write_data, write_model
 
 METRICS = {
     "single": "accuracy", "binary": "accuracy", "multi": "f1_micro", "regression": "spearman", "tags": "f1",
-    "questions": "f1", "choices": "accuracy", "masks": "accuracy",
+    "questions": "f1", "choices": "accuracy", "masks": "accuracy", "similarities": "spearman",
 }  # fmt: skip
 
 
@@ -48,7 +48,7 @@ def test_points_of_every_metric(kind: str, monkeypatch: pytest.MonkeyPatch) -> N
     assert 1 < points < 100
     changed = scorer.count_changes(0, 0)
     count = sum(map(len, predictions)) if kind == "tags" else 40
-    assert changed == (None if kind in ("regression", "masks") else (0, count))
+    assert changed == (None if kind in ("regression", "similarities", "masks") else (0, count))
 
 
 @pytest.mark.parametrize(

@@ -241,7 +241,7 @@ def _count_set_changes(first: Sequence[Any], second: Sequence[Any]) -> tuple[int
 
 def _number_metrics(examples: Sequence[Example], predictions: Sequence[Any], labels: Labels) -> Metrics:
     sklearn = require("sklearn.metrics", "evaluate")
-    expected, predicted = reference_numbers(examples, labels), _predicted_numbers(predictions)  # (N,)
+    expected, predicted = reference_numbers(examples, labels), predicted_numbers(predictions)  # (N,)
     return as_floats(
         {
             "pearson": correlation(expected, predicted),
@@ -251,8 +251,9 @@ def _number_metrics(examples: Sequence[Example], predictions: Sequence[Any], lab
     )
 
 
-def _predicted_numbers(predictions: Sequence[Any]) -> np.ndarray:
-    return np.stack(predictions)[:, 0].astype(np.float64)  # (N,)
+def predicted_numbers(predictions: Sequence[Any]) -> np.ndarray:
+    """Return the number that was predicted for each example: (N,) float64."""
+    return np.stack(predictions)[:, 0].astype(np.float64)
 
 
 def correlation(x: np.ndarray, y: np.ndarray) -> float:
@@ -271,8 +272,18 @@ def ranks(values: np.ndarray) -> np.ndarray:
 def _resampled_number_metrics(
     examples: Sequence[Example], predictions: Sequence[Any], labels: Labels
 ) -> ResampledMetrics:
-    expected, predicted = reference_numbers(examples, labels), _predicted_numbers(predictions)  # (N,)
-    squared_errors = (expected - predicted) ** 2
+    squared_errors = (reference_numbers(examples, labels) - predicted_numbers(predictions)) ** 2  # (N,)
+    correlations = resampled_correlations(examples, predictions, labels)
+
+    def compute(counts: np.ndarray) -> dict[str, np.ndarray]:
+        return correlations(counts) | {"mse": counts @ squared_errors / counts.sum(axis=1)}
+
+    return compute
+
+
+def resampled_correlations(examples: Sequence[Example], predictions: Sequence[Any], labels: Labels) -> ResampledMetrics:
+    """Return Pearson's and Spearman's correlation as a function of how often each example counts."""
+    expected, predicted = reference_numbers(examples, labels), predicted_numbers(predictions)  # (N,)
 
     def compute(counts: np.ndarray) -> dict[str, np.ndarray]:
         pearson, spearman = [], []
@@ -281,16 +292,21 @@ def _resampled_number_metrics(
             x, y = expected[indices], predicted[indices]
             pearson.append(correlation(x, y))
             spearman.append(correlation(ranks(x), ranks(y)))
-        mse = counts @ squared_errors / counts.sum(axis=1)
-        return {"pearson": np.array(pearson), "spearman": np.array(spearman), "mse": mse}
+        return {"pearson": np.array(pearson), "spearman": np.array(spearman)}
 
     return compute
 
 
 def _number_breakdown(examples: Sequence[Example], predictions: Sequence[Any], labels: Labels) -> dict[str, Any]:
+    return {"points": number_pairs(examples, predictions, labels)}
+
+
+def number_pairs(examples: Sequence[Example], predictions: Sequence[Any], labels: Labels) -> list[list[float]]:
+    """Return pairs of expected and predicted number, up to ``MOST_POINTS``, spread over all examples."""
     points = np.stack([reference_numbers(examples, labels), np.stack(predictions)[:, 0]], axis=1)  # (N, 2)
     indices = np.linspace(0, len(points) - 1, min(MOST_POINTS, len(points))).astype(np.int64)
-    return {"points": points[indices].tolist()}
+    chosen: list[list[float]] = points[indices].tolist()
+    return chosen
 
 
 def _number_results(

@@ -13,7 +13,7 @@ class EvaluateConfig(Settings):
 
     model: str = setting(REQUIRED, "Model to evaluate: a folder, or a name on the hub.")
     data: list[str] = setting(REQUIRED, "Labelled examples: files, or names of `datasets`.", in_memory=True)
-    task: str = setting("", "Task. Default: what the model was made for.")
+    task: str = setting("", "Task. Default: what the model was made for; of an encoder sentence-similarity.")
     compare: str = setting("", "Another model to compare it with, on the same examples.")
     columns: dict[str, str] = setting(
         None, "Columns of the files, if they have other names: text=sentence,label=class.", factory=dict

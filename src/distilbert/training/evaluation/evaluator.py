@@ -15,12 +15,11 @@ import numpy as np
 from ...core.errors import DataError, InputError
 from ...core.progress_bar import ProgressBar
 from ...core.schema import tensor_shapes, tied
-from ...data.examples import FINETUNE_TASKS, Example, Labels
+from ...data.examples import Example, Labels
 from ...data.labelled import read_examples
 from ...data.labels import check_labels, labels_of_config
 from ...data.tag_conversion import in_scheme_of
 from ...tasks import Task
-from ...tasks.loading import pipeline
 from ...tasks.registry import task_spec
 from .bootstrap import Interval, ResampledMetrics, bootstrap_intervals
 from .evaluate_config import EvaluateConfig
@@ -33,6 +32,7 @@ from .task_metrics import (
     breakdown,
     compute_metrics,
     example_results,
+    load_task,
     predict,
     resampled_metrics,
     task_evaluation,
@@ -204,7 +204,7 @@ def _model_names(config: EvaluateConfig) -> tuple[str, str]:
 
 
 def _load_task(config: EvaluateConfig, model: str, task_name: str | None) -> Task[Any]:
-    task = pipeline(
+    return load_task(
         task_name,
         model,
         device=config.device,
@@ -212,9 +212,6 @@ def _load_task(config: EvaluateConfig, model: str, task_name: str | None) -> Tas
         precision=config.precision,
         batch_tokens=config.batch_tokens,
     )
-    if task.task not in FINETUNE_TASKS:
-        raise InputError(f"The task {task.task!r} cannot be evaluated. Tasks are: {', '.join(FINETUNE_TASKS)}.")
-    return task
 
 
 def _read_examples(config: EvaluateConfig, task_name: str) -> tuple[list[Example], dict[str, Any]]:

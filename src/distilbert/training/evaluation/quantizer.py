@@ -16,7 +16,7 @@ from ...core.errors import DataError, GateError, InputError
 from ...core.files import check_not_replaced, check_nothing_lost, replacing_folder, write_text
 from ...core.hub import resolve
 from ...core.runner_protocol import Runner
-from ...data.examples import FINETUNE_TASKS, Example, Labels, TextExample
+from ...data.examples import Example, Labels, TextExample
 from ...data.labelled import read_examples
 from ...data.labels import check_labels, labels_of_config
 from ...data.tag_conversion import in_scheme_of
@@ -33,14 +33,13 @@ from ...engine.sensitivity import ProgressCallback
 from ...models.packaging.contents import CARD, collect
 from ...tasks import Task
 from ...tasks.fill_mask import SPEC as FILL_MASK
-from ...tasks.loading import pipeline
 from ...tasks.registry import task_spec
 from ...weights.folder import QUANTIZATION
 from ..reports.model_card import quantization_section
 from ..reports.rendering import escape_markdown
 from ..run_summary import machine
 from .recording_runner import record_batches, with_runner
-from .task_metrics import CountCallback, compute_metrics, predict, task_evaluation
+from .task_metrics import CountCallback, compute_metrics, load_task, predict, task_evaluation
 
 CALIBRATION_TEXTS = 512  # the first ones of the file
 LEAST_EXAMPLES = 50  # with fewer, one example is worth more than two points
@@ -86,8 +85,8 @@ def quantize(
     metric is the main one of the task, for fill-mask the accuracy. If no setting passes, nothing is written.
 
     Args:
-        model: a fine-tuned model or a masked language model: a folder, or the name of an installed model or of one on
-            the hub.
+        model: a fine-tuned model, a masked language model or an encoder without a head: a folder, or the name of an
+            installed model or of one on the hub.
         calibration: a file of texts like those that the model is for, labelled or not, in any format of
             :func:`distilbert.data.labelled.read_examples`; for text-classification also a ``.txt`` file with one text
             a line, or two with a tab between them. The first 512 are used.
@@ -115,7 +114,7 @@ def quantize(
     check_int8()
     if (folder / QUANTIZATION).exists():
         raise InputError(f"{model} is quantized already; name the model that it was made of.")
-    loaded = _load_task(model, task, threads)
+    loaded = load_task(task, model, device="cpu", runner="engine", precision="fp32", threads=threads)
     texts = _read_texts(loaded.task, os.fspath(calibration), columns, delimiter, encoding)
     examples = read_metric_data(loaded.task, [os.fspath(metric_data)], columns, delimiter, encoding)
     labels = labels_of_config(loaded.config, loaded.task)
@@ -188,19 +187,6 @@ class RunnerScorer:
         """
         count = task_evaluation(self._task.task, self._labels.problem).count_changes
         return None if count is None else count(self.predictions[first], self.predictions[second])
-
-
-def _load_task(model: str | os.PathLike[str], name: str | None, threads: int | None) -> Task[Any]:
-    advice = f"quantization is judged by one of {', '.join(FINETUNE_TASKS)}"
-    if name is not None and (name := task_spec(name).name) not in FINETUNE_TASKS:
-        raise InputError(f"There is no metric for the task {name!r}: {advice}.")
-    loaded = pipeline(name, model, device="cpu", runner="engine", precision="fp32", threads=threads)
-    if loaded.task not in FINETUNE_TASKS:
-        raise InputError(
-            f"{model} is an encoder without a head, whose vectors have no metric of their own: {advice}. Fine-tune it "
-            "for one of them and quantize that, or run the encoder in bf16, which needs no calibration."
-        )
-    return loaded
 
 
 def _read_texts(

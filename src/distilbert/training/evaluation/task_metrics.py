@@ -5,19 +5,31 @@ Legend: L labels, C choices.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ...core.errors import DataError, InputError, suggest
-from ...data.examples import FINETUNE_TASKS, ChoiceExample, Example, Labels, QuestionExample, TaggedExample, TextExample
+from ...data.examples import (
+    EVALUATED_TASKS,
+    ChoiceExample,
+    Example,
+    Labels,
+    QuestionExample,
+    TaggedExample,
+    TextExample,
+)
 from ...tasks import Task
+from ...tasks.loading import pipeline
+from ...tasks.sentence_similarity import SPEC as SIMILARITY
 from .answer_metrics import ANSWER_EVALUATION
 from .bootstrap import ResampledMetrics
 from .choice_metrics import CHOICE_EVALUATION
 from .classification_metrics import classification_evaluation
 from .masking_metrics import MASKING_EVALUATION
+from .similarity_metrics import SIMILARITY_EVALUATION
 from .tagging_metrics import TAGGING_EVALUATION
 from .task_evaluation import ExampleResult, Metrics, Severity, TaskEvaluation
 
@@ -27,6 +39,7 @@ EVALUATIONS: dict[str, Callable[[str], TaskEvaluation]] = {  # by the model's pr
     "question-answering": lambda problem: ANSWER_EVALUATION,
     "multiple-choice": lambda problem: CHOICE_EVALUATION,
     "fill-mask": lambda problem: MASKING_EVALUATION,
+    "sentence-similarity": lambda problem: SIMILARITY_EVALUATION,
 }
 
 CountCallback = Callable[[int, int], None]  # examples done, and of how many
@@ -37,23 +50,42 @@ def task_evaluation(task_name: str, problem: str = "") -> TaskEvaluation:
     """Return how a task is evaluated.
 
     Args:
-        task_name: one of ``FINETUNE_TASKS``.
+        task_name: one of ``EVALUATED_TASKS``.
         problem: ``problem_type`` of the model; empty unless the task is text-classification.
 
     Raises:
         InputError: there is no such task; the message names the nearest one.
     """
     if task_name not in EVALUATIONS:
-        near = suggest(task_name, FINETUNE_TASKS)
-        raise InputError(f"The task {task_name!r} cannot be evaluated.{near} Tasks are: {', '.join(FINETUNE_TASKS)}.")
+        near = suggest(task_name, EVALUATED_TASKS)
+        raise InputError(f"The task {task_name!r} cannot be evaluated.{near} Tasks are: {', '.join(EVALUATED_TASKS)}.")
     return EVALUATIONS[task_name](problem)
+
+
+def load_task(name: str | None, model: str | os.PathLike[str], **options: Any) -> Task[Any]:
+    """Load a model for a task that can be evaluated.
+
+    Args:
+        name: the task; None: the one that the model was made for, or for an encoder without a head sentence-similarity.
+        model: a folder, or a name.
+        **options: those of :func:`~distilbert.pipeline`.
+
+    Raises:
+        InputError: the task has no labelled data, and so no metric.
+    """
+    task = pipeline(name, model, **options)
+    if name is None and not task.spec.head:
+        task = pipeline(SIMILARITY.name, model, **options)
+    if task.task not in EVALUATIONS:
+        raise InputError(f"There is no metric for the task {task.task!r}, but for {', '.join(EVALUATED_TASKS)}.")
+    return task
 
 
 def predict(task: Task[Any], examples: Sequence[Example], *, on_progress: CountCallback | None = None) -> list[Any]:
     """Answer examples as the pipeline answers its users.
 
     Args:
-        task: any task of ``FINETUNE_TASKS``, with any runner.
+        task: any task of ``EVALUATED_TASKS``, with any runner.
         examples: the inputs; their labels are not used.
         on_progress: called with the number of examples done, and of all.
 
@@ -64,6 +96,7 @@ def predict(task: Task[Any], examples: Sequence[Example], *, on_progress: CountC
         - token-classification: a tuple of tags, that of each word's first token; "O" for a word without tokens
         - question-answering: ``{"text": str, "score": float}``; "no answer" is possible if some example has none
         - multiple-choice: (C,) float32 probabilities
+        - sentence-similarity: (1,) float32, the cosine
         - fill-mask: the sum of the log-probabilities of masked tokens, how many were guessed right, how many there are
 
     Raises:
@@ -91,14 +124,14 @@ def compute_metrics(
     """Compare predictions with the labels of the examples; cheap enough to call during training.
 
     Args:
-        task_name: one of ``FINETUNE_TASKS``.
+        task_name: one of ``EVALUATED_TASKS``.
         examples: labelled examples.
         predictions: one for each, as :func:`predict` returns them.
         labels: those of the model that answered.
         custom: further metrics by name, functions of two lists: what is right for each example, and what the model
             answered. Of text-classification these are names of labels, lists of names, or numbers; of
             token-classification lists of tags; of question-answering the list of right texts, and a text; of
-            multiple-choice indices.
+            multiple-choice indices; of sentence-similarity numbers.
 
     Returns:
         Metrics by name: shares from 0 to 1, those of question-answering in per cent. A metric that is not defined (the
@@ -155,7 +188,7 @@ def breakdown(
     Returns:
         Some of ``classes`` and ``types`` (precision, recall, F1 and support of each), ``confusion`` (L rows of right
         labels, L columns of predicted ones), ``calibration``, ``scores`` (a histogram of right and wrong predictions),
-        and ``points`` (pairs of expected and predicted value).
+        ``points`` (pairs of expected and predicted value) and ``cosines`` (pairs of expected score and cosine).
     """
     return task_evaluation(task_name, labels.problem).breakdown(examples, predictions, labels)
 

@@ -291,14 +291,15 @@ def horizontal_bars(
     return _evaluation_chart(name, label, draw, height=max(60, 30 + len(rows) * (9 + 9 * count)), margins=margins)
 
 
-def scatter(name: str, pairs: Sequence[Sequence[float]]) -> str:
-    """Draw predicted by expected values; on the dashed line they are the same."""
+def scatter(name: str, pairs: Sequence[Sequence[float]], *, one_scale: bool = True) -> str:
+    """Draw predicted by expected values; if both have one scale, they are the same on a dashed line."""
 
     def draw(axes: Axes) -> None:
         expected, predicted = np.array(pairs).T
-        low = float(min(expected.min(), predicted.min()))
-        high = float(max(expected.max(), predicted.max()))
-        axes.plot([low, high], [low, high], color=INK, linewidth=1.2, linestyle=DASHED)
+        if one_scale:
+            low = float(min(expected.min(), predicted.min()))
+            high = float(max(expected.max(), predicted.max()))
+            axes.plot([low, high], [low, high], color=INK, linewidth=1.2, linestyle=DASHED)
         axes.scatter(expected, predicted, 9, color=LINES[0], alpha=0.45, linewidth=0)
         axes.set_xlabel("expected", color=INK, labelpad=2)
         for axis in (axes.xaxis, axes.yaxis):

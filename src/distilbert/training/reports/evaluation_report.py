@@ -145,6 +145,8 @@ def _charts(values: JsonObject) -> Iterator[Chart]:
         yield Chart("Scores", charts.score_histogram("scores", details["scores"]), ["right", "wrong"])
     if "points" in details:
         yield Chart("Predicted by expected", charts.scatter("points", details["points"]))
+    if "cosines" in details:
+        yield Chart("Cosine by expected score", charts.scatter("cosines", details["cosines"], one_scale=False))
     key = "types" if details.get("types") else "classes"
     if details.get(key):
         yield _f1_chart(models, key, compared)
