@@ -79,7 +79,8 @@ def main() -> None:
     for name, values in plan["attempts"].items():
         if arguments.only is None or name in arguments.only:
             train(name, plan["common"] | values, arguments.data)
-    results: dict[str, Any] = {"teacher": {"stsb": judge(Path(plan["common"]["teacher"]), arguments.data)}}
+    results: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
+    results["teacher"] = {"stsb": judge(Path(plan["common"]["teacher"]), arguments.data)}
     for name in plan["attempts"]:
         found = newest(name)
         if found is not None:

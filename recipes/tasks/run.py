@@ -4,8 +4,8 @@
 
 For each task of ``tasks.toml`` there is a teacher (all-MiniLM-L6-v2, six layers). Its students have three layers:
 layers picked from all-MiniLM-L6-v2, or the student of general distillation (recipes/distil-minilm), each without and
-with the teacher, and the first layers of the fine-tuned teacher. An interrupted run is resumed and a finished one is
-not repeated. Writes results.json and the table in README.md.
+with the teacher; the sentence encoder of recipes/sentences; and the first layers of the fine-tuned teacher. An
+interrupted run is resumed and a finished one is not repeated. Writes results.json and the table in README.md.
 """
 
 from __future__ import annotations
@@ -24,12 +24,14 @@ HERE = Path(__file__).parent
 MODELS = Path("models/tasks")
 TEACHER = "models/minilm"
 DISTILLED = "models/distil-minilm/triple"
+SENTENCES = "models/sentences/sum"
 VARIANTS = {
     "teacher": "teacher, 6 layers",
     "picks": "3 layers, picked",
     "picks+teacher": "3 layers, picked, taught",
     "distilled": "3 layers, distilled",
     "distilled+teacher": "3 layers, distilled, taught",
+    "sentences": "3 layers, sentence encoder",
     "inherited+teacher": "3 layers of the teacher, taught",
 }
 START, END = "<!-- table -->\n", "<!-- end of table -->"
@@ -50,6 +52,8 @@ def settings(task: str, variant: str, plan: Record, data: Path) -> FinetuneConfi
     values |= plan["student"] | plan[task].get("student", {})
     if variant.startswith("distilled"):
         values |= {"model": DISTILLED, "layers": ""}
+    if variant == "sentences":
+        values |= {"model": SENTENCES, "layers": ""}
     if variant.startswith("inherited"):
         values |= {"model": str(MODELS / task / "teacher"), "layers": "0,1,2"}
     if variant.endswith("+teacher"):
