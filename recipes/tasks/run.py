@@ -24,14 +24,15 @@ HERE = Path(__file__).parent
 MODELS = Path("models/tasks")
 TEACHER = "models/minilm"
 DISTILLED = "models/distil-minilm/triple"
-SENTENCES = "models/sentences/sum"
+GENERAL = "models/sentences/lower-layers"
 VARIANTS = {
     "teacher": "teacher, 6 layers",
     "picks": "3 layers, picked",
     "picks+teacher": "3 layers, picked, taught",
     "distilled": "3 layers, distilled",
     "distilled+teacher": "3 layers, distilled, taught",
-    "sentences": "3 layers, sentence encoder",
+    "lower": "3 lower layers",
+    "general": "3 lower layers, distilled",
     "inherited+teacher": "3 layers of the teacher, taught",
 }
 START, END = "<!-- table -->\n", "<!-- end of table -->"
@@ -52,8 +53,10 @@ def settings(task: str, variant: str, plan: Record, data: Path) -> FinetuneConfi
     values |= plan["student"] | plan[task].get("student", {})
     if variant.startswith("distilled"):
         values |= {"model": DISTILLED, "layers": ""}
-    if variant == "sentences":
-        values |= {"model": SENTENCES, "layers": ""}
+    if variant == "lower":
+        values |= {"layers": "0,1,2"}
+    if variant == "general":
+        values |= {"model": GENERAL, "layers": ""}
     if variant.startswith("inherited"):
         values |= {"model": str(MODELS / task / "teacher"), "layers": "0,1,2"}
     if variant.endswith("+teacher"):

@@ -151,6 +151,13 @@ def test_a_drop_that_is_too_large_writes_no_model_and_may_be_allowed_later(
     assert result.measured["drop"] == 10
     for name, tensor in weights(folder).items():
         assert (tensor == trained[name]).all()
+    Falling.scores = iter([90.0, 80.0])
+    with pytest.raises(GateError, match="No model was written"):
+        shrink(ShrinkConfig(**values | {"max_drop": 9.0}), resume=True, verbose=False)
+    assert not (folder / "config.json").exists()
+    assert not (folder / "model.safetensors").exists()
+    assert not (folder / "shrink.json").exists()
+    assert weights(folder / "run").keys() == trained.keys()
 
 
 def test_an_interrupted_run_goes_on_to_the_same_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from ...core.errors import GateError, InputError
 from ...core.files import write_json, write_text
-from ...core.hub import resolve
+from ...core.hub import MODEL_FILES, WEIGHT_FILES, resolve
 from ...data.examples import REGRESSION, Example, Labels
 from ...data.labels import check_labels, labels_of_config
 from ...data.tag_conversion import in_scheme_of
@@ -130,10 +130,17 @@ def _open(config: ShrinkConfig, resume: bool, overwrite: bool) -> Path:
     check_target(folder, resolve(config.model), overwrite)
     if has_run and not (folder / PLAN).is_file() and any((folder / "checkpoints").glob("*")):
         raise InputError(f"{folder} holds a run of another command; name another folder.")
-    for name in (PLAN, RESULT):
-        (folder / name).unlink(missing_ok=True)
+    _discard_model(folder)
+    (folder / PLAN).unlink(missing_ok=True)
     (folder / RUN / "summary.json").unlink(missing_ok=True)
     return folder
+
+
+def _discard_model(folder: Path) -> None:
+    """Remove the model that an earlier judgement let through, so that nobody takes it for one of this run."""
+    if (folder / RESULT).is_file():
+        for name in (RESULT, *MODEL_FILES, *WEIGHT_FILES):
+            (folder / name).unlink(missing_ok=True)
 
 
 def _load(config: ShrinkConfig) -> Task[Any]:
@@ -212,9 +219,10 @@ def _measure(
 
 
 def _judge(config: ShrinkConfig, measured: Mapping[str, Any]) -> None:
-    """Raise :class:`GateError` if the drop is larger than allowed."""
+    """Raise :class:`GateError` if the drop is larger than allowed; then no model stays in the folder of the run."""
     if measured["drop"] <= config.max_drop + ROUNDING:
         return
+    _discard_model(Path(config.output))
     raise GateError(
         f"The smaller model is {measured['speedup']:.2f} times as fast and scores {measured['after']:.2f} points of "
         f"{measured['metric']}, a drop of {measured['drop']:.2f} against {measured['before']:.2f}; {config.max_drop:g} "
