@@ -54,11 +54,11 @@ def settings(task: str, variant: str, plan: Record, data: Path) -> FinetuneConfi
     if variant.startswith("distilled"):
         values |= {"model": DISTILLED, "layers": ""}
     if variant == "lower":
-        values |= {"layers": "0,1,2"}
+        values |= {"layers": "3"}
     if variant == "general":
         values |= {"model": GENERAL, "layers": ""}
     if variant.startswith("inherited"):
-        values |= {"model": str(MODELS / task / "teacher"), "layers": "0,1,2"}
+        values |= {"model": str(MODELS / task / "teacher"), "layers": "3"}
     if variant.endswith("+teacher"):
         values |= {"teacher": str(MODELS / task / "teacher")} | plan["taught"] | plan[task].get("taught", {})
     else:
@@ -119,19 +119,20 @@ def table(results: Record, plan: Record) -> str:
         f"| task | metric | {' | '.join(VARIANTS.values())} | best kept |",
         f"|---|---|{'---:|' * (len(VARIANTS) + 1)}",
     ]
-    kept = []
+    kept: dict[str, list[float]] = {}  # variant, or "best" -> shares of the teacher's score
     for task in (name for name in plan if "teacher" in results.get(name, {})):
         figures = results[task]
         metric = plan[task].get("metric") or next(iter(figures.values()))["main_metric"]
         scale = 1 if figures["teacher"]["main_metric"] == "f1" and figures["teacher"]["f1"] > 1 else 100
         scores = {name: figures[name][metric] * scale for name in VARIANTS if name in figures}
-        students = [score for name, score in scores.items() if name != "teacher"]
-        share = max(students) / scores["teacher"] if students and scores["teacher"] else None
-        kept += [share] if share is not None else []
+        shares = {name: score / scores["teacher"] for name, score in scores.items() if name != "teacher"}
+        shares["best"] = max(shares.values(), default=float("nan"))
+        for name, share in shares.items():
+            kept.setdefault(name, []).append(share)
         cells = [f"{scores[name]:.1f}" if name in scores else "" for name in VARIANTS]
-        lines.append(f"| {task} | {metric} | {' | '.join(cells)} | {'' if share is None else f'{share:.1%}'} |")
-    if kept:
-        lines.append(f"| median | | {' | ' * len(VARIANTS)}{statistics.median(kept):.1%} |")
+        lines.append(f"| {task} | {metric} | {' | '.join(cells)} | {shares['best']:.1%} |")
+    medians = [f"{statistics.median(kept[name]):.1%}" if name in kept else "" for name in (*VARIANTS, "best")]
+    lines.append(f"| median kept | | {' | '.join(medians)} |")
     return "\n".join(lines) + "\n"
 
 

@@ -91,13 +91,15 @@ def with_layers(model: Model, layers: list[int]) -> Model:
     return smaller
 
 
-def pick_layers(layers: str, n_layers: int) -> list[int]:
+def pick_layers(layers: str, n_layers: int, *, lowest: bool = False) -> list[int]:
     """Return the numbers of the teacher's layers that ``layers`` names.
 
     Args:
-        layers: numbers from 0 (``"0,2,4,7,9,11"``; a single one is ``"3,"``), a count to spread evenly from the first
-            to the last layer (``"6"``), or ``"half"``.
+        layers: numbers from 0 (``"0,2,4,7,9,11"``; a single one is ``"3,"``), a count of layers (``"6"``), or
+            ``"half"``.
         n_layers: how many layers the teacher has.
+        lowest: a count means so many of the lowest layers, which do most for the task of a fine-tuned model (arXiv
+            2004.03844); otherwise they are spread evenly from the first to the last, as in the DistilBERT paper.
 
     Raises:
         ConfigError: ``layers`` is none of these, or names layers that the teacher does not have.
@@ -113,7 +115,7 @@ def pick_layers(layers: str, n_layers: int) -> list[int]:
         count = numbers[0]
         if not 1 <= count <= n_layers:
             raise ConfigError(f"layers: a student of {count} layers cannot be picked from a teacher of {n_layers}.")
-        return spread_evenly(count, n_layers)
+        return list(range(count)) if lowest else spread_evenly(count, n_layers)
     if max(numbers) >= n_layers:
         raise ConfigError(f"layers: the teacher has layers 0 to {n_layers - 1}; got {layers}.")
     return numbers

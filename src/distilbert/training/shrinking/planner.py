@@ -86,7 +86,7 @@ class Planner:
     def _choose(self, texts: Sequence[Example]) -> Shape:
         """Choose what stays, so that the engine is as fast as it should be."""
         config, whole = self._config, self._model.config
-        layers = _stated_layers(config.layers, whole.n_layers) if config.layers else None
+        layers = pick_layers(config.layers, whole.n_layers, lowest=True) if config.layers else None
         if config.hidden_dim:
             if config.hidden_dim > whole.hidden_dim:
                 raise ConfigError(f"The model has {whole.hidden_dim} columns in each layer; got {config.hidden_dim}.")
@@ -179,11 +179,3 @@ def _sizes_to_measure(config: DistilBertConfig) -> list[tuple[int, int, int]]:
         (1, heads, columns),
         (1, 1, max(1, columns // 4)),
     ]
-
-
-def _stated_layers(text: str, n_layers: int) -> list[int]:
-    """Return the numbers that are stated, or as many of the lowest as are."""
-    count = text.strip()
-    if count.isdecimal() and 1 <= int(count) <= n_layers:
-        return list(range(int(count)))
-    return pick_layers(text, n_layers)
