@@ -17,6 +17,7 @@ run: $(VENV)/.run  ## Install, and label real sentences with a model that this p
 	@echo
 	@echo "Now try your own words:"
 	@echo "  echo 'What a film!' | $(BIN)/distilbert run --task text-classification"
+	@echo "  echo 'Ada Lovelace was born in London.' | $(BIN)/distilbert run --task ner --aggregation-strategy first"
 
 PORT ?= 8080
 serve: $(VENV)/.serve  ## Install the server too, and answer over HTTP on PORT (8080), with a page to try it

@@ -11,8 +11,10 @@ from distilbert import Encoder, EvaluateConfig, Index, evaluate, fit, pipeline
 from distilbert.core.installed import find_installed
 from tests.real.data import DATA_FOLDER, table
 
-EMBED = "distilbert-mini-embed"
-pytestmark = pytest.mark.skipif(find_installed(EMBED) is None, reason=f"the model {EMBED} is not installed")
+EMBED, NAMES = "distilbert-mini-embed", "distilbert-mini-ner"
+pytestmark = pytest.mark.skipif(
+    find_installed(EMBED) is None or find_installed(NAMES) is None, reason=f"{EMBED} and {NAMES} are not installed"
+)
 
 
 def test_tasks_that_compare_texts() -> None:
@@ -51,3 +53,30 @@ def test_it_keeps_most_of_its_teachers_correlation_on_stsb() -> None:
     data = [str(DATA_FOLDER / "stsb/dev.tsv")]
     result = evaluate(EvaluateConfig(model=EMBED, data=data, precision="fp32", samples=0, speed=False))
     assert result.metrics["spearman"] == pytest.approx(0.824, abs=0.002)
+
+
+def test_names_in_a_text() -> None:
+    tag = pipeline("ner", aggregation_strategy="first")
+    text = "Angela Merkel met Emmanuel Macron at the European Union summit in Brussels on Tuesday."
+    found = [(entity["entity_group"], text[entity["start"] : entity["end"]]) for entity in tag(text)]
+    assert found == [
+        ("PER", "Angela Merkel"), ("PER", "Emmanuel Macron"), ("ORG", "European Union"), ("LOC", "Brussels"),
+    ]  # fmt: skip
+    assert tag("the weather is fine and will be cold") == []
+
+
+def test_names_of_posts_that_its_training_did_not_see(tmp_path: Path) -> None:
+    pytest.importorskip("seqeval")
+    source = DATA_FOLDER / "wnut17/dev.conll"
+    if not source.is_file():
+        pytest.skip(f"the data set wnut17 is not at {source}")
+    kinds = {"person": "PER", "location": "LOC", "corporation": "ORG", "group": "ORG"}
+    mapped = tmp_path / "dev.conll"
+    lines = []
+    for line in source.read_text(encoding="utf-8").splitlines():
+        word, _, tag = line.partition("\t")
+        prefix, dash, kind = tag.strip().partition("-")
+        lines.append(f"{word}\t{prefix}{dash}{kinds.get(kind, 'MISC') if kind else ''}" if word.strip() else "")
+    mapped.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    result = evaluate(EvaluateConfig(model=NAMES, data=[str(mapped)], precision="fp32", samples=0, speed=False))
+    assert result.metrics["f1"] == pytest.approx(0.51, abs=0.003)

@@ -104,6 +104,7 @@ SPEC = TaskSpec(
 tag = pipeline("ner", model="path/to/this/folder", aggregation_strategy="first")
 for entity in tag("Ada Lovelace was born in London."):
     print(f"{entity['score']:.3f}  {entity['entity_group']}  {entity['word']}")""",
+    default_model="distilbert-mini-ner",
     hub_model=HubModel("elastic/distilbert-base-cased-finetuned-conll03-english"),
 )
 
