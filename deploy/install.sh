@@ -26,4 +26,9 @@ rm -rf "$target"/bin "$target"/hf_xet* "$target"/share
 rm -rf "$target"/numpy/_core/tests "$target"/numpy/_core/include "$target"/numpy/f2py "$target"/numpy/typing/tests
 find "$target" -type d \( -name tests -o -name __pycache__ \) -prune -exec rm -rf {} +
 find "$target" \( -name '*.pyi' -o -name '*.h' -o -name '*.pxd' -o -name '*.a' -o -name '*.lib' \) -delete
-if command -v strip >/dev/null; then find "$target" -name '*.so*' -type f -exec strip --strip-unneeded {} + 2>/dev/null || true; fi
+# What auditwheel has patched, in folders *.libs, does not survive strip: the loader refuses its segments.
+if command -v strip >/dev/null; then
+  find "$target" -name '*.libs' -prune -o -name '*.so*' -type f -exec strip --strip-unneeded {} + 2>/dev/null || true
+fi
+# A library that was damaged on the way must fail here, and not in a container.
+PYTHONPATH=$target "$python" -S -B -c 'import numpy.linalg, tokenizers, safetensors, httptools, orjson, uvloop, distilbert.serving'
