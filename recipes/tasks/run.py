@@ -54,11 +54,11 @@ def settings(task: str, variant: str, plan: Record, data: Path) -> FinetuneConfi
     if variant.startswith("distilled"):
         values |= {"model": DISTILLED, "layers": ""}
     if variant == "lower":
-        values |= {"layers": "3"}
+        values |= {"layers": "0,1,2"}
     if variant == "general":
         values |= {"model": GENERAL, "layers": ""}
     if variant.startswith("inherited"):
-        values |= {"model": str(MODELS / task / "teacher"), "layers": "3"}
+        values |= {"model": str(MODELS / task / "teacher"), "layers": "0,1,2"}
     if variant.endswith("+teacher"):
         values |= {"teacher": str(MODELS / task / "teacher")} | plan["taught"] | plan[task].get("taught", {})
     else:

@@ -56,7 +56,7 @@ class FinetuneConfig(TrainingConfig):
     label_names: list[str] = setting(
         None, "Names for the labels, in the order of the sorted labels of the file.", factory=list
     )
-    layers: str = setting("", "Blocks of the model to start from: numbers such as 0,2,4, or a count of the lowest.")
+    layers: str = setting("", "Blocks of the model to start from: numbers such as 0,2,4, or a count to spread evenly.")
     fresh_head: bool = setting(False, "Initialise the head at random, whatever head the model has.")
     new_head: str = setting(
         "auto",

@@ -55,7 +55,7 @@ def build_model(config: FinetuneConfig, labels: Labels) -> Any:
         encoder = DistilBertModel.from_pretrained(config.model)
         model.distilbert.load_state_dict(encoder.state_dict())
     if config.layers:
-        model = with_layers(model, pick_layers(config.layers, model.config.n_layers, lowest=True))
+        model = with_layers(model, pick_layers(config.layers, model.config.n_layers))
     _freeze(model, config.freeze)
     return model
 
