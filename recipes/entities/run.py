@@ -105,7 +105,7 @@ def shrink_to(name: str, model: Path, values: dict[str, Any]) -> Path:
             model=str(model),
             data=[str(FOLDER / "train.conll")],
             unlabelled_data=[str(FOLDER / "unlabelled.jsonl")],
-            metric_data=[str(FOLDER / f"{name}.conll") for name in HELD_OUT],
+            metric_data=[str(FOLDER / f"{held_out}.conll") for held_out in HELD_OUT],
             output=str(folder),
             **values,
         )

@@ -4,8 +4,9 @@
 
 For each task of ``tasks.toml`` there is a teacher (all-MiniLM-L6-v2, six layers). Its students have three layers:
 layers picked from all-MiniLM-L6-v2, or the student of general distillation (recipes/distil-minilm), each without and
-with the teacher; the sentence encoder of recipes/sentences; and the first layers of the fine-tuned teacher. An
-interrupted run is resumed and a finished one is not repeated. Writes results.json and the table in README.md.
+with the teacher; its lowest layers, as they are and distilled (recipes/sentences); and the first layers of the
+fine-tuned teacher. An interrupted run is resumed and a finished one is not repeated. Writes results.json and the table
+in README.md.
 """
 
 from __future__ import annotations
@@ -125,14 +126,18 @@ def table(results: Record, plan: Record) -> str:
         metric = plan[task].get("metric") or next(iter(figures.values()))["main_metric"]
         scale = 1 if figures["teacher"]["main_metric"] == "f1" and figures["teacher"]["f1"] > 1 else 100
         scores = {name: figures[name][metric] * scale for name in VARIANTS if name in figures}
-        shares = {name: score / scores["teacher"] for name, score in scores.items() if name != "teacher"}
-        shares["best"] = max(shares.values(), default=float("nan"))
+        students = {name: score for name, score in scores.items() if name != "teacher" and scores["teacher"]}
+        shares = {name: score / scores["teacher"] for name, score in students.items()}
+        if shares:
+            shares["best"] = max(shares.values())
         for name, share in shares.items():
             kept.setdefault(name, []).append(share)
         cells = [f"{scores[name]:.1f}" if name in scores else "" for name in VARIANTS]
-        lines.append(f"| {task} | {metric} | {' | '.join(cells)} | {shares['best']:.1%} |")
-    medians = [f"{statistics.median(kept[name]):.1%}" if name in kept else "" for name in (*VARIANTS, "best")]
-    lines.append(f"| median kept | | {' | '.join(medians)} |")
+        best = f"{shares['best']:.1%}" if shares else ""
+        lines.append(f"| {task} | {metric} | {' | '.join(cells)} | {best} |")
+    if kept:
+        medians = [f"{statistics.median(kept[name]):.1%}" if name in kept else "" for name in (*VARIANTS, "best")]
+        lines.append(f"| median kept | | {' | '.join(medians)} |")
     return "\n".join(lines) + "\n"
 
 

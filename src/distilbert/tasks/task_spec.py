@@ -13,8 +13,8 @@ Each task's file states its own as ``SPEC = TaskSpec(...)``; the rest of the pac
     task_class(spec.name)                     # the class that answers
 
 A task with labelled data can be evaluated and quantized, and, if it has a head, fine-tuned; every task can be exported,
-by its head. This file
-imports nothing but the standard library; the registry loads NumPy with the tasks, so help texts do without it.
+by its head. This file imports nothing but the standard library; the registry loads NumPy with the tasks, so help texts
+do without it.
 """
 
 from __future__ import annotations

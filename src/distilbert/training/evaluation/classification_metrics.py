@@ -242,18 +242,17 @@ def _count_set_changes(first: Sequence[Any], second: Sequence[Any]) -> tuple[int
 def _number_metrics(examples: Sequence[Example], predictions: Sequence[Any], labels: Labels) -> Metrics:
     sklearn = require("sklearn.metrics", "evaluate")
     expected, predicted = reference_numbers(examples, labels), predicted_numbers(predictions)  # (N,)
-    return as_floats(
-        {
-            "pearson": correlation(expected, predicted),
-            "spearman": correlation(ranks(expected), ranks(predicted)),
-            "mse": sklearn.mean_squared_error(expected, predicted),
-        }
-    )
+    return as_floats(correlations(expected, predicted) | {"mse": sklearn.mean_squared_error(expected, predicted)})
 
 
 def predicted_numbers(predictions: Sequence[Any]) -> np.ndarray:
     """Return the number that was predicted for each example: (N,) float64."""
     return np.stack(predictions)[:, 0].astype(np.float64)
+
+
+def correlations(x: np.ndarray, y: np.ndarray) -> Metrics:
+    """Return Pearson's and Spearman's correlation of two (N,) arrays."""
+    return {"pearson": correlation(x, y), "spearman": correlation(ranks(x), ranks(y))}
 
 
 def correlation(x: np.ndarray, y: np.ndarray) -> float:
@@ -273,10 +272,10 @@ def _resampled_number_metrics(
     examples: Sequence[Example], predictions: Sequence[Any], labels: Labels
 ) -> ResampledMetrics:
     squared_errors = (reference_numbers(examples, labels) - predicted_numbers(predictions)) ** 2  # (N,)
-    correlations = resampled_correlations(examples, predictions, labels)
+    resampled = resampled_correlations(examples, predictions, labels)
 
     def compute(counts: np.ndarray) -> dict[str, np.ndarray]:
-        return correlations(counts) | {"mse": counts @ squared_errors / counts.sum(axis=1)}
+        return resampled(counts) | {"mse": counts @ squared_errors / counts.sum(axis=1)}
 
     return compute
 
@@ -286,13 +285,10 @@ def resampled_correlations(examples: Sequence[Example], predictions: Sequence[An
     expected, predicted = reference_numbers(examples, labels), predicted_numbers(predictions)  # (N,)
 
     def compute(counts: np.ndarray) -> dict[str, np.ndarray]:
-        pearson, spearman = [], []
-        for row in counts:  # ranks are not a function of sums
-            indices = np.repeat(np.arange(len(row)), row.astype(np.int64))
-            x, y = expected[indices], predicted[indices]
-            pearson.append(correlation(x, y))
-            spearman.append(correlation(ranks(x), ranks(y)))
-        return {"pearson": np.array(pearson), "spearman": np.array(spearman)}
+        # Ranks are not a function of sums, so each resample is made.
+        resamples = (np.repeat(np.arange(len(row)), row.astype(np.int64)) for row in counts)
+        rows = [correlations(expected[indices], predicted[indices]) for indices in resamples]
+        return {name: np.array([row[name] for row in rows]) for name in ("pearson", "spearman")}
 
     return compute
 

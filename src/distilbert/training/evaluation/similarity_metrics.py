@@ -13,6 +13,7 @@ import numpy as np
 from ...data.examples import Example, Labels, TextExample
 from ...tasks import Task
 from .classification_metrics import (
+    correlations,
     number_pairs,
     predicted_numbers,
     ranks,
@@ -34,10 +35,7 @@ def _predictor(task: Task[Any], examples: Sequence[Example]) -> Predict:
 
 
 def _metrics(examples: Sequence[Example], predictions: Sequence[Any], labels: Labels) -> Metrics:
-    once = np.ones((1, len(examples)))
-    return {
-        name: float(values[0]) for name, values in resampled_correlations(examples, predictions, labels)(once).items()
-    }
+    return correlations(reference_numbers(examples, labels), predicted_numbers(predictions))
 
 
 def _breakdown(examples: Sequence[Example], predictions: Sequence[Any], labels: Labels) -> dict[str, Any]:
