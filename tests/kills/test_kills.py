@@ -144,12 +144,16 @@ def test_a_kill_at_any_moment(tmp_path: Path, command: str) -> None:
     seed = random.randrange(1 << 30)
     draw = random.Random(seed)
     kills = 0
-    for _ in range(KILLS):
+    for _ in range(3 * KILLS):
+        if kills == KILLS:
+            break
         shutil.rmtree(output) if output.is_dir() else output.unlink()
         moment = draw.uniform(0.2, 1.0) * whole
+        began = time.monotonic()
         process = start(case.arguments, tmp_path)
         try:
             process.wait(moment)
+            whole = min(whole, time.monotonic() - began)  # the first run may have had less of the machine
         except subprocess.TimeoutExpired:
             kills += 1
         process.kill()
@@ -167,4 +171,4 @@ def test_a_kill_at_any_moment(tmp_path: Path, command: str) -> None:
         assert process.returncode == 0, f"seed {seed}, killed after {moment:.2f} of {whole:.2f} s: {err}"
         for name in case.files:
             assert content(tmp_path / name) == expected[name], f"{name} is another one: seed {seed}"
-    assert kills >= KILLS // 2, "most were over before they were killed"
+    assert kills == KILLS, "most were over before they were killed"
