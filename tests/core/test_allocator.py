@@ -9,8 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from distilbert.core import allocator
-from distilbert.core.allocator import KEPT, MMAP_MAX, TRIM_THRESHOLD, keep_buffers, reusing_memory
+from distilbert.core.allocator import AFTERWARDS, MMAP_MAX, reusing_memory
 
 
 def recorded(calls: list[tuple[int, int]]) -> Callable[[None], SimpleNamespace]:
@@ -30,19 +29,7 @@ def test_options_are_set_and_restored_even_after_an_error(monkeypatch: pytest.Mo
 
     with pytest.raises(KeyError):
         step()
-    assert dict(calls) == allocator._outside_loop
-
-
-def test_what_the_engine_keeps_outlives_a_training(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[tuple[int, int]] = []
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setattr(ctypes, "CDLL", recorded(calls))
-    monkeypatch.setattr(allocator, "_outside_loop", dict(allocator._outside_loop))
-    keep_buffers()
-    assert dict(calls) == KEPT
-    with reusing_memory():
-        assert dict(calls)[TRIM_THRESHOLD] > KEPT[TRIM_THRESHOLD]
-    assert KEPT.items() <= dict(calls).items()
+    assert dict(calls) == AFTERWARDS
 
 
 @pytest.mark.parametrize("platform", ["darwin", "win32"])
@@ -54,7 +41,6 @@ def test_nothing_is_touched_elsewhere(monkeypatch: pytest.MonkeyPatch, platform:
     monkeypatch.setattr(sys, "platform", platform)
     with reusing_memory():
         pass
-    keep_buffers()
     assert calls == []
 
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core.errors import DataError
+from ..core.unique import sorted_unique
 
 BLOCK_ROWS = 1 << 16  # vectors of a block: many, so that one product has both threads of the BLAS busy
 BLOCK_SCORES = 1 << 24  # most scores of a block, 64 MB, which Q x R is kept under
@@ -109,7 +110,7 @@ def rows_of(blocks: Sequence[np.ndarray], positions: np.ndarray) -> np.ndarray:
     ends = np.cumsum([len(block) for block in blocks])
     of_block = np.searchsorted(ends, positions, side="right")
     rows = np.empty((len(positions), blocks[0].shape[1]), dtype=np.float32)
-    for number in np.unique(of_block):
+    for number in sorted_unique(of_block):
         chosen = of_block == number
         rows[chosen] = blocks[number][positions[chosen] - (ends[number] - len(blocks[number]))]
     return rows

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..core.errors import DataError
 from ..core.extras import require
+from ..core.unique import sorted_unique
 
 CANDIDATES = 4  # for each result: the nearest by exact scores are among them more often
 
@@ -55,7 +56,7 @@ class VectorGraph:
         if not count:
             return [np.empty(0, dtype=np.int64) for _ in queries]
         matches = self._graph.search(queries, count)
-        return [np.unique(keys[:number]).astype(np.int64) for keys, number in zip(*_rows(matches), strict=True)]
+        return [sorted_unique(keys[:number]).astype(np.int64) for keys, number in zip(*_rows(matches), strict=True)]
 
     def save(self, path: Path) -> None:
         """Write a file."""

@@ -12,7 +12,6 @@ from typing import Any, Self
 import numpy as np
 
 from .. import __version__
-from ..core.allocator import keep_buffers
 from ..core.config import DistilBertConfig
 from ..core.errors import InputError
 from ..core.forks import ForkSafeLock
@@ -89,7 +88,6 @@ class EngineRunner:
         self.threads = pick_threads(threads)
         self._requested, self._packed, self._lock = precision, packed, ForkSafeLock()
         self._prepared = self._prepare(quantization)
-        keep_buffers()  # of batches, and not of weights that were laid out
 
     @classmethod
     def from_folder(

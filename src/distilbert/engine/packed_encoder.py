@@ -7,6 +7,7 @@ H head dim.
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -27,7 +28,7 @@ PRODUCT_NAMES = ("qkv", "out", "lin1", "lin2")  # the matrix products of a block
 Ranges = Mapping[str, ActivationRange]  # "BLOCK.PRODUCT" -> range of its inputs; products not in it run in floats
 Observer = Callable[[str, np.ndarray], None]  # takes "BLOCK.PRODUCT" and its inputs (T, K)
 ATTENTION_COST = 6  # time of a multiplication in attention, relative to one in a matrix product
-FEED_FORWARD_ROWS = 512  # tokens whose wide rows are in memory at once
+PART_TOKENS = 512  # of sequences that go through a block at once: what it computes in between takes memory
 SMALL_BATCH = 64  # tokens up to which a product takes as long as reading its weights
 
 
@@ -118,39 +119,60 @@ class PackedEncoder:
             (R, D) or (T, D).
         """
         position_ids = np.arange(len(ids)) - np.repeat(offsets[:-1], np.diff(offsets))
+        parts = self._parts(offsets)
         x8: np.ndarray | None = None  # x in uint8, where the next product is in int8
-        qkv: np.ndarray | None = None
-        if self._projection_cache is not None and len(ids) >= MIN_TOKENS:
-            x, qkv = self._projection_cache(ids, position_ids)
+        cache = self._projection_cache if len(ids) >= MIN_TOKENS else None
+        if cache is not None:
+            x = np.empty((len(ids), self._config.dim), self.dtype)
         else:
             quantizer = self._blocks[0].qkv.quantizer if self._blocks else None
             x, x8 = self._operations.embed_norm(ids, position_ids, self._embeddings, quantizer)
-        sequences = SequenceOffsets(offsets, offsets)
         for block, next_block in itertools.pairwise(self._blocks):
-            if qkv is None:
-                self._observe(f"{block.name}.qkv", x)
-                qkv = block.qkv(x if x8 is None else x8)
-            context = self._attend(block, _columns(qkv, 3), sequences)
-            qkv = None  # freed before the feed-forward layer takes its buffers
-            x, x8 = self._feed_forward(block, x, context, next_block.qkv.quantizer)
+            quantizer = next_block.qkv.quantizer
+            results8 = np.empty(x.shape, UINT8) if quantizer else None
+            for part, ends in parts:
+                if cache is not None:
+                    x[part], qkv = cache(ids[part], position_ids[part])
+                else:
+                    self._observe(f"{block.name}.qkv", x[part])
+                    qkv = block.qkv(x[part] if x8 is None else x8[part])
+                context = self._attend(block, _columns(qkv, 3), SequenceOffsets(ends, ends))
+                del qkv  # before the feed-forward layer takes its memory
+                x[part], part8 = self._feed_forward(block, x[part], context, quantizer)
+                if results8 is not None and part8 is not None:
+                    results8[part] = part8
+            x8, cache = results8, None
         if not self._blocks or (rows is not None and not len(rows)):
             return x if rows is None else x[rows]
         return self._last_block(self._blocks[-1], x, x8, offsets, rows)
 
     def _last_block(
-        self, block: Block, x: np.ndarray, x8: np.ndarray | None, ends: np.ndarray, rows: np.ndarray | None
+        self, block: Block, x: np.ndarray, x8: np.ndarray | None, offsets: np.ndarray, rows: np.ndarray | None
     ) -> np.ndarray:
         """Run the last block for the rows that the head reads: (T, D) -> (R, D)."""
-        offsets = SequenceOffsets(ends if rows is None else np.searchsorted(rows, ends), ends)
         assert block.query is not None
         self._observe(f"{block.name}.qkv", x)
         inputs = x if x8 is None else x8
-        q = block.query(inputs if rows is None else inputs[rows])  # (R, W)
-        if block.keys is not None and rows is not None and self._skips_keys(offsets):
-            context = self._attend_without_keys(block, q, x, offsets)
-        else:
-            context = self._attend(block, (q, *_columns(block.qkv(inputs), 2)), offsets)
-        return self._feed_forward(block, x if rows is None else x[rows], context, None)[0]
+        if rows is not None and self._skips_keys(queries := SequenceOffsets(np.searchsorted(rows, offsets), offsets)):
+            context = self._attend_without_keys(block, block.query(inputs[rows]), x, queries)
+            return self._feed_forward(block, x[rows], context, None)[0]
+        results = []
+        for part, ends in self._parts(offsets):
+            chosen, places = np.arange(part.stop - part.start), ends  # the rows to compute, where each sequence begins
+            if rows is not None:
+                first, last = np.searchsorted(rows, (part.start, part.stop))
+                chosen = rows[first:last] - part.start
+                places = np.searchsorted(chosen, ends)
+            if len(chosen) or not len(x):
+                q = block.query(inputs[part][chosen])  # (R, W)
+                key_values = _columns(block.qkv(inputs[part]), 2)
+                context = self._attend(block, (q, *key_values), SequenceOffsets(places, ends))
+                results.append(self._feed_forward(block, x[part][chosen], context, None)[0])
+        return np.concatenate(results)
+
+    def _parts(self, offsets: np.ndarray) -> list[tuple[slice, np.ndarray]]:
+        """Return parts that go through a block one after the other; who observes products sees all inputs at once."""
+        return cut_parts(offsets, sys.maxsize if self._is_observed else PART_TOKENS)
 
     def _skips_keys(self, offsets: SequenceOffsets) -> bool:
         """Say whether attending to hidden states is cheaper than computing keys and values of all tokens."""
@@ -185,23 +207,11 @@ class PackedEncoder:
         self._observe(f"{block.name}.out", context)
         x, x8 = self._operations.add_norm(x, block.out(context), block.attention_norm, block.lin1.quantizer)
         self._observe(f"{block.name}.lin1", x)
-        inputs = x if x8 is None else x8
-        if self._is_observed or len(x) <= FEED_FORWARD_ROWS:
-            outputs = self._two_products(block, inputs)
-        else:  # in parts, so that the wide rows between the two products take little memory
-            outputs = np.empty_like(x)
-            for start in range(0, len(x), FEED_FORWARD_ROWS):
-                part = slice(start, start + FEED_FORWARD_ROWS)
-                outputs[part] = self._two_products(block, inputs[part])
-        return self._operations.add_norm(x, outputs, block.output_norm, quantizer)
-
-    def _two_products(self, block: Block, inputs: np.ndarray) -> np.ndarray:
-        """Compute the feed-forward layer (T, D) -> (T, D)."""
-        inner = block.lin1(inputs)
+        inner = block.lin1(x if x8 is None else x8)
         self._observe(f"{block.name}.lin2", inner)
         if block.lin2.quantizer is not None and inner.dtype != UINT8:
             inner = block.lin2.quantizer(inner)
-        return block.lin2(inner)
+        return self._operations.add_norm(x, block.lin2(inner), block.output_norm, quantizer)
 
     def check(self) -> None:
         """Run no tokens through all products, which checks the types and shapes of all weights.
@@ -303,3 +313,22 @@ def _columns(rows: np.ndarray, count: int) -> list[np.ndarray]:
     """Return views of so many equal parts of the columns."""
     width = rows.shape[1] // count
     return [rows[:, start : start + width] for start in range(0, rows.shape[1], width)] if width else [rows] * count
+
+
+def cut_parts(offsets: np.ndarray, tokens: int) -> list[tuple[slice, np.ndarray]]:
+    """Cut packed sequences into parts of about equal size, of about so many tokens at most.
+
+    Args:
+        offsets: (B + 1,) int64 of all sequences.
+        tokens: of a part.
+
+    Returns:
+        The tokens of each part, and the offsets of its sequences in it. There is at least one part.
+    """
+    count = max(1, -(-int(offsets[-1]) // tokens))
+    cuts = np.searchsorted(offsets, [offsets[-1] * number // count for number in range(count)]).tolist()
+    bounds = [*dict.fromkeys([*cuts, len(offsets) - 1])] if len(offsets) > 1 else [0, 0]
+    return [
+        (slice(int(offsets[first]), int(offsets[last])), offsets[first : last + 1] - offsets[first])
+        for first, last in itertools.pairwise(bounds)
+    ]

@@ -20,6 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..core.forks import ForkSafeLock
+from ..core.unique import sorted_unique
 from .operations import FP32, Contributions, EmbeddingWeights
 from .products import LinearMap
 
@@ -79,9 +80,9 @@ class ProjectionCache:
         missing = slots < 0
         if not missing.any():
             return slots, cached
-        new = np.unique(ids[missing])
+        new = sorted_unique(ids[missing])
         if self._filled + len(new) > len(cached.words):
-            new = np.unique(ids)
+            new = sorted_unique(ids)
             cached = self._empty(len(new))
         end = self._filled + len(new)
         cached.words[self._filled : end] = self._contributions(self._embeddings.words[new])
