@@ -23,7 +23,7 @@ from distilbert import DistilBertTokenizerFast
 from .common import data_folder, installed_versions
 from .contestants import encode
 
-LIBRARIES = ("torch", "transformers", "onnxruntime", "openvino", "nncf", "ctranslate2")
+LIBRARIES = ("torch", "transformers", "onnxruntime", "openvino", "nncf", "ctranslate2", "llama_cpp_python")
 CALIBRATION_TEXTS = 300
 
 
@@ -60,7 +60,7 @@ def write_onnx_fp32(model: Path, cache: Path) -> None:
             dynamo=False,
         )
 
-    _write_once(cache / "onnx-fp32", write)
+    write_once(cache / "onnx-fp32", write)
 
 
 def write_onnx_int8(model: Path, cache: Path) -> None:
@@ -73,7 +73,7 @@ def write_onnx_int8(model: Path, cache: Path) -> None:
         source, target = cache / "onnx-fp32" / "model.onnx", folder / "model.onnx"
         quantize_dynamic(source, target, weight_type=QuantType.QInt8, per_channel=True)
 
-    _write_once(cache / "onnx-int8", write)
+    write_once(cache / "onnx-int8", write)
 
 
 def write_openvino_fp32(model: Path, cache: Path) -> None:
@@ -86,7 +86,7 @@ def write_openvino_fp32(model: Path, cache: Path) -> None:
         converted = openvino.convert_model(network, example_input={"input_ids": ids, "attention_mask": mask})
         openvino.save_model(converted, folder / "model.xml", compress_to_fp16=False)
 
-    _write_once(cache / "openvino-fp32", write)
+    write_once(cache / "openvino-fp32", write)
 
 
 def write_openvino_int8(model: Path, cache: Path) -> None:
@@ -104,7 +104,7 @@ def write_openvino_int8(model: Path, cache: Path) -> None:
         quantized = nncf.quantize(source, samples, model_type=nncf.ModelType.TRANSFORMER, subset_size=len(rows))
         openvino.save_model(quantized, folder / "model.xml")
 
-    _write_once(cache / "openvino-int8", write)
+    write_once(cache / "openvino-int8", write)
 
 
 def write_ctranslate2(model: Path, cache: Path) -> None:
@@ -115,7 +115,7 @@ def write_ctranslate2(model: Path, cache: Path) -> None:
 
         converters.TransformersConverter(str(model)).convert(str(folder), force=True)
 
-    _write_once(cache / "ctranslate2", write)
+    write_once(cache / "ctranslate2", write)
 
 
 def _network(model: Path, attention: str) -> tuple[Any, tuple[Any, Any]]:
@@ -139,7 +139,7 @@ def _network(model: Path, attention: str) -> tuple[Any, tuple[Any, Any]]:
     return Network().eval(), (ids, mask)
 
 
-def _write_once(folder: Path, write: Callable[[Path], None]) -> None:
+def write_once(folder: Path, write: Callable[[Path], None]) -> None:
     """Call ``write`` to fill ``folder`` unless it exists; an interrupted run leaves no incomplete folder."""
     if folder.is_dir():
         return

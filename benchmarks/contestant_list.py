@@ -14,7 +14,7 @@ from distilbert.core.schema import HEADS
 from distilbert.engine.model_weights import FolderWeights, ModelWeights
 from distilbert.weights.checkpoint import open_checkpoint
 
-from . import contestant_files
+from . import contestant_files, llama_cpp_contestant
 from .contestants import Contestant, CTranslate2, OnnxRuntime, OpenVino, Ours, Transformers, Unavailable
 
 Load = Callable[[Path, Path, int], Contestant]  # folder of the model, folder of the converted files, threads
@@ -73,6 +73,12 @@ def _openvino(folder: str, hint: str) -> Load:
 
 def _ctranslate2(compute_type: str) -> Load:
     return lambda model, cache, threads: CTranslate2(model, cache / "ctranslate2", compute_type, threads)
+
+
+def _llama_cpp(precision: str) -> Load:
+    return lambda model, cache, threads: llama_cpp_contestant.LlamaCpp(
+        model, cache / "llama-cpp" / f"{precision}.gguf", threads
+    )
 
 
 def _plain(precision: str) -> Load:
@@ -137,6 +143,7 @@ _TORCH = ("torch", "transformers")
 _ONNX = (*_TORCH, "onnx", "onnxruntime")
 _OPENVINO = (*_TORCH, "openvino")
 _CTRANSLATE2 = (*_TORCH, "ctranslate2")
+_LLAMA_CPP = ("llama_cpp", "gguf")
 _OURS = ("torch",)
 
 CONTESTANTS: dict[str, ContestantSpec] = {
@@ -208,6 +215,22 @@ CONTESTANTS: dict[str, ContestantSpec] = {
         _ctranslate2("int8"),
         contestant_files.write_ctranslate2,
         runs_with=("ctranslate2", "tokenizers"),
+    ),
+    "llama-cpp-fp32": ContestantSpec(
+        "llama.cpp fp32",
+        "fp32",
+        _LLAMA_CPP,
+        _llama_cpp("fp32"),
+        llama_cpp_contestant.write_gguf,
+        runs_with=("llama_cpp", "tokenizers"),
+    ),
+    "llama-cpp-int8": ContestantSpec(
+        "llama.cpp q8_0",
+        "int8",
+        _LLAMA_CPP,
+        _llama_cpp("q8_0"),
+        llama_cpp_contestant.write_gguf,
+        runs_with=("llama_cpp", "tokenizers"),
     ),
     "plain-fp32": ContestantSpec(
         "ours, plain fp32", "fp32", _OURS, _plain("fp32"), ours=True, runs_with=("distilbert", "torch")

@@ -129,14 +129,16 @@ for line in sys.stdin:
 
 
 def cost(files: ServedFiles, client: Client) -> dict[str, Any]:
-    """Measure CPU microseconds a text, of the library, the server, and the server without a model, in turn."""
+    """Measure CPU microseconds a text, in turn: the library, the server, it without a model, and uvicorn alone."""
     texts = of_25_tokens(500)
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
-    microseconds: dict[str, list[float]] = {"library": [], "server": [], "empty": []}
-    rates: dict[str, list[float]] = {"library": [], "server": [], "empty": []}
+    names = ("library", "server", "empty", "uvicorn")
+    microseconds: dict[str, list[float]] = {name: [] for name in names}
+    rates: dict[str, list[float]] = {name: [] for name in names}
     with (
         running("ours-as-it-is", files) as ours,
         running("empty", files) as empty,
+        running("fixed-answer", files) as uvicorn,
         subprocess.Popen(
             [sys.executable, "-c", LIBRARY], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         ) as library,
@@ -145,7 +147,8 @@ def cost(files: ServedFiles, client: Client) -> dict[str, Any]:
         assert library.stdout is not None
         order = {"model": str(files.folder), "threads": files.threads, "texts": texts}
         library.stdin.write(json.dumps(order) + "\n")
-        for server in (ours, empty):
+        servers = {"server": ours, "empty": empty, "uvicorn": uvicorn}
+        for server in servers.values():
             client.run(server, texts, 1.0, connections=256)
         for _ in range(COST_ROUNDS):
             library.stdin.write("4\n")
@@ -153,7 +156,7 @@ def cost(files: ServedFiles, client: Client) -> dict[str, Any]:
             cpu, seconds, count = json.loads(library.stdout.readline())
             microseconds["library"].append(1e6 * cpu / count)
             rates["library"].append(count / seconds)
-            for name, server in (("server", ours), ("empty", empty)):
+            for name, server in servers.items():
                 result = client.run(server, texts, 4.0, connections=256)
                 microseconds[name].append(result["cpu_us_a_request"])
                 rates[name].append(result["requests_a_second"])

@@ -123,6 +123,9 @@ CONTESTANTS: dict[str, Contestant] = {
         (),
         lambda: "" if INFINITY.exists() else "it is not installed in build/serving/infinity",
     ),
+    "fixed-answer": Contestant(
+        "uvicorn with an application that does nothing", _uvicorn("fixed_answer"), "/", lambda text: {"inputs": text}
+    ),
     "empty": Contestant(
         "distilbert serve without a model",
         _ours("benchmarks.serving.empty_model"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from ..core.errors import InputError
 from .base import Task
 from .batching import EncodedInput, Outputs
 from .checks import check_choice, check_count, check_fields, check_text
-from .scores import largest, sigmoid, softmax
+from .scores import FEW, largest, sigmoid, sigmoid_of_few, softmax, softmax_of_few
 from .task_spec import (
     TEXT,
     TEXT_COLUMN_NAMES,
@@ -35,6 +35,13 @@ from .windows import (
     truncate,
 )
 
+# From logits to scores: of arrays (..., L), and of the floats of one text.
+FUNCTIONS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Callable[[list[float]], list[float]]]] = {
+    "sigmoid": (sigmoid, sigmoid_of_few),
+    "softmax": (softmax, softmax_of_few),
+    "none": (np.asarray, list),
+}
+
 
 class Unset:
     """The type of :data:`UNSET`. None cannot mean "not given": ``top_k=None`` asks for all labels."""
@@ -48,7 +55,6 @@ class Unset:
 
 
 UNSET = Unset()
-FUNCTIONS = ("sigmoid", "softmax", "none")
 AGGREGATIONS = ("mean", "max", "first")  # of the windows of a long text
 
 
@@ -82,7 +88,7 @@ class TextClassificationParams:
         if self.top_k is not UNSET:
             check_count(self.top_k, "top_k", optional=True)
         if self.function_to_apply is not None:
-            check_choice(self.function, FUNCTIONS, "function_to_apply")
+            check_choice(self.function, tuple(FUNCTIONS), "function_to_apply")
         check_truncation(self.truncation_options, "text-classification")
         check_choice(self.aggregation, AGGREGATIONS, "aggregation")
 
@@ -105,7 +111,7 @@ SPEC = TaskSpec(
     inputs=(InputForm((TEXT, InputColumn("text_pair", required=False))),),
     parameters_class=TextClassificationParams,
     options={"top_k": "--top-k", "stride": "--stride"},
-    choices={"function_to_apply": FUNCTIONS, "aggregation": AGGREGATIONS},
+    choices={"function_to_apply": tuple(FUNCTIONS), "aggregation": AGGREGATIONS},
     example=ExampleInput("I love using small models!"),
     labelled=LabelledData(
         (
@@ -189,16 +195,18 @@ class TextClassificationPipeline(Task[TextClassificationParams]):
 
     def decode(self, encoded: EncodedInput, outputs: list[Outputs], params: TextClassificationParams) -> Any:
         """Scores of the labels, sorted or not."""
+        of_many, of_few = FUNCTIONS[params.function or self._default_function()]
         if len(outputs) == 1:
-            return self._labels(self._scores_of(outputs[0]["logits"], params), params)
-        scores = self._scores_of(np.stack([output["logits"] for output in outputs]), params)  # (W, L)
+            logits = outputs[0]["logits"]
+            return self._labels(of_few(logits.tolist()) if len(logits) <= FEW else of_many(logits), params)
+        scores = of_many(np.stack([output["logits"] for output in outputs]))  # (W, L)
         if params.aggregation == "max":
             scores = scores.max(axis=0)
         else:
             scores = np.average(scores, axis=0, weights=[len(sequence) for sequence in encoded.sequences])
         return self._labels(scores, params)
 
-    def _labels(self, scores: np.ndarray, params: TextClassificationParams) -> Any:
+    def _labels(self, scores: np.ndarray | list[float], params: TextClassificationParams) -> Any:
         """Return the labels that were asked for, from ``scores`` (L,)."""
         count = 1 if isinstance(params.top_k, Unset) else params.top_k
         if isinstance(params.top_k, Unset) and params.return_all_scores:
@@ -207,13 +215,6 @@ class TextClassificationPipeline(Task[TextClassificationParams]):
             order = largest(scores, len(scores) if count is None else count)
         labels = [{"label": self.config.id2label[index], "score": float(scores[index])} for index in order]
         return labels[0] if params.top_k is UNSET and not params.return_all_scores else labels
-
-    def _scores_of(self, logits: np.ndarray, params: TextClassificationParams) -> np.ndarray:
-        """Apply the function that the parameters name, or that suits the model, to ``logits`` (..., L)."""
-        name = params.function or self._default_function()
-        if name == "none":
-            return logits
-        return sigmoid(logits) if name == "sigmoid" else softmax(logits)
 
     def _default_function(self) -> str:
         problem = self.config.problem_type
