@@ -235,9 +235,13 @@ class ServedModels:
 
     def for_task(self, task: str) -> ServedModel | None:
         """Return the model that answers where none is named: the first made for the task, or the first that can."""
-        models = list(self.by_name.values())
-        with_own_head = [model for model in models if TASKS[task].head == model.head.name and task in model.tasks]
-        return next(iter(with_own_head or [model for model in models if task in model.tasks]), None)
+        first = None
+        for model in self.by_name.values():
+            if task in model.tasks:
+                if model.head.name == TASKS[task].head:
+                    return model
+                first = first or model
+        return first
 
     def make_room(self, model: ServedModel) -> None:
         """Unload models that nobody uses now, the least recently used first, until one fits into the memory limit.

@@ -110,6 +110,8 @@ def split_into_windows(
     Of a pair, the longer text is cut into windows. The shorter one stands in each window, cut to half of the room.
     """
     if second is None:
+        if len(first) <= max_tokens - 2:
+            return [add_special(tokenizer, first)]
         spans = window_spans(len(first), max_tokens - 2, stride)
         return [add_special(tokenizer, first[start:stop]) for start, stop in spans]
     room = max_tokens - 3
