@@ -213,7 +213,8 @@ class TextClassificationPipeline(Task[TextClassificationParams]):
             order = list(range(len(scores)))
         else:
             order = largest(scores, len(scores) if count is None else count)
-        labels = [{"label": self.config.id2label[index], "score": float(scores[index])} for index in order]
+        names = self.config.id2label
+        labels = [{"label": names[index], "score": float(np.float32(scores[index]))} for index in order]
         return labels[0] if params.top_k is UNSET and not params.return_all_scores else labels
 
     def _default_function(self) -> str:
