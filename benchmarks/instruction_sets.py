@@ -20,7 +20,7 @@ SWITCHES = {  # set of instructions -> what the libraries read when they are loa
     }
 }
 BEYOND = {"avx2": "avx512f"}  # what /proc/cpuinfo names on a CPU that has more
-WITHOUT_SWITCH = ("onnxruntime", "openvino")
+WITHOUT_SWITCH = ("onnxruntime", "openvino", "llama_cpp")
 
 
 def restrict(instructions: str) -> None:

@@ -85,8 +85,8 @@ class LlamaCpp(WithoutPipeline):
         threads: to compute with.
     """
 
-    # A batch attends to all of its tokens at once, and then masks those of other sequences: large ones do not pay.
-    batch_sizes = (128, 256, 512, 1024, 2048)
+    # In a batch, every token attends to all tokens, and those of other sequences are masked: that grows as its square.
+    batch_sizes = (512, 1024, 2048)
 
     def __init__(self, model: Path, path: Path, threads: int) -> None:
         super().__init__(model, threads)
