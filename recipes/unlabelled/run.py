@@ -117,18 +117,21 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[42])
     chosen = parser.parse_args()
-    path = HERE / "results.json"
     for task in chosen.tasks:
         train(task, plan, own[task]["epochs"], chosen.data, chosen.seeds)
-        # Read again, because another process of this recipe may have written results meanwhile.
-        results: Record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        path.write_text(json.dumps(results | {task: collect(task)}, indent=2) + "\n", encoding="utf-8")
-    results = json.loads(path.read_text(encoding="utf-8"))
+        write_results(task, plan)
+
+
+def write_results(task: str, plan: Record) -> None:
+    """Write the results of a task, and the table of all."""
+    path, readme = HERE / "results.json", HERE / "README.md"
+    # Read only now, because another process of this recipe may have written results meanwhile.
+    results: Record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    results[task] = collect(task)
+    path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     before = json.loads((TASKS / "results.json").read_text(encoding="utf-8"))
-    readme = HERE / "README.md"
     text, _, rest = readme.read_text(encoding="utf-8").partition(START)
     readme.write_text(text + START + table(results, before, plan) + END + rest.partition(END)[2], encoding="utf-8")
-    print(table(results, before, plan))
 
 
 if __name__ == "__main__":
