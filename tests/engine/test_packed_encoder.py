@@ -24,7 +24,7 @@ LENGTHS = [3, 0, 20, 7, 1, 1, 23, 5, 11, 2, 0]
 @given(st.lists(st.integers(0, 30), max_size=40), st.integers(1, 50))
 def test_parts_hold_every_sequence_once(lengths: list[int], tokens: int) -> None:
     offsets = np.cumsum([0, *lengths])
-    parts = cut_parts(offsets, tokens)
+    parts = [(part, sequences.keys) for part, sequences in cut_parts(offsets, tokens)]
     assert [part.start for part, _ in parts] == [0, *(part.stop for part, _ in parts[:-1])]
     assert parts[-1][0].stop == sum(lengths)
     assert np.concatenate([[0], *(part.start + ends[1:] for part, ends in parts)]).tolist() == offsets.tolist()

@@ -27,6 +27,7 @@ from .projection_cache import MIN_TOKENS, ProjectionCache
 PRODUCT_NAMES = ("qkv", "out", "lin1", "lin2")  # the matrix products of a block, in order
 Ranges = Mapping[str, ActivationRange]  # "BLOCK.PRODUCT" -> range of its inputs; products not in it run in floats
 Observer = Callable[[str, np.ndarray], None]  # takes "BLOCK.PRODUCT" and its inputs (T, K)
+Part = tuple[slice, SequenceOffsets]  # the tokens of some sequences, and where these begin in the part
 ATTENTION_COST = 6  # time of a multiplication in attention, relative to one in a matrix product
 PART_TOKENS = 512  # of sequences that go through a block at once: what it computes in between takes memory
 SMALL_BATCH = 64  # tokens up to which a product takes as long as reading its weights
@@ -119,7 +120,8 @@ class PackedEncoder:
             (R, D) or (T, D).
         """
         position_ids = np.arange(len(ids)) - np.repeat(offsets[:-1], np.diff(offsets))
-        parts = self._parts(offsets)
+        # Who observes products sees all inputs at once.
+        parts = cut_parts(offsets, sys.maxsize if self._is_observed else PART_TOKENS)
         x8: np.ndarray | None = None  # x in uint8, where the next product is in int8
         cache = self._projection_cache if len(ids) >= MIN_TOKENS else None
         if cache is not None:
@@ -130,13 +132,13 @@ class PackedEncoder:
         for block, next_block in itertools.pairwise(self._blocks):
             quantizer = next_block.qkv.quantizer
             results8 = np.empty(x.shape, UINT8) if quantizer else None
-            for part, ends in parts:
+            for part, sequences in parts:
                 if cache is not None:
                     x[part], qkv = cache(ids[part], position_ids[part])
                 else:
                     self._observe(f"{block.name}.qkv", x[part])
                     qkv = block.qkv(x[part] if x8 is None else x8[part])
-                context = self._attend(block, _columns(qkv, 3), SequenceOffsets(ends, ends))
+                context = self._attend(block, _columns(qkv, 3), sequences)
                 del qkv  # before the feed-forward layer takes its memory
                 x[part], part8 = self._feed_forward(block, x[part], context, quantizer)
                 if results8 is not None and part8 is not None:
@@ -144,10 +146,16 @@ class PackedEncoder:
             x8, cache = results8, None
         if not self._blocks or (rows is not None and not len(rows)):
             return x if rows is None else x[rows]
-        return self._last_block(self._blocks[-1], x, x8, offsets, rows)
+        return self._last_block(self._blocks[-1], x, x8, offsets, parts, rows)
 
     def _last_block(
-        self, block: Block, x: np.ndarray, x8: np.ndarray | None, offsets: np.ndarray, rows: np.ndarray | None
+        self,
+        block: Block,
+        x: np.ndarray,
+        x8: np.ndarray | None,
+        offsets: np.ndarray,
+        parts: Sequence[Part],
+        rows: np.ndarray | None,
     ) -> np.ndarray:
         """Run the last block for the rows that the head reads: (T, D) -> (R, D)."""
         assert block.query is not None
@@ -157,22 +165,18 @@ class PackedEncoder:
             context = self._attend_without_keys(block, block.query(inputs[rows]), x, queries)
             return self._feed_forward(block, x[rows], context, None)[0]
         results = []
-        for part, ends in self._parts(offsets):
-            chosen, places = np.arange(part.stop - part.start), ends  # the rows to compute, where each sequence begins
+        for part, sequences in parts:
+            chosen = np.arange(part.stop - part.start)  # the rows to compute
             if rows is not None:
                 first, last = np.searchsorted(rows, (part.start, part.stop))
                 chosen = rows[first:last] - part.start
-                places = np.searchsorted(chosen, ends)
+                sequences = SequenceOffsets(np.searchsorted(chosen, sequences.keys), sequences.keys)
             if len(chosen) or not len(x):
                 q = block.query(inputs[part][chosen])  # (R, W)
                 key_values = _columns(block.qkv(inputs[part]), 2)
-                context = self._attend(block, (q, *key_values), SequenceOffsets(places, ends))
+                context = self._attend(block, (q, *key_values), sequences)
                 results.append(self._feed_forward(block, x[part][chosen], context, None)[0])
         return np.concatenate(results)
-
-    def _parts(self, offsets: np.ndarray) -> list[tuple[slice, np.ndarray]]:
-        """Return parts that go through a block one after the other; who observes products sees all inputs at once."""
-        return cut_parts(offsets, sys.maxsize if self._is_observed else PART_TOKENS)
 
     def _skips_keys(self, offsets: SequenceOffsets) -> bool:
         """Say whether attending to hidden states is cheaper than computing keys and values of all tokens."""
@@ -315,7 +319,7 @@ def _columns(rows: np.ndarray, count: int) -> list[np.ndarray]:
     return [rows[:, start : start + width] for start in range(0, rows.shape[1], width)] if width else [rows] * count
 
 
-def cut_parts(offsets: np.ndarray, tokens: int) -> list[tuple[slice, np.ndarray]]:
+def cut_parts(offsets: np.ndarray, tokens: int) -> list[Part]:
     """Cut packed sequences into parts of about equal size, of about so many tokens at most.
 
     Args:
@@ -323,12 +327,15 @@ def cut_parts(offsets: np.ndarray, tokens: int) -> list[tuple[slice, np.ndarray]
         tokens: of a part.
 
     Returns:
-        The tokens of each part, and the offsets of its sequences in it. There is at least one part.
+        The tokens of each part, and where its sequences begin in it. There is at least one part.
     """
-    count = max(1, -(-int(offsets[-1]) // tokens))
-    cuts = np.searchsorted(offsets, [offsets[-1] * number // count for number in range(count)]).tolist()
-    bounds = [*dict.fromkeys([*cuts, len(offsets) - 1])] if len(offsets) > 1 else [0, 0]
-    return [
-        (slice(int(offsets[first]), int(offsets[last])), offsets[first : last + 1] - offsets[first])
-        for first, last in itertools.pairwise(bounds)
-    ]
+    total = int(offsets[-1])
+    if total <= tokens:
+        return [(slice(0, total), SequenceOffsets(offsets, offsets))]
+    count = -(-total // tokens)
+    cuts = np.searchsorted(offsets, [total * number // count for number in range(count)]).tolist()
+    parts = []
+    for first, last in itertools.pairwise(dict.fromkeys([*cuts, len(offsets) - 1])):
+        ends = offsets[first : last + 1] - offsets[first]
+        parts.append((slice(int(offsets[first]), int(offsets[last])), SequenceOffsets(ends, ends)))
+    return parts
