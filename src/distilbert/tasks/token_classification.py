@@ -7,7 +7,7 @@ B-PER O`` make two groups of ``PER`` and one of ``O``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,8 +62,13 @@ class TokenClassificationParams:
 
     def __post_init__(self) -> None:
         check_choice(self._named_strategy, AGGREGATION_STRATEGIES, "aggregation_strategy")
-        if isinstance(self.ignore_labels, str):
-            raise InputError(f"ignore_labels must be a list of labels, got the str {self.ignore_labels!r}.")
+        ignored = self.ignore_labels
+        if isinstance(ignored, str) or not (ignored is None or isinstance(ignored, Collection)):
+            raise InputError(
+                f"ignore_labels must be a list of labels, got the {type(ignored).__name__} {ignored!r:.80}."
+            )
+        if not isinstance(self.delimiter, str):
+            raise InputError(f"delimiter must be the text between two words, got {self.delimiter!r:.80}.")
 
     @property
     def _named_strategy(self) -> str:

@@ -46,7 +46,15 @@ def check_truncation(options: Mapping[str, Any], where: str) -> None:
 def merge_truncation(
     truncation: bool | str | None, max_length: int | None, others: Mapping[str, Any] | None
 ) -> dict[str, Any]:
-    """Return what :func:`truncate` takes: what is given by itself, and where that is None, what ``others`` hold."""
+    """Return what :func:`truncate` takes: what is given by itself, and where that is None, what ``others`` hold.
+
+    Raises:
+        InputError: ``others`` are no mapping.
+    """
+    if others is not None and not isinstance(others, Mapping):
+        raise InputError(
+            f"Arguments of the tokenizer must be a dict such as {{'truncation': True}}, got {others!r:.80}."
+        )
     given = {"truncation": truncation, "max_length": max_length}
     return dict(others or {}) | {name: value for name, value in given.items() if value is not None}
 
