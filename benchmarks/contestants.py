@@ -250,18 +250,13 @@ class CTranslate2(WithoutPipeline):
 
     def __init__(self, model: Path, path: Path, compute_type: str, threads: int) -> None:
         import ctranslate2
-        from safetensors import safe_open
 
         super().__init__(model, threads)
         offered = ctranslate2.get_supported_compute_types("cpu")
         if compute_type not in offered:
             raise Unavailable(f"CTranslate2 offers {', '.join(sorted(offered))} on this CPU")
         self._path, self._compute_type = path, compute_type
-        with safe_open(model / "model.safetensors", framework="np") as file:
-            self._pre_classifier, self._classifier = (
-                (file.get_tensor(f"{name}.weight").T.copy(), file.get_tensor(f"{name}.bias"))
-                for name in ("pre_classifier", "classifier")
-            )
+        self._head = numpy_head(model)
 
     def load(self, workers: int) -> ComputeLogits:
         """See :class:`WithoutPipeline`."""
@@ -277,11 +272,26 @@ class CTranslate2(WithoutPipeline):
 
         def compute_logits(sequences: list[list[int]]) -> np.ndarray:
             hidden = np.asarray(encoder.forward_batch(sequences).last_hidden_state)  # (B, S, D)
-            pooled = np.maximum(hidden[:, 0] @ self._pre_classifier[0] + self._pre_classifier[1], 0)  # (B, D)
-            logits: np.ndarray = pooled @ self._classifier[0] + self._classifier[1]  # (B, L)
-            return logits
+            return self._head(hidden[:, 0])
 
         return compute_logits
+
+
+def numpy_head(model: Path) -> Callable[[np.ndarray], np.ndarray]:
+    """Return the classification head of a model in NumPy, for libraries without it: first tokens (B, D) -> (B, L)."""
+    from safetensors import safe_open
+
+    with safe_open(model / "model.safetensors", framework="np") as file:
+        (inner, inner_bias), (outer, outer_bias) = (
+            (file.get_tensor(f"{name}.weight").astype(np.float32).T.copy(), file.get_tensor(f"{name}.bias"))
+            for name in ("pre_classifier", "classifier")
+        )
+
+    def head(first_tokens: np.ndarray) -> np.ndarray:
+        logits: np.ndarray = np.maximum(first_tokens @ inner + inner_bias, 0) @ outer + outer_bias
+        return logits
+
+    return head
 
 
 def encode(tokenizer: DistilBertTokenizerFast, texts: list[str]) -> list[list[int]]:

@@ -15,7 +15,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from .contestant_files import write_once
-from .contestants import MAX_LENGTH, ComputeLogits, WithoutPipeline
+from .contestants import MAX_LENGTH, ComputeLogits, WithoutPipeline, numpy_head
 
 MOST_SEQUENCES = 256  # of a batch: a constant of llama.cpp
 NAMES = {  # of a block's tensors, here and there
@@ -91,11 +91,7 @@ class LlamaCpp(WithoutPipeline):
     def __init__(self, model: Path, path: Path, threads: int) -> None:
         super().__init__(model, threads)
         self._path = path
-        weights = load_file(model / "model.safetensors")
-        self._pre_classifier, self._classifier = (
-            (weights[f"{name}.weight"].astype(np.float32).T.copy(), weights[f"{name}.bias"].astype(np.float32))
-            for name in ("pre_classifier", "classifier")
-        )
+        self._head = numpy_head(model)
 
     def worker_counts(self) -> tuple[int, ...]:
         """Return one: a context computes one batch at a time."""
@@ -138,9 +134,6 @@ class LlamaCpp(WithoutPipeline):
 
         def compute_logits(sequences: list[list[int]]) -> np.ndarray:
             parts = [sequences[start : start + MOST_SEQUENCES] for start in range(0, len(sequences), MOST_SEQUENCES)]
-            hidden = np.concatenate([first_tokens(part) for part in parts])
-            pooled = np.maximum(hidden @ self._pre_classifier[0] + self._pre_classifier[1], 0)
-            logits: np.ndarray = pooled @ self._classifier[0] + self._classifier[1]  # (B, L)
-            return logits
+            return self._head(np.concatenate([first_tokens(part) for part in parts]))
 
         return compute_logits

@@ -166,16 +166,17 @@ class PackedEncoder:
             return self._feed_forward(block, x[rows], context, None)[0]
         results = []
         for part, sequences in parts:
-            chosen = np.arange(part.stop - part.start)  # the rows to compute
+            chosen: slice | np.ndarray = slice(None)  # the rows to compute
             if rows is not None:
                 first, last = np.searchsorted(rows, (part.start, part.stop))
-                chosen = rows[first:last] - part.start
-                sequences = SequenceOffsets(np.searchsorted(chosen, sequences.keys), sequences.keys)
-            if len(chosen) or not len(x):
-                q = block.query(inputs[part][chosen])  # (R, W)
-                key_values = _columns(block.qkv(inputs[part]), 2)
-                context = self._attend(block, (q, *key_values), sequences)
-                results.append(self._feed_forward(block, x[part][chosen], context, None)[0])
+                if first == last:
+                    continue
+                chosen = asked = rows[first:last] - part.start
+                sequences = SequenceOffsets(np.searchsorted(asked, sequences.keys), sequences.keys)
+            q = block.query(inputs[part][chosen])  # (R, W)
+            key_values = _columns(block.qkv(inputs[part]), 2)
+            context = self._attend(block, (q, *key_values), sequences)
+            results.append(self._feed_forward(block, x[part][chosen], context, None)[0])
         return np.concatenate(results)
 
     def _skips_keys(self, offsets: SequenceOffsets) -> bool:
