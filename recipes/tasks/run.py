@@ -4,9 +4,9 @@
 
 For each task of ``tasks.toml`` there is a teacher (all-MiniLM-L6-v2, six layers). Its students have three layers:
 layers picked from all-MiniLM-L6-v2, or the student of general distillation (recipes/distil-minilm), each without and
-with the teacher; its lowest layers, as they are and distilled (recipes/sentences); and the first layers of the
-fine-tuned teacher. An interrupted run is resumed and a finished one is not repeated. Writes results.json and the table
-in README.md.
+with the teacher; its lowest layers, as they are and distilled (recipes/sentences), whose classifiers read the mean of
+all tokens; and the first layers of the fine-tuned teacher. An interrupted run is resumed and a finished one is not
+repeated. Writes results.json and the table in README.md.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ HERE = Path(__file__).parent
 MODELS = Path("models/tasks")
 TEACHER = "models/minilm"
 DISTILLED = "models/distil-minilm/triple"
-GENERAL = "models/sentences/lower-layers"
+GENERAL = "models/sentences/pairs"
 VARIANTS = {
     "teacher": "teacher, 6 layers",
     "picks": "3 layers, picked",
     "picks+teacher": "3 layers, picked, taught",
     "distilled": "3 layers, distilled",
     "distilled+teacher": "3 layers, distilled, taught",
-    "lower": "3 lower layers",
-    "general": "3 lower layers, distilled",
+    "lower": "3 lower layers, mean",
+    "general": "3 lower layers, distilled, mean",
     "inherited+teacher": "3 layers of the teacher, taught",
 }
 START, END = "<!-- table -->\n", "<!-- end of table -->"
@@ -58,6 +58,8 @@ def settings(task: str, variant: str, plan: Record, data: Path) -> FinetuneConfi
         values |= {"layers": "0,1,2"}
     if variant == "general":
         values |= {"model": GENERAL, "layers": ""}
+    if variant in ("lower", "general") and values["task"] == "text-classification":
+        values["pooling"] = "mean"
     if variant.startswith("inherited"):
         values |= {"model": str(MODELS / task / "teacher"), "layers": "0,1,2"}
     if variant.endswith("+teacher"):

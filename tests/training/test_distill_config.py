@@ -202,7 +202,7 @@ def test_every_field_says_what_it_is_and_takes_its_choices(kind: type[TextConfig
         choices = field.metadata["choices"]
         assert not choices or field.default in choices
         for choice in choices:
-            others = {"terms": {"pooled": 1.0}} if choice == "sentences" else {}
+            others = {"terms": {"pooled": 1.0}} if choice in ("sentences", "pairs") else {}
             assert getattr(kind(**NEEDED[kind], **others, **{field.name: choice}), field.name) == choice
     required = {field.name for field in dataclasses.fields(kind) if field.default is REQUIRED is field.default_factory}
     assert required == set(NEEDED[kind])

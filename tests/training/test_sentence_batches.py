@@ -11,7 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distilbert import ConfigError, DataError, DistilBertTokenizer, DistillConfig
-from distilbert.training.corpus.sentence_batches import SentenceText, open_sentences, split_by_length, text_spans
+from distilbert.training.corpus.sentence_batches import (
+    NEAREST,
+    SentenceText,
+    alone,
+    inner_lengths,
+    open_sentences,
+    pair_up,
+    split_by_length,
+    text_spans,
+)
 from distilbert.training.corpus.text_batches import open_token_cache
 from distilbert.training.corpus.token_cache import TokenCache
 from tests.data.corpora import write_text
@@ -51,8 +60,16 @@ def open_text(tmp_path: Path, **changes: Any) -> SentenceText:
 
 
 def texts_of(step: Any) -> list[tuple[int, ...]]:
+    return rows_of(step.micro_batches)
+
+
+def texts_of_held_out(text: SentenceText) -> list[tuple[int, ...]]:
+    return rows_of(text.held_out(0, 1))
+
+
+def rows_of(micro_batches: Any) -> list[tuple[int, ...]]:
     rows = []
-    for micro_batch in step.micro_batches:
+    for micro_batch in micro_batches:
         arrays = micro_batch.arrays
         rows += [tuple(ids[mask == 1]) for ids, mask in zip(arrays["input_ids"], arrays["attention_mask"], strict=True)]
     return rows
@@ -84,13 +101,40 @@ def test_groups_have_all_texts_sorted_and_two_each(lengths: list[int], count: in
     count = min(count, len(lengths) // 2)
     ends = np.cumsum(lengths)
     spans = np.stack([ends - lengths, ends], axis=1)
-    groups = split_by_length(spans, count)
+    texts = pair_up(spans) if count % 2 else alone(spans)
+    groups = split_by_length(texts, count)
     assert len(groups) == count
     assert min(map(len, groups)) >= 2
     joined = np.concatenate(groups)
-    assert sorted(map(tuple, joined)) == list(map(tuple, spans))
-    sizes = joined[:, 1] - joined[:, 0]
-    assert (np.diff(sizes) >= 0).all()
+    assert sorted(map(tuple, joined)) == sorted(map(tuple, texts))
+    assert (np.diff(inner_lengths(joined)) >= 0).all()
+
+
+@given(st.lists(st.integers(4, 30), min_size=1, max_size=200))
+def test_a_pair_is_of_neighbours_or_of_a_text_and_a_part_of_it(lengths: list[int]) -> None:
+    ends = np.cumsum(lengths)
+    spans = np.stack([ends - lengths, ends], axis=1)
+    texts = pair_up(spans)
+    assert (texts == pair_up(spans)).all()
+    for number, (span, text) in enumerate(zip(spans.tolist(), texts.tolist(), strict=True)):
+        passages = [text[:2], text[2:]]
+        assert span in passages
+        passages.remove(span)
+        (start, end) = passages[0]
+        near = [spans[(number + step) % len(spans)].tolist() for step in range(1, NEAREST + 1)]
+        is_part = span[0] <= start < end <= span[1] and end - start == (span[1] - span[0]) // 2
+        assert [start, end] in near or is_part or ([start, end] == [0, 0] and text[2:] == [0, 0])
+
+
+def test_half_of_the_texts_are_pairs_of_both_kinds_in_both_orders() -> None:
+    spans = np.arange(0, 40_000, 10)[:, None] + [0, 10]
+    texts = pair_up(spans)
+    has_second = texts[:, 3] > 0
+    assert abs(has_second.mean() - 0.5) < 0.05
+    pairs, own = texts[has_second], spans[has_second]
+    is_part = ((pairs[:, 1] - pairs[:, 0]) == 5) | ((pairs[:, 3] - pairs[:, 2]) == 5)
+    assert abs(is_part.mean() - 0.5) < 0.05
+    assert abs((pairs[:, 0] == own[:, 0]).mean() - 0.5) < 0.1
 
 
 def test_a_step_is_the_same_on_any_number_of_processes(tmp_path: Path) -> None:
@@ -108,7 +152,7 @@ def test_a_step_is_the_same_on_any_number_of_processes(tmp_path: Path) -> None:
 def test_held_out_texts_share_no_token_with_training_and_an_epoch_has_every_text_once(tmp_path: Path) -> None:
     text = open_text(tmp_path)
     training, held_out = text._training, text._held_out
-    for start, end in held_out.tolist():
+    for start, end, *_ in held_out.tolist():
         assert not ((training[:, 0] < end) & (training[:, 1] > start)).any()
     count, per_step = len(training), text.texts_per_step
     order = text._order.numbers(0, 2 * count)
@@ -125,6 +169,21 @@ def test_texts_begin_and_end_as_sequences_do(tmp_path: Path) -> None:
         assert row[-1] == tokenizer.sep_token_id
         assert 6 <= len(row) <= 16
         assert not {tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id} & set(row[1:-1])
+
+
+def test_pairs_are_two_passages_in_one_sequence(tmp_path: Path) -> None:
+    tokenizer, text = words_tokenizer(), open_text(tmp_path, sequences="pairs", sequence_length=24)
+    rows = [row for number in range(8) for row in texts_of(text.step(number, 0, 1))]
+    for row in rows:
+        assert row[0] == tokenizer.cls_token_id
+        assert row[-1] == tokenizer.sep_token_id
+        assert 6 <= len(row) <= 24
+        assert tokenizer.pad_token_id not in row
+    passages = [row.count(tokenizer.sep_token_id) for row in rows]
+    assert set(passages) == {1, 2}
+    step = text.step(0, 0, 1)
+    assert step.tokens == step.counts["tokens"] == sum(map(len, texts_of(step)))
+    assert {row.count(tokenizer.sep_token_id) for row in texts_of_held_out(text)} == {1, 2}
 
 
 def test_too_little_text_and_too_many_processes_are_errors(tmp_path: Path) -> None:
@@ -149,6 +208,12 @@ def test_the_cache_is_that_of_packed_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"terms": {"ce": 1.0}}, {"streaming": True, "max_steps": 3}])
-def test_settings_that_need_packed_text(tmp_path: Path, changes: dict[str, Any]) -> None:
+@pytest.mark.parametrize("sequences", ["sentences", "pairs"])
+def test_settings_that_need_packed_text(tmp_path: Path, changes: dict[str, Any], sequences: str) -> None:
     with pytest.raises(ConfigError, match="sequences"):
-        config(tmp_path, **changes)
+        config(tmp_path, sequences=sequences, **changes)
+
+
+def test_pairs_need_room_for_two(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="sequence_length must be at least 11 for pairs"):
+        config(tmp_path, sequences="pairs", sequence_length=10)

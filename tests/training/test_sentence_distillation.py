@@ -76,7 +76,7 @@ def test_a_resumed_run_is_the_same_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("head", "sequences"), [("ForMaskedLM", "packed"), ("", "packed"), ("ForMaskedLM", "sentences")]
+    ("head", "sequences"), [("ForMaskedLM", "packed"), ("", "packed"), ("ForMaskedLM", "sentences"), ("", "pairs")]
 )
 def test_terms_without_a_vocabulary_work_on_any_text_and_teacher(tmp_path: Path, head: str, sequences: str) -> None:
     teacher = write_teacher(tmp_path / "other", head)

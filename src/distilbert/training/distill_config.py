@@ -166,8 +166,8 @@ class DistillConfig(TextConfig):
     sequences: str = setting(
         "packed",
         "packed: all text in a row, cut into equal lengths. sentences: sentences and passages of mixed length, for "
-        "terms that compare no scores over the vocabulary.",
-        choices=("packed", "sentences"),
+        "terms that compare no scores over the vocabulary. pairs: as sentences, half of them two in one sequence.",
+        choices=("packed", "sentences", "pairs"),
     )
     pooling: str = setting(
         "mean",
@@ -189,7 +189,10 @@ class DistillConfig(TextConfig):
         reject_unknown(self.terms, TERMS, "terms")
         self._demand(all(weight > 0 for weight in self.terms.values()), "terms", "weights above 0")
         self._demand(self.temperature > 0, "temperature", "more than 0")
-        by_sentences = self.sequences == "sentences"
+        self._demand(
+            self.sequences != "pairs" or self.sequence_length >= 11, "sequence_length", "at least 11 for pairs"
+        )
+        by_sentences = self.sequences != "packed"
         self._demand(not (by_sentences and self.compares_vocabulary), "sequences", "'packed' for ce, mlm and mse")
         self._demand(not (by_sentences and self.streaming), "sequences", "'packed' with streaming")
         for name in ("dim", "n_heads", "hidden_dim", "relation_heads"):

@@ -95,7 +95,7 @@ def needs_head(config: DistillConfig) -> bool:
     """
     if config.compares_vocabulary:
         return True
-    by_vectors = config.sequences == "sentences" or any(name in config.terms for name in TEXT_TERMS)
+    by_vectors = config.sequences != "packed" or any(name in config.terms for name in TEXT_TERMS)
     return not by_vectors and not missing_head(config.teacher)
 
 
@@ -144,9 +144,11 @@ def _train_on_text(
             f"The tokenizer of {base} has {len(tokenizer)} tokens and the model {student.config.vocab_size}: they do "
             "not belong together."
         )
-    by_sentences = isinstance(config, DistillConfig) and config.sequences == "sentences"
     with accelerator.main_process_first():
-        text: Text = (open_sentences if by_sentences else open_text)(config, tokenizer, progress.show_tokenized)
+        if isinstance(config, DistillConfig) and config.sequences != "packed":
+            text: Text = open_sentences(config, tokenizer, progress.show_tokenized)
+        else:
+            text = open_text(config, tokenizer, progress.show_tokenized)
     text.check(accelerator.num_processes)
     start_run(config, folder, checkpoint, accelerator)
     if config.gradient_checkpointing:

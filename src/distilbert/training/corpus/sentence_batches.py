@@ -1,8 +1,11 @@
 """The batches of a run on sentences and passages of a corpus: texts of mixed length, padded within a micro-batch.
 
-A text is one sentence, a few, or as many as a sequence holds. Where texts begin and end depends only on the corpus.
+A passage is one sentence, a few, or as many as a sequence holds. A text is a passage, or a pair of them in one
+sequence, as tasks that compare texts have it. Where passages begin and end, and which are pairs, depends only on the
+corpus.
 
-Shapes: N tokens of the corpus, U texts, B texts of a micro-batch, S tokens of the longest of them.
+Shapes: N tokens of the corpus, U texts, B texts of a micro-batch, S tokens of the longest of them. A text is a row of
+four places among the tokens: start and end of its passage, and of its second passage, which is empty where it has none.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ import numpy as np
 
 from ...core.errors import ConfigError, DataError
 from ...text.tokenizer_base import TokenizerBase
-from ..distill_config import TextConfig
+from ..distill_config import DistillConfig
 from .epoch_order import EpochOrder
 from .packed_sequences import hold_out_sections, mix
 from .text_batches import MicroBatch, Step, check_same_text, content_hash, open_token_cache, warn_of_few_steps
@@ -22,6 +25,7 @@ from .token_cache import OnTokenized, TokenCache
 SENTENCE_ENDS = (".", "!", "?")
 FEWEST_TOKENS = 4  # of a text; a shorter sentence is read together with the next one
 MOST_SENTENCES = (1, 1, 2, 4_096)  # of a text; a hash of its place chooses one of these
+NEAREST = 4  # how many passages away the second one of a pair may be
 
 
 class SentenceText:
@@ -39,24 +43,26 @@ class SentenceText:
         DataError: there are fewer than two texts to train on, or to hold out.
     """
 
-    def __init__(self, config: TextConfig, cache: TokenCache, tokenizer: TokenizerBase) -> None:
+    def __init__(self, config: DistillConfig, cache: TokenCache, tokenizer: TokenizerBase) -> None:
         self.config, self._tokens = config, cache.tokens
         self._cls, self._sep, self._pad = tokenizer.cls_token_id, tokenizer.sep_token_id, tokenizer.pad_token_id
+        in_pairs = config.sequences == "pairs"
         inner, total = config.sequence_length - 2, len(cache.tokens)
         target = max(inner, min(config.held_out * total, config.max_held_out * inner))
         bounds, is_held = hold_out_sections(cache.ends, inner, target)
         sentence_ends = tokenizer.convert_tokens_to_ids(list(SENTENCE_ENDS))
-        spans = text_spans(cache, bounds[:, 1], [i for i in sentence_ends if i != tokenizer.unk_token_id], inner)
+        longest = (inner - 1) // 2 if in_pairs else inner
+        spans = text_spans(cache, bounds[:, 1], [i for i in sentence_ends if i != tokenizer.unk_token_id], longest)
         in_held = is_held[np.searchsorted(bounds[:, 1], spans[:, 0], side="right")]
-        self._training, self._held_out = spans[~in_held], spans[in_held][: config.max_held_out]
+        arrange = pair_up if in_pairs else alone
+        self._training, self._held_out = arrange(spans[~in_held]), arrange(spans[in_held][: config.max_held_out])
         if min(len(self._training), len(self._held_out)) < 2:
             raise DataError(
                 f"The corpus is too small: it has {total} tokens in {len(spans)} texts of at most {inner} tokens, of "
                 f"which {len(self._training)} are left to train on and {len(self._held_out)} are held out. At least "
                 "two of each are needed: give more text."
             )
-        sizes = self._training[:, 1] - self._training[:, 0]
-        self._mean_length = float(sizes.mean()) + 2
+        self._mean_length = float(inner_lengths(self._training).mean()) + 2
         self._order = EpochOrder(len(self._training), config.seed)
         self._content_hash = content_hash(cache.counts)
         self.facts: dict[str, Any] = {
@@ -99,8 +105,8 @@ class SentenceText:
 
     def step(self, number: int, process: int, processes: int) -> Step:
         """See :class:`.text_batches.Batches`. :meth:`check` has made sure that every process has a micro-batch."""
-        spans = self._training[self._order.numbers(number * self.texts_per_step, self.texts_per_step)]
-        groups = split_by_length(spans, self.micro_batches_per_step)
+        texts = self._training[self._order.numbers(number * self.texts_per_step, self.texts_per_step)]
+        groups = split_by_length(texts, self.micro_batches_per_step)
         micro_batches = [self._micro_batch(index, groups[index]) for index in range(process, len(groups), processes)]
         counts: dict[str, float] = {"tokens": 0.0, "texts": 0.0, "pairs": 0.0}
         for micro_batch in micro_batches:
@@ -108,15 +114,15 @@ class SentenceText:
             counts["tokens"] += float(mask.sum())
             counts["texts"] += len(mask)
             counts["pairs"] += len(mask) * (len(mask) - 1)
-        tokens = int((spans[:, 1] - spans[:, 0]).sum()) + 2 * len(spans)
+        tokens = int(inner_lengths(texts).sum()) + 2 * len(texts)
         return Step(micro_batches, counts, tokens, {"content": self._content_hash, "position": {}})
 
     def held_out(self, process: int, processes: int) -> list[MicroBatch]:
         """Return the held-out micro-batches of a process."""
-        spans = self._held_out
-        tokens = int((spans[:, 1] - spans[:, 0]).sum()) + 2 * len(spans)
-        count = min(max(1, -(-tokens // self.config.micro_tokens)), len(spans) // 2)
-        groups = split_by_length(spans, count)
+        texts = self._held_out
+        tokens = int(inner_lengths(texts).sum()) + 2 * len(texts)
+        count = min(max(1, -(-tokens // self.config.micro_tokens)), len(texts) // 2)
+        groups = split_by_length(texts, count)
         return [self._micro_batch(index, groups[index]) for index in range(process, len(groups), processes)]
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -127,14 +133,17 @@ class SentenceText:
         """
         check_same_text(state, self._content_hash)
 
-    def _micro_batch(self, number: int, spans: np.ndarray) -> MicroBatch:
-        lengths = spans[:, 1] - spans[:, 0]
-        ids = np.full((len(spans), int(lengths.max()) + 2), self._pad, np.int64)  # (B, S)
-        mask = np.arange(ids.shape[1]) < (lengths + 2)[:, None]  # (B, S)
-        for row, (start, end) in enumerate(spans):
+    def _micro_batch(self, number: int, texts: np.ndarray) -> MicroBatch:
+        lengths = inner_lengths(texts) + 2
+        ids = np.full((len(texts), int(lengths.max())), self._pad, np.int64)  # (B, S)
+        mask = np.arange(ids.shape[1]) < lengths[:, None]  # (B, S)
+        for row, (start, end, second_start, second_end) in enumerate(texts):
             ids[row, 1 : end - start + 1] = self._tokens[start:end]
+            if second_end > second_start:
+                ids[row, end - start + 1] = self._sep
+                ids[row, end - start + 2 : lengths[row] - 1] = self._tokens[second_start:second_end]
         ids[:, 0] = self._cls
-        ids[np.arange(len(spans)), lengths + 1] = self._sep
+        ids[np.arange(len(texts)), lengths - 1] = self._sep
         return MicroBatch(number, {"input_ids": ids, "attention_mask": mask.astype(np.int64)})
 
 
@@ -179,25 +188,61 @@ def text_spans(cache: TokenCache, section_ends: np.ndarray, sentence_end_ids: li
     return np.array(spans, np.int64).reshape(-1, 2)
 
 
-def split_by_length(spans: np.ndarray, count: int) -> list[np.ndarray]:
+def alone(spans: np.ndarray) -> np.ndarray:
+    """Return passages (U, 2) as texts of one passage each (U, 4)."""
+    return np.concatenate([spans, np.zeros_like(spans)], axis=1)
+
+
+def pair_up(spans: np.ndarray) -> np.ndarray:
+    """Return passages as texts, of which half have a second passage: one from near the first, or a part of it.
+
+    Texts near each other are about the same, but share few words; a part shares all of its words with the whole, as
+    texts that say the same share many.
+
+    Args:
+        spans: (U, 2) passages, in the order of the corpus.
+
+    Returns:
+        (U, 4) texts. Which passages are paired, with which, and which of both comes first, follows from hashes of their
+        places.
+    """
+    numbers, sizes = np.arange(len(spans)), spans[:, 1] - spans[:, 0]
+    draw = mix(spans[:, 0].astype(np.uint64))
+    kind, is_turned, distance = draw % 4, draw >> np.uint64(2) & np.uint64(1), draw >> np.uint64(3)
+    near = (numbers + 1 + (distance % NEAREST).astype(np.int64)) % max(len(spans), 1)
+    half = sizes // 2
+    start = spans[:, 0] + (distance % (half + 1).astype(np.uint64)).astype(np.int64)
+    part = np.stack([start, start + half], axis=1)
+    second = np.where((kind == 0)[:, None], spans[near], np.where((kind == 1)[:, None], part, 0))
+    turned = ((is_turned == 1) & (kind < 2))[:, None]
+    return np.concatenate([np.where(turned, second, spans), np.where(turned, spans, second)], axis=1)
+
+
+def inner_lengths(texts: np.ndarray) -> np.ndarray:
+    """Return how many tokens (U,) each text (U, 4) has between ``[CLS]`` and its last ``[SEP]``."""
+    first, second = texts[:, 1] - texts[:, 0], texts[:, 3] - texts[:, 2]
+    return np.asarray(first + second + (second > 0))
+
+
+def split_by_length(texts: np.ndarray, count: int) -> list[np.ndarray]:
     """Sort texts by length and divide them into ``count`` groups of about as many tokens, each of at least two texts.
 
     Args:
-        spans: (U, 2); U is at least ``2 * count``.
+        texts: (U, 4); U is at least ``2 * count``.
         count: number of groups.
     """
-    lengths = spans[:, 1] - spans[:, 0]
+    lengths = inner_lengths(texts)
     order = np.argsort(lengths, kind="stable")
     sums = np.cumsum(lengths[order] + 2)
     cuts = np.searchsorted(sums, sums[-1] * np.arange(1, count) / count)
     for index in range(len(cuts)):  # two texts before each cut, and two for each group that follows
         least = (cuts[index - 1] if index else 0) + 2
-        cuts[index] = min(max(cuts[index], least), len(spans) - 2 * (count - 1 - index))
-    return [spans[group] for group in np.split(order, cuts)]
+        cuts[index] = min(max(cuts[index], least), len(texts) - 2 * (count - 1 - index))
+    return [texts[group] for group in np.split(order, cuts)]
 
 
 def open_sentences(
-    config: TextConfig, tokenizer: TokenizerBase, on_tokenized: OnTokenized | None = None
+    config: DistillConfig, tokenizer: TokenizerBase, on_tokenized: OnTokenized | None = None
 ) -> SentenceText:
-    """Open the text that ``config.data`` names as sentences and passages; arguments and errors of ``open_text``."""
+    """Open the text that ``config.data`` names as passages or pairs of them; arguments and errors of ``open_text``."""
     return SentenceText(config, open_token_cache(config, tokenizer, on_tokenized), tokenizer)
