@@ -4,9 +4,10 @@
 
 Run `make minilm` first, which writes the teacher, all-MiniLM-L6-v2. An interrupted run is resumed and a finished one is
 not repeated; with ``--only`` and no name, nothing is trained and the newest checkpoints are judged. Each student is
-judged as it comes out of distillation, by STS-B: Spearman's correlation of cosines with the scores of people. The one
-that [package] names is written to models/sentences/distilbert-mini-embed, with the most frequent entries of its
-vocabulary alone. Writes results.json beside this file.
+judged as it comes out of distillation, by STS-B: Spearman's correlation of cosines with the scores of people; and by
+CLINC-150: the accuracy of a linear model of its vectors. The one that [package] names is written to
+models/sentences/distilbert-mini-embed, with the most frequent entries of its vocabulary alone. Writes results.json
+beside this file.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from distilbert import AutoTokenizer, DistilBertModel, DistillConfig, EvaluateConfig, distill, evaluate
+from distilbert import AutoTokenizer, DistilBertModel, DistillConfig, EvaluateConfig, distill, evaluate, fit
 from distilbert.models.pytorch.surgery import keep_tokens
 from distilbert.text.tokenizer_files import write_spec
 from distilbert.text.vocabulary_trimming import trim_vocabulary
@@ -40,12 +41,19 @@ def train(name: str, settings: dict[str, Any], data: Path) -> dict[str, Any]:
     return dict(json.loads(summary.read_text(encoding="utf-8")))
 
 
-def judge(model: Path, data: Path) -> float:
-    """Return Spearman's correlation of cosines with people's scores on STS-B's development set, times 100."""
+def judge(model: Path, data: Path) -> dict[str, float]:
+    """Return what a model reaches on two development sets without being tuned, times 100.
+
+    ``stsb`` is Spearman's correlation of cosines with people's scores, ``clinc150`` the accuracy of a linear model.
+    """
     config = EvaluateConfig(
         model=str(model), data=[str(data / "stsb/dev.tsv")], precision="fp32", samples=0, speed=False
     )
-    return round(100 * evaluate(config, verbose=False).metrics["spearman"], 2)
+    correlation = evaluate(config, verbose=False).metrics["spearman"]
+    questions = {name: [str(data / f"clinc150/{part}.tsv")] for name, part in (("data", "train"), ("eval_data", "dev"))}
+    output = str(FOLDER / "clinc150")
+    accuracy = fit(**questions, model=str(model), output=output, overwrite=True, baselines=False).metrics["accuracy"]
+    return {"stsb": round(100 * correlation, 2), "clinc150": round(100 * accuracy, 2)}
 
 
 def newest(name: str) -> tuple[int, Path] | None:
@@ -80,16 +88,16 @@ def main() -> None:
         if arguments.only is None or name in arguments.only:
             train(name, plan["common"] | values, arguments.data)
     results: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
-    results["teacher"] = {"stsb": judge(Path(plan["common"]["teacher"]), arguments.data)}
+    results["teacher"] = judge(Path(plan["common"]["teacher"]), arguments.data)
     for name in plan["attempts"]:
         found = newest(name)
         if found is not None:
-            results[name] = {"steps": found[0], "stsb": judge(found[1], arguments.data)}
+            results[name] = {"steps": found[0]} | judge(found[1], arguments.data)
     package = plan["package"]
     if (found := newest(package["attempt"])) is not None:
         target = FOLDER / "distilbert-mini-embed"
         trim(found[1], package["vocabulary"], arguments.data, target)
-        results["distilbert-mini-embed"] = {"vocabulary": package["vocabulary"], "stsb": judge(target, arguments.data)}
+        results["distilbert-mini-embed"] = {"vocabulary": package["vocabulary"]} | judge(target, arguments.data)
     RESULTS.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(results, indent=2))
 

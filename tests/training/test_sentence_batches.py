@@ -18,8 +18,8 @@ from distilbert.training.corpus.sentence_batches import (
     inner_lengths,
     open_sentences,
     pair_up,
+    passage_spans,
     split_by_length,
-    text_spans,
 )
 from distilbert.training.corpus.text_batches import open_token_cache
 from distilbert.training.corpus.token_cache import TokenCache
@@ -83,7 +83,7 @@ def test_texts_are_disjoint_pieces_of_documents_within_the_length(documents: lis
     tokens = np.array([token for ids in documents for token in [*ids, SEP]])
     ends = np.cumsum([len(ids) + 1 for ids in documents])
     cache = TokenCache(tokens, ends, np.bincount(tokens, minlength=10), "")
-    spans = text_spans(cache, ends, [STOP], longest)
+    spans = passage_spans(cache, ends, [STOP], longest)
     place = 0
     for start, end in spans:
         assert place <= start

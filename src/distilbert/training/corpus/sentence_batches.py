@@ -23,8 +23,8 @@ from .text_batches import MicroBatch, Step, check_same_text, content_hash, open_
 from .token_cache import OnTokenized, TokenCache
 
 SENTENCE_ENDS = (".", "!", "?")
-FEWEST_TOKENS = 4  # of a text; a shorter sentence is read together with the next one
-MOST_SENTENCES = (1, 1, 2, 4_096)  # of a text; a hash of its place chooses one of these
+FEWEST_TOKENS = 4  # of a passage; a shorter sentence is read together with the next one
+MOST_SENTENCES = (1, 1, 2, 4_096)  # of a passage; a hash of its place chooses one of these
 NEAREST = 4  # how many passages away the second one of a pair may be
 
 
@@ -52,7 +52,7 @@ class SentenceText:
         bounds, is_held = hold_out_sections(cache.ends, inner, target)
         sentence_ends = tokenizer.convert_tokens_to_ids(list(SENTENCE_ENDS))
         longest = (inner - 1) // 2 if in_pairs else inner
-        spans = text_spans(cache, bounds[:, 1], [i for i in sentence_ends if i != tokenizer.unk_token_id], longest)
+        spans = passage_spans(cache, bounds[:, 1], [i for i in sentence_ends if i != tokenizer.unk_token_id], longest)
         in_held = is_held[np.searchsorted(bounds[:, 1], spans[:, 0], side="right")]
         arrange = pair_up if in_pairs else alone
         self._training, self._held_out = arrange(spans[~in_held]), arrange(spans[in_held][: config.max_held_out])
@@ -147,17 +147,17 @@ class SentenceText:
         return MicroBatch(number, {"input_ids": ids, "attention_mask": mask.astype(np.int64)})
 
 
-def text_spans(cache: TokenCache, section_ends: np.ndarray, sentence_end_ids: list[int], longest: int) -> np.ndarray:
-    """Divide a corpus into texts of one sentence, of two, or of as many as fit, each within a section of a document.
+def passage_spans(cache: TokenCache, section_ends: np.ndarray, sentence_end_ids: list[int], longest: int) -> np.ndarray:
+    """Divide a corpus into passages of one sentence, two, or as many as fit, each within a section of a document.
 
     Args:
         cache: the corpus.
-        section_ends: (sections,) where no text goes on.
+        section_ends: (sections,) where no passage goes on.
         sentence_end_ids: ids of the signs that end a sentence.
-        longest: most tokens of a text; a longer sentence is cut.
+        longest: most tokens of a passage; a longer sentence is cut.
 
     Returns:
-        (U, 2) start and end of each text among the tokens. The ``[SEP]`` that ends a document is in none of them.
+        (U, 2) start and end of each passage among the tokens. The ``[SEP]`` that ends a document is in none of them.
     """
     is_end, is_sep, ends_section = (np.zeros(len(cache.tokens), bool) for _ in range(3))
     is_sep[cache.ends - 1] = True
@@ -167,7 +167,7 @@ def text_spans(cache: TokenCache, section_ends: np.ndarray, sentence_end_ids: li
     most_sentences = np.array(MOST_SENTENCES)[mix(ends.astype(np.uint64)) % np.uint64(len(MOST_SENTENCES))]
     content_ends = ends - is_sep[ends - 1]
     spans: list[tuple[int, int]] = []
-    start = previous = sentences = most = 0  # of the text that is being gathered; where its last sentence ended
+    start = previous = sentences = most = 0  # of the passage that is being gathered; where its last sentence ended
     for end, content_end, most_here, section_is_over in zip(
         ends.tolist(), content_ends.tolist(), most_sentences.tolist(), ends_section[ends - 1].tolist(), strict=True
     ):
