@@ -167,6 +167,7 @@ MAKERS: dict[str, Callable[[Path, random.Random], Iterator[Row]]] = {
     "cola": acceptability,
     "mrpc": paired("mrpc"),
     "stsb": paired("stsb"),
+    "rte": paired("rte"),
     "mnli": paired("mnli"),
     "codah": endings,
     "squad": questions,
