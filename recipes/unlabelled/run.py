@@ -45,10 +45,18 @@ def run(values: Record) -> Record:
     return dict(json.loads(summary.read_text(encoding="utf-8")))
 
 
-def train(task: str, plan: Record, epochs: int, data: Path, seeds: list[int]) -> None:
-    """Train the teacher of a task and its students."""
+def train(task: str, plan: Record, own: Record, data: Path, seeds: list[int]) -> None:
+    """Train the teacher of a task and its students.
+
+    Args:
+        task: its name.
+        plan: the settings of recipes/tasks.
+        own: those of unlabelled.toml: ``epochs`` of the students, the rest of all models of the task.
+        data: folder of the data sets.
+        seeds: of the students.
+    """
     print(f"{task}: teacher", flush=True)
-    shared = settings(task, plan, data)
+    shared = settings(task, plan, data) | {name: value for name, value in own.items() if name != "epochs"}
     teacher = str(MODELS / task / "teacher")
     run(shared | {"model": "models/minilm", "output": teacher})
     texts = MODELS / "texts" / f"{task}.jsonl"
@@ -58,7 +66,7 @@ def train(task: str, plan: Record, epochs: int, data: Path, seeds: list[int]) ->
     values |= {"model": teacher, "layers": "0,1,2", "teacher": teacher, "unlabelled_data": [str(texts)]}
     for seed in seeds:
         print(f"{task}: student, seed {seed}", flush=True)
-        run(values | {"epochs": epochs, "seed": seed, "output": str(MODELS / task / f"student-{seed}")})
+        run(values | {"epochs": own["epochs"], "seed": seed, "output": str(MODELS / task / f"student-{seed}")})
 
 
 def collect(task: str) -> Record:
@@ -118,7 +126,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[42])
     chosen = parser.parse_args()
     for task in chosen.tasks:
-        train(task, plan, own[task]["epochs"], chosen.data, chosen.seeds)
+        train(task, plan, own[task], chosen.data, chosen.seeds)
         write_results(task, plan)
 
 
