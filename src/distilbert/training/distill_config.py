@@ -182,6 +182,11 @@ class DistillConfig(TextConfig):
         """Whether a term compares scores over the vocabulary, for which both models need a masked-LM head."""
         return any(name in self.terms for name in VOCABULARY_TERMS)
 
+    @property
+    def reads_passages(self) -> bool:
+        """Whether texts are passages of mixed length, alone or in pairs, and not all text in a row."""
+        return self.sequences != "packed"
+
     def validate(self) -> None:
         """Check the values; the error names the field."""
         super().validate()
@@ -192,9 +197,9 @@ class DistillConfig(TextConfig):
         self._demand(
             self.sequences != "pairs" or self.sequence_length >= 11, "sequence_length", "at least 11 for pairs"
         )
-        by_sentences = self.sequences != "packed"
-        self._demand(not (by_sentences and self.compares_vocabulary), "sequences", "'packed' for ce, mlm and mse")
-        self._demand(not (by_sentences and self.streaming), "sequences", "'packed' with streaming")
+        by_passages = self.reads_passages
+        self._demand(not (by_passages and self.compares_vocabulary), "sequences", "'packed' for ce, mlm and mse")
+        self._demand(not (by_passages and self.streaming), "sequences", "'packed' with streaming")
         for name in ("dim", "n_heads", "hidden_dim", "relation_heads"):
             self._demand(getattr(self, name) >= 0, name, "0 or more")
         sized = bool(self.dim or self.n_heads or self.hidden_dim)

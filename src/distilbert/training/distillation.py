@@ -95,7 +95,7 @@ def needs_head(config: DistillConfig) -> bool:
     """
     if config.compares_vocabulary:
         return True
-    by_vectors = config.sequences != "packed" or any(name in config.terms for name in TEXT_TERMS)
+    by_vectors = config.reads_passages or any(name in config.terms for name in TEXT_TERMS)
     return not by_vectors and not missing_head(config.teacher)
 
 
@@ -145,7 +145,7 @@ def _train_on_text(
             "not belong together."
         )
     with accelerator.main_process_first():
-        if isinstance(config, DistillConfig) and config.sequences != "packed":
+        if isinstance(config, DistillConfig) and config.reads_passages:
             text: Text = open_sentences(config, tokenizer, progress.show_tokenized)
         else:
             text = open_text(config, tokenizer, progress.show_tokenized)
