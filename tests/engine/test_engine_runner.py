@@ -17,7 +17,10 @@ from distilbert.core.schema import HEADS
 from distilbert.engine import engine_runner
 from distilbert.engine import precision as cpu
 from distilbert.engine.engine_runner import EngineRunner
+from distilbert.engine.kernel_library import load_operations
+from distilbert.engine.packed_encoder import SMALL_BATCH
 from distilbert.engine.precision import available_precisions, pick_precision, pick_threads
+from distilbert.engine.projection_cache import MIN_TOKENS
 from distilbert.engine.quantization import Quantization, calibrate
 from distilbert.models.pytorch import DistilBertForSequenceClassification
 from distilbert.models.pytorch.runner import PytorchRunner
@@ -98,6 +101,28 @@ def test_a_batch_equals_its_sequences_alone(engines: Any, head: str, precision: 
     alone = [engine(Batch.of([sequence])) for sequence in sequences]
     joined = {name: np.concatenate([outputs[name] for outputs in alone]) for name in together}
     assert relative_error(together, joined) < TOLERANCES[precision]
+
+
+@pytest.mark.parametrize("head", HEAD_NAMES)
+@pytest.mark.parametrize("precision", TOLERANCES)
+def test_a_sequence_has_equal_bits_in_batches_of_one_class(models: dict[str, Any], precision: str, head: str) -> None:
+    """The classes are up to 64 tokens, up to 1,023, and more, see docs/engine.md; the number of threads is no matter."""
+    if not available_precisions()[precision] or load_operations().name == "numpy":
+        pytest.skip(f"no kernels for {precision} on this CPU")
+    sequences = ids_of(np.random.default_rng(1).integers(1, 23, 300).tolist())
+    quantization = calibrate(models[head], [Batch.of(sequences[:40])], "fp32") if precision == "int8" else None
+    one_thread, all_threads = (EngineRunner(models[head], precision, threads, quantization) for threads in (1, None))
+    for wide, narrow in (((0, 300), (37, 250)), ((0, 80), (13, 60)), ((60, 64), (61, 62))):
+        tokens = [sum(len(sequence) for sequence in sequences[slice(*part)]) for part in (wide, narrow)]
+        assert len({np.searchsorted([SMALL_BATCH, MIN_TOKENS - 1], count) for count in tokens}) == 1
+        whole, part = (
+            engine(Batch.of(sequences[slice(*bounds)]))
+            for engine, bounds in ((one_thread, wide), (all_threads, narrow))
+        )
+        for name, outputs in part.items():
+            before = sequences[wide[0] : narrow[0]]
+            first = sum(len(sequence) for sequence in before) if HEADS[head].per_token else len(before)
+            np.testing.assert_array_equal(outputs, whole[name][first : first + len(outputs)])
 
 
 @pytest.mark.parametrize("head", PER_TOKEN)

@@ -126,7 +126,8 @@ def test_ten_thousand_inputs_are_answered_and_more_are_refused(served: RunningSe
     texts = [f"film {index % 1000} is good" for index in range(10_000)]
     answers = served.answer(PATH, {"inputs": texts, "model": "labels"})
     assert len(answers) == 10_000
-    for first, second in zip(answers[:1000], answers[1000:2000], strict=True):  # other batches, so up to rounding
+    # Some batches have fewer tokens than the engine's cache of projections needs, so equal texts differ by rounding.
+    for first, second in zip(answers[:1000], answers[1000:2000], strict=True):
         assert first["label"] == second["label"]
         assert first["score"] == pytest.approx(second["score"], abs=1e-6)
     assert "may have 10,000 inputs, got 10,001" in served.error(PATH, {"inputs": [*texts, "a"]}, 413)
