@@ -106,7 +106,7 @@ def test_a_batch_equals_its_sequences_alone(engines: Any, head: str, precision: 
 @pytest.mark.parametrize("head", HEAD_NAMES)
 @pytest.mark.parametrize("precision", TOLERANCES)
 def test_a_sequence_has_equal_bits_in_batches_of_one_class(models: dict[str, Any], precision: str, head: str) -> None:
-    """The classes are up to 64 tokens, up to 1,023, and more, see docs/engine.md; the number of threads is no matter."""
+    """The classes are up to 64 tokens, up to 1,023, and more, on any number of threads; see docs/engine.md."""
     if not available_precisions()[precision] or load_operations().name == "numpy":
         pytest.skip(f"no kernels for {precision} on this CPU")
     sequences = ids_of(np.random.default_rng(1).integers(1, 23, 300).tolist())
