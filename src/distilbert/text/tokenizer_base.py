@@ -1,7 +1,7 @@
-"""``TokenizerBase``: the whole interface of a DistilBERT tokenizer. Its two subclasses only turn texts into encodings.
+"""``TokenizerBase``: the interface of a DistilBERT tokenizer. Its two subclasses only turn texts into encodings.
 
-In this order: making a tokenizer, saving it, text to ids, ids to text, padding, tokens and ids, special and added
-tokens, options, and what the subclasses implement.
+It stands on ``TokenTable`` (tokens, their ids, options) and ``IdSequences`` (what is done with ids). Here are, in this
+order: making a tokenizer, saving it, text to ids, chats, and what the subclasses implement.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ import logging
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Self
 
-from ..core.errors import InputError, InputTypeError, TokenizerError, reject_unknown, suggest
+from ..core.errors import InputError, InputTypeError, TokenizerError
 from ..core.extras import require
 from ..core.hub import encoder_folder, push_saved, resolve
 from .added_tokens import AddedToken
@@ -30,18 +29,17 @@ from .chat_templates import (
     choose_template,
     tokens_in_spans,
 )
-from .padding import NO_LIMIT, as_columns, check_padding, pad_columns, padded_length, tensor_type_of, to_lists
+from .id_sequences import IdSequences
+from .padding import NO_LIMIT, check_padding, padded_length
 from .spec import (
     DEFAULT_SPECIAL_TOKENS,
     OPTIONS,
     SPECIAL_TOKEN_NAMES,
     TokenizerSpec,
-    check_model_max_length,
-    check_side,
     vocab_from_entries,
 )
 from .text_inputs import Text, as_batch, check_texts
-from .tokenizer_arguments import CALLING, DECODING, MAKING, SAVING, TRAINING
+from .tokenizer_arguments import CALLING, MAKING, SAVING, TRAINING
 from .tokenizer_files import (
     TOKENIZER_FILE,
     VOCAB_FILE,
@@ -51,69 +49,15 @@ from .tokenizer_files import (
     write_spec,
     write_vocab,
 )
-from .tokenizer_json import DECODER, check_vocab, spec_options_from_json
-from .truncation import Truncation, check_strategy, cut_ids, truncated_lengths
-from .wordpiece import clean_up_spaces, join_tokens
+from .tokenizer_json import check_vocab, spec_options_from_json
+from .truncation import Truncation, check_strategy
 
 PathLike = str | os.PathLike[str]
 
 logger = logging.getLogger(__name__)
 
 
-class SpecialToken:
-    """A property that reads and sets one of the named special tokens; None means that there is no such token."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __get__(self, tokenizer: TokenizerBase, owner: Any = None) -> Any:
-        return tokenizer.spec.special_tokens.get(self.name)
-
-    def __set__(self, tokenizer: TokenizerBase, token: Any) -> None:
-        if token is None:
-            tokenizer._unset_special_token(self.name)
-            return
-        content = str(token)
-        vocab = tokenizer.get_vocab()
-        if content not in vocab:
-            raise TokenizerError(
-                f"{self.name}={content!r} is not in the vocabulary.{suggest(content, vocab)} "
-                f"To add it use add_special_tokens({{{self.name!r}: {content!r}}})."
-            )
-        tokenizer.add_special_tokens({self.name: token})
-
-
-class SpecialTokenId:
-    """A property that reads and sets one of the named special tokens by its id."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __get__(self, tokenizer: TokenizerBase, owner: Any = None) -> Any:
-        token = tokenizer.spec.special_tokens.get(self.name)
-        return None if token is None else tokenizer._vocab[token]
-
-    def __set__(self, tokenizer: TokenizerBase, token_id: int | None) -> None:
-        if token_id is None:
-            tokenizer._unset_special_token(self.name)
-        else:
-            tokenizer.add_special_tokens({self.name: tokenizer.convert_ids_to_tokens(token_id)})
-
-
-class SpecOption:
-    """A property that reads and sets an option of the spec."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __get__(self, tokenizer: TokenizerBase, owner: Any = None) -> Any:
-        return getattr(tokenizer.spec, self.name)
-
-    def __set__(self, tokenizer: TokenizerBase, value: Any) -> None:
-        tokenizer._set_spec(tokenizer.spec.with_options({self.name: value}))
-
-
-class TokenizerBase:
+class TokenizerBase(IdSequences):
     """A BERT tokenizer for DistilBERT.
 
     For every option, ``None`` means the usual value, or the value in ``tokenizer_file``.
@@ -152,27 +96,9 @@ class TokenizerBase:
         UnknownArgumentError: there is no such argument.
     """
 
-    spec: TokenizerSpec
     name_or_path: str
-    verbose: bool
-    deprecation_warnings: dict[str, bool]  # which warnings were given already, by the names of transformers
     init_inputs = ()
     vocab_files_names = {"vocab_file": VOCAB_FILE, "tokenizer_file": TOKENIZER_FILE}  # noqa: RUF012
-    SPECIAL_TOKENS_ATTRIBUTES = (*SPECIAL_TOKEN_NAMES, "additional_special_tokens")
-
-    bos_token, bos_token_id = SpecialToken("bos_token"), SpecialTokenId("bos_token")
-    eos_token, eos_token_id = SpecialToken("eos_token"), SpecialTokenId("eos_token")
-    unk_token, unk_token_id = SpecialToken("unk_token"), SpecialTokenId("unk_token")
-    sep_token, sep_token_id = SpecialToken("sep_token"), SpecialTokenId("sep_token")
-    pad_token, pad_token_id = SpecialToken("pad_token"), SpecialTokenId("pad_token")
-    cls_token, cls_token_id = SpecialToken("cls_token"), SpecialTokenId("cls_token")
-    mask_token, mask_token_id = SpecialToken("mask_token"), SpecialTokenId("mask_token")
-    pad_token_type_id = 0
-    do_lower_case, do_basic_tokenize = SpecOption("do_lower_case"), SpecOption("do_basic_tokenize")
-    tokenize_chinese_chars, strip_accents = SpecOption("tokenize_chinese_chars"), SpecOption("strip_accents")
-    clean_up_tokenization_spaces = SpecOption("clean_up_tokenization_spaces")
-    split_special_tokens = SpecOption("split_special_tokens")
-    model_input_names = SpecOption("model_input_names")
 
     # ---- Making a tokenizer ----
 
@@ -344,14 +270,6 @@ class TokenizerBase:
         self.verbose = verbose
         self.deprecation_warnings = {}
         self._set_spec(spec)
-
-    def _set_spec(self, spec: TokenizerSpec) -> None:
-        self.spec = spec
-        self._vocab = {**spec.vocab, **{token.content: token_id for token_id, token in spec.added_tokens.items()}}
-        # Where two tokens have one id, the added token is shown, as in the Rust library.
-        self._tokens = {token_id: token for token, token_id in self._vocab.items()}
-        self._special_ids = {token_id for token_id, token in spec.added_tokens.items() if token.special}
-        self._rebuild()
 
     def __repr__(self) -> str:
         return (
@@ -547,14 +465,6 @@ class TokenizerBase:
             columns["overflow_to_sample_mapping"] = sample_of_row
         return BatchEncoding(columns, encodings, return_tensors, self.is_fast)
 
-    def _cut(
-        self, truncation: bool | str | None, max_length: int | None, padding: bool | str | None
-    ) -> tuple[str | None, int]:
-        """Return how a call cuts, None for not at all, and to how many tokens."""
-        if truncation is None and max_length is not None and padding is False:
-            truncation = True
-        return check_strategy(truncation), self.model_max_length if max_length is None else max_length
-
     def _call_with_target(self, options: dict[str, Any]) -> BatchEncoding:
         target = {"text": options.pop("text_target"), "text_pair": options.pop("text_pair_target")}
         if target["text"] is None and options["text"] is None:
@@ -643,6 +553,8 @@ class TokenizerBase:
         pairs = None if pair is None else [pair]
         tokens: list[str] = self.encode_batch([text], pairs, add_special_tokens=add_special_tokens)[0].tokens
         return tokens
+
+    # ---- Chats ----
 
     @property
     def chat_template(self) -> ChatTemplates | None:
@@ -740,595 +652,12 @@ class TokenizerBase:
             batch.data = {name: column[0] for name, column in batch.data.items()}
         return batch if return_dict else batch["input_ids"]
 
-    def _warn_if_too_long(self, longest: int) -> None:
-        name = "sequence-length-is-longer-than-the-specified-maximum"
-        if longest > self.model_max_length and self.verbose and not self.deprecation_warnings.get(name):
-            self.deprecation_warnings[name] = True
-            logger.warning(
-                "A text has %d tokens, more than the %d that the model takes. Pass truncation=True to cut it, or "
-                "return_overflowing_tokens=True with a stride for windows.",
-                longest,
-                self.model_max_length,
-            )
-
-    # ---- Special tokens around ids ----
-
-    def num_special_tokens_to_add(self, pair: bool = False) -> int:
-        """Return the number of special tokens around a text (usually 2) or a pair (usually 3)."""
-        return len(self._cls_ids) + len(self._sep_ids) * (2 if pair else 1)
-
-    @property
-    def _cls_ids(self) -> list[int]:
-        return [] if self.cls_token is None else [self.cls_token_id]
-
-    @property
-    def _sep_ids(self) -> list[int]:
-        return [] if self.sep_token is None else [self.sep_token_id]
-
-    @property
-    def max_len_single_sentence(self) -> int:
-        """Tokens of one text that fit into the model besides the special tokens."""
-        return self.model_max_length - self.num_special_tokens_to_add()
-
-    @property
-    def max_len_sentences_pair(self) -> int:
-        """Tokens of a pair that fit into the model besides the special tokens."""
-        return self.model_max_length - self.num_special_tokens_to_add(pair=True)
-
-    def build_inputs_with_special_tokens(
-        self, token_ids_0: list[int], token_ids_1: list[int] | None = None
-    ) -> list[int]:
-        """Return ``[CLS] A [SEP]`` or ``[CLS] A [SEP] B [SEP]`` around ids."""
-        ids = [*self._cls_ids, *token_ids_0, *self._sep_ids]
-        return ids if token_ids_1 is None else [*ids, *token_ids_1, *self._sep_ids]
-
-    def create_token_type_ids_from_sequences(
-        self, token_ids_0: list[int], token_ids_1: list[int] | None = None
-    ) -> list[int]:
-        """Return 0 for every token of the first text and its special tokens, 1 for those of the second."""
-        first = [0] * (len(token_ids_0) + self.num_special_tokens_to_add())
-        return first if token_ids_1 is None else first + [1] * (len(token_ids_1) + len(self._sep_ids))
-
-    def get_special_tokens_mask(
-        self, token_ids_0: list[int], token_ids_1: list[int] | None = None, already_has_special_tokens: bool = False
-    ) -> list[int]:
-        """Return 1 for special tokens and 0 for others.
-
-        Args:
-            token_ids_0: ids of the first text.
-            token_ids_1: ids of the second text, or None.
-            already_has_special_tokens: whether the ids include the special tokens; otherwise the mask is for the ids
-                that ``build_inputs_with_special_tokens`` returns.
-
-        Raises:
-            InputError: ``token_ids_1`` is given although the ids include the special tokens.
-        """
-        if already_has_special_tokens:
-            if token_ids_1 is not None:
-                raise InputError("Ids that already have special tokens are one list; leave token_ids_1 out.")
-            special_ids = set(self.all_special_ids)
-            return [int(token_id in special_ids) for token_id in token_ids_0]
-        cls, sep = [1] * len(self._cls_ids), [1] * len(self._sep_ids)
-        mask = [*cls, *[0] * len(token_ids_0), *sep]
-        return mask if token_ids_1 is None else [*mask, *[0] * len(token_ids_1), *sep]
-
-    def prepare_for_model(
-        self,
-        ids: Sequence[int],
-        pair_ids: Sequence[int] | None = None,
-        add_special_tokens: bool = True,
-        padding: bool | str | None = False,
-        truncation: bool | str | None = None,
-        max_length: int | None = None,
-        stride: int = 0,
-        pad_to_multiple_of: int | None = None,
-        padding_side: str | None = None,
-        return_tensors: str | None = None,
-        return_token_type_ids: bool | None = None,
-        return_attention_mask: bool | None = None,
-        return_overflowing_tokens: bool = False,
-        return_special_tokens_mask: bool = False,
-        return_length: bool = False,
-        verbose: bool = True,
-        prepend_batch_axis: bool = False,
-    ) -> BatchEncoding:
-        """Do with ids what a call does with a text: cut them, put special tokens around them, and pad them.
-
-        Args:
-            ids: ids of the first text, without special tokens.
-            pair_ids: ids of the second text, or None.
-            add_special_tokens: as in a call.
-            padding: as in a call.
-            truncation: as in a call.
-            max_length: as in a call.
-            stride: tokens that ``overflowing_tokens`` repeats from those that stay.
-            pad_to_multiple_of: as in a call.
-            padding_side: as in a call.
-            return_tensors: as in a call.
-            return_token_type_ids: as in a call.
-            return_attention_mask: as in a call.
-            return_overflowing_tokens: add ``overflowing_tokens``, the ids that were cut off, and
-                ``num_truncated_tokens``, how many they are; not for a pair that is cut ``"longest_first"``.
-            return_special_tokens_mask: as in a call.
-            return_length: add ``length``.
-            verbose: as in a call.
-            prepend_batch_axis: add a first axis of size 1 to tensors.
-
-        Raises:
-            InputError: as in a call.
-        """
-        strategy, limit = self._cut(truncation, max_length, padding)
-        special = self.num_special_tokens_to_add(pair_ids is not None) if add_special_tokens else 0
-        columns: dict[str, Any] = {}
-        n_cut = max(0, len(ids) + len(pair_ids or ()) + special - limit) if strategy else 0
-        ids, pair_ids, overflow = self.truncate_sequences(ids, pair_ids, n_cut, strategy or "longest_first", stride)
-        if return_overflowing_tokens:
-            if pair_ids is not None and strategy == "longest_first":
-                raise InputError("A pair that is cut 'longest_first' has no single overflow: cut one of its texts.")
-            columns = {"overflowing_tokens": overflow, "num_truncated_tokens": n_cut}
-        if add_special_tokens:
-            columns["input_ids"] = self.build_inputs_with_special_tokens(ids, pair_ids)
-        else:
-            columns["input_ids"] = [*ids, *(pair_ids or ())]
-        if return_token_type_ids or (return_token_type_ids is None and "token_type_ids" in self.model_input_names):
-            if add_special_tokens:
-                columns["token_type_ids"] = self.create_token_type_ids_from_sequences(ids, pair_ids)
-            else:
-                columns["token_type_ids"] = [0] * len(ids) + [1] * len(pair_ids or ())
-        if return_special_tokens_mask:
-            mask = (
-                self.get_special_tokens_mask(ids, pair_ids) if add_special_tokens else [0] * len(columns["input_ids"])
-            )
-            columns["special_tokens_mask"] = mask
-        if verbose and strategy is None:
-            self._warn_if_too_long(len(columns["input_ids"]))
-        names = {"input_ids": self.model_input_names[0]}
-        batch = self.pad(
-            {names.get(name, name): column for name, column in columns.items()},
-            padding,
-            max_length,
-            pad_to_multiple_of,
-            padding_side,
-            return_attention_mask,
-        )
-        if return_length:
-            batch["length"] = len(batch[self.model_input_names[0]])
-        return batch.convert_to_tensors(return_tensors, prepend_batch_axis)
-
-    def truncate_sequences(
-        self,
-        ids: Sequence[int],
-        pair_ids: Sequence[int] | None = None,
-        num_tokens_to_remove: int = 0,
-        truncation_strategy: bool | str = "longest_first",
-        stride: int = 0,
-    ) -> tuple[list[int], list[int] | None, list[int]]:
-        """Cut ids by a number of tokens, by the rules of a call.
-
-        Returns:
-            The first ids, the second ids or None, and those that were cut off, with ``stride`` of those that stay; none
-            for a pair that is cut ``"longest_first"``.
-
-        Raises:
-            InputError: the text that may be cut is too short.
-        """
-        first, second = list(ids), None if pair_ids is None else list(pair_ids)
-        strategy = check_strategy(truncation_strategy)
-        if num_tokens_to_remove <= 0 or strategy is None:
-            return first, second, []
-        room = len(first) + len(second or ()) - num_tokens_to_remove
-        if room < 0:
-            raise InputError(f"num_tokens_to_remove={num_tokens_to_remove} is more than all tokens.")
-        n_second = None if second is None else len(second)
-        lengths = truncated_lengths(len(first), n_second, Truncation(room, strategy))
-        kept_first, cut_first = cut_ids(first, lengths[0], stride, self.truncation_side)
-        if second is None:
-            return kept_first, None, cut_first
-        kept_second, cut_second = cut_ids(second, lengths[1], stride, self.truncation_side)
-        overflow = {"only_first": cut_first, "only_second": cut_second}.get(strategy, [])
-        return kept_first, kept_second, overflow
-
-    # ---- Ids to text ----
-
-    def decode(
-        self,
-        token_ids: Any,
-        skip_special_tokens: bool = False,
-        clean_up_tokenization_spaces: bool | None = None,
-        spaces_between_special_tokens: bool = True,
-        **others: Any,
-    ) -> Any:
-        """Return the text of one sequence of ids, or the texts of a batch.
-
-        Args:
-            token_ids: one id, or a list, array or tensor of ids with one axis; for a batch with two. Ids without a
-                token are left out.
-            skip_special_tokens: leave out ``[CLS]``, ``[SEP]``, ``[PAD]`` and the like.
-            clean_up_tokenization_spaces: also join ``n't``, ``'s`` and the like where they are several tokens; None
-                means what the tokenizer's files say, by default no.
-            spaces_between_special_tokens: False sets no space around added tokens.
-            others: arguments known from transformers, which docs/transformers.md lists.
-
-        Raises:
-            InputError: an id is negative or not an integer.
-        """
-        DECODING.check(others, "decode")
-        ids = to_lists(token_ids)
-        ids = [ids] if isinstance(ids, int) else list(ids)
-        options = (skip_special_tokens, clean_up_tokenization_spaces, spaces_between_special_tokens)
-        if ids and hasattr(ids[0], "__len__"):
-            return [self.decode(row, *options) for row in ids]
-        for token_id in ids:
-            if not hasattr(token_id, "__index__"):
-                raise InputError(f"decode takes integers, but got {token_id!r} of type {type(token_id).__name__}.")
-            if token_id < 0:
-                raise InputError(
-                    f"decode got the id {token_id}. Replace label masks such as -100 by pad_token_id first."
-                )
-        skipped = self._special_ids if skip_special_tokens else ()
-        tokens = [self._tokens[i] for i in ids if i in self._tokens and i not in skipped]
-        if spaces_between_special_tokens:
-            text = self.convert_tokens_to_string(tokens)
-        else:
-            added = {token.content for token in self.spec.added_tokens.values()}
-            runs = groupby(tokens, lambda token: token if token in added else None)
-            text = "".join("".join(run) if token else self.convert_tokens_to_string([*run]) for token, run in runs)
-        if clean_up_tokenization_spaces is None:
-            clean_up_tokenization_spaces = self.spec.clean_up_tokenization_spaces
-        return clean_up_spaces(text) if clean_up_tokenization_spaces else text
-
-    def batch_decode(
-        self,
-        sequences: Any,
-        skip_special_tokens: bool = False,
-        clean_up_tokenization_spaces: bool | None = None,
-        spaces_between_special_tokens: bool = True,
-        **others: Any,
-    ) -> list[str]:
-        """Return the texts of a list of sequences, or of an array or tensor with two axes; arguments as ``decode``."""
-        options = (skip_special_tokens, clean_up_tokenization_spaces, spaces_between_special_tokens)
-        return [self.decode(row, *options, **others) for row in to_lists(sequences)]
-
-    def convert_tokens_to_string(self, tokens: Sequence[str]) -> str:
-        """Join tokens to a text."""
-        decoder = self.spec.components.get("decoder", DECODER)
-        if decoder is None:
-            return " ".join(tokens)
-        return join_tokens(tokens, clean_up=decoder.get("cleanup", True))
-
-    @staticmethod
-    def clean_up_tokenization(out_string: str) -> str:
-        """Remove the spaces before ``n't``, ``'s`` and the like, where these consist of several tokens."""
-        return clean_up_spaces(out_string)
-
-    # ---- Padding ----
-
-    def pad(
-        self,
-        encoded_inputs: Any,
-        padding: bool | str | None = True,
-        max_length: int | None = None,
-        pad_to_multiple_of: int | None = None,
-        padding_side: str | None = None,
-        return_attention_mask: bool | None = None,
-        return_tensors: str | None = None,
-        verbose: bool = True,
-    ) -> BatchEncoding:
-        """Pad inputs that are tokenized already; collators call this.
-
-        Args:
-            encoded_inputs: a dict of columns (one row or many), or a list of dicts of one row each; the values may be
-                lists, arrays or tensors. Columns that a tokenizer does not make stay as they are.
-            padding: as in a call.
-            max_length: as in a call.
-            pad_to_multiple_of: as in a call.
-            padding_side: as in a call.
-            return_attention_mask: add ``attention_mask`` if it is missing; None means yes.
-            return_tensors: as in a call; None returns tensors if the ids are tensors, else lists.
-            verbose: has no effect; accepted because code written for transformers passes it.
-
-        Raises:
-            InputError: there is no ``input_ids`` column, or the rows cannot become a tensor.
-            TokenizerError: ``padding_side`` has an unknown value.
-        """
-        ids_name = self.model_input_names[0]
-        columns, is_single = as_columns(encoded_inputs, ids_name)
-        if return_tensors is None:
-            return_tensors = tensor_type_of(encoded_inputs, ids_name)
-        rows = columns[ids_name]
-        if return_attention_mask is None:
-            return_attention_mask = "attention_mask" in self.model_input_names
-        if return_attention_mask and "attention_mask" not in columns:
-            columns["attention_mask"] = [[1] * len(row) for row in rows]
-        strategy = check_padding(padding)
-        if strategy:
-            limit = self.model_max_length if max_length is None else max_length
-            strategy = "longest" if limit > NO_LIMIT else strategy
-            length = padded_length([len(row) for row in rows], strategy, limit, pad_to_multiple_of)
-            pad_values = {
-                "attention_mask": 0,
-                "token_type_ids": 0,
-                "special_tokens_mask": 1,
-                "offset_mapping": (0, 0),
-                ids_name: self._pad_id() if any(len(row) < length for row in rows) else 0,
-            }
-            side = self.padding_side if padding_side is None else padding_side
-            check_side("padding_side", side)
-            pad_columns(columns, pad_values, ids_name, length, side)
-        if is_single:
-            columns = {name: column[0] for name, column in columns.items()}
-        return BatchEncoding(columns, tensor_type=return_tensors)
-
-    def _pad_id(self) -> int:
-        if self.pad_token is None:
-            raise InputError(
-                "Padding needs a pad_token, and the tokenizer has none. Set it to a token of the vocabulary: "
-                "tokenizer.pad_token = '[PAD]', or add one: tokenizer.add_special_tokens({'pad_token': '[PAD]'})."
-            )
-        pad_id: int = self.pad_token_id
-        return pad_id
-
-    def _pad_encodings(self, encodings: Sequence[Any], length: int, side: str | None) -> None:
-        side = self.padding_side if side is None else side
-        check_side("padding_side", side)
-        pad_id, pad_token = self._pad_id(), self.pad_token
-        for encoding in encodings:
-            if len(encoding) < length:
-                encoding.pad(length, direction=side, pad_id=pad_id, pad_type_id=0, pad_token=pad_token)
-
-    # ---- Tokens and ids ----
-
-    def __len__(self) -> int:
-        """The number of embeddings that a model needs for all ids."""
-        return len(self.spec)
-
-    def __bool__(self) -> bool:
-        return True
-
-    @property
-    def vocab_size(self) -> int:
-        """Number of WordPiece entries, without added tokens; ``len(tokenizer)`` counts all."""
-        return len(self.spec.vocab)
-
-    @property
-    def vocab(self) -> dict[str, int]:
-        """All tokens and their ids."""
-        return self.get_vocab()
-
-    def get_vocab(self) -> dict[str, int]:
-        """Return all tokens and their ids, added tokens included (a copy)."""
-        return dict(self._vocab)
-
-    def convert_tokens_to_ids(self, tokens: Any) -> Any:
-        """Return the id of a token (an int), or the ids of a list of them (a list of int).
-
-        Unknown tokens get the id of ``unk_token``, or None if that is not set.
-        """
-        if tokens is None:
-            return None
-        unk_id = self.unk_token_id
-        if isinstance(tokens, str):
-            return self._vocab.get(tokens, unk_id)
-        return [self._vocab.get(token, unk_id) for token in tokens]
-
-    def convert_ids_to_tokens(self, ids: Any, skip_special_tokens: bool = False) -> Any:
-        """Return the token of an id (a str), or the tokens of a list, array or tensor of ids (a list of str).
-
-        Args:
-            ids: one id, or a list, array or tensor with one axis.
-            skip_special_tokens: leave special tokens out of a list.
-
-        Raises:
-            InputError: an id is outside of the vocabulary.
-        """
-        ids = ids.tolist() if hasattr(ids, "tolist") else ids
-        if isinstance(ids, int):
-            return self._token_of(ids)
-        return [self._token_of(i) for i in ids if not (skip_special_tokens and i in self._special_ids)]
-
-    def _token_of(self, token_id: int) -> str:
-        token = self._tokens.get(token_id)
-        if token is None:
-            if 0 <= token_id < len(self):
-                return self.spec.unknown_word  # the vocabulary has a gap here
-            raise InputError(f"There is no token with id {token_id}: the vocabulary has {len(self)} entries.")
-        return token
-
-    # ---- Special and added tokens ----
-
-    @property
-    def special_tokens_map(self) -> dict[str, str | list[str]]:
-        """The special tokens by name, as special_tokens_map.json holds them."""
-        additional = self.additional_special_tokens
-        return {**self.spec.special_tokens, **({"additional_special_tokens": additional} if additional else {})}
-
-    @property
-    def special_tokens_map_extended(self) -> dict[str, Any]:
-        """As ``special_tokens_map``, with an AddedToken for each token that has options."""
-        extended: dict[str, Any] = {name: self._extended(token) for name, token in self.spec.special_tokens.items()}
-        additional = [self._extended(token) for token in self.spec.additional_special_tokens]
-        return {**extended, **({"additional_special_tokens": additional} if additional else {})}
-
-    @property
-    def all_special_tokens_extended(self) -> list[Any]:
-        """As ``all_special_tokens``, with an AddedToken for each token that has options."""
-        return [self._extended(token) for token in self.all_special_tokens]
-
-    def _extended(self, content: str) -> str | AddedToken:
-        token = self.spec.added_tokens[self._vocab[content]]
-        return content if token == AddedToken(content, special=True) else token
-
-    @property
-    def additional_special_tokens(self) -> list[str]:
-        """The special tokens beyond the named ones; a list or None (for none) can be set."""
-        return list(self.spec.additional_special_tokens)
-
-    @additional_special_tokens.setter
-    def additional_special_tokens(self, tokens: Iterable[Any] | None) -> None:
-        tokens = list(tokens or ())
-        missing = [str(token) for token in tokens if str(token) not in self._vocab]
-        if missing:
-            raise TokenizerError(
-                f"{missing[0]!r} is not in the vocabulary. To add it use "
-                f"add_special_tokens({{'additional_special_tokens': [{missing[0]!r}]}})."
-            )
-        self.add_special_tokens({"additional_special_tokens": tokens})
-
-    @property
-    def additional_special_tokens_ids(self) -> list[int]:
-        """The ids of ``additional_special_tokens``; they can be set."""
-        return [self._vocab[token] for token in self.spec.additional_special_tokens]
-
-    @additional_special_tokens_ids.setter
-    def additional_special_tokens_ids(self, ids: Iterable[int] | None) -> None:
-        self.additional_special_tokens = [self._token_of(token_id) for token_id in ids or ()]
-
-    @property
-    def extra_special_tokens(self) -> list[str]:
-        """Another name for ``additional_special_tokens``."""
-        return self.additional_special_tokens
-
-    @extra_special_tokens.setter
-    def extra_special_tokens(self, tokens: Iterable[Any] | None) -> None:
-        self.additional_special_tokens = tokens
-
-    def _unset_special_token(self, name: str) -> None:
-        spec = self.spec.copy()
-        spec.special_tokens.pop(name, None)
-        self._set_spec(spec)
-
-    @property
-    def all_special_tokens(self) -> list[str]:
-        """All special tokens, each once."""
-        return list(dict.fromkeys([*self.spec.special_tokens.values(), *self.spec.additional_special_tokens]))
-
-    @property
-    def all_special_ids(self) -> list[int]:
-        """The ids of ``all_special_tokens``."""
-        return [self._vocab[token] for token in self.all_special_tokens]
-
-    @property
-    def added_tokens_encoder(self) -> dict[str, int]:
-        """Another name for ``get_added_vocab()``."""
-        return self.get_added_vocab()
-
-    @property
-    def added_tokens_decoder(self) -> dict[int, AddedToken]:
-        """The added tokens by id."""
-        return dict(sorted(self.spec.added_tokens.items()))
-
-    def get_added_vocab(self) -> dict[str, int]:
-        """Return the tokens that are matched before WordPiece and their ids; the special tokens are among them."""
-        return {token.content: token_id for token_id, token in sorted(self.spec.added_tokens.items())}
-
-    def add_tokens(self, new_tokens: Any, special_tokens: bool = False) -> int:
-        """Add tokens that are matched as a whole; resize the model's embeddings afterwards.
-
-        An uncased tokenizer also matches ``"New"`` in ``new``. If two tokens have the same normalized text, the one
-        that was added later is matched in the raw text.
-
-        Args:
-            new_tokens: a text or AddedToken, or a list of them.
-            special_tokens: whether the tokens are special, so that ``decode`` can leave them out.
-
-        Returns:
-            How many of them are new.
-
-        Raises:
-            TokenizerError: a token is empty, or of an unknown type.
-        """
-        is_one = isinstance(new_tokens, str) or hasattr(new_tokens, "content")
-        tokens = [new_tokens] if is_one else list(new_tokens or ())
-        spec = self.spec.copy()  # if a token raises an error, the tokenizer stays as it was
-        count = sum(spec.add(AddedToken.of(token, special=special_tokens)) for token in tokens)
-        self._set_spec(spec)
-        return count
-
-    def add_special_tokens(
-        self,
-        special_tokens_dict: Mapping[str, Any],
-        replace_additional_special_tokens: bool = True,
-        replace_extra_special_tokens: bool = True,
-    ) -> int:
-        """Set special tokens by name, and add those that are not in the vocabulary.
-
-        Args:
-            special_tokens_dict: any of ``unk_token``, ``sep_token``, ``pad_token``, ``cls_token``, ``mask_token``,
-                ``bos_token``, ``eos_token`` with one token, and ``additional_special_tokens`` with a list.
-            replace_additional_special_tokens: whether that list replaces the present one or extends it.
-            replace_extra_special_tokens: the newer name of the argument above; False in either extends the list.
-
-        Returns:
-            How many of the tokens are new.
-
-        Raises:
-            TokenizerError: ``unk_token`` is not in the WordPiece vocabulary, or a list or a single token is expected.
-            UnknownArgumentError: there is no special token of that name.
-        """
-        list_names = ("additional_special_tokens", "extra_special_tokens")
-        reject_unknown(special_tokens_dict, (*SPECIAL_TOKEN_NAMES, *list_names), "add_special_tokens")
-        count = 0
-        spec = self.spec.copy()  # if a token raises an error, the tokenizer stays as it was
-        for name, value in special_tokens_dict.items():
-            if name in list_names and not isinstance(value, (list, tuple)):
-                raise TokenizerError(f"{name} must be a list of tokens, but is {value!r:.60}.")
-            tokens = [AddedToken.of(token, special=True) for token in (value if name in list_names else [value])]
-            count += sum(spec.add(token) for token in tokens)
-            contents = [token.content for token in tokens]
-            if name in list_names:
-                replaces = replace_additional_special_tokens and replace_extra_special_tokens
-                kept = [] if replaces else spec.additional_special_tokens
-                spec.additional_special_tokens = list(dict.fromkeys([*kept, *contents]))
-            elif name == "unk_token" and contents[0] not in spec.vocab:
-                raise TokenizerError(f"unk_token={contents[0]!r} must be an entry of the WordPiece vocabulary itself.")
-            else:
-                spec.special_tokens[name] = contents[0]
-                if name == "unk_token":
-                    spec.unknown_word = contents[0]
-        self._set_spec(spec)
-        return count
-
-    # ---- Options that can be set later ----
-
-    @property
-    def model_max_length(self) -> int:
-        """Longest input of the model in tokens, special tokens included."""
-        return self.spec.model_max_length
-
-    @model_max_length.setter
-    def model_max_length(self, value: int) -> None:
-        self.spec.model_max_length = check_model_max_length(value)
-
-    @property
-    def padding_side(self) -> str:
-        """The side on which rows are padded: ``"right"`` or ``"left"``."""
-        return self.spec.padding_side
-
-    @padding_side.setter
-    def padding_side(self, value: str) -> None:
-        check_side("padding_side", value)
-        self.spec.padding_side = value
-
-    @property
-    def truncation_side(self) -> str:
-        """The side on which texts are cut: ``"right"`` or ``"left"``."""
-        return self.spec.truncation_side
-
-    @truncation_side.setter
-    def truncation_side(self, value: str) -> None:
-        check_side("truncation_side", value)
-        self.spec.truncation_side = value
-
     # ---- What the subclasses implement ----
 
     @property
     def is_fast(self) -> bool:
         """Whether the Rust library does the work."""
         return False
-
-    def _rebuild(self) -> None:
-        """Build what ``_encode`` needs; called whenever ``spec`` has changed."""
-        raise TypeError(f"{type(self).__name__} cannot encode texts: use DistilBertTokenizer.")
 
     def _encode(
         self,
