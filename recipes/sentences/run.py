@@ -5,9 +5,9 @@
 Run `make minilm` first, which writes the teacher, all-MiniLM-L6-v2. An interrupted run is resumed and a finished one is
 not repeated; with ``--only`` and no name, nothing is trained and the newest checkpoints are judged. Each student is
 judged as it comes out of distillation, by STS-B: Spearman's correlation of cosines with the scores of people; and by
-CLINC-150: the accuracy of a linear model of its vectors. The one that [package] names is written to
-models/sentences/distilbert-mini-embed, with the most frequent entries of its vocabulary alone. Writes results.json
-beside this file.
+CLINC-150: the accuracy of a linear model of its vectors. So is the average of one of them with its start, in
+models/sentences/halfway. The one that [package] names is written to models/sentences/distilbert-mini-embed, with the
+most frequent entries of its vocabulary alone. Writes results.json beside this file.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from distilbert import AutoTokenizer, DistilBertModel, DistillConfig, EvaluateCo
 from distilbert.models.pytorch.surgery import keep_tokens
 from distilbert.text.tokenizer_files import write_spec
 from distilbert.text.vocabulary_trimming import trim_vocabulary
+from distilbert.training.distill_models import with_layers
 
 HERE = Path(__file__).parent
 FOLDER = Path("models/sentences")
@@ -62,6 +63,23 @@ def newest(name: str) -> tuple[int, Path] | None:
     return (max(steps), FOLDER / name / "checkpoints" / f"step-{max(steps)}" / "model") if steps else None
 
 
+def average(model: Path, teacher: str, layers: str, share: float, target: Path) -> None:
+    """Write the mean of a student's weights and of those it started from (arXiv 2109.01903).
+
+    Args:
+        model: the student.
+        teacher: whose layers it started from.
+        layers: their numbers, such as ``"0,1,2"``.
+        share: of the student in the mean.
+        target: folder to write.
+    """
+    mean = with_layers(DistilBertModel.from_pretrained(teacher), [int(number) for number in layers.split(",")])
+    start, end = mean.state_dict(), DistilBertModel.from_pretrained(model).state_dict()
+    mean.load_state_dict({name: (1 - share) * start[name] + share * end[name] for name in start})
+    mean.save_pretrained(target)
+    AutoTokenizer.from_pretrained(model).save_pretrained(target)
+
+
 def trim(model: Path, size: int, data: Path, target: Path) -> None:
     """Write a model with the entries of its vocabulary that are most frequent in the texts it was trained on."""
     tokenizer = AutoTokenizer.from_pretrained(model)
@@ -93,6 +111,12 @@ def main() -> None:
         found = newest(name)
         if found is not None:
             results[name] = {"steps": found[0]} | judge(found[1], arguments.data)
+    mix = plan["average"]
+    if (found := newest(mix["attempt"])) is not None:
+        target = FOLDER / mix["name"]
+        layers = plan["attempts"][mix["attempt"]]["layers"]
+        average(found[1], plan["common"]["teacher"], layers, mix["share"], target)
+        results[mix["name"]] = {"share": mix["share"]} | judge(target, arguments.data)
     package = plan["package"]
     if (found := newest(package["attempt"])) is not None:
         target = FOLDER / "distilbert-mini-embed"

@@ -4,9 +4,9 @@
 
 For each task of ``tasks.toml`` there is a teacher (all-MiniLM-L6-v2, six layers). Its students have three layers:
 layers picked from all-MiniLM-L6-v2, or the student of general distillation (recipes/distil-minilm), each without and
-with the teacher; its lowest layers, as they are and distilled (recipes/sentences), whose classifiers read the mean of
-all tokens; and the first layers of the fine-tuned teacher. An interrupted run is resumed and a finished one is not
-repeated. Writes results.json and the table in README.md.
+with the teacher; its lowest layers, as they are, distilled (recipes/sentences), and the average of both, whose
+classifiers read the mean of all tokens; and the first layers of the fine-tuned teacher. An interrupted run is resumed
+and a finished one is not repeated. Writes results.json and the table in README.md.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ MODELS = Path("models/tasks")
 TEACHER = "models/minilm"
 DISTILLED = "models/distil-minilm/triple"
 GENERAL = "models/sentences/pairs"
+HALFWAY = "models/sentences/halfway"
 VARIANTS = {
     "teacher": "teacher, 6 layers",
     "picks": "3 layers, picked",
@@ -34,6 +35,7 @@ VARIANTS = {
     "distilled+teacher": "3 layers, distilled, taught",
     "lower": "3 lower layers, mean",
     "general": "3 lower layers, distilled, mean",
+    "halfway": "3 lower layers, half distilled, mean",
     "inherited+teacher": "3 layers of the teacher, taught",
 }
 START, END = "<!-- table -->\n", "<!-- end of table -->"
@@ -56,9 +58,9 @@ def settings(task: str, variant: str, plan: Record, data: Path) -> FinetuneConfi
         values |= {"model": DISTILLED, "layers": ""}
     if variant == "lower":
         values |= {"layers": "0,1,2"}
-    if variant == "general":
-        values |= {"model": GENERAL, "layers": ""}
-    if variant in ("lower", "general") and values["task"] == "text-classification":
+    if variant in ("general", "halfway"):
+        values |= {"model": GENERAL if variant == "general" else HALFWAY, "layers": ""}
+    if variant in ("lower", "general", "halfway") and values["task"] == "text-classification":
         values["pooling"] = "mean"
     if variant.startswith("inherited"):
         values |= {"model": str(MODELS / task / "teacher"), "layers": "0,1,2"}

@@ -12,6 +12,7 @@ import pytest
 
 from distilbert.core.errors import ConfigError, DataError, InputError
 from distilbert.data.tag_conversion import convert_tags
+from distilbert.tasks import loading
 from distilbert.training.evaluation.evaluate_config import EvaluateConfig
 from distilbert.training.evaluation.evaluator import evaluate
 from distilbert.training.evaluation.result import FILES, Evaluation
@@ -33,6 +34,25 @@ def run(folder: Path, task: str, /, **changes: Any) -> Evaluation:
         **changes,
     }
     return evaluate(EvaluateConfig(**settings))
+
+
+def test_an_encoder_is_loaded_once_and_pools_as_its_folder_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded = []
+    load = loading._load
+    monkeypatch.setattr(loading, "_load", lambda *args: loaded.append(args) or load(*args))
+    by_mean = run(tmp_path / "mean", "sentence-similarity")
+    assert by_mean.task == "sentence-similarity"
+    assert len(loaded) == 1
+    model = write_model(tmp_path / "cls", "sentence-similarity")
+    transformer = {"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Transformer"}
+    pooling = {"idx": 1, "name": "1", "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}
+    Path(model, "modules.json").write_text(json.dumps([transformer, pooling]), encoding="utf-8")
+    Path(model, "1_Pooling").mkdir()
+    Path(model, "1_Pooling", "config.json").write_text('{"pooling_mode_cls_token": true}', encoding="utf-8")
+    by_first_token = run(tmp_path / "other", "sentence-similarity", model=model)
+    assert by_first_token.metrics != by_mean.metrics
 
 
 @pytest.mark.parametrize("task", HEADS)

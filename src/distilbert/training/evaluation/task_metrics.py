@@ -23,7 +23,7 @@ from ...data.examples import (
 )
 from ...tasks import Task
 from ...tasks.loading import pipeline
-from ...tasks.sentence_similarity import SPEC as SIMILARITY
+from ...tasks.sentence_similarity import SentenceSimilarityPipeline
 from .answer_metrics import ANSWER_EVALUATION
 from .bootstrap import ResampledMetrics
 from .choice_metrics import CHOICE_EVALUATION
@@ -75,7 +75,12 @@ def load_task(name: str | None, model: str | os.PathLike[str], **options: Any) -
     """
     task = pipeline(name, model, **options)
     if name is None and not task.spec.head:
-        task = pipeline(SIMILARITY.name, model, **options)
+        encoder = task
+        task = SentenceSimilarityPipeline(
+            encoder.runner, encoder.tokenizer, batch_tokens=encoder.batch_tokens, batch_size=encoder.batch_size
+        )
+        task.model_folder = encoder.model_folder
+        task.modules_in_use(task.params)  # so that a way of pooling that is not known is said at once
     if task.task not in EVALUATIONS:
         raise InputError(f"There is no metric for the task {task.task!r}, but for {', '.join(EVALUATED_TASKS)}.")
     return task
