@@ -24,6 +24,7 @@ from distilbert.cluster.manifest import Manifest
 from distilbert.cluster.shard_outputs import REJECTS, SUCCESS, OutputFolder
 from distilbert.cluster.worker_supervision import SupervisedWorker
 from distilbert.core.errors import DataError, LostProcessError, UsageError
+from tests.child_processes import children_of, needs_proc
 from tests.cli.helpers import ROOT, Command
 
 from .test_sharded_run import joined, shards, summary_of
@@ -171,12 +172,6 @@ def wait_for_rows(log: Path, rows: int, process: subprocess.Popen[bytes]) -> Non
     wait_until(begun, "the workers stand still")
 
 
-def workers_of(process: int) -> list[int]:
-    """The processes that a process has started."""
-    threads = Path(f"/proc/{process}/task").glob("*/children")
-    return [int(child) for path in threads for child in path.read_text().split()]
-
-
 def is_running(process: int) -> bool:
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -188,7 +183,6 @@ def have_ended(processes: list[int]) -> bool:
     return not any(map(is_running, processes))
 
 
-needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc here")
 KILLS = int(os.environ.get("DISTILBERT_KILLS", "10"))
 
 
@@ -207,7 +201,7 @@ def test_kills_at_random_moments(tmp_path: Path, victim: str, kills: int) -> Non
         process = start_run(tmp_path, "--overwrite", FAKE_LOG=str(log))
         wait_for_rows(log, draw.randrange(len(texts) - 900), process)  # both workers have a shard, or more, to do
         time.sleep(draw.uniform(0, 0.05))
-        children = workers_of(process.pid)
+        children = children_of(process.pid)
         if victim == "owner":
             process.kill()
             process.communicate(timeout=60)
@@ -248,7 +242,7 @@ def test_ctrl_c_ends_workers_and_says_how_to_go_on(tmp_path: Path) -> None:
     write_texts(tmp_path, [f"text {number}" for number in range(4000)])
     process = start_run(tmp_path)
     wait_until(lambda: bool(list((tmp_path / "out").glob("shard-*"))), "no shard is done")
-    children = workers_of(process.pid)
+    children = children_of(process.pid)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -16,6 +16,7 @@ import pytest
 
 from distilbert.core.files import replacing_folder
 from tests.behaviour.make_models import make
+from tests.child_processes import children_of, needs_proc
 
 from .server_process import Clients, server_process
 
@@ -74,11 +75,7 @@ def test_a_folder_swapped_under_load_changes_the_answers_and_drops_none(
     assert result.answers[TEXTS[0]] <= {json.dumps(json.loads(each), separators=(",", ":")) for each in (before, after)}
 
 
-def children_of(process: int) -> list[int]:
-    found = subprocess.run(["pgrep", "-P", str(process)], capture_output=True, text=True).stdout
-    return [int(child) for child in found.split()]
-
-
+@needs_proc
 def test_a_process_that_is_killed_is_replaced_and_the_others_go_on(model_folder: Callable[[str], Path]) -> None:
     with server_process(str(model_folder("labels")), "--workers", "2") as server:
         deadline = time.monotonic() + 20
