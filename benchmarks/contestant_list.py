@@ -5,13 +5,14 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.util
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from distilbert.core.runner_protocol import Batch
 from distilbert.core.schema import HEADS
-from distilbert.engine.model_weights import FolderWeights, ModelWeights
+from distilbert.engine.model_weights import FolderWeights
 from distilbert.weights.checkpoint import open_checkpoint
 
 from . import contestant_files, llama_cpp_contestant
@@ -100,10 +101,9 @@ def _engine(precision: str) -> Load:
 
     def load(model: Path, cache: Path, threads: int) -> Contestant:
         from distilbert import EngineRunner
-        from distilbert.engine.quantization import Quantization
 
-        quantization = Quantization.load(engine_folder(cache)) if precision == "int8" else None
-        runner = EngineRunner(_engine_weights(model), precision, threads, quantization, packed=quantization is None)
+        folder = engine_folder(cache) if precision == "int8" else model
+        runner = EngineRunner.from_folder(folder, precision=precision, threads=threads)
         if runner.precision != precision:
             raise Unavailable(f"the engine runs in {runner.precision} on this CPU")
         return Ours(model, runner)
@@ -111,32 +111,28 @@ def _engine(precision: str) -> Load:
     return load
 
 
-def _engine_weights(model: Path) -> ModelWeights:
-    return FolderWeights(open_checkpoint(model), HEADS["ForSequenceClassification"])
-
-
 def calibrate_engine(model: Path, cache: Path) -> None:
-    """Calibrate the engine's int8 on the sentences on which the other libraries are calibrated."""
+    """Write the model with its quantization, calibrated on the sentences that the other libraries are calibrated on."""
     from distilbert.engine.quantization import calibrate
 
-    folder = engine_folder(cache)
-    if folder.is_dir():
-        return
-    ids = contestant_files.calibration_ids(model)
-    batches = [Batch.of(ids[start : start + 32]) for start in range(0, len(ids), 32)]
-    quantization = calibrate(_engine_weights(model), batches)
-    folder.mkdir(parents=True)
-    quantization.save(folder)
+    def write(folder: Path) -> None:
+        ids = contestant_files.calibration_ids(model)
+        batches = [Batch.of(ids[start : start + 32]) for start in range(0, len(ids), 32)]
+        weights = FolderWeights(open_checkpoint(model), HEADS["ForSequenceClassification"])
+        shutil.copytree(model, folder, dirs_exist_ok=True)
+        calibrate(weights, batches).save(folder)
+
+    contestant_files.write_once(engine_folder(cache), write)
 
 
 @functools.cache  # the folder stays the same even if the code is edited while the benchmark runs
 def engine_folder(cache: Path) -> Path:
-    """Return the folder of the engine's calibration; every state of the engine's code has its own."""
+    """Return the folder of the model in int8; every state of the engine's code has its own."""
     import distilbert.engine
 
     code = Path(distilbert.engine.__file__).parent
     digest = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(code.glob("*.py"))))
-    return cache / f"engine-int8-{digest.hexdigest()[:12]}"
+    return cache / f"engine-model-int8-{digest.hexdigest()[:12]}"
 
 
 _TORCH = ("torch", "transformers")
