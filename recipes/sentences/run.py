@@ -48,7 +48,12 @@ def judge(model: Path, data: Path) -> dict[str, float]:
     ``stsb`` is Spearman's correlation of cosines with people's scores, ``clinc150`` the accuracy of a linear model.
     """
     config = EvaluateConfig(
-        model=str(model), data=[str(data / "stsb/dev.tsv")], precision="fp32", samples=0, speed=False
+        model=str(model),
+        task="sentence-similarity",
+        data=[str(data / "stsb/dev.tsv")],
+        precision="fp32",
+        samples=0,
+        speed=False,
     )
     correlation = evaluate(config, verbose=False).metrics["spearman"]
     questions = {name: [str(data / f"clinc150/{part}.tsv")] for name, part in (("data", "train"), ("eval_data", "dev"))}
