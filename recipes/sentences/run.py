@@ -112,10 +112,12 @@ def main() -> None:
             train(name, plan["common"] | values, arguments.data)
     results: dict[str, Any] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else {}
     results["teacher"] = judge(Path(plan["common"]["teacher"]), arguments.data)
-    for name in plan["attempts"]:
+    for name, values in plan["attempts"].items():
         found = newest(name)
         if found is not None:
             results[name] = {"steps": found[0]} | judge(found[1], arguments.data)
+            if "teacher" in values:
+                results[name]["teacher"] = judge(Path(values["teacher"]), arguments.data)
     mix = plan["average"]
     if (found := newest(mix["attempt"])) is not None:
         target = FOLDER / mix["name"]
