@@ -159,15 +159,16 @@ def test_prepared_weights() -> None:
 
 @needs_kernels
 def test_products() -> None:
+    multiply = KERNELS.multiplier(PRODUCT)
     for wrong in (
         normal((3, 7)), normal(8), normal((3, 8)).astype(float), normal((8, 3)).T, normal((3, 8)).astype(BF16),
         normal((3, 16)),
     ):  # fmt: skip
         with pytest.raises(InputError):
-            KERNELS.multiply(wrong, PRODUCT)
+            multiply(wrong)
     for changes in ({"weight": WEIGHT.view(np.float32)}, {"outputs": 200, "bias": ones(200)}, {"depth": 9}):
         with pytest.raises(InputError):
-            KERNELS.multiply(normal((3, changes.get("depth", 8))), replace(PRODUCT, **changes))
+            KERNELS.multiplier(replace(PRODUCT, **changes))
 
 
 # Scores and numbers far from 0 --------------------------------------------------------------------------------------
@@ -386,5 +387,5 @@ def test_any_shapes(data: Any, dtype: np.dtype[Any]) -> None:
         weight = np.random.default_rng(outputs).integers(-127, 128, (heads, outputs, head_dim), np.int8)
         scales = ones(heads * outputs) / 1000
         arguments = (heads, outputs, head_dim, weight.dtype, scales, scales, activation, FP32)
-        results = [each.multiply(x8, Product(each.lay_out(weight), *arguments)) for each in (KERNELS, PLAIN)]
+        results = [each.multiplier(Product(each.lay_out(weight), *arguments))(x8) for each in (KERNELS, PLAIN)]
         np.testing.assert_allclose(*results, rtol=1e-4, atol=1e-3)

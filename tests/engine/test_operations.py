@@ -180,7 +180,7 @@ def test_products(compiled: CompiledOperations, rows: int, outputs: int, depth: 
         weight = (normal((groups, outputs, depth), 2) / np.float32(depth**0.5)).astype(dtype)
     for result, activation in product([FP32, BF16, UINT8] if dtype == UINT8 else [dtype], ["", "gelu"]):
         actual, expected = (
-            operations.multiply(x, make_product(operations, weight, bias, result, factor, activation, 0.02, 90))
+            operations.multiplier(make_product(operations, weight, bias, result, factor, activation, 0.02, 90))(x)
             for operations in (compiled, PLAIN)
         )
         assert actual.dtype == result
@@ -195,7 +195,7 @@ def test_extreme_sums_in_int8_do_not_overflow(compiled: CompiledOperations) -> N
     weight = np.repeat(np.array([-127, 127, 126], np.int8), 3072).reshape(1, 3, 3072)
     exact = make_product(compiled, weight, np.zeros(3, np.float32), FP32, np.ones(3, np.float32))
     sums = np.array([-127, 127, 126], np.float64) * 255 * 3072
-    np.testing.assert_allclose(compiled.multiply(x, exact), np.broadcast_to(sums, (7, 3)), rtol=1e-7)
+    np.testing.assert_allclose(compiled.multiplier(exact)(x), np.broadcast_to(sums, (7, 3)), rtol=1e-7)
 
 
 def exact_gelu(x: np.ndarray) -> np.ndarray:
@@ -208,9 +208,8 @@ def test_gelu_everywhere(compiled: CompiledOperations) -> None:
     for dtype, tolerance in ((FP32, 1e-6), (BF16, 2e-4)):
         if compiled.multiplies(dtype, 2):
             rows, weight = np.concatenate([x, 0 * x], axis=1).astype(dtype), np.array([[[1, 0]]], dtype)
-            actual = compiled.multiply(
-                rows, make_product(compiled, weight, np.zeros(1, np.float32), dtype, activation="gelu")
-            )
+            product = make_product(compiled, weight, np.zeros(1, np.float32), dtype, activation="gelu")
+            actual = compiled.multiplier(product)(rows)
             expected = exact_gelu(rows[:, :1].astype(np.float64))
             rounding = 0.0 if dtype == FP32 else 2**-8
             assert (np.abs(actual.astype(np.float64) - expected) <= tolerance + rounding * np.abs(expected)).all()
@@ -223,7 +222,7 @@ def test_gelu_in_steps(compiled: CompiledOperations, step: float) -> None:
     rows = np.array([[1, 0, 0, 0]] * 5, np.uint8)  # the weights vary instead
     weight, zero = np.array([[[127, 0, 0, 0]] * len(x)], np.int8), 20
     factor, bias = (x / 254).astype(np.float32), (x / 2).astype(np.float32)
-    actual = compiled.multiply(rows, make_product(compiled, weight, bias, UINT8, factor, "gelu", step, zero))
+    actual = compiled.multiplier(make_product(compiled, weight, bias, UINT8, factor, "gelu", step, zero))(rows)
     expected = np.clip(exact_gelu(x) / step + zero, 0, 255)
     assert np.abs(actual - expected).max() <= 0.5 + 1 / 6 + 1e-3 / step
 
@@ -236,9 +235,7 @@ def test_a_depth_that_the_kernel_cannot_do(compiled: CompiledOperations) -> None
         assert not compiled.multiplies(dtype, 768)
         assert not PLAIN.multiplies(dtype, 768)
     with pytest.raises(InputError, match="has no product of uint8 and int8 with 7 features"):
-        compiled.multiply(
-            np.zeros((1, 7), np.uint8), Product(np.zeros(1), 1, 1, 7, INT8, None, np.zeros(1, np.float32), "", FP32)
-        )
+        compiled.multiplier(Product(np.zeros(1), 1, 1, 7, INT8, None, np.zeros(1, np.float32), "", FP32))
 
 
 def test_nothing_to_compute(compiled: CompiledOperations) -> None:
@@ -248,7 +245,7 @@ def test_nothing_to_compute(compiled: CompiledOperations) -> None:
     for operations in (compiled, PLAIN):
         assert operations.add_norm(nothing, nothing, norm, None)[0].shape == (0, 24)
         assert operations.attend(nothing, nothing, nothing, offsets([0, 0], [0, 0]), 3, 1.0, None).shape == (0, 24)
-        assert operations.multiply(nothing, make_product(operations, weight, bias, FP32)).shape == (0, 5)
+        assert operations.multiplier(make_product(operations, weight, bias, FP32))(nothing).shape == (0, 5)
 
 
 def test_any_number_of_threads_gives_the_same(compiled: CompiledOperations) -> None:
@@ -258,7 +255,7 @@ def test_any_number_of_threads_gives_the_same(compiled: CompiledOperations) -> N
     for threads in (1, 2, 5):
         operations = CompiledOperations(compiled.path, threads)
         context = operations.attend(q, k, v, offsets([30, 60], [30, 60]), 4, 0.25, None)
-        results.append((context, operations.multiply(x, make_product(operations, weight, bias, FP32))))
+        results.append((context, operations.multiplier(make_product(operations, weight, bias, FP32))(x)))
     for other in results[1:]:
         for one, two in zip(results[0], other, strict=True):
             np.testing.assert_array_equal(one, two)

@@ -23,7 +23,8 @@ def check_array(name: str, array: np.ndarray, dtype: np.dtype[Any], shape: tuple
     """
     actual = array.shape
     fits = actual == shape or (
-        len(actual) == len(shape) and all(size in (None, own) for size, own in zip(shape, actual, strict=True))
+        len(actual) == len(shape)
+        and not [0 for size, own in zip(shape, actual, strict=True) if size != own and size is not None]
     )
     if array.dtype != dtype or not fits or not array.flags.c_contiguous:
         expected = ", ".join("any" if size is None else str(size) for size in shape)

@@ -24,6 +24,7 @@ from .operations import (
     Contributions,
     EmbeddingWeights,
     LayerNormWeights,
+    Multiplier,
     Operations,
     PlainOperations,
     Product,
@@ -176,25 +177,33 @@ class CompiledOperations:
             panels[:, full, :, : outputs - full * size] = words[:, full * size :].transpose(0, 2, 1)
         return panels
 
-    def multiply(self, x: np.ndarray, product: Product) -> np.ndarray:
+    def multiplier(self, product: Product) -> Multiplier:
         """See :class:`Operations`."""
         groups, outputs, depth, dtype = product.groups, product.outputs, product.depth, INPUT_TYPES[product.dtype]
         if not self.multiplies(dtype, depth):
             raise InputError(f"{self.name} has no product of {dtype} and {product.dtype} with {depth} features.")
-        check_array("Inputs of a product", x, dtype, (None, groups * depth))
         size, words = self._panel_outputs, depth // self._library.multiplies(TYPE_CODES[dtype])
         check_array("A packed weight", product.weight, np.dtype(np.int32), (groups, -(-outputs // size), words, size))
-        out = np.empty((len(x), groups * outputs), product.result_dtype)
-        self._library.multiply(
-            TYPE_CODES[dtype], _address(x), len(x), groups, depth, _address(product.weight), outputs,
+        features, run, threads = (None, groups * depth), self._library.multiply, self.threads
+        type_code, constants = TYPE_CODES[dtype], (
+            groups, depth, _address(product.weight), outputs,
             None if product.factor is None else _address(product.factor), _address(product.bias),
             ACTIVATION_CODES[ACTIVATIONS[product.activation]], TYPE_CODES[product.result_dtype],
-            1 / product.result_scale, product.result_zero_point, _address(out), self.threads,
+            1 / product.result_scale, product.result_zero_point,
         )  # fmt: skip
-        return out
+
+        def multiply(x: np.ndarray) -> np.ndarray:  # it holds the product, so the addresses stay good
+            check_array("Inputs of a product", x, dtype, features)
+            out = np.empty((len(x), groups * outputs), product.result_dtype)
+            run(type_code, _address(x), len(x), *constants, _address(out), threads)
+            return out
+
+        return multiply
 
 
 def _address(array: np.ndarray) -> int:
+    if array.flags.carray and array.size:  # contiguous and writable: twice as fast as the other way
+        return ctypes.addressof(ctypes.c_char.from_buffer(array.view(UINT8)))
     address: int = array.__array_interface__["data"][0]
     return address
 

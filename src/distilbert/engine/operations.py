@@ -7,7 +7,9 @@ V vocabulary, P positions, G groups, K input features, M output features.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import ml_dtypes
@@ -175,6 +177,9 @@ def float_type(array: np.ndarray) -> np.dtype[Any]:
     return array.dtype if array.dtype in FLOAT_TYPES else FP32
 
 
+Multiplier = Callable[[np.ndarray], np.ndarray]
+
+
 class Operations(Protocol):
     """What the forward pass is made of. Where a ``quantizer`` is passed, the result is returned in uint8 as well."""
 
@@ -221,13 +226,13 @@ class Operations(Protocol):
         """Attend within each sequence: q (R, W), k and v (T, W) -> (R, W), in uint8 if there is a quantizer."""
 
     def multiplies(self, dtype: np.dtype[Any], depth: int) -> bool:
-        """Say whether :meth:`multiply` takes inputs of this type with ``depth`` features in a group."""
+        """Say whether :meth:`multiplier` takes inputs of this type with ``depth`` features in a group."""
 
     def lay_out(self, weight: np.ndarray) -> np.ndarray:
-        """Return a weight (G, M, K) in fp32, bf16 or int8 as :meth:`multiply` reads it."""
+        """Return a weight (G, M, K) in fp32, bf16 or int8 as :meth:`multiplier` reads it."""
 
-    def multiply(self, x: np.ndarray, product: Product) -> np.ndarray:
-        """Compute a product: (T, G * K) -> (T, G * M)."""
+    def multiplier(self, product: Product) -> Multiplier:
+        """Return what computes a product: (T, G * K) -> (T, G * M). The weights are checked here, once."""
 
 
 class PlainOperations:
@@ -302,8 +307,11 @@ class PlainOperations:
         """See :class:`Operations`: (G, K, M) in fp32, which holds every number of the other types exactly."""
         return np.ascontiguousarray(weight.transpose(0, 2, 1), np.float32)
 
-    def multiply(self, x: np.ndarray, product: Product) -> np.ndarray:
+    def multiplier(self, product: Product) -> Multiplier:
         """See :class:`Operations`."""
+        return partial(self._multiply, product)
+
+    def _multiply(self, product: Product, x: np.ndarray) -> np.ndarray:
         check_array("Inputs of a product", x, INPUT_TYPES[product.dtype], (None, product.groups * product.depth))
         by_group = x.astype(np.float32).reshape(len(x), product.groups, product.depth).transpose(1, 0, 2)
         by_group = np.ascontiguousarray(by_group)  # else NumPy multiplies without BLAS

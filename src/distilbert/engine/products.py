@@ -6,14 +6,14 @@ Legend: T tokens, K input features, M output features, G groups.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from ..core.errors import InputError
 from .array_checks import check_array
-from .operations import FP32, INPUT_TYPES, INT8, UINT8, Operations, PlainOperations, Product, Quantizer
+from .operations import FP32, INPUT_TYPES, INT8, UINT8, Multiplier, Operations, PlainOperations, Product, Quantizer
 
 PLAIN = PlainOperations()
 
@@ -72,15 +72,22 @@ class LinearMap:
         product: what is computed.
         quantizer: turns inputs in floats into those of the product, for int8.
         operations: what computes it.
+
+    Raises:
+        InputError: the weight is not laid out for these operations.
     """
 
     product: Product
     quantizer: Quantizer | None
     operations: Operations
+    _multiply: Multiplier = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_multiply", self.operations.multiplier(self.product))
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
         """Compute (T, G * K) -> (T, G * M)."""
-        return self.operations.multiply(np.ascontiguousarray(x), self.product)
+        return self._multiply(np.ascontiguousarray(x))
 
 
 def float_map(
