@@ -25,8 +25,11 @@ HERE = Path(__file__).parent
 MODELS = Path("models/tasks")
 TEACHER = "models/minilm"
 DISTILLED = "models/distil-minilm/triple"
-GENERAL = "models/sentences/pairs"
-HALFWAY = "models/sentences/halfway"
+LOWER = {  # variant -> model and layers that it starts from
+    "lower": (TEACHER, "0,1,2"),
+    "general": ("models/sentences/pairs", ""),
+    "halfway": ("models/sentences/halfway", ""),
+}
 VARIANTS = {
     "teacher": "teacher, 6 layers",
     "picks": "3 layers, picked",
@@ -56,12 +59,11 @@ def settings(task: str, variant: str, plan: Record, data: Path) -> FinetuneConfi
     values |= plan["student"] | plan[task].get("student", {})
     if variant.startswith("distilled"):
         values |= {"model": DISTILLED, "layers": ""}
-    if variant == "lower":
-        values |= {"layers": "0,1,2"}
-    if variant in ("general", "halfway"):
-        values |= {"model": GENERAL if variant == "general" else HALFWAY, "layers": ""}
-    if variant in ("lower", "general", "halfway") and values["task"] == "text-classification":
-        values["pooling"] = "mean"
+    if variant in LOWER:
+        model, layers = LOWER[variant]
+        values |= {"model": model, "layers": layers}
+        if values["task"] == "text-classification":
+            values["pooling"] = "mean"
     if variant.startswith("inherited"):
         values |= {"model": str(MODELS / task / "teacher"), "layers": "0,1,2"}
     if variant.endswith("+teacher"):

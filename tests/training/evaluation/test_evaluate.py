@@ -16,6 +16,7 @@ from distilbert.tasks import loading
 from distilbert.training.evaluation.evaluate_config import EvaluateConfig
 from distilbert.training.evaluation.evaluator import evaluate
 from distilbert.training.evaluation.result import FILES, Evaluation
+from distilbert.training.evaluation.task_metrics import load_task, with_runner
 from distilbert.training.reports.evaluation_report import evaluation_page
 from tests.training.test_report import Page
 
@@ -53,6 +54,8 @@ def test_an_encoder_is_loaded_once_and_pools_as_its_folder_says(
     Path(model, "1_Pooling", "config.json").write_text('{"pooling_mode_cls_token": true}', encoding="utf-8")
     by_first_token = run(tmp_path / "other", "sentence-similarity", model=model)
     assert by_first_token.metrics != by_mean.metrics
+    task = load_task(None, model, device="cpu")
+    assert with_runner(task, task.runner).sentence_modules == task.sentence_modules is not None
 
 
 @pytest.mark.parametrize("task", HEADS)

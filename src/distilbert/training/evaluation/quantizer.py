@@ -38,8 +38,8 @@ from ...weights.folder import QUANTIZATION
 from ..reports.model_card import quantization_section
 from ..reports.rendering import escape_markdown
 from ..run_summary import machine
-from .recording_runner import record_batches, with_runner
-from .task_metrics import CountCallback, compute_metrics, load_task, predict, task_evaluation
+from .recording_runner import record_batches
+from .task_metrics import CountCallback, compute_metrics, load_task, predict, task_evaluation, with_runner
 
 CALIBRATION_TEXTS = 512  # the first ones of the file
 LEAST_EXAMPLES = 50  # with fewer, one example is worth more than two points

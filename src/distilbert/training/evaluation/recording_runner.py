@@ -12,7 +12,7 @@ from ...core.runner_protocol import Batch, Runner
 from ...core.schema import Head
 from ...data.examples import Example
 from ...tasks import Task
-from .task_metrics import CountCallback, predict
+from .task_metrics import CountCallback, predict, with_runner
 
 
 class RecordingRunner:
@@ -43,11 +43,6 @@ class RecordingRunner:
         """Keep ``batch`` and answer it."""
         self.batches.append(batch)
         return self._runner(batch)
-
-
-def with_runner(task: Task[Any], runner: Runner) -> Task[Any]:
-    """Return the same task with another runner."""
-    return type(task)(runner, task.tokenizer, batch_tokens=task.batch_tokens, batch_size=task.batch_size)
 
 
 def record_batches(

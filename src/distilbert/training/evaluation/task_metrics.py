@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import DataError, InputError, suggest
+from ...core.runner_protocol import Runner
 from ...data.examples import (
     EVALUATED_TASKS,
     ChoiceExample,
@@ -75,15 +76,29 @@ def load_task(name: str | None, model: str | os.PathLike[str], **options: Any) -
     """
     task = pipeline(name, model, **options)
     if name is None and not task.spec.head:
-        encoder = task
-        task = SentenceSimilarityPipeline(
-            encoder.runner, encoder.tokenizer, batch_tokens=encoder.batch_tokens, batch_size=encoder.batch_size
-        )
-        task.model_folder = encoder.model_folder
-        task.modules_in_use(task.params)  # so that a way of pooling that is not known is said at once
+        task = with_runner(task, task.runner, SentenceSimilarityPipeline)
     if task.task not in EVALUATIONS:
         raise InputError(f"There is no metric for the task {task.task!r}, but for {', '.join(EVALUATED_TASKS)}.")
     return task
+
+
+def with_runner(task: Task[Any], runner: Runner, task_class: type[Task[Any]] | None = None) -> Task[Any]:
+    """Return a task that reads as another one does, with its tokenizer, batches and folder, and has another runner.
+
+    Args:
+        task: the other one.
+        runner: computes the outputs.
+        task_class: what the task is; None: what the other one is.
+
+    Raises:
+        InputError: the folder asks for a way of pooling that is not known here.
+    """
+    result = (task_class or type(task))(
+        runner, task.tokenizer, batch_tokens=task.batch_tokens, batch_size=task.batch_size
+    )
+    result.model_folder = task.model_folder
+    result.modules_in_use(result.params)
+    return result
 
 
 def predict(task: Task[Any], examples: Sequence[Example], *, on_progress: CountCallback | None = None) -> list[Any]:

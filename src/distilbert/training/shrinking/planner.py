@@ -28,8 +28,9 @@ from ...text.tokenizer_files import write_spec
 from ...text.vocabulary_trimming import trim_vocabulary
 from ..distill_models import pick_layers
 from ..evaluation.quantizer import CALIBRATION_TEXTS
-from ..evaluation.recording_runner import record_batches, with_runner
+from ..evaluation.recording_runner import record_batches
 from ..evaluation.speed import measure_speeds
+from ..evaluation.task_metrics import with_runner
 from ..finetuning.encoded_examples import encode_examples
 from ..shrink_config import ShrinkConfig
 from .importance import Importance, measure_importance
