@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import statistics
 import tomllib
 from pathlib import Path
 from typing import Any
+
+from splits import make_splits
 
 from distilbert import FinetuneConfig, finetune
 
@@ -87,37 +88,6 @@ def run(config: FinetuneConfig) -> Record:
     return figures | {
         "main_metric": summary["main_metric"], "machine": summary["machine"]["cpu"], "seconds": summary["seconds"]
     }  # fmt: skip
-
-
-def make_splits(data: Path) -> None:
-    """Hold out every fifth sentence or review of data that come as one file; cut reviews into unlabelled sentences."""
-    target = MODELS / "splits"
-    target.mkdir(parents=True, exist_ok=True)
-    if not (target / "wikigold-dev.conll").is_file():
-        sentences = (data / "wikigold/wikigold.conll").read_text(encoding="utf-8").strip().split("\n\n")
-        _write(target, "wikigold", ".conll", [f"{sentence}\n\n" for sentence in sentences])
-    if not (target / "imdb-dev.jsonl").is_file():
-        import gzip
-
-        with gzip.open(data / "imdb/train-5000.jsonl.gz", "rt", encoding="utf-8") as file:
-            _write(target, "imdb", ".jsonl", list(file))
-    if not (target / "imdb-sentences.jsonl").is_file():
-        reviews = (target / "imdb-train.jsonl").read_text(encoding="utf-8").rstrip("\n").split("\n")
-        sentences = [sentence for line in reviews for sentence in _sentences(json.loads(line)["text"])]
-        lines = [json.dumps({"text": sentence}) + "\n" for sentence in dict.fromkeys(sentences)]
-        (target / "imdb-sentences.jsonl").write_text("".join(lines), encoding="utf-8")
-
-
-def _sentences(review: str) -> list[str]:
-    """Return the sentences of a review that have 3 to 40 words, in lower case, as in SST-2."""
-    sentences = re.split(r"(?<=[.!?])\s+|<br\s*/?>", review)
-    return [sentence.strip().lower() for sentence in sentences if 3 <= len(sentence.split()) <= 40]
-
-
-def _write(target: Path, name: str, suffix: str, examples: list[str]) -> None:
-    train = [example for index, example in enumerate(examples) if index % 5]
-    (target / f"{name}-train{suffix}").write_text("".join(train), encoding="utf-8")
-    (target / f"{name}-dev{suffix}").write_text("".join(examples[::5]), encoding="utf-8")
 
 
 def table(results: Record, plan: Record) -> str:

@@ -2,10 +2,10 @@
 
     python recipes/unlabelled/run.py [TASK ...] [--data ../shared/data] [--seeds 42 43 44]
 
-Run `make minilm` first. For each task of ``unlabelled.toml``, a teacher of six layers is fine-tuned with the settings
-of recipes/tasks. A student takes its embeddings, its layers 0, 1 and 2 and its head, and learns from the labels and
-from the teacher's scores, also of the texts that ``texts.py`` makes. An interrupted run is resumed and a finished one
-is not repeated. Writes results.json and the table in README.md.
+Run `make minilm` and `python recipes/tasks/splits.py` first. For each task of ``unlabelled.toml``, a teacher of six
+layers is fine-tuned with the settings of recipes/tasks. A student takes its embeddings, its layers 0, 1 and 2 and its
+head, and learns from the labels and from the teacher's scores, also of the texts that ``texts.py`` makes. An
+interrupted run is resumed and a finished one is not repeated. Writes results.json and the table in README.md.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from texts import write_texts
+from texts import SPLITS, write_texts
 
 from distilbert import FinetuneConfig, finetune
 
@@ -31,9 +31,10 @@ Record = dict[str, Any]
 def settings(task: str, plan: Record, data: Path) -> Record:
     """Return the settings that a teacher and its students have in common."""
     values = plan["common"] | {name: value for name, value in plan[task].items() if name not in ("student", "taught")}
-    values.pop("metric", None)
+    for name in ("metric", "unlabelled_data"):
+        values.pop(name, None)
     for name in ("train_data", "eval_data"):
-        values[name] = [str(data / path) for path in values[name]]
+        values[name] = [str((SPLITS.parent if path.startswith("splits/") else data) / path) for path in values[name]]
     return dict(values)
 
 

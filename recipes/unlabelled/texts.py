@@ -21,14 +21,26 @@ PAIRS = {  # the columns of both texts
     "rte": ("sentence1", "sentence2"),
     "mnli": ("premise", "hypothesis"),
 }
+SPLITS = Path("models/tasks/splits")  # of recipes/tasks/splits.py
+SPLIT = ("wikigold", "imdb")  # the tasks whose parts lie there
 NEAREST = 2  # texts that a text of the task is paired with, besides its own
 NAME = re.compile(r"(?<=\s)(?:[A-Z]\w+(?: [A-Z]\w+)*|\d[\d,.]*\d)")  # of a cloze question: names and numbers
+WORD = re.compile(r"\w+(?:['’-]\w+)*|[^\w\s]")  # and punctuation by itself, as in data with tags
 PRONOUNS = ("He", "She", "It", "They", "I")  # that begin a sentence whose rest is an ending
+
+
+def file_of(data: Path, task: str, part: str) -> Path:
+    """Return the file of a part of a set."""
+    if task in SPLIT:
+        (path,) = SPLITS.glob(f"{task}-{part}.*")
+    else:
+        (path,) = (data / {"mnli": "mnli-10k"}.get(task, task)).glob(f"{part}.*")
+    return path
 
 
 def read_rows(data: Path, task: str, part: str = "train") -> list[dict[str, str]]:
     """Read the rows of a set as a dict of its columns."""
-    (path,) = (data / {"mnli": "mnli-10k"}.get(task, task)).glob(f"{part}.*")
+    path = file_of(data, task, part)
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".tsv":
         return list(csv.DictReader(text.rstrip("\n").split("\n"), delimiter="\t", quoting=csv.QUOTE_NONE))
@@ -41,19 +53,19 @@ def read_pairs(data: Path, task: str, part: str = "train") -> list[Pair]:
     return [(row[first], row[second]) for row in read_rows(data, task, part)]
 
 
-def paragraphs(data: Path, every: int = 25) -> Iterator[list[str]]:
-    """Yield every 25th paragraph of Wikipedia and of the books, as its sentences."""
+def paragraphs(data: Path, every: int = 25, folder: str = "*") -> Iterator[list[str]]:
+    """Yield every 25th paragraph of Wikipedia and of the books, or of one folder of both, as its sentences."""
     number = 0
-    for path in sorted((data / "text").glob("*/*.txt")):
+    for path in sorted((data / "text").glob(f"{folder}/*.txt")):
         for line in path.read_text(encoding="utf-8").split("\n"):
             number += bool(line)
             if line and number % every == 0:
                 yield re.split(r"(?<=[.!?])\s+(?=[A-Z\"'“])", line.strip())
 
 
-def sentences(data: Path, shortest: int, longest: int) -> Iterator[str]:
+def sentences(data: Path, shortest: int, longest: int, folder: str = "*") -> Iterator[str]:
     """Yield the sentences of these paragraphs that have so many words."""
-    for paragraph in paragraphs(data):
+    for paragraph in paragraphs(data, folder=folder):
         yield from (sentence for sentence in paragraph if shortest <= len(sentence.split()) <= longest)
 
 
@@ -80,6 +92,38 @@ def acceptability(data: Path, draw: random.Random) -> Iterator[Row]:
     altered = [alter(sentence, words, draw) for sentence in own for _ in range(3)]
     yield from ({"sentence": sentence} for sentence in altered)
     yield from ({"sentence": sentence} for sentence in islice(sentences(data, 4, 12), len(altered)))
+
+
+def reviews(data: Path, draw: random.Random) -> Iterator[Row]:
+    """SST-2: sentences of the reviews of IMDb, in lower case like its own."""
+    for line in (SPLITS / "imdb-sentences.jsonl").read_text(encoding="utf-8").rstrip("\n").split("\n"):
+        yield {"sentence": json.loads(line)["text"]}
+
+
+def rests(data: Path, draw: random.Random) -> Iterator[Row]:
+    """IMDb: the rests of long reviews, from the 150th word on; most of it is cut off in training."""
+    for row in read_rows(data, "imdb"):
+        words = row["text"].split()
+        if len(words) >= 200:
+            yield {"text": " ".join(words[150:])}
+
+
+def requests(data: Path, draw: random.Random) -> Iterator[Row]:
+    """CLINC-150: its requests with a word changed."""
+    own = [row["text"] for row in read_rows(data, "clinc150")]
+    words = [word for text in own for word in text.split()]
+    yield from ({"text": alter(text, words, draw)} for text in own)
+
+
+def untagged(folder: str, count: int) -> Callable[[Path, random.Random], Iterator[Row]]:
+    """Return a maker of sentences of paragraphs that have a capital after their first word, as names do."""
+
+    def make(data: Path, draw: random.Random) -> Iterator[Row]:
+        found = (WORD.findall(sentence) for sentence in sentences(data, 6, 40, folder))
+        named = (words for words in found if any(word[0].isupper() for word in words[1:]))
+        yield from ({"words": words} for words in islice(named, count))
+
+    return make
 
 
 def nearest(texts: list[str], count: int) -> list[list[str]]:
@@ -164,13 +208,18 @@ def questions(data: Path, draw: random.Random) -> Iterator[Row]:
 
 
 MAKERS: dict[str, Callable[[Path, random.Random], Iterator[Row]]] = {
+    "sst2": reviews,
     "cola": acceptability,
     "mrpc": paired("mrpc"),
     "stsb": paired("stsb"),
     "rte": paired("rte"),
     "mnli": paired("mnli"),
-    "codah": endings,
+    "clinc150": requests,
+    "wnut17": untagged("*", 6000),
     "squad": questions,
+    "codah": endings,
+    "wikigold": untagged("wikipedia", 4000),
+    "imdb": rests,
 }
 
 
@@ -179,14 +228,22 @@ def held_out_texts(data: Path, task: str) -> set[str]:
     if task == "squad":
         articles = json.loads((data / "squad/dev.json").read_text(encoding="utf-8"))["data"]
         return {paragraph["context"] for article in articles for paragraph in article["paragraphs"]}
-    columns = PAIRS.get(task, ("sentence", "context"))
+    if task in ("wnut17", "wikigold"):
+        blocks = re.split(r"\n\s*\n", file_of(data, task, "dev").read_text(encoding="utf-8").strip())
+        return {" ".join(line.split()[0] for line in block.split("\n")) for block in blocks}
+    columns = PAIRS.get(task, ("sentence", "context", "text"))
     return {row[column] for row in read_rows(data, task, "dev") for column in columns if column in row}
+
+
+def texts_of(row: Row) -> list[str]:
+    """Return the texts of a row; one that is given as words is one text."""
+    return [" ".join(value) if isinstance(value, list) else str(value) for value in row.values()]
 
 
 def write_texts(task: str, data: Path, path: Path, seed: int = 42) -> None:
     """Write the texts of a task to a file of JSON lines, each once and none that the task is evaluated on."""
     held_out = held_out_texts(data, task)
     rows: Iterable[Row] = MAKERS[task](data, random.Random(seed))
-    lines = dict.fromkeys(json.dumps(row) + "\n" for row in rows if not held_out.intersection(map(str, row.values())))
+    lines = dict.fromkeys(json.dumps(row) + "\n" for row in rows if not held_out.intersection(texts_of(row)))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("".join(lines), encoding="utf-8")
