@@ -251,6 +251,24 @@ def test_ctrl_c_ends_workers_and_says_how_to_go_on(tmp_path: Path) -> None:
     assert shards(tmp_path / "out")
 
 
+def test_files_that_no_run_wrote_stay(tmp_path: Path) -> None:
+    of_runs = (
+        "shard-00000.csv",
+        "shard-100000.jsonl.gz",
+        ".shard-00001.jsonl.0a1b2c3d.tmp",
+        ".0a1b2c3d.shard-00002.csv",
+    )
+    others = ("shard-notes.txt", "shard-1.csv", "notes.csv", ".hidden", ".0a1b2c3d.csv")
+    folder = OutputFolder(str(tmp_path), "jsonl")
+    with folder.locked():
+        for name in (*of_runs, *others):
+            (tmp_path / name).touch()
+        folder.remove_temporary()
+        assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {*of_runs[:2], *others, "_lock"}
+        folder.clear()
+        assert {path.name for path in tmp_path.iterdir() if path.is_file()} == {*others, "_lock"}
+
+
 def test_two_runs_do_not_write_one_folder(cli: Command) -> None:
     write_texts(cli.folder, ["a text"])
     with OutputFolder("out/", "jsonl").locked():

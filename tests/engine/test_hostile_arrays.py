@@ -232,6 +232,15 @@ def test_ids_of_any_type_and_layout(runner_class: Any) -> None:
     for wrong in (["text"], [[1.5]], [1, 2], [[2**70]], [[None]]):
         with pytest.raises(InputError, match="made of sequences of token ids"):
             Batch.of(wrong)  # type: ignore[arg-type]
+    for rows, message in (
+        ([[2]], "positions of 1 sequences, and there are 2"),
+        ([[2], [0], []], "positions of 3 sequences"),
+        ([[3], [1]], r"rows\[0\] must be positions from 0 to 2"),
+        ([[0], [-1]], r"rows\[1\] must be positions from 0 to 1"),
+    ):
+        with pytest.raises(InputError, match=message):
+            Batch.of([[5, 6, 7], [8, 9]], rows)
+    assert Batch.of([[5, 6, 7], [8, 9]], [[2, 0], []]).rows.tolist() == [0, 2]
 
 
 @pytest.mark.parametrize("head", HEAD_NAMES)

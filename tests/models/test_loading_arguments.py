@@ -176,6 +176,20 @@ def test_variants(framework: str, folder: Path, tmp_path: Path) -> None:
         model_class(framework).from_pretrained(folder, variant="fp16")
 
 
+def test_what_an_earlier_model_left(
+    framework: str, folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = model_class(framework).from_pretrained(folder)
+    (tmp_path / "quantization.safetensors").write_bytes(b"of other weights")
+    model.save_pretrained(tmp_path, variant="fp16")
+    assert (tmp_path / "quantization.safetensors").exists(), "it belongs to the weights without a variant"
+    model.save_pretrained(tmp_path)
+    assert not (tmp_path / "quantization.safetensors").exists()
+    assert not caplog.records
+    model.save_pretrained(tmp_path, safe_serialization=False)
+    assert "model.safetensors is older than what was saved now and is read first" in caplog.text
+
+
 def test_the_format_to_read_first(framework: str, folder: Path, tmp_path: Path) -> None:
     for number, (to, option) in enumerate((("tf_model.h5", "from_tf"), ("flax_model.msgpack", "from_flax")), start=2):
         other = tiny_model("ForSequenceClassification", seed=number)

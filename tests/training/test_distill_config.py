@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distilbert.core.errors import ConfigError, UnknownArgumentError
+import distilbert
+from distilbert.core.errors import ConfigError, InputError, UnknownArgumentError
 from distilbert.training.config_fields import REQUIRED, read_toml
 from distilbert.training.distill_config import TERMS, DistillConfig, PretrainConfig, TextConfig
 
@@ -226,3 +227,9 @@ except ImportError:
 """
     command = [sys.executable, "-W", "error", "-c", code]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "refused\n"
+
+
+@pytest.mark.parametrize("function", ["distill", "pretrain", "finetune", "evaluate", "fit", "shrink"])
+def test_settings_of_another_kind(function: str) -> None:
+    with pytest.raises(InputError, match=rf"^{function} takes a \w+Config, got a dict\. \w+Config\(name="):
+        getattr(distilbert, function)({"task": "text-classification"})

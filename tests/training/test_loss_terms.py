@@ -16,6 +16,7 @@ from distilbert.training.loss_terms import (
     held_out_terms,
     hidden_term,
     relation_term,
+    similarities,
     vocabulary_terms,
 )
 
@@ -207,3 +208,12 @@ def test_terms_of_passes_add_up_to_the_mean_of_the_step() -> None:
     for term in (cosine_term, hidden_term, lambda a, b, count: relation_term(a, b, N, count)):
         whole = term(s, t, B * S)
         torch.testing.assert_close(term(s[:1], t[:1], B * S) + term(s[1:], t[1:], B * S), whole, **EXACT)
+
+
+def test_similarities_are_exact_in_mixed_precision() -> None:
+    vectors = 1 + 1e-3 * draw(B, D).float()  # nearly the same, as the vectors of like texts are
+    exact = F.cosine_similarity(vectors[:, None].double(), vectors[None].double(), dim=-1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = similarities(vectors)
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), exact, rtol=0, atol=1e-6)

@@ -165,6 +165,15 @@ def test_a_missing_tensor_is_named_as_in_the_file(tmp_path: Path) -> None:
         AutoModelForMaskedLM.from_pretrained(tmp_path)
 
 
+def test_a_bert_without_the_embedding_of_its_segments(tmp_path: Path) -> None:
+    bert = save_bert(tmp_path)
+    kept = {name: tensor for name, tensor in bert.state_dict().items() if "token_type" not in name}
+    torch.save(kept, tmp_path / "pytorch_model.bin")
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(WeightsMismatchError, match=r"embeddings\.token_type_embeddings\.weight is missing"):
+        AutoModel.from_pretrained(tmp_path)
+
+
 def test_convert_writes_what_loading_sees(tmp_path: Path) -> None:
     save_bert(tmp_path / "bert", "BertForMaskedLM")
     done = convert(tmp_path / "bert", tmp_path / "distil")

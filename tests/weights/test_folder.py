@@ -62,6 +62,41 @@ def test_files_of_an_earlier_save_do_not_come_back(tmp_path: Path) -> None:
     assert not (tmp_path / "model.safetensors").exists()
 
 
+def test_shards_of_two_saves_never_mix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save_tensors(tmp_path, ARRAYS, max_shard_size=40)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    changed = {name: array + 1 for name, array in ARRAYS.items()}
+    with monkeypatch.context() as patch:  # a disk that is full at the second shard
+        written: list[Path] = []
+
+        def save(path: Path, arrays: dict[str, np.ndarray]) -> None:
+            if written:
+                raise OSError("no space left")
+            written.append(path)
+            save_safetensors(path, arrays)
+
+        patch.setattr("distilbert.weights.folder.save_safetensors", save)
+        with pytest.raises(OSError, match="no space left"):
+            save_tensors(tmp_path, changed, max_shard_size=40)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    with monkeypatch.context() as patch:  # killed between two renamings
+        renamed = []
+        replace = Path.replace
+
+        def stop(path: Path, target: Path) -> Path:
+            if ".tmp" not in target.name:
+                if renamed:
+                    raise KeyboardInterrupt
+                renamed.append(target)
+            return replace(path, target)
+
+        patch.setattr(Path, "replace", stop)
+        with pytest.raises(KeyboardInterrupt):
+            save_tensors(tmp_path, changed, max_shard_size=40)
+    with pytest.raises(ModelNotFoundError):
+        read(tmp_path)
+
+
 def test_safetensors_comes_first_unless_asked_otherwise(tmp_path: Path) -> None:
     save_tensors(tmp_path, {"a": ARRAYS["a"]})
     save_tensors(tmp_path, {"b": ARRAYS["b"]}, safe=False)

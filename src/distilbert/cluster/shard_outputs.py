@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import secrets
 import shutil
 import tempfile
@@ -26,6 +27,8 @@ from ..data.output_files import publish
 MANIFEST, RECORDS, LOCK = "_manifest.json", "_shards", "_lock"
 SUMMARY, SUCCESS, REJECTS = "_summary.json", "_SUCCESS", "rejects.jsonl"
 TEMPORARY = ".tmp"
+SHARD = r"shard-\d{5,}\.\w+(\.gz)?"
+UNFINISHED = re.compile(rf"\..*\{TEMPORARY}|\.[0-9a-f]{{8}}\.{SHARD}")  # names under which a shard is written
 
 
 @dataclass(frozen=True)
@@ -126,14 +129,14 @@ class OutputFolder:
             with suppress(FileNotFoundError):
                 (self.path / name).unlink()
         for path in [*(self.path / RECORDS).iterdir(), *self.path.iterdir()]:
-            if path.name.startswith("shard-") or path.parent.name == RECORDS:
+            if re.fullmatch(SHARD, path.name) or path.parent.name == RECORDS:
                 path.unlink()
         self.remove_temporary()
 
     def remove_temporary(self) -> None:
         """Remove what killed processes left half written."""
         for path in [*(self.path / RECORDS).iterdir(), *self.path.iterdir()]:
-            if path.name.startswith(".") and path.name.endswith(TEMPORARY):
+            if UNFINISHED.fullmatch(path.name):
                 with suppress(FileNotFoundError):
                     path.unlink()
 

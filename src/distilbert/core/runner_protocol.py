@@ -56,7 +56,11 @@ class Batch:
 
     @classmethod
     def of(cls, sequences: Sequence[Sequence[int]], rows: Sequence[Sequence[int]] | None = None) -> Batch:
-        """Pack ``sequences`` of ids; ``rows[b]`` are the positions in sequence ``b`` that answers are wanted for."""
+        """Pack ``sequences`` of ids; ``rows[b]`` are the positions in sequence ``b`` that answers are wanted for.
+
+        Raises:
+            InputError: an id is no integer, or ``rows`` has other sequences than ``sequences``, or other positions.
+        """
         try:
             lengths = [len(sequence) for sequence in sequences]
             offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -68,6 +72,13 @@ class Batch:
             ) from error
         if rows is None:
             return cls(ids, offsets)
+        if len(rows) != len(sequences):
+            raise InputError(f"rows has positions of {len(rows)} sequences, and there are {len(sequences)}.")
+        for number, (length, positions) in enumerate(zip(lengths, rows, strict=True)):
+            if positions and not 0 <= min(positions) <= max(positions) < length:
+                raise InputError(
+                    f"rows[{number}] must be positions from 0 to {length - 1}, got {list(positions)!r:.80}."
+                )
         picked = [offset + row for offset, positions in zip(offsets, rows, strict=False) for row in sorted(positions)]
         return cls(ids, offsets, np.asarray(picked, dtype=np.int64))
 

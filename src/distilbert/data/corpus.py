@@ -13,7 +13,7 @@ from pathlib import Path
 from ..core.errors import DataError
 from .addresses import is_address, path_of
 from .data_sources import check_hub_name, is_saved_dataset, load_from_hub, load_saved
-from .file_formats import COMPRESSED_PARQUET, FileFormat, endings_of, format_of
+from .file_formats import COMPRESSED_PARQUET, COMPRESSIONS, FileFormat, endings_of, format_of
 from .messages import listed, type_name
 from .row_stream import ReadingRules, Row, open_rows, without_problems
 from .text_lines import FileLines, check_encoding
@@ -33,7 +33,7 @@ class _CorpusSource:
         name: as messages call it.
         files: those that it consists of; none for a data set on the hub.
         format: of a file; empty for a data set.
-        compressed: whether the file is compressed with gzip.
+        compressed: whether the file is compressed, with gzip or zstandard.
     """
 
     name: str
@@ -53,7 +53,7 @@ def documents(sources: Sources, column: str = "text", encoding: str = "") -> Ite
 
             - a text file (``.txt`` or no ending): a paragraph a line, a blank line between documents
             - a ``.jsonl`` or ``.ndjson`` file: an object a line, each a document; its lines are the paragraphs
-            - either of these compressed (``.gz``)
+            - either of these compressed (``.gz`` or ``.zst``)
             - a ``.parquet`` file, each row a document
             - a folder: all files below it with such an ending, sorted by their paths, without hidden ones
             - an address of any of these, such as ``s3://bucket/text``
@@ -119,7 +119,7 @@ def _look_up(source: str | os.PathLike[str]) -> list[_CorpusSource]:
         if not told.format:
             raise DataError(
                 f"The name {name!r} does not tell its format: text ends in .txt (or has no ending), others in "
-                f"{endings_of(FORMATS).removeprefix('.txt, ')}; text and .jsonl may add .gz."
+                f"{endings_of(FORMATS).removeprefix('.txt, ')}; text and .jsonl may add {' or '.join(COMPRESSIONS)}."
             )
         return [_file(path, told)]
     if path.is_dir():
@@ -142,7 +142,7 @@ def _folder(folder: Path) -> list[_CorpusSource]:
     if not sources:
         raise DataError(
             f"The folder {str(folder)!r} has no text in it: no file below it ends in {endings_of(FORMATS)} "
-            "(text and .jsonl also with .gz)."
+            f"(text and .jsonl also with {' or '.join(COMPRESSIONS)})."
         )
     return sources
 

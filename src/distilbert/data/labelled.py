@@ -69,7 +69,7 @@ def read_examples(
               or, for token-classification, a text with spans of characters (doccano, Label Studio)
             - a ``.conll`` file, for token-classification: a word a line with its tag, a blank line between sentences
             - a ``.txt`` file: the same for token-classification; a text a line for fill-mask
-            - any of these compressed (``.gz``)
+            - any of these compressed (``.gz`` or ``.zst``)
             - a ``.parquet`` file
             - a folder written by ``datasets.save_to_disk``
             - the name of a data set on the hub, ``NAME`` or ``NAME:CONFIG``

@@ -15,7 +15,7 @@ from ..tasks.registry import task_spec
 from .arrow import classes_of_dataset, with_class_names
 from .character_spans import from_label_studio
 from .data_sources import check_hub_name, is_saved_dataset, load_from_hub, load_saved
-from .file_formats import COMPRESSED_PARQUET, FORMATS, endings_of, format_of
+from .file_formats import COMPRESSED_PARQUET, COMPRESSIONS, FORMATS, endings_of, format_of
 from .memory_source import MemorySource, check_is_in_memory
 from .row_stream import SQUAD, ReadingRules, Row, open_rows, without_problems
 from .text_lines import check_regular_file
@@ -91,7 +91,10 @@ def read_table(
 def _read_file(path: Path, name: str, task: str, rules: ReadingRules) -> Table:
     format, compressed = format_of(path)
     if not format:
-        raise DataError(f"The name {name!r} does not tell its format: known are {endings_of(FORMATS)}, also with .gz.")
+        raise DataError(
+            f"The name {name!r} does not tell its format: known are {endings_of(FORMATS)}, also with "
+            f"{' or '.join(COMPRESSIONS)}."
+        )
     roles = () if (data := task_spec(task).labelled) is None else data.roles
     if format == "parquet" and compressed:
         raise DataError(f"{name}: {COMPRESSED_PARQUET}")

@@ -15,7 +15,7 @@ from ..core.hub import push, push_saved
 from ..core.loading_arguments import SAVING, upload_arguments
 from ..core.model_checks import refuse_flash_attention
 from ..core.schema import HEADS, Head, tied
-from ..weights.folder import save_tensors
+from ..weights.folder import save_tensors, supersede_earlier_weights
 from ..weights.tensors import as_array
 
 # The arguments of push_to_hub that are those of save_pretrained.
@@ -96,6 +96,7 @@ class PreTrainedMixin:
             Path(save_directory), arrays, max_shard_size=max_shard_size, safe=safe_serialization, variant=variant
         )
         self.config.save_pretrained(save_directory)
+        supersede_earlier_weights(Path(save_directory), safe_serialization, variant)
         if push_to_hub:
             push(save_directory, upload.pop("repo_id", Path(save_directory).name), **upload)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self, get_args, get_origin, get_type_hints
 
-from ..core.errors import ConfigError, DataError, reject_unknown
+from ..core.errors import ConfigError, DataError, InputError, reject_unknown
 from ..core.extras import require
 from ..core.files import write_text
 from ..data.memory_source import MemorySource, as_sources
@@ -74,6 +74,19 @@ class Settings:
                 raise ConfigError(f"{item.name} must be one of {', '.join(choices)}; got {value!r}.")
             object.__setattr__(self, item.name, value)
         self.validate()
+
+    @classmethod
+    def check(cls, config: Any, function: str) -> None:
+        """Check that a function got these settings.
+
+        Raises:
+            InputError: it got something else, such as a dict.
+        """
+        if not isinstance(config, cls):
+            raise InputError(
+                f"{function} takes a {cls.__name__}, got a {type(config).__name__}. {cls.__name__}(name=value, ...) "
+                f"makes one, and {cls.__name__}.load(path) reads one from a TOML file."
+            )
 
     def validate(self) -> None:
         """Check the values; the error names the field."""

@@ -70,13 +70,14 @@ def distill(
         WeightsError: the checkpoint to resume from is damaged.
         Interrupted: Ctrl-C or SIGTERM, a KeyboardInterrupt; a checkpoint of the last step is written before.
     """
+    DistillConfig.check(config, "distill")
     with (
         TrainingProgress(
             verbose, on_record=on_record, on_tokenized=on_tokenized, callbacks=callbacks, settings=config.to_dict()
         ) as progress,
         cpu_threads(config.threads),
     ):
-        folder, checkpoint = open_run(config, config.teacher, resume, overwrite, progress.notice)
+        folder, checkpoint = open_run(config, (config.teacher, config.student), resume, overwrite, progress.notice)
         teacher = load_teacher(config.teacher, with_head=needs_head(config))
         student = build_student(config, teacher)
         plan = loss_plan(config, student.config, teacher.config)
@@ -113,13 +114,14 @@ def pretrain(
 
     Arguments, result and errors are those of :func:`distill`.
     """
+    PretrainConfig.check(config, "pretrain")
     with (
         TrainingProgress(
             verbose, on_record=on_record, on_tokenized=on_tokenized, callbacks=callbacks, settings=config.to_dict()
         ) as progress,
         cpu_threads(config.threads),
     ):
-        folder, checkpoint = open_run(config, config.model, resume, overwrite, progress.notice)
+        folder, checkpoint = open_run(config, (config.model,), resume, overwrite, progress.notice)
         objective = DistillObjective(build_pretrained(config), LossPlan(chunk=config.chunk))
         return _train_on_text(config, folder, checkpoint, objective, config.model, progress)
 

@@ -411,7 +411,8 @@ def diverged(step: int, what: str) -> TrainingError:
     """Return the error for the step at which a loss, a metric or the gradient became infinite or NaN."""
     return TrainingError(
         f"Step {step}: {what}. The checkpoints before it are untouched. Start anew with a lower learning_rate, a "
-        "longer warmup or precision fp32; to start from a checkpoint, name its folder 'model' as the model."
+        "longer warmup or precision fp32; to start from a checkpoint, name its folder 'model' as model, and another "
+        "output."
     )
 
 

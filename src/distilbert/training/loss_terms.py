@@ -347,8 +347,10 @@ def similarity_term(student: Tensor, teacher: Tensor, count: float) -> Tensor:
 
 def similarities(vectors: Tensor) -> Tensor:
     """Return the cosines of all pairs of (B, D) vectors: (B, B), with a diagonal of exactly 1."""
-    normalized = F.normalize(vectors, dim=-1)
-    cosines = normalized @ normalized.t()
+    # Autocast would round the cosines to half precision, whose steps are as large as the differences that matter.
+    with torch.autocast(vectors.device.type, enabled=False):
+        normalized = F.normalize(_full_precision(vectors), dim=-1)
+        cosines = normalized @ normalized.t()
     return cosines.masked_fill(torch.eye(len(vectors), dtype=torch.bool, device=vectors.device), 1.0)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,18 @@ from .distill_config import TrainingConfig
 from .processes import Tensors
 
 CONFIG = "config.toml"
+# What a run writes beside it and its model.
+WRITTEN = ("metrics.jsonl", "summary.json", "report.html", "README.md", "tokenizer.json", "vocab.txt", "checkpoints")
 
 
 def open_run(
-    config: TrainingConfig, base: str, resume: bool, overwrite: bool, notice: Callable[[str], None]
+    config: TrainingConfig, models: Iterable[str], resume: bool, overwrite: bool, notice: Callable[[str], None]
 ) -> tuple[Path, checkpoints.TrainingCheckpoint | None]:
     """Check what the output folder contains, and find the checkpoint to resume from.
 
     Args:
         config: settings of the run.
-        base: the model that the run starts from; the run must not replace it.
+        models: those that the run reads; it must not replace or remove them. Empty names pass.
         resume: continue the run that is in the folder.
         overwrite: start over, whatever the folder contains.
         notice: called with a line, where there is nothing to resume.
@@ -42,12 +44,26 @@ def open_run(
     """
     if resume and overwrite:
         raise InputError("resume goes on with a run and overwrite starts it anew: choose one.")
-    if Path(config.output).resolve() == Path(base).resolve():
-        raise InputError(f"output must be another folder than that of the model, {base}, which the run would replace.")
     folder = check_output_folder(config.output)
+    for model in filter(None, models):
+        path = Path(model).resolve()
+        if path == folder.resolve():
+            raise InputError(
+                f"output must be another folder than that of the model, {model}, which the run would replace."
+            )
+        if path.is_relative_to(folder.resolve() / "checkpoints"):
+            raise InputError(
+                f"{model} is a checkpoint of the run in {folder}, which a new run there would remove; name another "
+                "output."
+            )
     if not (folder / CONFIG).is_file():
         if any((folder / name).exists() for name in ("config.json", "model.safetensors")) and not overwrite:
             raise InputError(f"{folder} holds a model; name another folder, or overwrite it.")
+        if not overwrite and (others := [name for name in WRITTEN if (folder / name).exists()]):
+            raise InputError(
+                f"{folder} holds no run, but files that a run would replace: {', '.join(others)}. Name another folder, "
+                "or overwrite them."
+            )
         if resume:
             notice(f"{folder} holds no run to resume: this one starts at the first step")
         return folder, None

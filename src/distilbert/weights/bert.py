@@ -160,7 +160,7 @@ def tensors_from_bert(tensors: Tensors, architecture: str | None, head: Head | N
 
     Raises:
         UnsupportedArchitectureError: the checkpoint has the requested head, but DistilBERT's computes something else.
-        WeightsMismatchError: DistilBERT has no such tensor.
+        WeightsMismatchError: DistilBERT has no such tensor, or the embedding of the segments is missing.
     """
     heads = ("classifier.", "qa_outputs.")
     if head is not None and architecture == "BertModel" and any(name.startswith(heads) for name in tensors):
@@ -190,7 +190,9 @@ def tensors_from_bert(tensors: Tensors, architecture: str | None, head: Head | N
     if unknown:
         listed = "\n".join(f"  {name}" for name in unknown[:20])
         raise WeightsMismatchError(f"Tensors of a BERT that DistilBERT has no place for ({len(unknown)}):\n{listed}")
-    if segments is not None and POSITIONS in renamed:
+    if POSITIONS in renamed:
+        if segments is None:
+            raise WeightsMismatchError(f"{SEGMENTS} is missing. A BERT adds its first row to every token.")
         renamed[POSITIONS] = _sum_with_first_row(renamed[POSITIONS], segments)
     return renamed
 

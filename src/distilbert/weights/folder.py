@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
 from ..core.errors import InputError, ModelNotFoundError, WeightsError
-from ..core.files import output_folder, write_json
+from ..core.files import output_folder, replacing, write_json
 from ..core.hub import WEIGHT_FILES, variant_name
 from ..core.json_files import read_json
 from ..core.schema import Head
@@ -20,6 +22,7 @@ from .tensors import Tensors, open_safetensors, open_torch_files, save_safetenso
 SAFETENSORS, TORCH, H5, MSGPACK = WEIGHT_FILES
 QUANTIZATION = "quantization.safetensors"  # scales of int8 products, beside the weights
 FORMATS = WEIGHT_FILES  # in the order of preference
+logger = logging.getLogger(__name__)
 UNITS = {"KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 
 
@@ -119,9 +122,12 @@ def save_tensors(
         names = [name]
     else:
         names = [f"{stem}-{number:05d}-of-{len(shards):05d}.{suffix}" for number in range(1, len(shards) + 1)]
-    for shard_name, shard in zip(names, shards, strict=True):
-        save(folder / shard_name, shard)
     index = folder / variant_name(f"{format_name}.index.json", variant)
+    with ExitStack() as replaced:
+        # All are written before the first takes its place, and without an index no mixture can be loaded meanwhile.
+        for shard_name, shard in zip(names, shards, strict=True):
+            save(replaced.enter_context(replacing(folder / shard_name)), shard)
+        index.unlink(missing_ok=True)
     if len(shards) > 1:
         where = {tensor: shard_name for shard_name, shard in zip(names, shards, strict=True) for tensor in shard}
         total = sum(array.nbytes for array in arrays.values())
@@ -158,6 +164,21 @@ def save_as(folder: Path, arrays: Mapping[str, np.ndarray], to: str, head: Head)
         save_msgpack(path, arrays)
     remove_weights(folder, to, keep=[to])
     return [path]
+
+
+def supersede_earlier_weights(folder: Path, safe: bool = True, variant: str | None = None) -> None:
+    """Remove the int8 quantization of an earlier model, and warn of its weights where they are read before the new.
+
+    Args:
+        folder: where :func:`save_tensors` has written.
+        safe: as there.
+        variant: as there.
+    """
+    if variant is None:
+        (folder / QUANTIZATION).unlink(missing_ok=True)
+    for name in FORMATS[: FORMATS.index(SAFETENSORS if safe else TORCH)]:
+        for path in _files(folder, name, variant):
+            logger.warning("%s is older than what was saved now and is read first; remove it if it differs.", path)
 
 
 def remove_weights(folder: Path, name: str, keep: Collection[str] = (), variant: str | None = None) -> None:

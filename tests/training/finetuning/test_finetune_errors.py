@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -174,6 +175,18 @@ def test_folders_that_hold_something(tmp_path: Path) -> None:
     config = config_of(tmp_path, eval_data=[], max_steps=1)
     with pytest.raises(InputError, match="output must be another folder than that of the model"):
         finetune(config_of(tmp_path, output=str(tmp_path / "model")))
+    checkpoint = write_model(tmp_path / "run/checkpoints/step-3/model")
+    for models in ({"model": checkpoint}, {"teacher": checkpoint}):
+        with pytest.raises(InputError, match="is a checkpoint of the run in .*run, which a new run there would remove"):
+            finetune(config_of(tmp_path, output=str(tmp_path / "run"), **models), overwrite=True)
+    assert (Path(checkpoint) / "model.safetensors").is_file()
+    shutil.rmtree(tmp_path / "run")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/notes.txt").write_text("mine")
+    (tmp_path / "run/metrics.jsonl").write_text("mine")
+    with pytest.raises(InputError, match=r"run holds no run, but files that a run would replace: metrics\.jsonl\."):
+        finetune(config)
+    (tmp_path / "run/metrics.jsonl").unlink()
     other = write_model(tmp_path / "other")
     with pytest.raises(InputError, match="other holds a model; name another folder, or overwrite it"):
         finetune(config_of(tmp_path, output=other))

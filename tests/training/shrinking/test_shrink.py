@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from distilbert.cli.shrink import print_table
 from distilbert.core.errors import ConfigError, DataError, GateError, InputError, Interrupted, TokenizerError
 from distilbert.core.installed import find_installed
 from distilbert.data.labelled import read_examples
@@ -219,6 +220,10 @@ def test_the_command(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert code == 0
     assert "examples a second" in shown
     assert f"written to {values['output']}" in shown
+    assert "were asked for" not in shown
+    measured = json.loads((Path(values["output"]) / "shrink.json").read_text())
+    print_table(measured | {"speedup": 1.2})
+    assert "1.20 times as fast (1.50 were asked for; measure again" in capfd.readouterr().out
     code, shown, _ = run_here(["shrink", "--resume", "--output", values["output"], "--json"], capfd)
     assert (code, json.loads(shown)["folder"]) == (0, values["output"])
     code, _, error = run_here(["shrink", "--output", values["output"]], capfd)

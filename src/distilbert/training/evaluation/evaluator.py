@@ -67,6 +67,7 @@ def evaluate(
         DataError: the data cannot be read, lack labels, or have a label that the model does not have.
         MissingExtraError: scikit-learn, or another package of the extra ``evaluate``, is not installed.
     """
+    EvaluateConfig.check(config, "evaluate")
     _check_output(config)
     with ProgressBar("loading ...", shown=None if verbose else False) as bar:
 

@@ -17,6 +17,7 @@ from ...core.files import check_not_replaced, check_nothing_lost, replacing_fold
 from ...core.hub import resolve
 from ...core.runner_protocol import Runner
 from ...data.examples import Example, Labels, TextExample
+from ...data.file_formats import format_of
 from ...data.labelled import read_examples
 from ...data.labels import check_labels, labels_of_config
 from ...data.tag_conversion import in_scheme_of
@@ -43,7 +44,6 @@ from .task_metrics import CountCallback, compute_metrics, load_task, predict, ta
 
 CALIBRATION_TEXTS = 512  # the first ones of the file
 LEAST_EXAMPLES = 50  # with fewer, one example is worth more than two points
-TEXT_ENDINGS = (".txt", ".txt.gz")
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ def _read_texts(
     """Return the first texts of a calibration file."""
     labelled_data = task_spec(task).labelled
     takes_lines = labelled_data is not None and "text_pair" in labelled_data.roles  # a line is a text, or a pair
-    if takes_lines and name.lower().endswith(TEXT_ENDINGS):
+    if takes_lines and format_of(name).format == "txt":
         lines = read_examples(FILL_MASK.name, [name], encoding=encoding).examples[:CALIBRATION_TEXTS]
         return [_text_or_pair(line) for line in lines if isinstance(line, TextExample)]
     reading = read_examples(task, [name], columns=columns, delimiter=delimiter, encoding=encoding, labelled=False)

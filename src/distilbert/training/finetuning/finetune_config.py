@@ -75,7 +75,7 @@ class FinetuneConfig(TrainingConfig):
     )
     freeze: str = setting("none", "Not trained: embeddings; embeddings and a number of blocks, such as 2; or encoder.")
     max_length: int = setting(0, "Longest sequence in tokens. Default: the model's; 384 for question-answering.")
-    stride: int = setting(128, "Tokens that two windows of a long text share.")
+    stride: int = setting(128, "Tokens that two windows of a long text share; a quarter of max_length at most.")
     long_texts: str = setting(
         "window", "Texts longer than max_length are read in windows, or cut.", choices=("window", "cut")
     )

@@ -89,6 +89,7 @@ def finetune(
         WeightsError: the checkpoint to resume from is damaged.
         Interrupted: Ctrl-C or SIGTERM, a KeyboardInterrupt; a checkpoint of the last step is written before.
     """
+    FinetuneConfig.check(config, "finetune")
     with (
         TrainingProgress(
             verbose, on_record=on_record, on_data=on_data, callbacks=callbacks, settings=config.to_dict()
@@ -123,7 +124,7 @@ def _finetune_sweep(
 
 def open_sweep(config: FinetuneConfig, resume: bool, overwrite: bool, notice: Callable[[str], None]) -> Path:
     """Check that the runs of a sweep may be written or resumed, and return their folder; arguments as of finetune."""
-    return open_run(config, config.model, resume, overwrite, notice)[0]
+    return open_run(config, (config.model, config.teacher), resume, overwrite, notice)[0]
 
 
 def save_sweep(config: FinetuneConfig) -> None:
@@ -174,7 +175,7 @@ def _finetune_once(
     metrics: CustomMetrics,
 ) -> Path:
     """Run the training of one seed and learning rate."""
-    folder, checkpoint = open_run(config, config.model, resume, overwrite, progress.notice)
+    folder, checkpoint = open_run(config, (config.model, config.teacher), resume, overwrite, progress.notice)
     accelerator = make_accelerator(config)
     data = read_data(config, progress.show_data if accelerator.is_main_process else lambda line: None)
     precision = checkpoint.state["precision"] if checkpoint else agree_on_precision(config.precision, accelerator)

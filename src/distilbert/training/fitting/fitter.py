@@ -124,6 +124,7 @@ def fit(config: FitConfig | None = None, /, *, on_progress: ReportProgress | Non
         TrainingError: the loss of contrastive tuning became infinite or NaN.
     """
     config = config or FitConfig(**settings)
+    FitConfig.check(config, "fit")
     start, report = time.perf_counter(), on_progress or (lambda line: None)
     source, target = _folder_of(config.model), check_output_folder(config.output)
     check_target(target, source, config.overwrite)

@@ -87,6 +87,7 @@ def shrink(
         Interrupted: Ctrl-C or SIGTERM, a KeyboardInterrupt; ``resume`` goes on.
     """
     config = config or ShrinkConfig(**settings)
+    ShrinkConfig.check(config, "shrink")
     report = on_progress or (lambda line: None)
     folder = _open(config, resume, overwrite)
     teacher = _load(config)
