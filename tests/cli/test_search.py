@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -147,6 +148,100 @@ def test_an_interrupted_run_goes_on(distilbert: CommandLine, model: str, monkeyp
     assert not Path("notes.part").exists()
     code, _, err = distilbert(*arguments, "--resume")
     assert (code, "There is nothing to resume: notes.part does not exist" in err) == (2, True)
+
+
+def test_the_input_is_hashed_before_and_after(
+    distilbert: CommandLine, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index_building, "KEEP_ROWS", 16)
+    Path("many.txt").write_text("".join(f"note {number} of many\n" for number in range(150)))
+    hashed: list[str] = []
+    hash_files = index_building.hash_files
+    monkeypatch.setattr(index_building, "hash_files", lambda paths: hashed.extend(map(str, paths)) or hash_files(paths))
+    assert distilbert("index", "many.txt", "--model", model, "--output", "notes")[0] == 0
+    assert hashed == ["many.txt", "many.txt"]
+
+
+@pytest.mark.parametrize("ending", ["complete", "interrupted", "killed"])
+def test_an_input_that_changes_while_it_is_read(
+    distilbert: CommandLine, model: str, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    monkeypatch.setattr(index_building, "KEEP_ROWS", 16)
+    content = "".join(f"note {number} of many\n" for number in range(150))
+    Path("many.txt").write_text(content)
+    arguments = ("index", "many.txt", "--model", model, "--output", "notes")
+    assert distilbert(*arguments)[0] == 0
+    call = TextEncoder.__call__
+
+    def changing(self: TextEncoder, texts: list[str]) -> np.ndarray:
+        if "note 16 of many" in texts:  # the second window, after which the first 48 rows are kept
+            Path("many.txt").write_text(content.replace("note 0", "note 9"))
+        if "note 48 of many" in texts and ending != "complete":
+            raise KeyboardInterrupt if ending == "interrupted" else MemoryError
+        return call(self, texts)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TextEncoder, "__call__", changing)
+        if ending == "killed":  # nothing can be done any more
+            with pytest.raises(MemoryError):
+                distilbert(*arguments, "--overwrite")
+        else:
+            code, _, err = distilbert(*arguments, "--overwrite")
+            assert code == (1 if ending == "complete" else 130)
+            assert "many.txt was changed while it was read. Nothing was written: index it again." in err
+    assert len(records("notes")) == 150, "the index of before is still there"
+    assert Path("notes.part").exists() == (ending == "killed")
+    code, _, err = distilbert(*arguments, "--resume")
+    assert code == 2
+    assert ("another content of the input" if ending == "killed" else "There is nothing to resume") in err
+
+
+def test_files_of_others_stay(distilbert: CommandLine, model: str) -> None:
+    Path("many.csv").write_text("text,key\n" + "".join(f"note {number},{number}\n" for number in range(20)) + "snow,\n")
+    arguments = ("index", "many.csv", "--model", model, "--output", "notes", "--id", "key")
+    Index.from_vectors(np.eye(3)).save("notes")
+    letters = [Path("notes/letter.txt"), Path("notes.part/letter.txt")]
+    letters[0].write_text("dear")
+    code, _, err = distilbert(*arguments, "--overwrite")
+    assert (code, "16 rows are done and kept in notes.part" in err) == (1, True), "the last row has no id"
+    letters[1].write_text("dear")
+    code, _, err = distilbert(*arguments, "--overwrite")
+    assert (code, "notes.part holds other files, and what is done would be kept there" in err) == (2, True)
+    assert [path.name for path in Path("notes.part").iterdir()] == ["letter.txt"]
+    letters[1].unlink()
+    assert distilbert(*arguments[:-2])[0] == 2
+    assert distilbert(*arguments[:-2], "--overwrite")[0] == 0
+    assert len(records("notes")) == 21
+    assert letters[0].read_text() == "dear"
+
+
+def test_files_of_others_stay_in_the_folder_of_unfinished_work(
+    distilbert: CommandLine, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index_building, "KEEP_ROWS", 1)
+    keep = index_building.keep
+
+    def keep_and_write(*arguments: Any) -> None:
+        keep(*arguments)
+        Path("notes.part/letter.txt").write_text("dear")
+
+    monkeypatch.setattr(index_building, "keep", keep_and_write)
+    assert distilbert("index", "texts.csv", "--model", model, "--output", "notes")[0] == 0
+    assert len(records("notes")) == 3
+    assert [path.name for path in Path("notes.part").iterdir()] == ["letter.txt"]
+
+
+def test_what_a_killed_save_left_is_no_obstacle(distilbert: CommandLine, model: str) -> None:
+    for name in ("notes", "notes.part"):
+        Path(name).mkdir()
+        Path(name, "000001-01234567.records.jsonl").write_text("{")
+        Path(name, "index.lock").touch()
+    arguments = ("index", "texts.csv", "--model", model, "--output", "notes")
+    code, _, err = distilbert(*arguments, "--resume")
+    assert (code, "There is nothing to resume" in err) == (2, True)
+    assert distilbert(*arguments)[0] == 0
+    assert len(records("notes")) == 3
+    assert not Path("notes.part").exists()
 
 
 def test_an_index_is_exported(distilbert: CommandLine, model: str) -> None:

@@ -15,6 +15,8 @@ import pytest
 
 from distilbert import Index
 from distilbert.core.errors import InputError
+from distilbert.embedding import index_graph
+from distilbert.embedding.index_graph import VectorGraph
 
 DIM = 12
 
@@ -155,6 +157,39 @@ def test_a_graph_finds_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [hit["score"] for hit in found[0]] == [hit["score"] for hit in expected[0]]
     assert graph.search(queries[0], k=5) == graph.search(queries[:1], k=5)[0]
     assert {hit["id"] for hit in graph.search(queries[0], k=3, where=lambda _: False)} == set()
+
+
+@pytest.mark.parametrize("count", [2_500, 20_000])
+def test_a_graph_finds_entries_behind_removed_ones(count: int) -> None:
+    generator = np.random.default_rng(0)
+    vectors = generator.standard_normal((count, 4)).astype(np.float32)
+    queries = np.stack([vectors[0], -vectors[0]])
+    exact, graph = Index.from_vectors(vectors), Index.from_vectors(vectors, method="hnsw")
+    nearest_first = [hit["id"] for hit in exact.search(queries[0], k=500)]
+    for index in (exact, graph):
+        index.remove(nearest_first)
+    expected = exact.search(queries, k=10)
+    found = graph.search(queries, k=10)
+    assert [len(hits) for hits in found] == [10, 10]
+    for hits, right in zip(found, expected, strict=True):
+        assert len({hit["id"] for hit in hits} & {hit["id"] for hit in right}) >= 9
+    assert [graph.search(query, k=10) for query in queries] == found
+
+
+def test_a_graph_that_names_too_few_is_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = np.random.default_rng(0).standard_normal((1000, DIM)).astype(np.float32)
+    index = Index.from_vectors(vectors, method="hnsw")
+    expected = Index.from_vectors(vectors).search(vectors[:3], k=5)
+    monkeypatch.setattr(VectorGraph, "_nearest", lambda self, queries, count: [np.arange(2)] * len(queries))
+    assert index.search(vectors[:3], k=5) == expected, "then all vectors are compared"
+
+
+def test_a_graph_is_asked_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = np.random.default_rng(0).standard_normal((1000, DIM)).astype(np.float32)
+    index = Index.from_vectors(vectors, method="hnsw")
+    expected = index.search(vectors[:7], k=5)
+    monkeypatch.setattr(index_graph, "BLOCK_PLACES", 60)
+    assert index.search(vectors[:7], k=5) == expected
 
 
 def test_the_graph_needs_its_library(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -108,7 +108,7 @@ def test_saving_is_at_once_or_not_at_all(folder: Path, monkeypatch: pytest.Monke
     def fail(*_: Any) -> None:
         raise OSError("no space")
 
-    for place, name in ((index_folder, "write_json"), (index_folder, "_save_array"), (index_folder, "to_line")):
+    for place, name in ((index_folder, "asdict"), (index_folder, "_save_array"), (index_folder, "to_line")):
         with monkeypatch.context() as patch:
             patch.setattr(place, name, fail)
             with pytest.raises(OSError, match="no space"):
@@ -116,7 +116,7 @@ def test_saving_is_at_once_or_not_at_all(folder: Path, monkeypatch: pytest.Monke
         assert answers(Index.load(folder, encode)) == expected
     with monkeypatch.context() as patch:
         patch.setattr(index_module, "MOST_SEGMENTS", 0)
-        patch.setattr(index_folder, "write_json", fail)
+        patch.setattr(index_folder, "asdict", fail)
         with pytest.raises(OSError, match="no space"):
             index.save(folder)
     assert answers(Index.load(folder, encode)) == expected

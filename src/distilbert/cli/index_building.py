@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from ..data.row_windows import InputRow, UnusableRows, gather_windows
 from ..data.task_inputs import SENTENCE, TaskInputs
 from ..embedding.index_encoder import TextEncoder, open_encoder
 from ..embedding.index_export import format_of_export
-from ..embedding.index_folder import INDEX_FILE
+from ..embedding.index_folder import INDEX_FILE, can_hold_index, delete_index
 from ..embedding.vector_index import EXACT_ENTRIES, Index
 from ..tasks.registry import task_spec
 from .failures import OK, warn
@@ -54,12 +53,17 @@ class IndexPlan:
         return Path(f"{self.output.rstrip('/')}.part")
 
     def source(self) -> dict[str, Any]:
-        """Return what the entries depend on."""
+        """Return what the entries depend on, with a hash of the input as it is now."""
         names = ("column", "id_column", "metadata", "format", "delimiter", "encoding", "add", "on_error")
         values = {name: getattr(self, name) for name in names}
         if self.input is not None:
-            values |= {"input": str(Path(self.input).resolve()), "content": hash_files([Path(self.input)])}
+            values |= {"input": str(Path(self.input).resolve()), "content": content_of(self.input)}
         return values
+
+
+def content_of(path: str) -> str:
+    """Return a hash of a file; empty where there is none."""
+    return hash_files([Path(path)]) if Path(path).is_file() else ""
 
 
 def export_index(folder: str, path: str, overwrite: bool) -> int:
@@ -84,13 +88,14 @@ def build(plan: IndexPlan) -> tuple[int, bool]:
 
     Raises:
         UsageError: the output exists, or options contradict each other.
-        DataError: a row cannot be used, and the work stops there.
+        DataError: a row cannot be used, and the work stops there; or the input was changed meanwhile.
         Interrupted: Ctrl-C; the message says what is kept.
     """
     base = check_output(plan)
+    source = plan.source()  # before the file is opened, so that a change while it is read shows in the end
     with open_input(plan.input, plan.format, plan.delimiter, plan.encoding) as stream:
         columns = RowColumns(plan, stream)
-        index = unfinished_index(plan, base)
+        index = unfinished_index(plan, base, source)
         unusable = UnusableRows(plan.on_error, warn)
         done = int(index.source["rows"]) if plan.resume else 0
         kept = rows = done
@@ -102,12 +107,14 @@ def build(plan: IndexPlan) -> tuple[int, bool]:
                     rows += len(window)
                     progress.add(len(window))
                     if rows - kept >= KEEP_ROWS and plan.input is not None:
-                        keep(plan, index, rows)
+                        keep(plan, index, source, rows)
                         kept = rows
         except KeyboardInterrupt:
-            raise Interrupted(kept_message("interrupted.", plan, index, rows)) from None
+            raise Interrupted(kept_message("interrupted.", plan, index, source, rows)) from None
         except DataError as error:
-            raise DataError(kept_message(str(error), plan, index, rows)) from None
+            raise DataError(kept_message(str(error), plan, index, source, rows)) from None
+    if is_changed(plan, source):
+        raise DataError(without_kept(plan))
     if base is not None:
         added = list(index)
         if added:
@@ -121,7 +128,7 @@ def build(plan: IndexPlan) -> tuple[int, bool]:
     index.note_source({})
     index.save(plan.output)
     if plan.unfinished.exists():
-        shutil.rmtree(plan.unfinished)
+        delete_index(plan.unfinished)
     was_of_use = unusable.summarize(rows + unusable.count)
     if len(index) > EXACT_ENTRIES and index.method == "exact":
         warn(f"more than {EXACT_ENTRIES:,} entries: --method hnsw searches faster, and misses a few results.")
@@ -145,20 +152,26 @@ def check_output(plan: IndexPlan) -> Index | None:
         raise UsageError(f"There is no index in {output} to add to; leave --add out.")
     if plan.add and plan.method is not None:
         raise UsageError("--method belongs to a new index; leave it out with --add.")
-    if output.exists() and not is_index and (not output.is_dir() or any(output.iterdir())):
+    if not plan.add and not can_hold_index(output):
         raise UsageError(f"{output} is not the folder of an index: choose another name.")
     if is_index and not plan.add and not plan.overwrite and not plan.resume:
         raise UsageError(f"{output} exists. --add adds to it, --overwrite replaces it.")
     if plan.resume and plan.input is None:
         raise UsageError("--resume needs a file: standard input cannot be read again.")
-    if plan.unfinished.exists() and not plan.resume:
+    has_unfinished = can_hold_index(plan.unfinished) and (plan.unfinished / INDEX_FILE).is_file()
+    if has_unfinished and not plan.resume:
         if not plan.overwrite:
             raise UsageError(
                 f"{plan.unfinished} holds the work of a run that was interrupted. --resume goes on with it, "
                 "--overwrite starts again."
             )
-        shutil.rmtree(plan.unfinished)
-    if plan.resume and not plan.unfinished.exists():
+        delete_index(plan.unfinished)
+    if not can_hold_index(plan.unfinished):
+        raise UsageError(
+            f"{plan.unfinished} holds other files, and what is done would be kept there: move it away, or choose "
+            "another name."
+        )
+    if plan.resume and not has_unfinished:
         raise UsageError(f"There is nothing to resume: {plan.unfinished} does not exist.")
     if plan.model is None and not plan.add:
         plan.model = default_model(TASK)
@@ -171,7 +184,7 @@ def encoder_of(plan: IndexPlan) -> TextEncoder | None:
     return None if plan.model is None else open_encoder(plan.model, **options)
 
 
-def unfinished_index(plan: IndexPlan, base: Index | None) -> Index:
+def unfinished_index(plan: IndexPlan, base: Index | None, source: dict[str, Any]) -> Index:
     """Return the index that rows are added to: a new one, or the one of an interrupted run.
 
     Raises:
@@ -181,7 +194,7 @@ def unfinished_index(plan: IndexPlan, base: Index | None) -> Index:
     if plan.resume:
         index = Index.load(plan.unfinished, encoder)
         noted = {name: value for name, value in index.source.items() if name != "rows"}
-        if differences := [name for name, value in plan.source().items() if noted.get(name) != value]:
+        if differences := [name for name, value in source.items() if noted.get(name) != value]:
             raise UsageError(
                 f"--resume: the run before had another {differences[0].replace('content', 'content of the input')}. "
                 "--overwrite starts again."
@@ -190,17 +203,31 @@ def unfinished_index(plan: IndexPlan, base: Index | None) -> Index:
     return Index.for_encoder(encoder, method=plan.method or "exact")
 
 
-def keep(plan: IndexPlan, index: Index, rows: int) -> None:
+def keep(plan: IndexPlan, index: Index, source: dict[str, Any], rows: int) -> None:
     """Write what is done into OUTPUT.part."""
-    index.note_source({**plan.source(), "rows": rows})
+    index.note_source({**source, "rows": rows})
     index.save(plan.unfinished)
 
 
-def kept_message(message: str, plan: IndexPlan, index: Index, rows: int) -> str:
+def is_changed(plan: IndexPlan, source: dict[str, Any]) -> bool:
+    """Whether the input is another one than before it was read."""
+    return plan.input is not None and content_of(plan.input) != source["content"]
+
+
+def without_kept(plan: IndexPlan) -> str:
+    """Delete what is kept of an input that was changed meanwhile, as it may be of both, and say so in a message."""
+    if plan.unfinished.exists():
+        delete_index(plan.unfinished)
+    return f"{plan.input} was changed while it was read. Nothing was written: index it again."
+
+
+def kept_message(message: str, plan: IndexPlan, index: Index, source: dict[str, Any], rows: int) -> str:
     """Keep what is done, and say in a message how to go on."""
     if plan.input is None or not len(index):
         return f"{message} Nothing was written."
-    keep(plan, index, rows)
+    if is_changed(plan, source):
+        return f"{message} {without_kept(plan)}"
+    keep(plan, index, source, rows)
     return (
         f"{message} {rows:,} rows are done and kept in {plan.unfinished}: the same command with --resume goes on from "
         "there."

@@ -8,38 +8,47 @@
     000001-5f3a.offsets.npy  int64 (N + 1,), where each line begins
     000002-99c0.removed.npy  int64 (M,), positions of the entries that were removed
     000002-99c0.usearch      the graph of an approximate search
+    index.lock               while somebody saves
 
 Files are written under new names and never changed. ``index.json`` is replaced last, in one step: a reader sees the old
-index or the new one. What an interrupted writer left is no part of the index, and the next writer deletes it.
+index or the new one. What an interrupted writer left is no part of the index, and the next writer deletes it. Files of
+other names belong to somebody else and stay.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
+import os
 import re
 import secrets
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 
 from ..core.errors import DataError, InputError, ModelNotFoundError
-from ..core.files import replacing, sync_to_disk, write_json
+from ..core.files import folder_for, lock_file, replacing, sync_to_disk
 from ..core.json_files import read_json
 from .encoder_identity import EncoderIdentity
+from .index_graph import VectorGraph
 from .index_records import Record, RecordFile, to_line
 
 INDEX_FILE = "index.json"
+LOCK_FILE = "index.lock"
+KIND = "distilbert-index"
 FORMAT = 1
 METRICS = ("cosine", "dot")
 METHODS = ("exact", "hnsw")
 LARGEST_DIM = 1 << 16
 SEGMENT_FILES = ("vectors.npy", "records.jsonl", "offsets.npy")
 _NAME = re.compile(r"\d{6,}-[0-9a-f]{8}")
-_OWN_FILE = re.compile(rf"\.?{_NAME.pattern}\.(vectors\.npy|records\.jsonl|offsets\.npy|removed\.npy|usearch)\b.*")
+_CONTENT = rf"{_NAME.pattern}\.(?:vectors\.npy|records\.jsonl|offsets\.npy|removed\.npy|usearch)"
+_TEMPORARY = rf"\.(?:{_CONTENT}|index\.json)\.[0-9a-f]{{8}}\.tmp"  # as core.files.replacing names them
+_OWN_FILE = re.compile(f"{_CONTENT}|{_TEMPORARY}")
 _WRITE_ROWS = 4096  # that are in memory at once while a segment is written
 
 
@@ -100,10 +109,15 @@ class StoredIndex:
     state: IndexState
     segments: list[Segment]
     removed: np.ndarray  # (M,) int64
+    graph: VectorGraph | None  # None with the method "exact"
 
 
-def read_index(folder: Path) -> StoredIndex:
+def read_index(folder: Path, graph: VectorGraph | None = None) -> StoredIndex:
     """Open an index; vectors and records are mapped into memory.
+
+    Args:
+        folder: of the index.
+        graph: that of the index, where it is in memory already; None: it is opened if there is one.
 
     Raises:
         ModelNotFoundError: there is no index in the folder.
@@ -113,9 +127,10 @@ def read_index(folder: Path) -> StoredIndex:
         state = read_state(folder)
         try:
             segments = [_open_segment(folder, name, rows, state.dim) for name, rows in state.segments]
-            return StoredIndex(state, segments, _open_removed(folder, state))
-        except DataError:
-            if read_state(folder).generation == state.generation:  # otherwise somebody has just changed it
+            removed = _open_removed(folder, state)
+            return StoredIndex(state, segments, removed, _open_graph(folder, state) if graph is None else graph)
+        except (DataError, OSError):
+            if read_state(folder) == state:  # otherwise somebody has just changed it, and deleted the files of before
                 raise
     raise DataError(f"{folder} changes faster than it can be opened.")
 
@@ -135,7 +150,7 @@ def read_state(folder: Path) -> IndexState:
             "FOLDER'."
         )
     content = read_json(path, DataError)
-    if not isinstance(content, dict) or content.get("kind") != "distilbert-index":
+    if not isinstance(content, dict) or content.get("kind") != KIND:
         raise DataError(f"{path} is not of an index.")
     if content.get("format") != FORMAT:
         raise DataError(
@@ -229,7 +244,95 @@ def _open_removed(folder: Path, state: IndexState) -> np.ndarray:
     return removed
 
 
+def _open_graph(folder: Path, state: IndexState) -> VectorGraph | None:
+    if state.method != "hnsw":
+        return None
+    if not state.graph:
+        return VectorGraph(state.dim)
+    path = folder / f"{state.graph}.usearch"
+    if not path.is_file() or _hash_of(path) != state.graph_hash:
+        raise DataError(f"{path} is damaged or missing. Build the index again.")
+    graph = VectorGraph(state.dim, path)
+    total = sum(rows for _, rows in state.segments)
+    if len(graph) != total:
+        raise DataError(f"{path} covers {len(graph):,} entries of {total:,}. Build the index again.")
+    return graph
+
+
 # Writing.
+
+
+def can_hold_index(path: Path) -> bool:
+    """Whether saving an index at a path replaces nothing but an index.
+
+    There is nothing at the path, or an empty folder, an index, or what an interrupted writer of one left.
+    """
+    if not path.is_dir():
+        return not path.exists()
+    if (path / INDEX_FILE).exists():
+        try:
+            content = read_json(path / INDEX_FILE, DataError)
+        except DataError:
+            return False
+        return isinstance(content, dict) and content.get("kind") == KIND
+    return all(file.name == LOCK_FILE or _OWN_FILE.fullmatch(file.name) for file in path.iterdir())
+
+
+@contextmanager
+def writing(folder: Path) -> Iterator[None]:
+    """Create the folder of an index if needed, and keep other writers out of it during the block.
+
+    In the end, and after an error as well, files of an index that ``index.json`` does not name are deleted.
+
+    Raises:
+        InputError: another process is writing.
+    """
+    path = folder.resolve() / LOCK_FILE
+    with folder_for(path.parent), path.open("ab") as file:
+        # Who held the lock before deletes its file. A lock on a deleted file keeps nobody out.
+        if not lock_file(file) or not _is_file_at(path, file):
+            raise InputError(f"Another process is saving an index in {folder}. Wait until it has ended, then save.")
+        try:
+            yield
+        finally:
+            _delete_unnamed(path.parent)
+            with suppress(OSError):  # Windows deletes no open file
+                path.unlink()
+
+
+def _is_file_at(path: Path, file: IO[bytes]) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _delete_unnamed(folder: Path) -> None:
+    named = set()
+    try:
+        state = read_state(folder)
+        named = {f"{state.removed}.removed.npy", f"{state.graph}.usearch"}
+        named |= {f"{name}.{ending}" for name, _ in state.segments for ending in SEGMENT_FILES}
+    except ModelNotFoundError:
+        pass  # no index is there, so no file counts
+    except DataError:
+        return  # nobody knows which files count
+    for path in folder.iterdir():
+        if _OWN_FILE.fullmatch(path.name) and path.name not in named:
+            with suppress(OSError):
+                path.unlink()
+
+
+def delete_index(folder: Path) -> None:
+    """Delete an index. Files that are not of it stay, and the folder with them.
+
+    Raises:
+        InputError: another process is saving it.
+    """
+    with writing(folder):
+        (folder / INDEX_FILE).unlink(missing_ok=True)
+    with suppress(OSError):  # it is not empty
+        folder.rmdir()
 
 
 def new_name(generation: int) -> str:
@@ -248,10 +351,10 @@ def write_segment(folder: Path, name: str, vectors: Iterable[np.ndarray], record
         rows: N.
     """
     offsets = np.zeros(rows + 1, dtype=np.int64)
-    with replacing(folder / f"{name}.records.jsonl") as temporary, temporary.open("wb") as file:
+    with _new_file(folder / f"{name}.records.jsonl") as file:
         for place, record in enumerate(records):
             offsets[place + 1] = offsets[place] + file.write(to_line(record))
-    with replacing(folder / f"{name}.vectors.npy") as temporary, temporary.open("wb") as file:
+    with _new_file(folder / f"{name}.vectors.npy") as file:
         header_is_written = False
         for block in vectors:
             if not header_is_written:
@@ -262,8 +365,6 @@ def write_segment(folder: Path, name: str, vectors: Iterable[np.ndarray], record
             for start in range(0, len(block), _WRITE_ROWS):
                 file.write(np.ascontiguousarray(block[start : start + _WRITE_ROWS], dtype="<f4").data)
     _save_array(folder / f"{name}.offsets.npy", offsets)
-    for ending in ("vectors.npy", "records.jsonl"):
-        sync_to_disk(folder / f"{name}.{ending}")
 
 
 def write_removed(folder: Path, name: str, positions: np.ndarray) -> None:
@@ -271,23 +372,37 @@ def write_removed(folder: Path, name: str, positions: np.ndarray) -> None:
     _save_array(folder / f"{name}.removed.npy", positions)
 
 
+def write_graph(folder: Path, name: str, graph: VectorGraph) -> str:
+    """Write a graph, and return the hash of its file."""
+    path = folder / f"{name}.usearch"
+    with replacing(path) as temporary:
+        graph.save(temporary)
+        sync_to_disk(temporary)
+    return _hash_of(path)
+
+
 def _save_array(path: Path, array: np.ndarray) -> None:
-    with replacing(path) as temporary, temporary.open("wb") as file:
+    with _new_file(path) as file:
         np.save(file, array, allow_pickle=False)
 
 
+@contextmanager
+def _new_file(path: Path) -> Iterator[IO[bytes]]:
+    """Open a file that gets its name once its content is on the disk."""
+    with replacing(path) as temporary:
+        with temporary.open("wb") as file:
+            yield file
+        sync_to_disk(temporary)
+
+
 def commit(folder: Path, state: IndexState) -> None:
-    """Replace ``index.json``, and delete the files that no longer count."""
+    """Replace ``index.json``, when all that it names is on the disk."""
     encoder = None if state.encoder is None else state.encoder.to_json()
-    content = {"kind": "distilbert-index", "format": FORMAT} | asdict(replace(state, encoder=None))
-    write_json(folder / INDEX_FILE, content | {"encoder": encoder})
-    counting = {f"{state.removed}.removed.npy", f"{state.graph}.usearch"}
-    for name, _ in state.segments:
-        counting |= {f"{name}.{ending}" for ending in SEGMENT_FILES}
-    for path in folder.iterdir():
-        if _OWN_FILE.fullmatch(path.name) and path.name not in counting:
-            with suppress(OSError):
-                path.unlink()
+    content = {"kind": KIND, "format": FORMAT} | asdict(replace(state, encoder=None)) | {"encoder": encoder}
+    sync_to_disk(folder)
+    with _new_file(folder / INDEX_FILE) as file:
+        file.write(json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
+    sync_to_disk(folder)
 
 
 def check_is_unchanged(folder: Path, state: IndexState) -> None:
@@ -300,7 +415,6 @@ def check_is_unchanged(folder: Path, state: IndexState) -> None:
         raise InputError(f"{folder} has been changed by another process since it was opened. Load it again, then save.")
 
 
-def hash_of(path: Path) -> str:
-    """Return a hash of a file's content."""
+def _hash_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()[:32]

@@ -19,8 +19,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from ..core.errors import DataError, InputError
-from ..core.files import replacing, replacing_folder
+from ..core.errors import InputError
 from ..tasks.checks import check_choice, check_count, check_text
 from ..tasks.columns import Column, to_inputs
 from .encoder_identity import PROBE, EncoderIdentity
@@ -32,13 +31,16 @@ from .index_folder import (
     METRICS,
     IndexState,
     Segment,
+    StoredIndex,
+    can_hold_index,
     check_is_unchanged,
     commit,
-    hash_of,
     new_name,
     read_index,
+    write_graph,
     write_removed,
     write_segment,
+    writing,
 )
 from .index_graph import VectorGraph
 from .index_inputs import from_table, to_int, to_vectors
@@ -323,14 +325,15 @@ class Index:
         queries, _ = self._prepared(to_vectors(vectors, self.dim), is_query=True)
         blocks = [segment.vectors for segment in self._segments]
         allowed = self._allowed(where)
-        if self._graph is None or where is not None or k * 4 >= len(self):
-            return nearest(blocks, queries, k, self._state.largest_norm * (1 + 1e-6), allowed)
-        results = []
-        spare = len(self._removed)
-        for query, found in zip(queries, self._graph.candidates(queries, k + min(spare, 4 * k)), strict=True):
-            places = found if allowed is None else found[allowed[found]]
-            results.append(ranked(blocks, places, query, k))
-        return results
+        candidates: list[np.ndarray | None] = [None] * len(queries)  # (C,) each; None: all are compared
+        if self._graph is not None and where is None and k * 4 < len(self):
+            candidates = self._graph.candidates(queries, k, allowed)
+        others = queries[[places is None for places in candidates]]
+        exact = iter(nearest(blocks, others, k, self._state.largest_norm * (1 + 1e-6), allowed))
+        return [
+            next(exact) if places is None else ranked(blocks, places, query, k)
+            for places, query in zip(candidates, queries, strict=True)
+        ]
 
     def _hits(self, vectors: Any, k: int, where: Where | None) -> list[list[dict[str, Any]]]:
         return [
@@ -346,24 +349,24 @@ class Index:
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write the index into a folder: at once, or not at all.
 
-        Where the index was loaded from this folder or saved to it, only what is new is written.
+        Where the index was loaded from this folder or saved to it, only what is new is written. Another index that is
+        there is replaced; files that are not of an index stay.
 
         Raises:
-            InputError: there is something else at that path, or another process has changed the index meanwhile.
+            InputError: there is something else at that path, or another process is saving there, or has changed the
+                index meanwhile.
         """
         path = Path(folder)
-        if path.exists() and not (path / INDEX_FILE).is_file() and (not path.is_dir() or any(path.iterdir())):
+        if not can_hold_index(path):
             raise InputError(f"{path} is not the folder of an index: choose another name, or delete it.")
         state = replace(self._state, encoder=self._identity(), generation=self._state.generation + 1)
-        is_own = self._folder is not None and self._folder == path.resolve() and (path / INDEX_FILE).is_file()
-        if is_own:
-            check_is_unchanged(path, self._stored)
-        if is_own and len(self._segments) <= MOST_SEGMENTS:
-            self._write_changes(path, state)
-        else:
-            with replacing_folder(path) as temporary:
-                self._write_all(temporary, state)
-        self._reopen(path)
+        with writing(path):
+            is_own = self._folder is not None and self._folder == path.resolve() and (path / INDEX_FILE).is_file()
+            if is_own:
+                check_is_unchanged(path, self._stored)
+            write = self._write_changes if is_own and len(self._segments) <= MOST_SEGMENTS else self._write_all
+            graph = write(path, state)
+            self._open(path, read_index(path, graph))
 
     @classmethod
     def load(cls, folder: str | os.PathLike[str], encoder: Any = None, *, check: bool = True) -> Self:
@@ -380,10 +383,10 @@ class Index:
             DataError: it is damaged, or of another version.
         """
         path = Path(folder)
-        state = read_index(path).state
-        index = cls(state.dim, encoder, metric=state.metric)
+        stored = read_index(path)
+        index = cls(stored.state.dim, encoder, metric=stored.state.metric)
         index._encoder_is_checked = not check
-        index._reopen(path)
+        index._open(path, stored)
         return index
 
     def export(self, path: str | os.PathLike[str], format: str | None = None) -> None:
@@ -412,7 +415,8 @@ class Index:
         """Remember notes, which are saved with the index; plain JSON."""
         self._state = replace(self._state, source=json.loads(json.dumps(dict(source))))
 
-    def _write_changes(self, path: Path, state: IndexState) -> None:
+    def _write_changes(self, path: Path, state: IndexState) -> VectorGraph | None:
+        """Write what is not in the folder yet; return the graph."""
         name = new_name(state.generation)
         segments = [(segment.name, len(segment.vectors)) for segment in self._segments if segment.name]
         for number, segment in enumerate(segment for segment in self._segments if not segment.name):
@@ -421,49 +425,29 @@ class Index:
             segments.append((own_name, len(segment.vectors)))
         if len(self._removed):
             write_removed(path, name, self._removed)
-        commit(path, self._with_graph(path, replace(
-            state, segments=tuple(segments), removed=name if len(self._removed) else ""
-        ), name))  # fmt: skip
+        state = replace(state, segments=tuple(segments), removed=name if len(self._removed) else "")
+        commit(path, _with_graph(path, state, name, self._graph))
+        return self._graph
 
-    def _write_all(self, path: Path, state: IndexState) -> None:
+    def _write_all(self, path: Path, state: IndexState) -> VectorGraph | None:
+        """Write all entries anew, without those that were removed; return the graph."""
         name = new_name(state.generation)
         segments: tuple[tuple[str, int], ...] = ()
         if len(self):
             write_segment(path, name, self.vectors(), self, len(self))
             segments = ((name, len(self)),)
-        if self._graph is not None and len(self._removed):
-            self._graph = VectorGraph(self.dim)  # positions change, as the removed entries are left out
-            self._graph.add(self.vectors())
-        commit(path, self._with_graph(path, replace(state, segments=segments, removed=""), name))
-
-    def _with_graph(self, path: Path, state: IndexState, name: str) -> IndexState:
-        if self._graph is None or not len(self._graph):
-            return replace(state, graph="", graph_hash="", graph_rows=0)
-        target = path / f"{name}.usearch"
-        with replacing(target) as temporary:
-            self._graph.save(temporary)
-        return replace(state, graph=name, graph_hash=hash_of(target), graph_rows=len(self._graph))
-
-    def _reopen(self, path: Path) -> None:
-        stored = read_index(path)
-        self._state = self._stored = stored.state
-        self._segments, self._removed = stored.segments, stored.removed
-        self._folder = path.resolve()
-        if self._state.method == "hnsw" and (self._graph is None or len(self._graph) != self._state.graph_rows):
-            self._graph = self._open_graph(path)
-        self._forget()
-
-    def _open_graph(self, path: Path) -> VectorGraph:
-        if not self._state.graph:
-            return VectorGraph(self.dim)
-        file = path / f"{self._state.graph}.usearch"
-        if not file.is_file() or hash_of(file) != self._state.graph_hash:
-            raise DataError(f"{file} is damaged or missing. Build the index again.")
-        graph = VectorGraph(self.dim, file)
-        total = sum(len(segment.vectors) for segment in self._segments)
-        if len(graph) != total:
-            raise DataError(f"{file} covers {len(graph):,} entries of {total:,}. Build the index again.")
+        graph = self._graph
+        if graph is not None and len(self._removed):
+            graph = VectorGraph(self.dim)  # positions change, as the removed entries are left out
+            graph.add(self.vectors())
+        commit(path, _with_graph(path, replace(state, segments=segments, removed=""), name, graph))
         return graph
+
+    def _open(self, path: Path, stored: StoredIndex) -> None:
+        self._state = self._stored = stored.state
+        self._segments, self._removed, self._graph = stored.segments, stored.removed, stored.graph
+        self._folder = path.resolve()
+        self._forget()
 
     # Vectors.
 
@@ -559,3 +543,10 @@ class Index:
                 self._masks[key] = matching(self._metadata, where)
             mask = self._masks[key]
         return mask if alive is None else mask & alive
+
+
+def _with_graph(path: Path, state: IndexState, name: str, graph: VectorGraph | None) -> IndexState:
+    """Write the graph, and return a state that names it."""
+    if graph is None or not len(graph):
+        return replace(state, graph="", graph_hash="", graph_rows=0)
+    return replace(state, graph=name, graph_hash=write_graph(path, name, graph), graph_rows=len(graph))
