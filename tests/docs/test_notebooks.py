@@ -40,7 +40,7 @@ def test_a_notebook_runs(notebook: Path, tmp_path: Path, monkeypatch: pytest.Mon
         pytest.skip(f"{', '.join(missing)} not installed")
     shutil.copytree(Path(package.origin).parent / "model", tmp_path / "models" / "minilm")
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(tmp_path / "examples" / "notebooks")  # where Jupyter begins
     names: dict[str, Any] = {"__name__": "__main__"}
     shown = [run_cell("".join(cell["source"]), names) for cell in cells(notebook) if cell["cell_type"] == "code"]
     if notebook.stem == "classify":
