@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,9 @@ import pyarrow.parquet
 import pytest
 
 from distilbert import Index, pipeline
-from distilbert.cli import index_building, invoke
+from distilbert.cli import index_building, index_snapshot, invoke
 from distilbert.core.installed import find_installed
+from distilbert.embedding import index_folder, vector_index
 from distilbert.embedding.index_encoder import TextEncoder
 from tests.behaviour.make_models import make
 
@@ -31,6 +35,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> str:
 def distilbert(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> CommandLine:
     """The command in this process, in a folder with a table of texts."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(index_building, "KEEP_SECONDS", float("inf"))  # the clock decides nothing
     Path("texts.csv").write_text(TABLE)
 
     def run(*arguments: str, stdin: str = "") -> tuple[int, str, str]:
@@ -140,6 +145,8 @@ def test_an_interrupted_run_goes_on(distilbert: CommandLine, model: str, monkeyp
     assert (code, "--resume: the run before had another input" in err) == (2, True)
     code, _, err = distilbert(*arguments, "--column", "text", "--resume")
     assert (code, "had another column" in err) == (2, True)
+    code, _, err = distilbert(*arguments, "--method", "hnsw", "--resume")
+    assert (code, "--resume: the run before had another method. --overwrite starts again" in err) == (2, True)
     encoded.clear()
     monkeypatch.setattr(TextEncoder, "__call__", lambda self, texts: encoded.append(len(texts)) or call(self, texts))
     assert distilbert(*arguments, "--resume")[0] == 0
@@ -156,8 +163,8 @@ def test_the_input_is_hashed_before_and_after(
     monkeypatch.setattr(index_building, "KEEP_ROWS", 16)
     Path("many.txt").write_text("".join(f"note {number} of many\n" for number in range(150)))
     hashed: list[str] = []
-    hash_files = index_building.hash_files
-    monkeypatch.setattr(index_building, "hash_files", lambda paths: hashed.extend(map(str, paths)) or hash_files(paths))
+    hash_of = index_snapshot._hash_of
+    monkeypatch.setattr(index_snapshot, "_hash_of", lambda path, size: hashed.append(path) or hash_of(path, size))
     assert distilbert("index", "many.txt", "--model", model, "--output", "notes")[0] == 0
     assert hashed == ["many.txt", "many.txt"]
 
@@ -196,6 +203,205 @@ def test_an_input_that_changes_while_it_is_read(
     assert ("another content of the input" if ending == "killed" else "There is nothing to resume") in err
 
 
+def encode_with(monkeypatch: pytest.MonkeyPatch, happening: Callable[[list[str]], object]) -> None:
+    """Let something happen before each call of the encoder."""
+    call = TextEncoder.__call__
+    monkeypatch.setattr(TextEncoder, "__call__", lambda self, texts: (happening(texts), call(self, texts))[1])
+
+
+@pytest.mark.parametrize("ending", ["complete", "interrupted"])
+@pytest.mark.parametrize("name", ["many.txt", "many.jsonl", "many.csv"])
+def test_an_input_that_only_grows(
+    distilbert: CommandLine, model: str, monkeypatch: pytest.MonkeyPatch, name: str, ending: str
+) -> None:
+    monkeypatch.setattr(index_building, "KEEP_ROWS", 16)
+    texts = [f"note {number} of many" for number in range(150)]
+    line = '{{"text": "{}"}}\n' if name.endswith("jsonl") else "{}\n"
+    content = ("text\n" if name.endswith("csv") else "") + "".join(map(line.format, texts))
+    Path(name).write_text(content + line.format("later")[:3])  # a program is writing the last line
+    size = Path(name).stat().st_size
+    arguments = ("index", name, "--model", model, "--output", "notes")
+
+    def grow(texts: list[str]) -> None:
+        with Path(name).open("a") as file:
+            file.write(line.format("later")[3:] if Path(name).stat().st_size == size else line.format("much later"))
+        if "note 48 of many" in texts and ending == "interrupted":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        encode_with(patch, grow)
+        code, _, err = distilbert(*arguments)
+    if ending == "interrupted":
+        assert (code, "48 rows are done and kept in notes.part" in err) == (130, True)
+        code, _, err = distilbert(*arguments, "--resume")
+    assert code == 0
+    assert f"{name} has grown since the work began: the index holds the rows of its first {size:,} bytes" in err
+    assert [text for _, text, _ in records("notes")] == [*texts, "later"], "the rows that began at that time"
+    assert not Path("notes.part").exists()
+
+
+def test_other_inputs_that_grow(distilbert: CommandLine, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is not known which rows are new, an input that grows counts as changed."""
+    Path("many.tsv").write_text("text\tkey\n" + "".join(f"note {number}\t{number}\n" for number in range(150)))
+
+    def grow(texts: list[str]) -> None:
+        with Path("many.tsv").open("a") as file:
+            file.write("more\t1\n")
+
+    encode_with(monkeypatch, grow)
+    code, _, err = distilbert("index", "many.tsv", "--model", model, "--output", "notes")
+    assert (code, "many.tsv was changed while it was read. Nothing was written" in err) == (1, True)
+
+
+def test_a_short_table_that_grew_is_not_gone_on_with(distilbert: CommandLine, model: str) -> None:
+    Path("few.csv").write_text("text,key\n" + "".join(f"note {number},{number}\n" for number in range(20)) + "snow,\n")
+    arguments = ("index", "few.csv", "--model", model, "--output", "notes", "--id", "key")
+    assert distilbert(*arguments)[0] == 1
+    with Path("few.csv").open("a") as file:
+        file.write("rain,21\n")
+    code, _, err = distilbert(*arguments, "--resume")
+    assert code == 1
+    assert "few.csv has grown, and it is so short that its new rows cannot be told from the others" in err
+
+
+# Work that is kept.
+
+SIGNALLED = """
+import os, signal, sys
+from distilbert.cli import main
+from distilbert.embedding.index_encoder import TextEncoder
+call, number = TextEncoder.__call__, int(sys.argv.pop(1))
+
+def signalled(self, texts):
+    if "note 48 of many" in texts:
+        os.kill(os.getpid(), number)
+    return call(self, texts)
+
+TextEncoder.__call__ = signalled
+main()
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_lets_the_work_be_kept(distilbert: CommandLine, model: str, number: int, code: int) -> None:
+    Path("many.txt").write_text("".join(f"note {number} of many\n" for number in range(150)))
+    arguments = ("index", "many.txt", "--model", model, "--output", "notes")
+    process = [sys.executable, "-c", SIGNALLED, str(int(number)), *arguments]
+    done = subprocess.run(process, capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    assert "interrupted. 48 rows are done and kept in notes.part: the same command with --resume goes on" in done.stderr
+    assert distilbert(*arguments, "--resume")[0] == 0
+    assert len(records("notes")) == 150
+
+
+@pytest.mark.parametrize("place", ["adding", "keeping", "saving"])
+def test_a_signal_at_a_bad_moment(
+    distilbert: CommandLine, model: str, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Rows are counted if and only if they are in the index, and a save that has begun ends."""
+    monkeypatch.setattr(index_building, "KEEP_ROWS", 16)
+    texts = [f"note {number} of many" for number in range(150)]
+    Path("many.txt").write_text("\n".join(texts))
+    arguments = ("index", "many.txt", "--model", model, "--output", "notes")
+    add, save = Index.add, index_folder.commit
+
+    def signalled_add(self: Index, *values: Any, **others: Any) -> Any:
+        ids = add(self, *values, **others)
+        if place == "adding" and len(self) == 48:
+            signal.raise_signal(signal.SIGINT)
+        return ids
+
+    def signalled_save(folder: Path, state: index_folder.IndexState) -> None:
+        save(folder, state)
+        if state.source.get("rows") == 48 if place == "keeping" else folder.name == "notes":
+            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)  # as ``timeout`` sends it
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Index, "add", signalled_add)
+        if place != "adding":
+            patch.setattr(vector_index, "commit", signalled_save)
+        code, _, err = distilbert(*arguments)
+    if place == "saving":
+        assert (code, err) == (0, "distilbert: notes: 150 entries.\n")
+    else:
+        assert (code, "48 rows are done and kept in notes.part" in err) == (130, True)
+        assert distilbert(*arguments, "--resume")[0] == 0
+    assert [text for _, text, _ in records("notes")] == texts
+    assert not Path("notes.part").exists()
+
+
+def test_work_is_kept_by_the_clock(distilbert: CommandLine, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(index_building, "KEEP_SECONDS", 0)
+    texts = [f"note {number} of many" for number in range(150)]
+    Path("many.txt").write_text("\n".join(texts))
+    arguments = ("index", "many.txt", "--model", model, "--output", "notes")
+
+    def die(texts: list[str]) -> None:
+        if "note 16 of many" in texts:
+            raise MemoryError  # nothing can be done any more
+
+    with monkeypatch.context() as patch:
+        encode_with(patch, die)
+        with pytest.raises(MemoryError):
+            distilbert(*arguments)
+    assert len(records("notes.part")) == 16
+    assert distilbert(*arguments, "--resume")[0] == 0
+    assert [text for _, text, _ in records("notes")] == texts
+
+
+def test_a_refused_save_loses_nothing(distilbert: CommandLine, model: str) -> None:
+    Path("many.txt").write_text("".join(f"note {number} of many\n" for number in range(150)))
+    arguments = ("index", "many.txt", "--model", model, "--output", "notes")
+    with index_folder.writing(Path("notes")):
+        code, _, err = distilbert(*arguments)
+    assert code == 1
+    assert "Another process is saving an index in notes. Wait until it has ended, then save. 150 rows are done" in err
+    assert "kept in notes.part: the same command with --resume goes on from there" in err
+    assert distilbert(*arguments, "--resume")[0] == 0
+    assert len(records("notes")) == 150
+    assert not Path("notes.part").exists()
+
+
+def test_the_work_of_another_command_stays(
+    distilbert: CommandLine, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two commands with one output: neither replaces or deletes what the other one keeps."""
+    Path("many.txt").write_text("".join(f"note {number} of many\n" for number in range(150)))
+    arguments = ("index", "many.txt", "--model", model, "--output", "notes")
+    encode_with(monkeypatch, lambda _: Path("notes.part").exists() or Index.from_vectors(np.eye(3)).save("notes.part"))
+    with monkeypatch.context() as patch:
+        patch.setattr(index_building, "KEEP_ROWS", 16)
+        code, _, err = distilbert(*arguments)
+    assert (code, "Another command keeps its work for notes in notes.part. Wait for it" in err) == (2, True)
+    Path("notes.part").rename("before")
+    assert distilbert(*arguments)[0] == 0
+    assert len(records("notes.part")) == 3
+
+
+def test_rows_are_added_to_an_index_that_changes_meanwhile(
+    distilbert: CommandLine, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distilbert("index", "texts.csv", "--model", model, "--output", "notes")
+    Path("more.csv").write_text("text,kind,key\nsnow,news,e\n")
+    arguments = ("index", "more.csv", "--output", "notes", "--add")
+
+    def save_another(texts: list[str]) -> None:
+        if texts == ["snow"]:
+            other = Index.load("notes")
+            other.add(["hail"], vectors=np.ones((1, other.dim)))
+            other.save("notes")
+
+    with monkeypatch.context() as patch:
+        encode_with(patch, save_another)
+        code, _, err = distilbert(*arguments)
+    assert code == 1
+    assert "notes has been changed by another process" in err
+    assert "1 row is done and kept in notes.part: the same command with --resume goes on" in err
+    assert distilbert(*arguments, "--resume")[0] == 0
+    assert [text for _, text, _ in records("notes")][3:] == ["hail", "snow"]
+
+
 def test_files_of_others_stay(distilbert: CommandLine, model: str) -> None:
     Path("many.csv").write_text("text,key\n" + "".join(f"note {number},{number}\n" for number in range(20)) + "snow,\n")
     arguments = ("index", "many.csv", "--model", model, "--output", "notes", "--id", "key")
@@ -219,13 +425,13 @@ def test_files_of_others_stay_in_the_folder_of_unfinished_work(
     distilbert: CommandLine, model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(index_building, "KEEP_ROWS", 1)
-    keep = index_building.keep
+    keep = index_building.IndexWork.keep
 
-    def keep_and_write(*arguments: Any) -> None:
-        keep(*arguments)
+    def keep_and_write(work: index_building.IndexWork) -> None:
+        keep(work)
         Path("notes.part/letter.txt").write_text("dear")
 
-    monkeypatch.setattr(index_building, "keep", keep_and_write)
+    monkeypatch.setattr(index_building.IndexWork, "keep", keep_and_write)
     assert distilbert("index", "texts.csv", "--model", model, "--output", "notes")[0] == 0
     assert len(records("notes")) == 3
     assert [path.name for path in Path("notes.part").iterdir()] == ["letter.txt"]
@@ -302,6 +508,27 @@ def test_search_refuses_what_it_cannot_do(distilbert: CommandLine, model: str) -
     Index.from_vectors(np.eye(3)).save("bare")
     code, _, err = distilbert("search", "bare", "rain")
     assert (code, "bare does not know its model: name it with --model" in err) == (2, True)
+    assert distilbert("index", "texts.csv", "--output", "bare", "--add")[2].endswith("name it with --model.\n")
+    code, _, err = distilbert("search", "notes", "")
+    assert (code, err) == (1, "distilbert: The query is an empty text: leave it out, or give at least one character.\n")
+    Index.build(["rain"], lambda texts: np.ones((len(texts), 3))).save("function")
+    for command in (["search", "function", "rain"], ["index", "texts.csv", "--output", "function", "--add"]):
+        code, _, err = distilbert(*command)
+        assert code == 2
+        assert "<lambda>, which is no model that a command can load. Use Index.load(folder, encoder=...)" in err
+
+
+def test_a_row_that_stops_the_work_is_told_what_works(distilbert: CommandLine, model: str) -> None:
+    arguments = ("index", "texts.csv", "--model", model, "--output", "notes", "--on-error")
+    code, _, err = distilbert(*arguments, "stop")
+    assert code == 1
+    assert "texts.csv:4: an empty text. (--on-error skip leaves such rows out.) Nothing was written." in err
+    Path("many.csv").write_text("text,key\n" + "".join(f"note {number},{number}\n" for number in range(20)) + ",20\n")
+    arguments = ("index", "many.csv", "--model", model, "--output", "others", "--on-error")
+    code, _, err = distilbert(*arguments, "stop")
+    assert (code, "16 rows are done and kept in others.part" in err) == (1, True)
+    assert distilbert(*arguments, "skip", "--resume")[0] == 0
+    assert len(records("others")) == 20
 
 
 def test_another_model_is_refused(distilbert: CommandLine, model: str, tmp_path: Path) -> None:

@@ -78,6 +78,15 @@ def test_saving_writes_only_what_is_new(folder: Path) -> None:
     assert len(Index.load(folder)) == len(index) == 27
 
 
+def test_what_was_added_since_the_last_save_becomes_one_segment(folder: Path) -> None:
+    index = Index.load(folder, encode)
+    for number in range(20):
+        index.add([f"note {number}"])
+    index.save(folder)
+    assert len(list(folder.glob("*.vectors.npy"))) == 4
+    assert [record["id"] for record in Index.load(folder)] == [0, 2, 3, 4, "x", *range(5, 26)]
+
+
 def test_the_encoder_is_found_and_checked(tmp_path: Path) -> None:
     class Other:
         def encode(self, texts: list[str]) -> np.ndarray:
@@ -96,7 +105,9 @@ def test_the_encoder_is_found_and_checked(tmp_path: Path) -> None:
     assert Index.load(path, Other(), check=False).search("rain", k=1)
     with pytest.raises(InputError, match=r"gives other vectors \(0.00 similar"):
         Index.load(path, lambda texts: np.ones((len(texts), 3))).search("rain")
-    with pytest.raises(ModelNotFoundError, match="encode"):
+    with pytest.raises(
+        InputError, match=r"made with encode, which is no model .*: give the same encoder, Index.load\("
+    ):
         Index.load(path).search("rain")
 
 
@@ -210,6 +221,13 @@ def save_array(pattern: str, array: np.ndarray) -> Callable[[Path], None]:
     return lambda folder: np.save(next(iter(sorted(folder.glob(pattern)))), array)
 
 
+def change_offsets(folder: Path, place: int, value: int) -> None:
+    path = min(folder.glob("*.offsets.npy"))
+    offsets = np.load(path)
+    offsets[place] = value
+    np.save(path, offsets)
+
+
 DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "no JSON": (write("index.json", b"{"), "index.json is not valid JSON"),
     "other JSON": (write("index.json", b"[1]"), "is not of an index"),
@@ -237,8 +255,13 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
         save_array("*.vectors.npy", np.zeros((4, DIM), np.float32)),
         r"shape \(4, 12\), expected \(5,",
     ),
-    "offsets": (save_array("*.offsets.npy", np.arange(6)), "records.jsonl is damaged: it has .* bytes"),
-    "records": (write("*.records.jsonl", b"{}\n"), "records.jsonl is damaged: it has 3 bytes"),
+    "offsets": (save_array("*.offsets.npy", np.arange(6)), r"offsets.npy is damaged: .*, and by the second .* at 5\."),
+    "order of offsets": (
+        lambda folder: change_offsets(folder, 2, 1),
+        r"[-0-9a-f]+.offsets.npy is damaged: the places where lines begin must increase from 0",
+    ),
+    "first offset": (lambda folder: change_offsets(folder, 0, 1), r"[0-9a-f].offsets.npy is damaged: the places"),
+    "records": (write("*.records.jsonl", b"{}\n"), r"records.jsonl or .*offsets.npy is damaged: the first has 3 bytes"),
     "removed entries": (save_array("*.removed.npy", np.array([99])), "removed.npy is damaged: it names entries that"),
     "removed order": (save_array("*.removed.npy", np.array([1, 1])), "removed.npy is damaged"),
 }
@@ -256,7 +279,7 @@ def test_a_damaged_record_is_named_when_it_is_read(folder: Path) -> None:
     path = min(folder.glob("*.records.jsonl"))
     path.write_bytes(b"#" * path.stat().st_size)
     index = Index.load(folder, encode)
-    with pytest.raises(DataError, match=r"records.jsonl: line \d is no record of an index, so the file is damaged"):
+    with pytest.raises(DataError, match=r"records.jsonl: line \d is no record .* damaged, or .* in offsets.npy"):
         list(index)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -296,3 +297,73 @@ def test_an_index_is_deleted_without_files_of_others(folder: Path) -> None:
     files = put_files(folder)
     index_folder.delete_index(folder)
     assert names(folder) == {"notes.txt", "about", files[3].name, ".env"}
+
+
+# A save is killed.
+
+KILLED = """
+import itertools, os, shutil, signal, sys
+from pathlib import Path
+import numpy as np
+from distilbert import Index
+
+case, base, work = sys.argv[1], *map(Path, sys.argv[2:])
+vectors = np.random.default_rng(1).standard_normal((3, 12)).astype(np.float32)
+
+def changed(path):
+    if case in ("new", "another"):
+        return Index.from_vectors(vectors)
+    index = Index.load(path)
+    index.add(vectors=vectors)
+    index.remove(next(iter(index))["id"])
+    return index
+
+def kill_at(moment):
+    moments = itertools.count()
+    def hook(event, arguments):
+        if event in ("open", "os.mkdir", "os.rename", "os.remove") and next(moments) == moment:
+            os.kill(os.getpid(), signal.SIGKILL)
+    sys.addaudithook(hook)
+
+def files(path):
+    return sorted(file.name for file in path.iterdir())
+
+for moment in itertools.count():
+    path = work / "notes"
+    before = None if case == "new" else len(Index.load(base))
+    if case != "new":
+        shutil.copytree(base, path)
+    index = changed(path)
+    child = os.fork()
+    if not child:
+        kill_at(moment)
+        index.save(path)
+        os._exit(0)
+    was_killed = os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    assert files(work) in ([], ["notes"]), "nothing stands beside the index"
+    if case != "new" or (path / "index.json").exists():
+        assert len(Index.load(path)) in (before, len(index)), "the old index or the new one"
+    changed(path).save(path)
+    content = (path / "index.json").read_text()
+    names = [name for name in files(path) if name != "index.json"]
+    assert all(not name.startswith(".") and name.partition(".")[0] in content for name in names), names
+    shutil.rmtree(path)
+    if not was_killed:
+        break
+print(moment)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork there")
+@pytest.mark.parametrize("case", ["new", "changes", "another"])
+def test_a_save_that_is_killed_at_any_moment_leaves_nothing_after_the_next_one(tmp_path: Path, case: str) -> None:
+    base, work = tmp_path / "base", tmp_path / "work"
+    work.mkdir()
+    index = Index.from_vectors(np.random.default_rng(0).standard_normal((50, DIM)).astype(np.float32), method="hnsw")
+    index.remove(1)
+    index.save(base)
+    done = subprocess.run(
+        [sys.executable, "-c", KILLED, case, str(base), str(work)], capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    assert int(done.stdout) > 10, "so many moments are tried"

@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..core.content_hash import hash_files
 from ..core.errors import DataError, InputError, Interrupted, UsageError
-from ..data.row_stream import RowStream
+from ..data.row_stream import Row, RowStream
 from ..data.row_windows import InputRow, UnusableRows, gather_windows
 from ..data.task_inputs import SENTENCE, TaskInputs
 from ..embedding.index_encoder import TextEncoder, open_encoder
 from ..embedding.index_export import format_of_export
-from ..embedding.index_folder import INDEX_FILE, can_hold_index, delete_index
+from ..embedding.index_folder import INDEX_FILE, can_hold_index, delete_index, read_state
 from ..embedding.vector_index import EXACT_ENTRIES, Index
 from ..tasks.registry import task_spec
-from .failures import OK, warn
+from .failures import OK, explain, warn
+from .index_interruptions import Interruptions
+from .index_model import open_index
+from .index_snapshot import Change, InputSnapshot
 from .run.input_rows import open_input
 from .run.options import default_model
 from .run.row_progress import RowProgress
 
 TASK = "feature-extraction"
-KEEP_ROWS = 16_384  # after so many rows, what is done is written into OUTPUT.part
+# What is done is written into OUTPUT.part after so many rows, or after so many seconds, whichever comes first.
+KEEP_ROWS, KEEP_SECONDS = 16_384, 15.0
+LEAST_WORK = 20  # times as long as the last writing took: so much time passes before the clock asks for the next one
 
 
 @dataclass
@@ -52,18 +58,21 @@ class IndexPlan:
         """The folder of what is done before the end."""
         return Path(f"{self.output.rstrip('/')}.part")
 
-    def source(self) -> dict[str, Any]:
-        """Return what the entries depend on, with a hash of the input as it is now."""
-        names = ("column", "id_column", "metadata", "format", "delimiter", "encoding", "add", "on_error")
-        values = {name: getattr(self, name) for name in names}
-        if self.input is not None:
-            values |= {"input": str(Path(self.input).resolve()), "content": content_of(self.input)}
+    def source(self, snapshot: InputSnapshot | None) -> dict[str, Any]:
+        """Return what the entries depend on: options, and the input."""
+        names = ("column", "id_column", "metadata", "format", "delimiter", "encoding", "add")
+        values = {name: getattr(self, name) for name in names} | {"method": self.method or "exact"}
+        if snapshot is not None:
+            input = str(Path(snapshot.path).resolve())
+            values |= {"input": input, "content": snapshot.content, "size": snapshot.size}
         return values
 
-
-def content_of(path: str) -> str:
-    """Return a hash of a file; empty where there is none."""
-    return hash_files([Path(path)]) if Path(path).is_file() else ""
+    def snapshot(self) -> InputSnapshot | None:
+        """Return the input as it is now, or as it was when the work began that is resumed; None for a pipe."""
+        if self.input is None:
+            return None
+        size = read_state(self.unfinished).source.get("size") if self.resume else None
+        return InputSnapshot.of(self.input, self.format, self.encoding, size if isinstance(size, int) else None)
 
 
 def export_index(folder: str, path: str, overwrite: bool) -> int:
@@ -88,48 +97,51 @@ def build(plan: IndexPlan) -> tuple[int, bool]:
 
     Raises:
         UsageError: the output exists, or options contradict each other.
-        DataError: a row cannot be used, and the work stops there; or the input was changed meanwhile.
-        Interrupted: Ctrl-C; the message says what is kept.
+        DataError: a row cannot be used, and the work stops there; or the input was changed meanwhile; or the index
+            cannot be saved. The message says what is kept.
+        Interrupted: Ctrl-C or SIGTERM; the message says what is kept.
     """
     base = check_output(plan)
-    source = plan.source()  # before the file is opened, so that a change while it is read shows in the end
-    with open_input(plan.input, plan.format, plan.delimiter, plan.encoding) as stream:
+    snapshot = plan.snapshot()  # before the file is opened, so that a change while it is read shows in the end
+    with Interruptions() as interruptions, open_input(plan.input, plan.format, plan.delimiter, plan.encoding) as stream:
         columns = RowColumns(plan, stream)
-        index = unfinished_index(plan, base, source)
-        unusable = UnusableRows(plan.on_error, warn)
-        done = int(index.source["rows"]) if plan.resume else 0
-        kept = rows = done
+        if snapshot is not None:
+            if snapshot.is_passed(stream):
+                raise DataError(
+                    f"{plan.input} has grown, and it is so short that its new rows cannot be told from "
+                    "the others. --overwrite starts again."
+                )
+            stream.rows = snapshot.rows(stream.rows, stream.position)
+        work = started_work(plan, base, snapshot)
+        unusable = SkippedRows(plan.on_error, warn)
+        change = Change.none
         try:
             with RowProgress(stream, sys.stderr.isatty() if plan.progress is None else plan.progress) as progress:
-                progress.skip(done)
-                for window in gather_windows(stream, columns.inputs, unusable, done=done):
-                    add_rows(index, base, columns, window, unusable)
-                    rows += len(window)
+                progress.skip(work.rows)
+                for window in gather_windows(stream, columns.inputs, unusable, done=work.rows):
+                    add_rows(work, base, columns, window, unusable, interruptions)
                     progress.add(len(window))
-                    if rows - kept >= KEEP_ROWS and plan.input is not None:
-                        keep(plan, index, source, rows)
-                        kept = rows
-        except KeyboardInterrupt:
-            raise Interrupted(kept_message("interrupted.", plan, index, source, rows)) from None
+                    with interruptions.held_back():
+                        work.keep_if_due()
+            change = Change.none if snapshot is None else snapshot.change()
+            interruptions.ignore()  # all that is missing is to save the index
+            if change is not Change.other:
+                index = save(work, base)
+        except KeyboardInterrupt as error:
+            received = error.signal if isinstance(error, Interrupted) else signal.SIGINT
+            raise Interrupted(work.kept("interrupted."), received) from None
         except DataError as error:
-            raise DataError(kept_message(str(error), plan, index, source, rows)) from None
-    if is_changed(plan, source):
-        raise DataError(without_kept(plan))
-    if base is not None:
-        added = list(index)
-        if added:
-            base.add(
-                [record["text"] for record in added],
-                vectors=[vector for block in index.vectors() for vector in block],
-                ids=None if plan.id_column is None else [record["id"] for record in added],
-                metadata=[record["metadata"] for record in added],
-            )
-        index = base
-    index.note_source({})
-    index.save(plan.output)
-    if plan.unfinished.exists():
-        delete_index(plan.unfinished)
-    was_of_use = unusable.summarize(rows + unusable.count)
+            interruptions.ignore()
+            raise DataError(work.kept(str(error))) from None
+        if change is Change.other:
+            raise DataError(work.dropped())
+        work.forget()
+    was_of_use = unusable.summarize(work.rows + unusable.count)
+    if change is Change.growth and snapshot is not None:
+        warn(
+            f"{plan.input} has grown since the work began: the index holds the rows of its first {snapshot.size:,} "
+            "bytes, and not those that came later."
+        )
     if len(index) > EXACT_ENTRIES and index.method == "exact":
         warn(f"more than {EXACT_ENTRIES:,} entries: --method hnsw searches faster, and misses a few results.")
     return len(index), was_of_use
@@ -175,63 +187,142 @@ def check_output(plan: IndexPlan) -> Index | None:
         raise UsageError(f"There is nothing to resume: {plan.unfinished} does not exist.")
     if plan.model is None and not plan.add:
         plan.model = default_model(TASK)
-    return Index.load(output, encoder_of(plan)) if plan.add else None
+    return open_index(plan.output, plan.model, plan.loading) if plan.add else None
 
 
-def encoder_of(plan: IndexPlan) -> TextEncoder | None:
-    """Return the encoder that the command line names; None where it names none."""
+def encoder_of(plan: IndexPlan) -> TextEncoder:
+    """Return the encoder of a new index."""
     options = {name: value for name, value in plan.loading.items() if value is not None}
-    return None if plan.model is None else open_encoder(plan.model, **options)
+    return open_encoder(plan.model, **options)
 
 
-def unfinished_index(plan: IndexPlan, base: Index | None, source: dict[str, Any]) -> Index:
-    """Return the index that rows are added to: a new one, or the one of an interrupted run.
+def started_work(plan: IndexPlan, base: Index | None, snapshot: InputSnapshot | None) -> IndexWork:
+    """Return the work to go on with: that of an interrupted run, or a new one.
 
     Raises:
-        UsageError: that run had another input or other options.
+        UsageError: the run before had another input or other options.
     """
     encoder = base.encoder() if base is not None else encoder_of(plan)
-    if plan.resume:
-        index = Index.load(plan.unfinished, encoder)
-        noted = {name: value for name, value in index.source.items() if name != "rows"}
-        if differences := [name for name, value in source.items() if noted.get(name) != value]:
+    source = plan.source(snapshot)
+    if not plan.resume:
+        return IndexWork(plan, Index.for_encoder(encoder, method=plan.method or "exact"), source, snapshot)
+    index = Index.load(plan.unfinished, encoder)
+    noted = dict(index.source)
+    if differences := [name for name, value in source.items() if noted.get(name) != value]:
+        raise UsageError(
+            f"--resume: the run before had another {differences[0].replace('content', 'content of the input')}. "
+            "--overwrite starts again."
+        )
+    return IndexWork(plan, index, source, snapshot, rows=int(noted["rows"]))
+
+
+class IndexWork:
+    """The entries that are made, which are kept in ``OUTPUT.part`` so that another run can go on.
+
+    Args:
+        plan: the command line.
+        index: of the new entries alone.
+        source: what they depend on.
+        snapshot: of the input; None for a pipe, which cannot be read again: nothing is kept then.
+        rows: see below.
+
+    Attributes:
+        rows: how many rows of the input are in the index.
+    """
+
+    def __init__(
+        self, plan: IndexPlan, index: Index, source: dict[str, Any], snapshot: InputSnapshot | None, rows: int = 0
+    ) -> None:
+        self.plan, self.index, self.rows = plan, index, rows
+        self._source, self._snapshot = source, snapshot
+        self._kept_rows, self._kept_at, self._seconds = rows, time.monotonic(), 0.0
+        self._has_kept = plan.resume
+
+    def keep(self) -> None:
+        """Write what is done into ``OUTPUT.part``.
+
+        Raises:
+            UsageError: another command has begun to do so meanwhile.
+        """
+        if self._is_of_another():
             raise UsageError(
-                f"--resume: the run before had another {differences[0].replace('content', 'content of the input')}. "
-                "--overwrite starts again."
+                f"Another command keeps its work for {self.plan.output} in {self.plan.unfinished}. Wait for it, or "
+                "name another output."
             )
-        return index
-    return Index.for_encoder(encoder, method=plan.method or "exact")
+        started = time.monotonic()
+        self.index.note_source({**self._source, "rows": self.rows})
+        self.index.save(self.plan.unfinished)
+        self._kept_rows, self._kept_at, self._has_kept = self.rows, time.monotonic(), True
+        self._seconds = self._kept_at - started
+
+    def forget(self) -> None:
+        """Delete what is kept."""
+        if self.plan.unfinished.exists() and not self._is_of_another():
+            delete_index(self.plan.unfinished)
+
+    def _is_of_another(self) -> bool:
+        return not self._has_kept and (self.plan.unfinished / INDEX_FILE).is_file()
+
+    def keep_if_due(self) -> None:
+        """Keep what is done, if that is long ago or many rows were added since."""
+        seconds = time.monotonic() - self._kept_at
+        is_time = seconds >= max(KEEP_SECONDS, LEAST_WORK * self._seconds)
+        if self._snapshot is not None and (is_time or self.rows - self._kept_rows >= KEEP_ROWS):
+            self.keep()
+
+    def kept(self, message: str) -> str:
+        """Keep what is done, and say in a message how to go on."""
+        message += "" if message.endswith((".", ")")) else "."
+        if self._snapshot is None or not len(self.index):
+            return f"{message} Nothing was written."
+        self.keep()  # first of all, as there may be little time
+        if self._snapshot.change() is Change.other:
+            return f"{message} {self.dropped()}"
+        rows = "1 row is" if self.rows == 1 else f"{self.rows:,} rows are"
+        return (
+            f"{message} {rows} done and kept in {self.plan.unfinished}: the same command with --resume goes on from "
+            "there."
+        )
+
+    def dropped(self) -> str:
+        """Delete what is kept of an input that was changed meanwhile, as it may be of both, and say so."""
+        self.forget()
+        return f"{self.plan.input} was changed while it was read. Nothing was written: index it again."
 
 
-def keep(plan: IndexPlan, index: Index, source: dict[str, Any], rows: int) -> None:
-    """Write what is done into OUTPUT.part."""
-    index.note_source({**source, "rows": rows})
-    index.save(plan.unfinished)
+def save(work: IndexWork, base: Index | None) -> Index:
+    """Save the new entries, in the index that they are added to if there is one, and return it.
+
+    Raises:
+        DataError: it cannot be saved.
+    """
+    plan, index = work.plan, work.index
+    try:
+        if base is not None:
+            added = list(index)
+            if added:
+                base.add(
+                    [record["text"] for record in added],
+                    vectors=[vector for block in index.vectors() for vector in block],
+                    ids=None if plan.id_column is None else [record["id"] for record in added],
+                    metadata=[record["metadata"] for record in added],
+                )
+            index = base
+        index.note_source({})
+        index.save(plan.output)
+    except (InputError, OSError) as error:
+        raise DataError(explain(error)) from None
+    return index
 
 
-def is_changed(plan: IndexPlan, source: dict[str, Any]) -> bool:
-    """Whether the input is another one than before it was read."""
-    return plan.input is not None and content_of(plan.input) != source["content"]
+class SkippedRows(UnusableRows):
+    """Rows that cannot be used; an index has no place for the answer null."""
 
-
-def without_kept(plan: IndexPlan) -> str:
-    """Delete what is kept of an input that was changed meanwhile, as it may be of both, and say so in a message."""
-    if plan.unfinished.exists():
-        delete_index(plan.unfinished)
-    return f"{plan.input} was changed while it was read. Nothing was written: index it again."
-
-
-def kept_message(message: str, plan: IndexPlan, index: Index, source: dict[str, Any], rows: int) -> str:
-    """Keep what is done, and say in a message how to go on."""
-    if plan.input is None or not len(index):
-        return f"{message} Nothing was written."
-    if is_changed(plan, source):
-        return f"{message} {without_kept(plan)}"
-    keep(plan, index, source, rows)
-    return (
-        f"{message} {rows:,} rows are done and kept in {plan.unfinished}: the same command with --resume goes on from "
-        "there."
-    )
+    def add(self, row: Row, reason: str) -> None:
+        """Take a row; see :meth:`UnusableRows.add`."""
+        if self.stops:
+            raise DataError(f"{row.place}: {reason.rstrip('.')}. (--on-error skip leaves such rows out.)")
+        super().add(row, reason)
 
 
 class RowColumns:
@@ -285,9 +376,14 @@ class RowColumns:
 
 
 def add_rows(
-    index: Index, base: Index | None, columns: RowColumns, window: list[InputRow], unusable: UnusableRows
+    work: IndexWork,
+    base: Index | None,
+    columns: RowColumns,
+    window: list[InputRow],
+    unusable: UnusableRows,
+    interruptions: Interruptions,
 ) -> None:
-    """Encode the rows of a window and add them.
+    """Encode the rows of a window, add them and count them.
 
     Raises:
         DataError: an id is missing, or comes twice.
@@ -305,7 +401,11 @@ def add_rows(
         known = {identifier: row for identifier, row in zip(ids, rows, strict=True) if base and identifier in base}
         for identifier, row in known.items():
             raise DataError(f"{row.row.place}: the id {identifier!r:.80} is in the index already.")
+    texts = [row.item for row in rows]
     try:
-        index.add([row.item for row in rows], ids=ids, metadata=[columns.metadata_of(row) for row in rows])
+        vectors: Any = work.index.encoder()(texts) if rows else []
+        with interruptions.held_back():
+            work.index.add(texts, vectors=vectors, ids=ids, metadata=[columns.metadata_of(row) for row in rows])
+            work.rows += len(window)
     except InputError as error:
         raise DataError(f"{rows[0].row.place} to {rows[-1].row.place}: {error}") from None

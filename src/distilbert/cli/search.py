@@ -48,14 +48,9 @@ def command(
     ] = None,
 ) -> int:
     """Find the entries of an index that are nearest to a query in meaning."""
-    from ..embedding.index_encoder import open_encoder
-    from ..embedding.vector_index import Index
+    from .index_model import open_index
 
-    index = Index.load(folder)
-    name = model or index.encoder_name
-    if not name:
-        raise UsageError(f"{folder} does not know its model: name it with --model.")
-    index = Index.load(folder, open_encoder(name, index.pooling, **({} if threads is None else {"threads": threads})))
+    index = open_index(folder, model, {"threads": threads})
     conditions = _conditions(where or [])
     is_table = format is HitsFormat.table or (format is None and sys.stdout.isatty())
     for query in queries or _lines():

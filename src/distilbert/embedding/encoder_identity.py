@@ -31,6 +31,11 @@ class EncoderIdentity:
     hash: str
     probe: tuple[float, ...]
 
+    @property
+    def is_of_model(self) -> bool:
+        """Whether the name is that of a model, and not of a function or of another object with ``encode``."""
+        return bool(self.hash or self.pooling)
+
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""
         return {"name": self.name, "pooling": self.pooling, "hash": self.hash, "probe": list(self.probe)}

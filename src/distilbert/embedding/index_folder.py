@@ -222,14 +222,19 @@ def _open_array(path: Path, dtype: type[Any], shape: tuple[int | None, ...], *, 
 
 def _open_segment(folder: Path, name: str, rows: int, dim: int) -> Segment:
     vectors = _open_array(folder / f"{name}.vectors.npy", np.float32, (rows, dim), mapped=True)
-    offsets = _open_array(folder / f"{name}.offsets.npy", np.int64, (rows + 1,), mapped=False)
-    path = folder / f"{name}.records.jsonl"
+    path, offsets_path = folder / f"{name}.records.jsonl", folder / f"{name}.offsets.npy"
+    offsets = _open_array(offsets_path, np.int64, (rows + 1,), mapped=False)
+    if offsets[0] != 0 or (np.diff(offsets) <= 0).any():
+        raise DataError(f"{offsets_path} is damaged: the places where lines begin must increase from 0.")
     try:
         size = path.stat().st_size
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    if offsets[0] != 0 or offsets[-1] != size or (np.diff(offsets) <= 0).any():
-        raise DataError(f"{path} is damaged: it has {size:,} bytes, and its lines should end at {int(offsets[-1]):,}.")
+    if offsets[-1] != size:
+        raise DataError(
+            f"{path} or {offsets_path.name} is damaged: the first has {size:,} bytes, and by the second its lines end "
+            f"at {int(offsets[-1]):,}."
+        )
     return Segment(vectors, RecordFile(path, offsets), name)
 
 
@@ -279,7 +284,7 @@ def can_hold_index(path: Path) -> bool:
 
 
 @contextmanager
-def writing(folder: Path) -> Iterator[None]:
+def locked(folder: Path) -> Iterator[None]:
     """Create the folder of an index if needed, and keep other writers out of it during the block.
 
     In the end, and after an error as well, files of an index that ``index.json`` does not name are deleted.
@@ -329,7 +334,7 @@ def delete_index(folder: Path) -> None:
     Raises:
         InputError: another process is saving it.
     """
-    with writing(folder):
+    with locked(folder):
         (folder / INDEX_FILE).unlink(missing_ok=True)
     with suppress(OSError):  # it is not empty
         folder.rmdir()

@@ -67,7 +67,10 @@ class RecordFile(Sequence[Record]):
         except (ValueError, RecursionError):
             record = None
         if not is_record(record):
-            raise DataError(f"{self._path}: line {place + 1} is no record of an index, so the file is damaged.")
+            raise DataError(
+                f"{self._path}: line {place + 1} is no record of an index, so this file is damaged, or the one beside "
+                "it that ends in offsets.npy."
+            )
         return Record(id=record["id"], text=record["text"], metadata=record["metadata"])
 
 

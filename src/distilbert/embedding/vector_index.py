@@ -14,13 +14,14 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 
 from ..core.errors import InputError
-from ..tasks.checks import check_choice, check_count, check_text
+from ..tasks.checks import check_choice, check_count
 from ..tasks.columns import Column, to_inputs
 from .encoder_identity import PROBE, EncoderIdentity
 from .exact_search import Nearest, nearest, ranked
@@ -35,16 +36,17 @@ from .index_folder import (
     can_hold_index,
     check_is_unchanged,
     commit,
+    locked,
     new_name,
     read_index,
     write_graph,
     write_removed,
     write_segment,
-    writing,
 )
 from .index_graph import VectorGraph
 from .index_inputs import from_table, to_int, to_vectors
 from .index_records import Id, Record, Where, matching, to_records
+from .text_checks import check_text_to_encode
 
 EXACT_ENTRIES = 500_000  # more than these, and an exact search on two cores takes longer than 50 ms
 MOST_SEGMENTS = 16  # of a folder; with more, saving writes one instead
@@ -194,6 +196,12 @@ class Index:
         return "" if self._encoder is None else self._encoder.name
 
     @property
+    def model_name(self) -> str:
+        """Folder or name of the model that made the vectors; empty where it was no model, or is not known."""
+        identity = self._state.encoder
+        return identity.name if identity is not None and identity.is_of_model else ""
+
+    @property
     def pooling(self) -> str:
         """How the encoder makes one vector of a text; empty where that is not known."""
         return "" if self._state.encoder is None else self._state.encoder.pooling
@@ -209,6 +217,11 @@ class Index:
             if identity is None or not identity.name:
                 raise InputError(
                     "This index does not know its encoder: pass vectors, or use Index.load(folder, encoder=...)."
+                )
+            if not identity.is_of_model:
+                raise InputError(
+                    f"This index was made with {identity.name}, which is no model that can be loaded: give the same "
+                    "encoder, Index.load(folder, encoder=...), or pass vectors."
                 )
             self._encoder = open_encoder(identity.name, identity.pooling)
         if not self._encoder_is_checked and self._state.encoder is not None:
@@ -245,7 +258,7 @@ class Index:
         """
         texts, ids, metadata = from_table(texts, column, ids, metadata)
         if texts is not None:
-            texts = [check_text(text, f"texts[{place}]") for place, text in enumerate(texts)]
+            texts = [check_text_to_encode(text, f"texts[{place}]") for place, text in enumerate(texts)]
         if vectors is None:
             if texts is None:
                 raise InputError("There is nothing to add: give texts, or vectors.")
@@ -305,9 +318,9 @@ class Index:
         if not isinstance(queries, np.ndarray) or queries.dtype.kind in "UO":
             queries = to_inputs(queries, column)
         if isinstance(queries, str):
-            return self._hits(self._encode([check_text(queries, "The query")]), k, where)[0]
+            return self._hits(self._encode([check_text_to_encode(queries, "The query")]), k, where)[0]
         if isinstance(queries, list) and queries and isinstance(queries[0], str):
-            texts = [check_text(text, f"queries[{place}]") for place, text in enumerate(queries)]
+            texts = [check_text_to_encode(text, f"queries[{place}]") for place, text in enumerate(queries)]
             return self._hits(self._encode(texts), k, where)
         if isinstance(queries, Iterator):
             return self.search(list(queries), k, where=where)
@@ -360,11 +373,12 @@ class Index:
         if not can_hold_index(path):
             raise InputError(f"{path} is not the folder of an index: choose another name, or delete it.")
         state = replace(self._state, encoder=self._identity(), generation=self._state.generation + 1)
-        with writing(path):
+        with locked(path):
             is_own = self._folder is not None and self._folder == path.resolve() and (path / INDEX_FILE).is_file()
             if is_own:
                 check_is_unchanged(path, self._stored)
-            write = self._write_changes if is_own and len(self._segments) <= MOST_SEGMENTS else self._write_all
+            count = sum(bool(segment.name) for segment in self._segments) + 1  # all that is new becomes one
+            write = self._write_changes if is_own and count <= MOST_SEGMENTS else self._write_all
             graph = write(path, state)
             self._open(path, read_index(path, graph))
 
@@ -419,10 +433,11 @@ class Index:
         """Write what is not in the folder yet; return the graph."""
         name = new_name(state.generation)
         segments = [(segment.name, len(segment.vectors)) for segment in self._segments if segment.name]
-        for number, segment in enumerate(segment for segment in self._segments if not segment.name):
-            own_name = name if number == 0 else new_name(state.generation)
-            write_segment(path, own_name, [segment.vectors], segment.records, len(segment.vectors))
-            segments.append((own_name, len(segment.vectors)))
+        if new := [segment for segment in self._segments if not segment.name]:
+            rows = sum(len(segment.vectors) for segment in new)
+            records = chain.from_iterable(segment.records for segment in new)
+            write_segment(path, name, [segment.vectors for segment in new], records, rows)
+            segments.append((name, rows))
         if len(self._removed):
             write_removed(path, name, self._removed)
         state = replace(state, segments=tuple(segments), removed=name if len(self._removed) else "")
