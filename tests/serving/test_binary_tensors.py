@@ -74,6 +74,13 @@ def test_all_outputs_as_bytes() -> None:
     assert choose_outputs(OUTPUTS, {}) == (OUTPUTS, set())
 
 
+@pytest.mark.parametrize("asked", ["label", "", {"name": "label"}, {}, 1, False])
+def test_outputs_that_are_no_list(asked: Any) -> None:
+    with pytest.raises(RequestError, match="outputs must be a list"):
+        choose_outputs(OUTPUTS, {"outputs": asked})
+    assert choose_outputs(OUTPUTS, {"outputs": []}) == choose_outputs(OUTPUTS, {"outputs": None}) == (OUTPUTS, set())
+
+
 def test_an_output_that_is_not_there() -> None:
     with pytest.raises(RequestError, match="There is no output 'logits'; the outputs are label, score"):
         choose_outputs(OUTPUTS, {"outputs": [{"name": "logits"}]})

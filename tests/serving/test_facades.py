@@ -5,19 +5,24 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from distilbert.serving import tei_routes
+from distilbert.serving.http_exchange import to_json
 from distilbert.tasks import pipeline
 from tests.tasks.inputs import close
 
 from .conftest import RunningServer, running
 
 TEXTS = ["a good film", "the river in Berlin", "water"]
+LABELS = ["anger", "joy", "fear", "love", "surprise"]  # of the model "labels"
 
 
 @pytest.fixture(scope="session")
@@ -122,6 +127,35 @@ def test_tokenize_and_decode(served: RunningServer) -> None:
     assert "Token ids" in served.error("/decode", {"ids": [10**6]})
 
 
+def test_too_much_at_once_is_neither_tokenized_nor_decoded(serve: Callable[..., Any]) -> None:
+    with serve("labels", max_characters=100) as client:
+        assert "100 characters together" in client.error("/tokenize", {"inputs": ["a" * 60] * 2}, 413)
+        assert "100 token ids together" in client.error("/decode", {"ids": [[7] * 60] * 2}, 413)
+        assert len(client.answer("/decode", {"ids": [[7] * 50] * 2})) == 2
+
+
+@pytest.mark.parametrize(("path", "body"), [("/tokenize", {"inputs": "a good film"}), ("/decode", {"ids": [7, 8]})])
+def test_others_are_answered_while_a_request_is_tokenized_or_decoded(
+    serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, path: str, body: Any
+) -> None:
+    begun, held = threading.Event(), threading.Event()
+
+    def write_slowly(value: Any) -> bytes:
+        begun.set()
+        held.wait(30)
+        return to_json(value)
+
+    monkeypatch.setattr(tei_routes, "to_json", write_slowly)
+    with serve("labels") as client, ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(client.answer, path, body)
+        try:
+            assert begun.wait(30)
+            assert client.get("/health/live", timeout=10).status_code == 200
+        finally:
+            held.set()
+        assert answer.result()
+
+
 def test_info(served: RunningServer) -> None:
     info = served.get("/info").json()
     assert info["model_id"] == "encoder"
@@ -139,8 +173,21 @@ def test_info_has_the_pooling_of_the_folder(model_folder: Callable[[str], Path],
     (folder / "modules.json").write_text(json.dumps(listed))
     (folder / "1_Pooling").mkdir()
     (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_cls_token": True}))
-    with running([str(folder)]) as client:
-        assert client.get("/info").json()["model_type"] == {"embedding": {"pooling": "cls"}}
+    for limit in (None, 1000):  # with the second it is not in memory
+        with running([str(folder)], memory_limit=limit) as client:
+            assert client.get("/info").json()["model_type"] == {"embedding": {"pooling": "cls"}}
+
+
+def test_what_is_known_of_a_model_that_is_not_in_memory(serve: Callable[..., Any]) -> None:
+    with serve("labels", "one-label", memory_limit=1000) as client:
+        info = client.get("/info").json()
+        assert info["model_type"] == {"classifier": {"id2label": {str(n): name for n, name in enumerate(LABELS)}}}
+        assert info["max_input_length"] == 64
+        model = client.get("/v1/models/labels").json()
+        assert (model["loaded"], model["labels"], model["max_tokens"]) == (False, LABELS, 64)
+        body = {"query": "a", "texts": ["b"]}
+        assert "does not rank" in client.error("/rerank", body | {"model": "labels"}, 424)
+        assert "The model one-label takes" in client.error("/rerank", body, 503)
 
 
 # OpenAI and vLLM ------------------------------------------------------------------------------------------------------
@@ -243,6 +290,8 @@ def test_inference_of_vectors_is_a_tensor(served: RunningServer, vectors: np.nda
         ([5], "must be an object"),
         ([{"name": "text", "shape": [1], "datatype": "FP32", "data": [1.0]}], "BYTES"),
         ([{"name": "text", "shape": [2], "datatype": "BYTES", "data": ["a"]}], "do not make the shape"),
+        ([tensor("text", "a") | {"shape": [10**18] * 20}], "do not make the shape"),
+        ([tensor("text", "a") | {"shape": [1] * 33}], "up to 32 numbers"),
         ([tensor("text", "a"), tensor("context", "a", "b")], "same number of rows"),
         ([tensor("text", "a"), tensor("other", "b")], "The tensors of text-classification are text, text_pair"),
     ],

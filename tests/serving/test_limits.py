@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import hmac
 import json
 import shutil
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +22,7 @@ from distilbert.core.errors import InputError, ModelNotFoundError, UnknownArgume
 from distilbert.core.runner_protocol import Batch
 from distilbert.engine.engine_runner import EngineRunner
 from distilbert.serving import create_app
+from distilbert.serving.served_models import ServedModel
 
 from .conftest import RunningServer, running
 
@@ -164,6 +168,20 @@ def test_half_of_the_headers_and_half_of_a_body_are_not_waited_for_long(serve: C
             assert read_all(connection) == b""
         assert time.monotonic() - start < 5
         client.answer(PATH, ONE)
+
+
+def test_a_body_that_does_not_begin_is_not_waited_for_long(serve: Callable[..., Any]) -> None:
+    with serve("labels", slow_client_timeout=0.4) as client:
+        assert b"408" in read_all(raw(client, post(b"", 10))).split(b"\r\n")[0]
+
+
+def test_a_body_that_nobody_reads_does_not_hold_its_connection(serve: Callable[..., Any]) -> None:
+    with serve("labels", slow_client_timeout=0.4) as client:
+        connection = raw(client, post(b"", 10).replace(PATH.encode(), b"/nothing"))
+        answer = connection.recv(65536)
+        assert b"404" in answer.split(b"\r\n")[0]
+        connection.sendall(b"a")  # a byte of the body ends uvicorn's own watch over idle connections
+        assert read_all(connection) == b""
 
 
 def test_a_client_that_sends_a_byte_now_and_then_does_not_hold_its_connection(serve: Callable[..., Any]) -> None:
@@ -356,6 +374,31 @@ def test_models_leave_the_memory_when_idle_and_come_back(serve: Callable[..., An
         assert 'distilbert_model_loads_total{model="labels"} 2.0' in client.get("/metrics").text
 
 
+@pytest.mark.parametrize("body", [{"inputs": "a good film", "parameters": {"top_k": 2}}, {"inputs": ["a film"] * 300}])
+@pytest.mark.parametrize("how", ["unload", "reload"])
+def test_a_model_that_leaves_the_memory_is_freed(serve: Callable[..., Any], how: str, body: Any) -> None:
+    with serve("labels") as client:
+        client.answer(PATH, body)
+        model = client.application.models.by_name["labels"]
+        freed = [weakref.ref(each) for each in (model.loaded.get("text-classification"), *model.loaded.runners)]
+        getattr(model, how)()
+        deadline = time.monotonic() + 10
+        while any(each() is not None for each in freed) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        gc.collect()
+        assert [each() for each in freed] == [None] * len(freed)
+
+
+def test_a_model_that_is_loaded_slowly_is_not_idle_at_once(serve: Callable[..., Any]) -> None:
+    with serve("labels", idle_unload=100) as client:
+        model = client.application.models.by_name["labels"]
+        model.unload()
+        model.last_used -= 1000  # as if it took so long to load since the request came
+        model.load()
+        client.application.models.unload_idle()
+        assert model.loaded is not None
+
+
 def test_models_share_a_limited_memory(serve: Callable[..., Any]) -> None:
     with serve("labels", "entities", memory_limit=100_000) as client:
         names = client.application.models.by_name
@@ -365,6 +408,39 @@ def test_models_share_a_limited_memory(serve: Callable[..., Any]) -> None:
         client.answer(PATH, ONE)
     with serve("labels", memory_limit=1000) as client:
         assert "does not fit into the memory limit" in client.error(PATH, ONE, 503)
+
+
+def test_two_models_that_are_loaded_at_once_share_a_limited_memory(
+    serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load_task = ServedModel.load_task
+    both = threading.Barrier(2)
+
+    def load_together(self: ServedModel, name: str) -> Any:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.5)
+        return load_task(self, name)
+
+    with serve("labels", "entities", memory_limit=100_000) as client, ThreadPoolExecutor(2) as pool:
+        models = list(client.application.models.by_name.values())
+        for model in models:
+            model.unload()
+        monkeypatch.setattr(ServedModel, "load_task", load_together)
+        answers = [pool.submit(client.post, path, json=ONE) for path in (PATH, "/v1/token-classification")]
+        assert 200 in [answer.result().status_code for answer in answers]
+        assert sum(model.loaded is not None for model in models) == 1
+
+
+def test_a_model_that_is_read_again_shares_a_limited_memory(serve: Callable[..., Any]) -> None:
+    with serve("labels", "entities", memory_limit=100_000, api_keys="k") as client:
+        client.headers["x-api-key"] = "k"
+        names = client.application.models.by_name
+        assert client.post("/v1/models/entities/reload").json()["loaded"] is True
+        assert (names["labels"].loaded is None, names["entities"].loaded is None) == (True, False)
+        assert client.post("/v1/models/entities/reload").json()["loaded"] is True
+    with serve("labels", memory_limit=1000, api_keys="k") as client:
+        message = client.error("/v1/models/labels/reload", status=503, headers={"x-api-key": "k"})
+        assert "does not fit into the memory limit" in message
 
 
 # Figures and log ------------------------------------------------------------------------------------------------------

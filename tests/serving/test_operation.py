@@ -114,6 +114,43 @@ def test_all_processes_read_a_model_again(model_folder: Callable[[str], Path], t
         assert json.loads(answers.pop())[0]["label"] in "abcd"
 
 
+def test_a_model_is_read_again_by_the_processes_that_have_it(model_folder: Callable[[str], Path]) -> None:
+    models = [str(model_folder(name)) for name in ("labels", "entities")]
+    with server_process(*models, "--workers", "2", "--memory-limit", "100K", "--api-key", "k") as server:
+        headers = {"x-api-key": "k"}
+        listed = httpx.get(f"{server.url}/v1/models", headers=headers).json()["data"]
+        assert [each["loaded"] for each in listed] == [True, False]
+        response = httpx.post(f"{server.url}/v1/models/entities/reload", headers=headers, timeout=30)
+        assert response.status_code == 200, response.text
+
+
+STOPPED_EARLY = """
+import os, signal, sys
+from distilbert.serving.server_settings import ServerSettings
+from distilbert.serving.worker_processes import serve
+
+fork = os.fork
+
+def fork_and_stop():
+    os.fork = fork
+    process = fork()
+    if process:
+        os.kill(os.getpid(), signal.SIGTERM)
+    return process
+
+os.fork = fork_and_stop
+settings = ServerSettings.of({"precision": "fp32", "threads": 1})
+sys.exit(serve([sys.argv[1]], settings, "127.0.0.1", 0, workers=2))
+"""
+
+
+def test_sigterm_reaches_a_process_that_has_just_been_forked(model_folder: Callable[[str], Path]) -> None:
+    command = [sys.executable, "-c", STOPPED_EARLY, str(model_folder("labels"))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30)
+    assert done.returncode == 0, done.stderr
+    assert "another takes its place" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -132,11 +169,12 @@ def test_a_command_that_cannot_work_says_why(arguments: list[str], message: str)
     assert "Traceback" not in done.stderr
 
 
-def test_a_port_that_is_taken_is_named(model_folder: Callable[[str], Path]) -> None:
-    folder = str(model_folder("labels"))
-    with server_process(folder) as server:
-        command = [sys.executable, "-m", "distilbert", "serve", folder, "--port", str(server.port)]
-        done = subprocess.run(command, capture_output=True, text=True)
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_port_that_is_taken_is_named(model_folder: Callable[[str], Path], workers: str) -> None:
+    arguments = [str(model_folder("labels")), "--workers", workers]
+    with server_process(*arguments) as server:
+        command = [sys.executable, "-m", "distilbert", "serve", *arguments, "--port", str(server.port)]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 1
     assert f"127.0.0.1:{server.port}" in done.stderr
     assert "in use" in done.stderr

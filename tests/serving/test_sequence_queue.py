@@ -151,6 +151,29 @@ def test_a_deadline_that_cannot_be_kept_is_refused_at_once() -> None:
     assert "needs about 5.0 s" in alone.message
 
 
+def test_a_request_that_takes_longer_than_its_deadline_leaves_is_not_worth_trying_again() -> None:
+    admission = Admission(None, batch_tokens=100)
+    assert admission.refuse(arriving(30, 500)) is None
+    hopeless, busy = admission.refuse(arriving(1, 5000)), admission.refuse(arriving(30, 29_800))
+    assert hopeless is not None
+    assert busy is not None
+    assert (hopeless.status, hopeless.retry_after) == (429, None)
+    assert "needs about 5.0 s" in hopeless.message
+    assert busy.retry_after is not None
+
+
+def test_requests_without_work_leave_like_others() -> None:
+    admission = Admission(None, batch_tokens=100)
+    for estimates in ((0, 0), (0, 100, 0), (100, 0, 0)):
+        requests = [make_request(deadline=time.perf_counter() + 30, estimate=estimate) for estimate in estimates]
+        for request in requests:
+            request.deadline = requests[0].deadline
+            assert admission.refuse(request) is None
+        for request in requests:
+            admission.leave(request)
+        assert (admission.requests, admission.tokens) == (0, 0)
+
+
 def test_a_long_request_does_not_keep_others_out() -> None:
     admission = Admission(None, batch_tokens=100)
     assert admission.refuse(arriving(30, 12_000)) is None  # 12 seconds of work

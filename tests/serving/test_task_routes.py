@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ import pytest
 
 from distilbert.core.runner_protocol import Batch
 from distilbert.engine.quantization import calibrate
+from distilbert.serving.task_routes import STREAMED_AHEAD
 from distilbert.tasks import pipeline
 from tests.any_cpu import allow_bf16, allow_int8
 from tests.tasks.inputs import TASKS, close, inputs_for
@@ -213,6 +215,88 @@ def test_a_list_is_streamed_where_lines_are_accepted(served: RunningServer) -> N
         assert [json.loads(line)["label"] for line in r.iter_lines()] == [
             each["label"] for each in served.answer("/v1/text-classification", body)
         ]
+
+
+def test_a_list_of_which_nothing_can_be_answered_in_time_is_refused_line_by_line(serve: Callable[..., Any]) -> None:
+    with serve("labels") as client:
+        client.timeout = 10
+        headers = {"accept": "application/x-ndjson", "x-request-timeout-ms": "1"}
+        body = {"inputs": ["a long text " * 5000, "another long text " * 5000]}
+        lines = client.post("/v1/text-classification", json=body, headers=headers).text.splitlines()
+        assert [json.loads(line)["error_type"] for line in lines] == ["overloaded"] * 2
+        assert all("needs about" in json.loads(line)["error"] for line in lines)
+
+
+def test_a_list_that_takes_too_long_together_is_answered_one_by_one(serve: Callable[..., Any]) -> None:
+    with serve("labels") as client:
+        speed = client.application.models.by_name["labels"].loaded.speeds["ForSequenceClassification"]
+        speed.tokens_per_second = 4.0  # about a second for each of these texts
+        headers = {"accept": "application/x-ndjson", "x-request-timeout-ms": "5000"}
+        body = {"inputs": ["a good film"] * 10}
+        lines = client.post("/v1/text-classification", json=body, headers=headers).text.splitlines()
+        assert [list(json.loads(line)) for line in lines] == [["label", "score"]] * 10
+
+
+@pytest.fixture
+def full(serve: Callable[..., Any]) -> Iterator[RunningServer]:
+    """A server that computes nothing, and has so much to compute that it lets nothing in that is due later."""
+    held = threading.Event()
+    with serve("labels", max_tokens_queued=1) as client, ThreadPoolExecutor(1) as pool:
+        service = client.application.service
+        service._threads.run_in_engine(lambda: held.wait(60))
+        headers = {"x-request-timeout-ms": "800"}
+        pool.submit(client.post, "/v1/text-classification", json={"inputs": "a good film"}, headers=headers)
+        while not service.admission.requests:
+            time.sleep(0.005)
+        yield client
+        held.set()
+
+
+def test_a_stream_waits_for_room_until_its_deadline(full: RunningServer) -> None:
+    headers = {"accept": "application/x-ndjson", "x-request-timeout-ms": "800"}
+    body = {"inputs": ["a good film", "a film"]}
+    response = full.post("/v1/text-classification", json=body, headers=headers, timeout=10)
+    lines = [json.loads(line)["error"] for line in response.text.splitlines()]
+    assert len(lines) == 2
+    assert all("too busy to answer before the request's deadline" in line for line in lines)
+
+
+def leave_a_stream(client: RunningServer, count: int) -> None:
+    """Ask for the answers to a list as lines, close the connection while they wait, and wait for the stream's end."""
+    service = client.application.service
+    make_request, waiting = service.make_request, threading.Event()
+
+    def note(*arguments: Any) -> Any:
+        waiting.set()
+        return make_request(*arguments)
+
+    service.make_request = note
+    body = json.dumps({"inputs": ["a good film"] * count}).encode()
+    head = b"POST /v1/text-classification HTTP/1.1\r\nhost: x\r\naccept: application/x-ndjson\r\n"
+    with socket.create_connection((client.base_url.host, client.base_url.port)) as connection:
+        connection.sendall(head + b"content-length: %d\r\n\r\n" % len(body) + body)
+        assert waiting.wait(10)
+    ended = ("distilbert_requests", "/v1/text-classification", "200")
+    deadline = time.monotonic() + 10
+    while not client.application.metrics.value(*ended) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert client.application.metrics.value(*ended) == 1
+
+
+def test_a_stream_that_waits_for_room_ends_when_its_client_goes(full: RunningServer) -> None:
+    leave_a_stream(full, 300)
+    assert full.application.service.admission.requests == 1, "only what keeps the server busy"
+
+
+def test_a_stream_whose_client_has_gone_is_not_computed_further(serve: Callable[..., Any]) -> None:
+    with serve("labels") as client:
+        held = threading.Event()
+        client.application.service._threads.run_in_engine(lambda: held.wait(60))
+        try:
+            leave_a_stream(client, 1000)
+            assert client.application.metrics.value("distilbert_abandoned_requests") == STREAMED_AHEAD
+        finally:
+            held.set()
 
 
 def test_lines_that_come_while_others_are_answered_are_not_lost(serve: Callable[..., Any]) -> None:

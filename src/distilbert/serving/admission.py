@@ -41,18 +41,22 @@ class Admission:
         """Return why a request is not let in; None if it is. Then :meth:`leave` must follow when it is done."""
         now = time.perf_counter()
         own = request.estimate / request.speed.tokens_per_second
+        allowed = request.deadline - now
+        if own > allowed:
+            return RefusedRequest(
+                429,
+                "overloaded",
+                f"The request needs about {own:.1f} s and its deadline leaves {max(allowed, 0):.1f} s: send fewer or "
+                "shorter inputs, or allow more time with the header x-request-timeout-ms.",
+            )
         ahead = self._seconds_ahead(request)
         is_long = request.estimate > LONG
         if is_long and self.requests:
             own /= SHARE  # the rest of the engine's time is for others
-        allowed = request.deadline - now
-        refused = None
         if ahead + own > allowed:
-            refused = self._refused(ahead, own, allowed)
-        elif self.requests and ahead > self._longest_wait(request):
-            refused = self._refused(ahead, own, self._longest_wait(request))
-        if refused is not None:
-            return refused
+            return _busy(ahead, own, allowed)
+        if self.requests and ahead > self._longest_wait(request):
+            return _busy(ahead, own, self._longest_wait(request))
         self.requests += 1
         if is_long:
             self._long.add(request)
@@ -72,11 +76,9 @@ class Admission:
             self._long.discard(request)
             return
         step = int(request.deadline / DEADLINE_STEP)
-        rest = self._short[step] - request.seconds
+        rest = self._short.pop(step, 0.0) - request.seconds  # 0.0: of a request without work, when other work is done
         if rest > 1e-9:
             self._short[step] = rest
-        else:
-            del self._short[step]
         self._short_tokens -= request.estimate
         self._short_seconds = self._short_seconds - request.seconds if self._short else 0.0
 
@@ -100,23 +102,16 @@ class Admission:
             ahead += min(max(before, 0.0), _remaining(other)) / speed
         return ahead
 
-    def _refused(self, ahead: float, own: float, allowed: float) -> RefusedRequest:
-        retry_after = max(1.0, math.ceil(ahead + own - allowed))
-        if own > allowed and not self.requests:
-            return RefusedRequest(
-                429,
-                "overloaded",
-                f"The request needs about {own:.1f} s and its deadline leaves {max(allowed, 0):.1f} s: send fewer or "
-                "shorter inputs, or allow more time with the header x-request-timeout-ms.",
-                retry_after,
-            )
-        return RefusedRequest(
-            429,
-            "overloaded",
-            f"The server is busy: work of about {ahead:.1f} s stands before this request. Try again in "
-            f"{retry_after:.0f} s.",
-            retry_after,
-        )
+
+def _busy(ahead: float, own: float, allowed: float) -> RefusedRequest:
+    retry_after = max(1.0, math.ceil(ahead + own - allowed))
+    return RefusedRequest(
+        429,
+        "overloaded",
+        f"The server is busy: work of about {ahead:.1f} s stands before this request. Try again in "
+        f"{retry_after:.0f} s.",
+        retry_after,
+    )
 
 
 def _remaining(request: QueuedRequest) -> int:

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from ..core.errors import InputError, RequestError, UnknownArgumentError, suggest
 from ..core.runner_protocol import Batch
@@ -20,14 +21,14 @@ from .admission import Admission
 from .answering_threads import AnsweringThreads
 from .http_exchange import Exchange, Headers, client_gone, to_json
 from .queued_requests import QueuedRequest, TokenIds
-from .served_models import LoadedTasks, ServedModel, ServedModels, explain_loading
-from .server_metrics import SECONDS, ServerMetrics
+from .served_models import LoadedTasks, ServedModel, ServedModels, loading_error
+from .server_metrics import RELOADS, SECONDS, ServerMetrics
 from .server_settings import ServerSettings
 
 WATCHED_AFTER = 0.25  # seconds after which it is looked whether a client is still there
 LONGEST_RELOAD = 60.0  # seconds in which all processes must have read a model again
 MOST_STEPS = 1000  # of one request that a trace holds
-REMEMBERED_PARAMETERS = 256
+REMEMBERED_PARAMETERS = 256  # of a task
 WARM_UP_LENGTH = 64  # tokens of a sequence
 
 logger = logging.getLogger("distilbert.serving")
@@ -86,10 +87,10 @@ class AnsweringService:
         self.route_list: tuple[Any, ...] = ()
         self.reload_everywhere: Callable[[ServedModel], Awaitable[None]] = self.reload
         self._places: dict[tuple[str, str], FigurePlaces] = {}
-        self._waiting: dict[QueuedRequest, Exchange] = {}
-        self._watched: set[QueuedRequest] = set()
+        self._waiting: dict[Exchange, list[QueuedRequest]] = {}
+        self._watched: set[Exchange] = set()
         self._background: set[asyncio.Task[Any]] = set()
-        self._parameters: OrderedDict[tuple[int, bytes], Any] = OrderedDict()
+        self._parameters: WeakKeyDictionary[Task[Any], OrderedDict[bytes, Any]] = WeakKeyDictionary()
 
     # Life -------------------------------------------------------------------------------------------------------------
 
@@ -143,10 +144,9 @@ class AnsweringService:
         while True:
             await asyncio.sleep(WATCHED_AFTER)
             before = time.perf_counter() - WATCHED_AFTER
-            for request, exchange in list(self._waiting.items()):
-                if request.arrived < before and exchange.is_read and request not in self._watched:
-                    self._watched.add(request)
-                    self._run_in_background(self._watch(request, exchange))
+            for exchange, requests in self._waiting.items():
+                if requests[0].arrived < before:
+                    self.watch(exchange)
             if self.settings.idle_unload is not None:
                 self.models.unload_idle()
             if self._parent and os.getppid() != self._parent:
@@ -155,9 +155,16 @@ class AnsweringService:
             self.set_gauges()
             self.on_tick()
 
-    async def _watch(self, request: QueuedRequest, exchange: Exchange) -> None:
+    def watch(self, exchange: Exchange) -> None:
+        """Find out when a client goes; until its whole body has come, whoever reads that finds out."""
+        if exchange.is_read and exchange not in self._watched:
+            self._watched.add(exchange)
+            self._run_in_background(self._watch(exchange))
+
+    async def _watch(self, exchange: Exchange) -> None:
         await exchange.wait_until_gone()
-        if request in self._waiting:
+        self._watched.discard(exchange)
+        for request in self._waiting.get(exchange, ()):
             request.is_abandoned = True
             if request.future is not None and not request.future.done():
                 request.future.set_result(None)
@@ -232,48 +239,35 @@ class AnsweringService:
             )
         return model
 
-    async def can_rerank(self, model: ServedModel) -> bool:
-        """Whether a model ranks texts: a classifier with one output, or a bare encoder."""
-        if model.head.name == "":
-            return True
-        if model.head.name != "ForSequenceClassification":
-            return False
-        return len((await self.choose("text-classification", model.name)).loaded.label_names) == 1
-
     async def _load(self, model: ServedModel, task_name: str) -> tuple[LoadedTasks, Task[Any]]:
-        def load() -> tuple[LoadedTasks, Task[Any]]:
-            is_new = model.loaded is None
-            if is_new:
-                self.models.make_room(model)
-            task = model.load_task(task_name)
-            loaded = model.loaded
-            assert loaded is not None
-            if is_new:
-                self.metrics.count("distilbert_model_loads", model.name)
-            return loaded, task
-
+        is_new = model.loaded is None
         try:
-            loaded, task = await asyncio.to_thread(load)
+            loaded, task = await asyncio.to_thread(self.models.load, model, task_name)
         except Exception as error:
-            if isinstance(error, InputError) and "memory limit" in str(error):
-                raise RequestError(str(error), 503, "unhealthy", 5.0) from None
-            raise RequestError(explain_loading(model, error), 503, "unhealthy", 5.0) from None
+            raise loading_error(model, error) from None
+        if is_new:
+            self.metrics.count("distilbert_model_loads", model.name)
         if not model.is_warm:
             await self._warm_up(model, loaded)
         return loaded, task
 
-    async def reload(self, model: ServedModel) -> None:
+    async def reload(self, model: ServedModel, *, only_loaded: bool = False) -> None:
         """Read a model's folder again, while requests are answered by what was read before.
+
+        Args:
+            model: that is read.
+            only_loaded: do nothing if it is not in memory.
 
         Raises:
             RequestError: it cannot be loaded; what was there before goes on.
         """
         try:
-            loaded = await asyncio.to_thread(model.reload)
+            loaded = await asyncio.to_thread(self.models.reload, model, only_loaded=only_loaded)
         except Exception as error:
-            raise RequestError(explain_loading(model, error), 503, "unhealthy") from None
-        self.metrics.count("distilbert_model_loads", model.name)
-        await self._warm_up(model, loaded)
+            raise loading_error(model, error) from None
+        if loaded is not None:
+            self.metrics.count("distilbert_model_loads", model.name)
+            await self._warm_up(model, loaded)
 
     def join_group(self, parent: int) -> None:
         """Be one of several processes: reload together, and stop when the one that watches them is gone.
@@ -291,11 +285,11 @@ class AnsweringService:
             RequestError: it cannot be loaded, or not all processes have read it in time.
         """
         await self.reload(model)
-        before = self.metrics.values("distilbert_model_loads", model.name)
+        before = self.metrics.values(RELOADS, model.name)
         os.kill(self._parent, signal.SIGHUP)
         end = time.monotonic() + LONGEST_RELOAD
         while time.monotonic() < end:
-            now = self.metrics.values("distilbert_model_loads", model.name)
+            now = self.metrics.values(RELOADS, model.name)
             if all(new > old for new, old in zip(now, before, strict=True)):
                 return
             await asyncio.sleep(0.02)
@@ -307,11 +301,12 @@ class AnsweringService:
 
     async def _reload_all(self) -> None:
         for model in self.models.by_name.values():
-            if model.loaded is not None:
-                try:
-                    await self.reload(model)
-                except RequestError as error:
-                    logger.error("%s It goes on with what it had.", error)
+            try:
+                await self.reload(model, only_loaded=True)
+            except RequestError as error:
+                logger.error("%s It goes on with what it had.", error)
+            else:
+                self.metrics.count(RELOADS, model.name)
 
     # Requests ---------------------------------------------------------------------------------------------------------
 
@@ -325,11 +320,12 @@ class AnsweringService:
             return task.params
         if not isinstance(given, Mapping):
             raise RequestError(f"parameters must be an object, got {given!r:.80}.", 422, "validation")
-        key = (id(task), to_json(given))
-        params = self._parameters.get(key)
-        if params is not None and params[0] is task:
-            self._parameters.move_to_end(key)
-            return params[1]
+        remembered = self._parameters.setdefault(task, OrderedDict())
+        key = to_json(given)
+        params = remembered.get(key)
+        if params is not None:
+            remembered.move_to_end(key)
+            return params
         if given.get("return_tensors"):
             raise RequestError("return_tensors is for Python: over HTTP answers are JSON.", 422, "validation")
         defaults = {parameter.name: parameter.default for parameter in task.spec.parameters}
@@ -340,9 +336,9 @@ class AnsweringService:
             raise RequestError(str(error), 422, "validation") from None
         except TypeError as error:
             raise RequestError(f"A parameter has a value of the wrong type: {error}", 422, "validation") from None
-        self._parameters[key] = (task, params)
-        if len(self._parameters) > REMEMBERED_PARAMETERS:
-            self._parameters.popitem(last=False)
+        remembered[key] = params
+        if len(remembered) > REMEMBERED_PARAMETERS:
+            remembered.popitem(last=False)
         return params
 
     async def answer(
@@ -420,7 +416,8 @@ class AnsweringService:
         model = chosen.model
         model.pending += 1
         request.future = self._loop.create_future()
-        self._waiting[request] = exchange
+        waiting = self._waiting.setdefault(exchange, [])
+        waiting.append(request)
         try:
             self._threads.submit(request)
             await request.future
@@ -428,8 +425,9 @@ class AnsweringService:
             request.is_abandoned = True
             raise
         finally:
-            del self._waiting[request]
-            self._watched.discard(request)
+            waiting.remove(request)
+            if not waiting:
+                del self._waiting[exchange]
             model.pending -= 1
             self.admission.leave(request)
         if request.is_abandoned:

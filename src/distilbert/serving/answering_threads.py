@@ -83,27 +83,35 @@ class AnsweringThreads:
         long: deque[tuple[QueuedRequest, int]] = deque()  # requests with the index of their next input
         running = True
         while running or long:
-            short = []
-            for request in _drain(self._submitted, wait=running and not long):
-                if request is None:
-                    running = False
-                elif _is_short(request):
-                    short.append(request)
-                else:
-                    long.append((request, 0))
-            try:
-                encoded = self._encode_short(short)
-                if long:
-                    encoded += self._encode_slice(long)
-            except Exception:
-                logger.exception("Tokenizing failed")
-                encoded = []
-                for request in [*short, *(each for each, _ in long)]:
-                    self._refuse(request, INTERNAL)
-                long.clear()
-            if encoded:
-                self._encoded.put(encoded)
+            running = self._tokenize_next(long, running)
         self._encoded.put(None)
+
+    def _tokenize_next(self, long: deque[tuple[QueuedRequest, int]], running: bool) -> bool:
+        """Tokenize what has come; False if there is no more to come.
+
+        A method of its own: while it waits, no local variable may hold the request before, and with it a model.
+        """
+        short = []
+        for request in _drain(self._submitted, wait=running and not long):
+            if request is None:
+                running = False
+            elif _is_short(request):
+                short.append(request)
+            else:
+                long.append((request, 0))
+        try:
+            encoded = self._encode_short(short)
+            if long:
+                encoded += self._encode_slice(long)
+        except Exception:
+            logger.exception("Tokenizing failed")
+            encoded = []
+            for request in [*short, *(each for each, _ in long)]:
+                self._refuse(request, INTERNAL)
+            long.clear()
+        if encoded:
+            self._encoded.put(encoded)
+        return running
 
     def _encode_short(self, requests: list[QueuedRequest]) -> list[Encoded]:
         """Tokenize all short requests that wait; those of one task with equal parameters in one call."""
@@ -186,17 +194,24 @@ class AnsweringThreads:
     def _compute(self) -> None:
         running = True
         while running or len(self.queue):
-            waits = running and not len(self.queue)
-            running = self._collect(waits) and running
-            start = time.perf_counter()
-            batch = self.queue.take(self._batch_tokens, start)
-            if batch:
-                try:
-                    running = self._run(batch, start) and running
-                except Exception:  # of this package's own making: the thread must go on
-                    logger.exception("A batch failed")
-                    self._give_up(batch)
-            self._send_back()
+            running = self._compute_next(running)
+
+    def _compute_next(self, running: bool) -> bool:
+        """Compute a batch, after waiting for one if there is none; False if there is no more to come.
+
+        A method of its own for the same reason as :meth:`_tokenize_next`.
+        """
+        running = self._collect(wait=running and not len(self.queue)) and running
+        start = time.perf_counter()
+        batch = self.queue.take(self._batch_tokens, start)
+        if batch:
+            try:
+                running = self._run(batch, start) and running
+            except Exception:  # of this package's own making: the thread must go on
+                logger.exception("A batch failed")
+                self._give_up(batch)
+        self._send_back()
+        return running
 
     def _collect(self, wait: bool) -> bool:
         """Take in what the tokenizing thread has sent; False if that was the last of it."""

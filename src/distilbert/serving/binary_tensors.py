@@ -72,16 +72,18 @@ def choose_outputs(outputs: list[dict[str, Any]], body: dict[str, Any]) -> tuple
     """Return the outputs that a request asks for, and the names of those that it wants as bytes.
 
     Raises:
-        RequestError: it asks for one that there is not.
+        RequestError: it asks for one that there is not, or not with a list.
     """
     all_binary = _parameters(body).get("binary_data_output") is True
     asked = body.get("outputs")
     names = [output["name"] for output in outputs]
-    if not asked:
+    if asked is None or asked == []:
         return outputs, set(names) if all_binary else set()
+    if not isinstance(asked, list):
+        raise invalid(f"outputs must be a list of objects with the name of an output, got {asked!r:.60}.")
     chosen: list[dict[str, Any]] = []
     binary: set[str] = set()
-    for entry in asked if isinstance(asked, list) else ():
+    for entry in asked:
         name = entry.get("name") if isinstance(entry, dict) else None
         if not isinstance(name, str) or name not in names:
             raise invalid(f"There is no output {name!r:.60}; the outputs are {', '.join(names)}.")

@@ -89,16 +89,11 @@ class Exchange:
         length = self.headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self._max_body:
             raise self._too_long()
-        message = await self._next()
-        body: bytes = message.get("body", b"")
-        if len(body) > self._max_body:
-            raise self._too_long()
-        if not message.get("more_body"):
-            return body
-        chunks, size = [body], len(body)
+        chunks: list[bytes] = []
+        size = 0
         try:
             async with asyncio.timeout(self._slow_client_timeout):
-                while message.get("more_body"):
+                while not self.is_read:
                     message = await self._next()
                     chunks.append(message.get("body", b""))
                     size += len(chunks[-1])
@@ -228,9 +223,7 @@ class Exchange:
 
     def too_slow(self) -> RequestError:
         """Return the error for a client that does not send its body."""
-        return RequestError(
-            f"The rest of the body did not come within {self._slow_client_timeout:g} s.", 408, "timeout"
-        )
+        return RequestError(f"The body did not come within {self._slow_client_timeout:g} s.", 408, "timeout")
 
 
 def client_gone() -> RequestError:

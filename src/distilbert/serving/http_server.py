@@ -27,6 +27,7 @@ GC_THRESHOLDS = (20_000, 20, 20)  # a request makes some fifty objects, of which
 # of CPU more; with Python's own 5 ms, a request may wait that long for the event loop.
 SWITCH_INTERVAL = 0.002
 
+SIGNALS = [signal.SIGINT, signal.SIGTERM, *([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])]
 Listener: TypeAlias = socket.socket
 logger = logging.getLogger("distilbert.serving")
 
@@ -61,7 +62,8 @@ class WatchedConnection(HttpToolsProtocol):
     """A connection that knows since when it waits for its client.
 
     Attributes:
-        headers_since: when the headers that are not complete began, or the connection; None: they are complete.
+        headers_since: when the headers that are not complete began, or the connection, or when an answer was sent while
+            the rest of its request was still to come; None: they are complete.
         writing_since: when the client stopped reading its answer; None: it reads.
     """
 
@@ -82,6 +84,12 @@ class WatchedConnection(HttpToolsProtocol):
         """Headers are complete."""
         self.headers_since = None
         super().on_headers_complete()
+
+    def on_response_complete(self) -> None:
+        """An answer is sent, perhaps before the body of its request was read, as with a path that does not exist."""
+        if self.cycle.response_complete and self.cycle.more_body:
+            self.headers_since = self.loop.time()
+        super().on_response_complete()
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         if cycle.scope["method"] == "POST":  # to which every response has a body
@@ -146,6 +154,8 @@ class DrainingServer(uvicorn.Server):
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
         self._sweeper = asyncio.ensure_future(self._close_late_connections())
+        if hasattr(signal, "pthread_sigmask"):
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # one of several processes holds them back until now
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take no new connections, tell clients to close theirs, and answer what was asked."""

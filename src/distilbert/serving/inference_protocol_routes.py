@@ -7,9 +7,8 @@ Tensors may also be bytes behind the JSON, see ``binary_tensors``.
 
 from __future__ import annotations
 
+import math
 from typing import Any
-
-import numpy as np
 
 from .. import __version__
 from ..core.errors import RequestError
@@ -23,6 +22,7 @@ from .server_routes import health, live
 from .task_routes import as_inputs
 
 TEXT_TYPES = ("BYTES", "STRING")
+MOST_DIMENSIONS = 32  # of a tensor, as in NumPy; the product of many more takes long
 
 
 async def server_metadata(service: AnsweringService, exchange: Exchange) -> Reply:
@@ -107,9 +107,16 @@ def _rows(tensors: Any, task: str) -> list[Any]:
         if tensor.get("datatype") not in TEXT_TYPES:
             raise invalid(f"The tensor {name[:60]!r} must have the datatype BYTES, got {tensor.get('datatype')!r:.40}.")
         shape = tensor.get("shape")
-        if not isinstance(shape, list) or not all(isinstance(n, int) and n >= 0 for n in shape):
-            raise invalid(f"The shape of the tensor {name[:60]!r} must be a list of numbers, got {shape!r:.60}.")
-        if int(np.prod(shape, dtype=np.float64)) != len(data):
+        if (
+            not isinstance(shape, list)
+            or len(shape) > MOST_DIMENSIONS
+            or not all(isinstance(n, int) and n >= 0 for n in shape)
+        ):
+            raise invalid(
+                f"The shape of the tensor {name[:60]!r} must be a list of up to {MOST_DIMENSIONS} numbers, got "
+                f"{shape!r:.60}."
+            )
+        if math.prod(shape) != len(data):
             raise invalid(f"The tensor {name[:60]!r} has {len(data)} entries, which do not make the shape {shape}.")
         columns[name] = data
     sizes = {len(data) for data in columns.values()}

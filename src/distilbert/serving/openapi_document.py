@@ -28,7 +28,7 @@ STATUSES = {
     413: "The body, a text or the list of inputs is too long.",
     422: "An input or a parameter cannot be used; the message names it.",
     424: "No model of the server can do this.",
-    429: "The server is busy; Retry-After says when to try again.",
+    429: "The server is busy; Retry-After says when to try again. Without it, the request alone takes too long.",
     503: "The server, or the model, is not ready.",
 }
 

@@ -40,7 +40,7 @@ class RefusedRequest:
         status: of HTTP.
         kind: one word for programs.
         message: for people.
-        retry_after: seconds after which it is worth trying again.
+        retry_after: seconds after which it is worth trying again; None: it is not.
     """
 
     status: int

@@ -35,7 +35,7 @@ async def rank(
     Raises:
         RequestError: the model cannot rank, or no model can.
     """
-    model = await _reranker(service, model_name)
+    model = _reranker(service, model_name)
     places = [f"texts[{index}]" for index in range(len(texts))]
     if model.head.name == SEQUENCE_HEAD:
         chosen = await service.choose("text-classification", model.name)
@@ -54,7 +54,7 @@ async def rank(
     return [(index, scores[index]) for index in order], request, model.name
 
 
-async def _reranker(service: AnsweringService, model_name: Any) -> ServedModel:
+def _reranker(service: AnsweringService, model_name: Any) -> ServedModel:
     """Return the model of a name, or the first that can rank.
 
     Raises:
@@ -62,7 +62,7 @@ async def _reranker(service: AnsweringService, model_name: Any) -> ServedModel:
     """
     if model_name is not None:
         model = service.find_model("", model_name)
-        if await service.can_rerank(model):
+        if model.can_rerank:
             return model
         raise RequestError(
             f"The model {model.name!r} does not rank: it is neither a classifier with one output nor a bare encoder.",
@@ -72,7 +72,7 @@ async def _reranker(service: AnsweringService, model_name: Any) -> ServedModel:
     models = list(service.models.by_name.values())
     for kind in (SEQUENCE_HEAD, ""):
         for model in models:
-            if model.head.name == kind and await service.can_rerank(model):
+            if model.head.name == kind and model.can_rerank:
                 return model
     raise RequestError(
         "No model of this server ranks: that takes a classifier with one output, or a bare encoder.", 424, "backend"

@@ -10,10 +10,12 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-from ..core.errors import DistilBertError, InputError, ModelNotFoundError
+from ..core.config import DistilBertConfig
+from ..core.errors import DistilBertError, InputError, ModelNotFoundError, RequestError
 from ..core.hub import resolve
 from ..core.installed import find_installed
 from ..core.runner_protocol import Runner
@@ -22,6 +24,7 @@ from ..models.auto import AutoConfig
 from ..tasks.base import Task
 from ..tasks.loading import default_model, pipeline
 from ..tasks.registry import TASKS, task_spec, tasks_for
+from ..tasks.sentence_modules import read_sentence_modules
 from ..tasks.task_tokenizer import TaskTokenizer
 from .engine_speed import EngineSpeed
 from .server_settings import ServerSettings
@@ -42,6 +45,8 @@ class LoadedTasks:
         own_task: what the model was made for.
         folder: that it was read from.
         head: of the model.
+        config: of the model.
+        pooling: how the hidden states of a text become one vector.
         tokenizer: of the model.
     """
 
@@ -52,8 +57,8 @@ class LoadedTasks:
         self.own_task, self.head = own.task, own.runner.head
         self.tokenizer: TaskTokenizer = own.tokenizer
         self.folder: Path | None = own.model_folder
-        self.label_names = [str(name) for name in own.config.id2label.values()]
-        self.config = own.config
+        self.config: DistilBertConfig = own.config
+        self.pooling = pooling_of(source)
         self._runners: dict[str, Runner] = {self.head.name: own.runner}
         self._tasks: dict[str, Task[Any]] = {own.task: own}
         self.speeds: dict[str, EngineSpeed] = {self.head.name: EngineSpeed(settings.batch_tokens)}
@@ -93,16 +98,6 @@ class LoadedTasks:
         """The precision that the model runs in."""
         return str(getattr(self._runners[self.head.name], "precision", "fp32"))
 
-    @property
-    def pooling(self) -> str:
-        """How the hidden states of a text become one vector, as text-embeddings-inference names it."""
-        try:
-            modules = self._tasks[self.own_task].sentence_modules
-        except DistilBertError:  # requests for vectors say why these modules cannot be used
-            return "unknown"
-        names = ("mean",) if modules is None else modules.poolings
-        return "+".join({"lasttoken": "last_token"}.get(name, name) for name in names)
-
     def _load(self, name: str | None) -> Task[Any]:
         return pipeline(
             name,
@@ -137,6 +132,10 @@ class ServedModel:
         settings: of the server.
 
     Attributes:
+        loaded: the model in memory; None: it is not there.
+        head: of the model; like ``config`` and ``pooling`` as it was read last, at the start or into the memory.
+        config: of the model.
+        pooling: how the hidden states of a text become one vector.
         last_used: when a request came last, in seconds of ``time.monotonic``.
         pending: requests that wait for its answers.
         is_warm: it has answered once.
@@ -147,22 +146,27 @@ class ServedModel:
         self._lock = threading.Lock()
         self.loaded: LoadedTasks | None = None
         self.last_used, self.pending, self.is_warm = time.monotonic(), 0, False
-        self.head = self._read_head()
+        self.config: DistilBertConfig = AutoConfig.from_pretrained(source)
+        self.head = self._head_of_config()
+        self.pooling = pooling_of(source)
 
     def load(self) -> LoadedTasks:
         """Load the model, if it is not loaded."""
         with self._lock:
             if self.loaded is None:
                 start = time.perf_counter()
-                self.loaded = LoadedTasks(self.source, self._settings)
+                loaded = LoadedTasks(self.source, self._settings)
+                self.last_used = time.monotonic()  # loading may take longer than a model may be idle
+                self._replace(loaded)
                 logger.info("loaded the model %s in %.2f s", self.name, time.perf_counter() - start)
+            assert self.loaded is not None
             return self.loaded
 
-    def load_task(self, name: str) -> Task[Any]:
+    def load_task(self, name: str) -> tuple[LoadedTasks, Task[Any]]:
         """Load the model and a task of it, if needed."""
         loaded = self.load()
         with self._lock:
-            return loaded.load(name)
+            return loaded, loaded.load(name)
 
     def reload(self) -> LoadedTasks:
         """Read the model's folder again; requests that have the earlier one are answered by it."""
@@ -172,15 +176,34 @@ class ServedModel:
                 for name in self.loaded.names:
                     if self.loaded.get(name) is not None and name in fresh.names:
                         fresh.load(name)
-            self.loaded, self.head = fresh, fresh.head
+            self._replace(fresh)
         logger.info("reloaded the model %s", self.name)
         return fresh
+
+    def _replace(self, loaded: LoadedTasks) -> None:
+        self.loaded, self.head, self.config, self.pooling = loaded, loaded.head, loaded.config, loaded.pooling
 
     def unload(self) -> None:
         """Free the memory; the next request loads it again."""
         with self._lock:
             self.loaded, self.is_warm = None, False
         logger.info("unloaded the model %s", self.name)
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it is in memory; if it is being loaded now, that is waited for."""
+        with self._lock:
+            return self.loaded is not None
+
+    @property
+    def label_names(self) -> list[str]:
+        """Names of the labels."""
+        return [str(name) for name in self.config.id2label.values()]
+
+    @property
+    def can_rerank(self) -> bool:
+        """Whether it ranks texts: a classifier with one output, or a bare encoder."""
+        return not self.head.name or (self.head.name == "ForSequenceClassification" and len(self.label_names) == 1)
 
     @property
     def tasks(self) -> list[str]:
@@ -202,9 +225,8 @@ class ServedModel:
                 sizes[path.suffix] += path.stat().st_size
         return next((size for size in sizes.values() if size), 0)
 
-    def _read_head(self) -> Head:
-        config = AutoConfig.from_pretrained(self.source)
-        head = head_of(config.architectures)
+    def _head_of_config(self) -> Head:
+        head = head_of(self.config.architectures)
         if head is None:
             raise InputError(
                 f"The configuration of {self.name} does not say what the model was made for: its field 'architectures' "
@@ -226,7 +248,10 @@ class ServedModels:
     """
 
     def __init__(self, names: Sequence[str], settings: ServerSettings) -> None:
-        self._settings, self._lock = settings, threading.Lock()
+        self._settings = settings
+        # Under a limit one model is loaded at a time, so that nobody takes the room that was made for it.
+        has_limit = settings.memory_limit is not None
+        self._loading: AbstractContextManager[Any] = threading.Lock() if has_limit else nullcontext()
         self.by_name: dict[str, ServedModel] = {}
         for name, source in [split_name(each) for each in names] or installed_defaults():
             if name in self.by_name:
@@ -243,30 +268,55 @@ class ServedModels:
                 first = first or model
         return first
 
-    def make_room(self, model: ServedModel) -> None:
-        """Unload models that nobody uses now, the least recently used first, until one fits into the memory limit.
+    def load(self, model: ServedModel, task: str) -> tuple[LoadedTasks, Task[Any]]:
+        """Load a model, for which other models may leave the memory, and a task of it, if needed.
 
         Raises:
-            InputError: it does not fit.
+            RequestError: the model does not fit into the memory limit.
         """
+        with self._loading:
+            if model.loaded is None:
+                self._make_room(model)
+            return model.load_task(task)
+
+    def reload(self, model: ServedModel, *, only_loaded: bool = False) -> LoadedTasks | None:
+        """Read a model's folder again, for which other models may leave the memory.
+
+        Args:
+            model: that is read; what was read before stays in memory as long as a request needs it.
+            only_loaded: do nothing, and return None, if the model is not in memory: its next request reads the folder.
+
+        Raises:
+            RequestError: the model does not fit into the memory limit.
+        """
+        with self._loading:
+            if only_loaded and not model.is_loaded:
+                return None
+            self._make_room(model)
+            return model.reload()
+
+    def _make_room(self, model: ServedModel) -> None:
+        """Unload models that nobody uses now, the least recently used first, until one fits into the memory limit."""
         limit = self._settings.memory_limit
         if limit is None:
             return
-        with self._lock:
-            needed = model.weight_bytes
-            others = [other for other in self.by_name.values() if other.loaded is not None and other is not model]
-            used = {other.name: other.weight_bytes for other in others}
-            for other in sorted(others, key=lambda each: each.last_used):
-                if sum(used.values()) + needed <= limit:
-                    break
-                if not other.pending:
-                    other.unload()
-                    del used[other.name]
-            if sum(used.values()) + needed > limit:
-                raise InputError(
-                    f"The model {model.name} takes {needed / 1e6:.0f} MB, which does not fit into the memory limit of "
-                    f"{limit / 1e6:.0f} MB now."
-                )
+        needed = model.weight_bytes
+        others = [other for other in self.by_name.values() if other.loaded is not None and other is not model]
+        used = {other.name: other.weight_bytes for other in others}
+        for other in sorted(others, key=lambda each: each.last_used):
+            if sum(used.values()) + needed <= limit:
+                break
+            if not other.pending:
+                other.unload()
+                del used[other.name]
+        if sum(used.values()) + needed > limit:
+            raise RequestError(
+                f"The model {model.name} takes {needed / 1e6:.0f} MB, which does not fit into the memory limit of "
+                f"{limit / 1e6:.0f} MB now.",
+                503,
+                "unhealthy",
+                5.0,
+            )
 
     def unload_idle(self) -> None:
         """Unload the models that no request has asked for lately."""
@@ -315,8 +365,21 @@ def installed_defaults() -> list[tuple[str, str]]:
     return list(models.items())
 
 
-def explain_loading(model: ServedModel, error: Exception) -> str:
+def pooling_of(source: str) -> str:
+    """Return how the hidden states of a text become one vector, as text-embeddings-inference names it."""
+    try:
+        modules = read_sentence_modules(resolve(source, local_files_only=True))
+    except DistilBertError:  # requests for vectors say why these modules cannot be used
+        return "unknown"
+    names = ("mean",) if modules is None else modules.poolings
+    return "+".join({"lasttoken": "last_token"}.get(name, name) for name in names)
+
+
+def loading_error(model: ServedModel, error: Exception) -> RequestError:
     """Return why a model cannot be loaded, without paths; the log has the rest."""
+    if isinstance(error, RequestError):
+        return error
     logger.error("The model %s cannot be loaded", model.name, exc_info=error)
     reason = type(error).__name__ if isinstance(error, DistilBertError) else "an internal error"
-    return f"The model {model.name!r} cannot be loaded ({reason}); the server's log says why."
+    message = f"The model {model.name!r} cannot be loaded ({reason}); the server's log says why."
+    return RequestError(message, 503, "unhealthy", 5.0)

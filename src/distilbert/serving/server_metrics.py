@@ -69,6 +69,7 @@ FAMILIES = (
     Family("distilbert_model_loaded", "Whether a model is in memory, in how many processes.", "gauge", ("model",)),
     Family("distilbert_ready", "Processes that have answered once and are not stopping.", "gauge"),
 )  # fmt: skip
+RELOADS = "reloads"  # of a model, done in a process; not shown: it tells the other processes
 BY_NAME = {family.name: family for family in FAMILIES}
 FAILURES = {400: "validation", 413: "validation", 422: "validation", 424: "backend", 429: "overloaded",
             499: "cancelled", 500: "backend", 503: "unhealthy"}  # fmt: skip
@@ -97,6 +98,9 @@ class ServerMetrics:
             for labels in product(*(values[label] for label in family.labels)):
                 self._places[(family.name, *labels)] = size
                 size += len(family.bounds) + 2 if family.kind == "histogram" else 1
+        for model in values["model"]:
+            self._places[(RELOADS, model)] = size
+            size += 1
         self._size, self._processes = size, processes
         self._numbers = memoryview(mmap.mmap(-1, max(size * processes * 8, 8))).cast("d")
         self.on_scrape: Callable[[], None] = lambda: None

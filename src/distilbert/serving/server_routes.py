@@ -82,16 +82,13 @@ def describe_model(model: ServedModel) -> dict[str, Any]:
         "tasks": model.tasks,
         "architecture": model.head.architecture,
         "loaded": loaded is not None,
+        "max_tokens": model.config.max_position_embeddings,
+        "dim": model.config.dim,
+        "layers": model.config.n_layers,
+        "labels": model.label_names if model.head.name in LABELLED else [],
     }
     if loaded is not None:
-        config = loaded.config
-        description |= {
-            "precision": loaded.precision,
-            "max_tokens": config.max_position_embeddings,
-            "dim": config.dim,
-            "layers": config.n_layers,
-            "labels": loaded.label_names if model.head.name in LABELLED else [],
-        }
+        description["precision"] = loaded.precision
     return description
 
 
@@ -104,10 +101,9 @@ async def info(service: AnsweringService, exchange: Exchange) -> Reply:
     loaded = model.loaded
     kind: dict[str, Any]
     if model.head.name == "ForSequenceClassification":
-        labels = loaded.label_names if loaded is not None else []
-        kind = {"classifier" if len(labels) > 1 else "reranker": {"id2label": dict(enumerate(labels))}}
+        kind = {"reranker" if model.can_rerank else "classifier": {"id2label": dict(enumerate(model.label_names))}}
     else:
-        kind = {"embedding": {"pooling": "mean" if loaded is None else loaded.pooling}}
+        kind = {"embedding": {"pooling": model.pooling}}
     settings = service.settings
     return Reply(
         to_json(
@@ -117,7 +113,7 @@ async def info(service: AnsweringService, exchange: Exchange) -> Reply:
                 "model_dtype": "" if loaded is None else loaded.precision,
                 "model_type": kind,
                 "max_concurrent_requests": settings.max_items,
-                "max_input_length": 512 if loaded is None else loaded.config.max_position_embeddings,
+                "max_input_length": model.config.max_position_embeddings,
                 "max_batch_tokens": settings.batch_tokens,
                 "max_client_batch_size": settings.max_items,
                 "auto_truncate": False,

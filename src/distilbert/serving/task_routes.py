@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
@@ -12,8 +13,9 @@ from starlette.datastructures import QueryParams
 
 from ..core.errors import RequestError, suggest
 from .answering_service import AnsweringService, ChosenTask, headers_of
-from .http_exchange import CLIENT_GONE, NDJSON, Exchange, Reply, parse_json, to_json
+from .http_exchange import CLIENT_GONE, NDJSON, Exchange, Reply, client_gone, parse_json, to_json
 from .queued_requests import QueuedRequest
+from .sequence_queue import EXPIRED
 
 FIELDS = ("inputs", "parameters", "model", "details")
 LINES_TOGETHER = 128  # of a stream that are answered as one request
@@ -147,7 +149,8 @@ async def _answer_group(
     try:
         answers = iter(await _answer_when_possible(service, exchange, chosen, params, values) if values else [])
     except RequestError as error:
-        if error.status not in (413, 422):
+        takes_too_long = error.status == 429 and error.retry_after is None  # together; each alone may be short enough
+        if error.status not in (413, 422) and not takes_too_long:
             return b"".join(_error_line(error) for _ in group)
         if len(group) == 1:
             return _error_line(error)
@@ -164,18 +167,22 @@ async def _answer_group(
 async def _answer_when_possible(
     service: AnsweringService, exchange: Exchange, chosen: ChosenTask, params: Any, values: list[tuple[Any, str]]
 ) -> list[Any]:
-    """Answer inputs as soon as there is room for them: a stream waits instead of being refused."""
+    """Answer inputs as soon as there is room for them: a stream waits until its deadline instead of being refused."""
     items, places = [item for item, _ in values], [place for _, place in values]
-    while True:
-        request = service.make_request(exchange, chosen, params, items, places)
-        allowed = request.deadline - request.arrived
-        request.arrived = time.perf_counter()
-        request.deadline = request.arrived + allowed
-        if service.admission.refuse(request) is None:
-            break
-        await asyncio.sleep(RETRY_AFTER)
+    request = service.make_request(exchange, chosen, params, items, places)
+    allowed = request.deadline - request.arrived
+    request.arrived = time.perf_counter()
+    request.deadline = request.arrived + allowed
+    for tries in itertools.count():
         if exchange.is_gone:
-            raise RequestError("The client has gone.", CLIENT_GONE, "cancelled")
+            raise client_gone()
+        refused = service.admission.refuse(request)
+        if refused is None:
+            break
+        if refused.retry_after is None:  # it takes longer than is left, and waiting leaves less
+            raise (EXPIRED if tries else refused).as_error()
+        service.watch(exchange)
+        await asyncio.sleep(RETRY_AFTER)
     await service.run(exchange, chosen, request)
     if request.error is not None:
         raise request.error.as_error()

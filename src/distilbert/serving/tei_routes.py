@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 
 from ..core.errors import DistilBertError, RequestError
+from ..tasks.task_tokenizer import TaskTokenizer
 from .answering_service import AnsweringService, headers_of_tei
 from .body_fields import count_field, flag_field, ids_field, invalid, text_field, texts_field, texts_or_ids_field
 from .http_exchange import Exchange, Reply, to_json
 from .queued_requests import QueuedRequest
 from .rerank_routes import answer_documents, rank
 from .route_table import Route
+from .served_models import LoadedTasks
 from .vectors import embed
 
 
@@ -140,11 +143,14 @@ async def tokenize(service: AnsweringService, exchange: Exchange) -> Reply:
     body = await exchange.json_object()
     value = body.get("inputs")
     texts = [text_field(body, "inputs")] if isinstance(value, str) else texts_field(body, "inputs")
-    _check_lengths(service, texts)
+    _check_lengths(service, texts, "texts", "characters")
     with_special = flag_field(body, "add_special_tokens", True)
     chosen = await service.choose("", body.get("model"))
-    tokenizer = chosen.loaded.tokenizer
-    encodings = await asyncio.to_thread(tokenizer.encode_batch, texts, add_special_tokens=with_special)
+    return Reply(await asyncio.to_thread(_tokenize, chosen.loaded.tokenizer, texts, with_special))
+
+
+def _tokenize(tokenizer: TaskTokenizer, texts: list[str], with_special: bool) -> bytes:
+    encodings = tokenizer.encode_batch(texts, add_special_tokens=with_special)
     answers = []
     for text, encoding in zip(texts, encodings, strict=True):
         columns = zip(encoding.ids, encoding.tokens, encoding.special_tokens_mask, encoding.offsets, strict=True)
@@ -160,29 +166,33 @@ async def tokenize(service: AnsweringService, exchange: Exchange) -> Reply:
                 for token, entry, special, (start, stop) in columns
             ]
         )
-    return Reply(to_json(answers))
+    return to_json(answers)
 
 
 async def decode(service: AnsweringService, exchange: Exchange) -> Reply:
     """Return the texts of ids of tokens."""
     body = await exchange.json_object()
     ids = ids_field(body, "ids")
+    _check_lengths(service, ids, "lists", "token ids")
     skip = flag_field(body, "skip_special_tokens", True)
     chosen = await service.choose("", body.get("model"))
-    size = chosen.task.config.vocab_size
+    return Reply(await asyncio.to_thread(_decode, chosen.loaded, ids, skip))
+
+
+def _decode(loaded: LoadedTasks, ids: list[list[int]], skip: bool) -> bytes:
+    size = loaded.config.vocab_size
     if any(token >= size for each in ids for token in each):
         raise invalid(f"Token ids of this model are 0 to {size - 1}.")
     try:
-        texts = [chosen.loaded.tokenizer.decode(each, skip) for each in ids]
+        return to_json([loaded.tokenizer.decode(each, skip) for each in ids])
     except (DistilBertError, IndexError, KeyError) as error:
         raise RequestError(f"These ids have no text: {error}", 422, "validation") from None
-    return Reply(to_json(texts))
 
 
-def _check_lengths(service: AnsweringService, texts: list[str]) -> None:
+def _check_lengths(service: AnsweringService, values: Sequence[str | list[int]], name: str, unit: str) -> None:
     most = service.settings.max_characters
-    if sum(map(len, texts)) > most:
-        raise RequestError(f"The texts have more than {most:,} characters together.", 413, "validation")
+    if sum(map(len, values)) > most:
+        raise RequestError(f"The {name} have more than {most:,} {unit} together.", 413, "validation")
 
 
 ROUTES = (

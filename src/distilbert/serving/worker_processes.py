@@ -23,7 +23,7 @@ from ..core.errors import InputError
 from ..engine.precision import pick_threads
 from .access_log import set_up_log
 from .application import Application
-from .http_server import Listener, open_listener, run_server
+from .http_server import SIGNALS, Listener, open_listener, run_server
 from .served_models import ServedModels
 from .server_settings import ServerSettings
 
@@ -55,6 +55,8 @@ def serve(names: Sequence[str], settings: ServerSettings, host: str, port: int, 
         settings = replace(settings, threads=max(1, pick_threads(None) // workers))
     models = ServedModels(names, settings)
     has_own_sockets = workers > 1 and sys.platform == "linux"
+    if has_own_sockets and port:
+        open_listener(host, port).close()  # fails if another server has the port, which sockets that share it would not
     listeners = [open_listener(host, port, shared=has_own_sockets)]
     address, number = listeners[0].getsockname()[:2]
     while has_own_sockets and len(listeners) < workers:
@@ -89,8 +91,8 @@ class ProcessGroup:
         self._application.models.load_at_start()
         gc.collect()
         gc.freeze()  # what was loaded stays as it is, so that the processes go on sharing it
-        signals = {signal.SIGTERM: self._stop, signal.SIGINT: self._stop, signal.SIGHUP: self._reload_soon}
-        before = {number: signal.signal(number, handler) for number, handler in signals.items()}
+        handlers = {signal.SIGTERM: self._stop, signal.SIGINT: self._stop, signal.SIGHUP: self._reload_soon}
+        before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         try:
             for row in range(len(self._started)):
                 self._start(row)
@@ -102,20 +104,33 @@ class ProcessGroup:
         return 1 if self._early_deaths >= MOST_EARLY_DEATHS else 0
 
     def _start(self, row: int) -> None:
-        process = os.fork()
-        if process == 0:
-            code = 1
-            try:
-                code = self._serve_in_child(row)
-            except BaseException:
-                logger.exception("A process of the server failed")
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(code)
-        self._processes[process], self._started[row] = row, time.monotonic()
+        """Start a process, unless the server stops.
+
+        Signals are held back meanwhile: here until the new process is among those that they are passed on to, and there
+        until its server has started and follows them.
+        """
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            if self._is_stopping:
+                return
+            process = os.fork()
+            if process == 0:
+                code = 1
+                try:
+                    code = self._serve_in_child(row)
+                except BaseException:
+                    logger.exception("A process of the server failed")
+                finally:
+                    sys.stdout.flush()
+                    sys.stderr.flush()
+                    os._exit(code)
+            self._processes[process], self._started[row] = row, time.monotonic()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
     def _serve_in_child(self, row: int) -> int:
+        for number in SIGNALS:
+            signal.signal(number, signal.SIG_DFL)  # the handlers of this object are for the process that watches
         own = self._listeners[row % len(self._listeners)]
         for listener in self._listeners:
             if listener is not own:
@@ -150,14 +165,12 @@ class ProcessGroup:
 
     def _reload(self) -> None:
         """Read the models again, for processes that start later, and let those that run do the same."""
-        for model in self._application.models.by_name.values():
-            if model.loaded is not None:
-                try:
-                    model.reload()
-                except Exception as error:
-                    logger.error(
-                        "The model %s cannot be read again: %s It goes on with what it had.", model.name, error
-                    )
+        models = self._application.models
+        for model in models.by_name.values():
+            try:
+                models.reload(model, only_loaded=True)
+            except Exception as error:
+                logger.error("The model %s cannot be read again: %s It goes on with what it had.", model.name, error)
         gc.freeze()
         self._signal(signal.SIGHUP)
 
