@@ -9,7 +9,7 @@ import importlib
 import os
 import sys
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 __version__ = "0.1.0"
 
@@ -24,17 +24,18 @@ _HEADS = (
 _MODULES = {
     "core.config": ["DistilBertConfig", "PretrainedConfig", "PreTrainedConfig"],
     "core.errors": [
-        "CheckpointError", "ConfigError", "DataError", "DeviceError", "DistilBertError", "ExportError", "GateError",
-        "InputError", "MissingExtraError", "ModelNotFoundError", "TokenizerError", "TrainingError",
-        "UnknownArgumentError", "UnsupportedArchitectureError", "WeightsError", "WeightsMismatchError",
+        "CheckpointError", "ConfigError", "DataError", "DeviceError", "DistilBertError", "ExportError",
+        "ForeignNameError", "GateError", "InputError", "MissingExtraError", "ModelNotFoundError", "TokenizerError",
+        "TrainingError", "UnknownArgumentError", "UnsupportedArchitectureError", "WeightsError", "WeightsMismatchError",
     ],
     "text.added_tokens": ["AddedToken"],
     "text.batch_encoding": ["BatchEncoding"],
-    "text.tokenizer": ["DistilBertTokenizer"],
-    "text.fast": ["DistilBertTokenizerFast"],
+    "text.tokenizer": ["DistilBertTokenizer", "PreTrainedTokenizer"],
+    "text.fast": ["DistilBertTokenizerFast", "PreTrainedTokenizerFast"],
+    "text.tokenizer_base": ["PreTrainedTokenizerBase"],
     "models.auto": [
         "AutoConfig", "AutoTokenizer",
-        *[f"{prefix}AutoModel{head}" for prefix in ("", "TF", "Flax") for head in _HEADS],
+        *[f"{prefix}AutoModel{head}" for prefix in ("", "TF", "Flax") for head in (*_HEADS, "ForPreTraining")],
     ],
     "models.conversion": ["convert"],
     "models.packaging.packager": ["package"],
@@ -72,7 +73,7 @@ _ROOMS = {
     f"{prefix}DistilBert{head or 'Model'}": framework
     for framework, prefix in (("pt", ""), ("tf", "TF"), ("flax", "Flax"))
     for head in (*_HEADS, "PreTrainedModel")
-} | {"TFDistilBertMainLayer": "tf"}
+} | {"TFDistilBertMainLayer": "tf", "PreTrainedModel": "pt", "TFPreTrainedModel": "tf", "FlaxPreTrainedModel": "flax"}
 
 _EARLIER_PATHS = {  # that documentation named before, and where their names are now
     "core.runner": "core.runner_protocol",
@@ -97,9 +98,25 @@ def __getattr__(name: str) -> Any:
     elif name in _HOMES:
         value = getattr(importlib.import_module(f"distilbert.{_HOMES[name]}"), name)
     else:
-        raise AttributeError(f"module 'distilbert' has no attribute {name!r}")
+        _raise_unknown(name)
     globals()[name] = value
     return value
+
+
+def _raise_unknown(name: str) -> NoReturn:
+    """Raise the error for a name that is not here.
+
+    ``from distilbert import name`` drops the text of an AttributeError, so names with advice raise an ImportError.
+    """
+    if not name.startswith("_"):
+        from .core.errors import ForeignNameError
+        from .core.transformers_names import message_for, unknown_name
+
+        message = message_for(name)
+        if message is not None:
+            raise ForeignNameError(message)
+        raise AttributeError(unknown_name(name, __all__))
+    raise AttributeError(f"module 'distilbert' has no attribute {name!r}.")
 
 
 def __dir__() -> list[str]:
@@ -131,6 +148,7 @@ if TYPE_CHECKING:
     from .core.errors import DeviceError as DeviceError
     from .core.errors import DistilBertError as DistilBertError
     from .core.errors import ExportError as ExportError
+    from .core.errors import ForeignNameError as ForeignNameError
     from .core.errors import GateError as GateError
     from .core.errors import InputError as InputError
     from .core.errors import MissingExtraError as MissingExtraError
@@ -150,6 +168,7 @@ if TYPE_CHECKING:
     from .models.auto import AutoModel as AutoModel
     from .models.auto import AutoModelForMaskedLM as AutoModelForMaskedLM
     from .models.auto import AutoModelForMultipleChoice as AutoModelForMultipleChoice
+    from .models.auto import AutoModelForPreTraining as AutoModelForPreTraining
     from .models.auto import AutoModelForQuestionAnswering as AutoModelForQuestionAnswering
     from .models.auto import AutoModelForSequenceClassification as AutoModelForSequenceClassification
     from .models.auto import AutoModelForTokenClassification as AutoModelForTokenClassification
@@ -157,12 +176,14 @@ if TYPE_CHECKING:
     from .models.auto import FlaxAutoModel as FlaxAutoModel
     from .models.auto import FlaxAutoModelForMaskedLM as FlaxAutoModelForMaskedLM
     from .models.auto import FlaxAutoModelForMultipleChoice as FlaxAutoModelForMultipleChoice
+    from .models.auto import FlaxAutoModelForPreTraining as FlaxAutoModelForPreTraining
     from .models.auto import FlaxAutoModelForQuestionAnswering as FlaxAutoModelForQuestionAnswering
     from .models.auto import FlaxAutoModelForSequenceClassification as FlaxAutoModelForSequenceClassification
     from .models.auto import FlaxAutoModelForTokenClassification as FlaxAutoModelForTokenClassification
     from .models.auto import TFAutoModel as TFAutoModel
     from .models.auto import TFAutoModelForMaskedLM as TFAutoModelForMaskedLM
     from .models.auto import TFAutoModelForMultipleChoice as TFAutoModelForMultipleChoice
+    from .models.auto import TFAutoModelForPreTraining as TFAutoModelForPreTraining
     from .models.auto import TFAutoModelForQuestionAnswering as TFAutoModelForQuestionAnswering
     from .models.auto import TFAutoModelForSequenceClassification as TFAutoModelForSequenceClassification
     from .models.auto import TFAutoModelForTokenClassification as TFAutoModelForTokenClassification
@@ -174,6 +195,7 @@ if TYPE_CHECKING:
     from .models.flax import FlaxDistilBertForTokenClassification as FlaxDistilBertForTokenClassification
     from .models.flax import FlaxDistilBertModel as FlaxDistilBertModel
     from .models.flax import FlaxDistilBertPreTrainedModel as FlaxDistilBertPreTrainedModel
+    from .models.flax import FlaxPreTrainedModel as FlaxPreTrainedModel
     from .models.keras import TFDistilBertForMaskedLM as TFDistilBertForMaskedLM
     from .models.keras import TFDistilBertForMultipleChoice as TFDistilBertForMultipleChoice
     from .models.keras import TFDistilBertForQuestionAnswering as TFDistilBertForQuestionAnswering
@@ -182,6 +204,7 @@ if TYPE_CHECKING:
     from .models.keras import TFDistilBertMainLayer as TFDistilBertMainLayer
     from .models.keras import TFDistilBertModel as TFDistilBertModel
     from .models.keras import TFDistilBertPreTrainedModel as TFDistilBertPreTrainedModel
+    from .models.keras import TFPreTrainedModel as TFPreTrainedModel
     from .models.packaging.packager import package as package
     from .models.pytorch import DistilBertForMaskedLM as DistilBertForMaskedLM
     from .models.pytorch import DistilBertForMultipleChoice as DistilBertForMultipleChoice
@@ -190,6 +213,7 @@ if TYPE_CHECKING:
     from .models.pytorch import DistilBertForTokenClassification as DistilBertForTokenClassification
     from .models.pytorch import DistilBertModel as DistilBertModel
     from .models.pytorch import DistilBertPreTrainedModel as DistilBertPreTrainedModel
+    from .models.pytorch import PreTrainedModel as PreTrainedModel
     from .tasks import FeatureExtractionPipeline as FeatureExtractionPipeline
     from .tasks import FillMaskPipeline as FillMaskPipeline
     from .tasks import MultipleChoicePipeline as MultipleChoicePipeline
@@ -204,7 +228,10 @@ if TYPE_CHECKING:
     from .text.added_tokens import AddedToken as AddedToken
     from .text.batch_encoding import BatchEncoding as BatchEncoding
     from .text.fast import DistilBertTokenizerFast as DistilBertTokenizerFast
+    from .text.fast import PreTrainedTokenizerFast as PreTrainedTokenizerFast
     from .text.tokenizer import DistilBertTokenizer as DistilBertTokenizer
+    from .text.tokenizer import PreTrainedTokenizer as PreTrainedTokenizer
+    from .text.tokenizer_base import PreTrainedTokenizerBase as PreTrainedTokenizerBase
     from .training.distill_config import DistillConfig as DistillConfig
     from .training.distill_config import PretrainConfig as PretrainConfig
     from .training.distillation import distill as distill

@@ -107,6 +107,19 @@ def test_train_evaluate_predict_and_save(tmp_path: Path, tokenizer: Any) -> None
     assert transformers.DistilBertForSequenceClassification.from_pretrained(tmp_path / "final").config.dim == 24
 
 
+def test_a_tokenizer_pads_without_a_collator(tmp_path: Path, tokenizer: Any) -> None:
+    texts = [" ".join(text.split()[: 2 + number % 4]) for number, (text, _) in enumerate(sentences())]
+    run = Trainer(
+        model=classifier(),
+        args=arguments(tmp_path, max_steps=2),
+        train_dataset=[{**tokenizer(text), "label": number % 2} for number, text in enumerate(texts)],
+        processing_class=tokenizer,
+    )
+    assert isinstance(run.data_collator, DataCollatorWithPadding)
+    run.train()
+    assert run.state.global_step == 2
+
+
 def test_checkpoints_are_model_folders_and_runs_resume_from_them(tmp_path: Path, tokenizer: Any) -> None:
     options = {"save_strategy": "steps", "save_steps": 8, "max_steps": 16}
     whole = trainer(classifier(), tmp_path / "whole", tokenizer, **options)

@@ -106,7 +106,7 @@ def test_fields_can_be_overridden_and_typos_are_named(folder: Path) -> None:
         AutoModel.from_config(DistilBertConfig(), device="cpu")
     with pytest.raises(TypeError, match=r"AutoModel\.from_pretrained"):
         AutoModel()
-    with pytest.raises(ConfigError, match="takes a DistilBertConfig, got a dict"):
+    with pytest.raises(ConfigError, match=r"takes a distilbert\.DistilBertConfig, got a dict"):
         DistilBertModel({})  # type: ignore[arg-type]
 
 
@@ -155,8 +155,6 @@ def test_pieces() -> None:
     assert model.get_output_embeddings().weight is model.get_input_embeddings().weight
     assert model.get_position_embeddings().num_embeddings == 23
     assert model.num_parameters() == sum(p.numel() for p in model.parameters())
-    embeddings = sum(p.numel() for p in model.distilbert.embeddings.parameters())
-    assert model.num_parameters(exclude_embeddings=True) == model.num_parameters() - embeddings
     model.distilbert.requires_grad_(False)
     assert model.num_parameters(only_trainable=True) == sum(p.numel() for p in model.parameters() if p.requires_grad)
     assert tiny_model().get_output_embeddings() is None

@@ -26,7 +26,7 @@ from distilbert.core.loading_arguments import BUILDING, CONFIG_LOADING, CONFIG_S
 from distilbert.models import auto
 from distilbert.models.conversion import convert
 from distilbert.models.frameworks import FRAMEWORKS
-from tests.tiny import tiny_model
+from tests.tiny import tiny_config, tiny_model
 
 PREFIXES = {"pt": "", "tf": "TF", "flax": "Flax"}
 pytestmark = pytest.mark.parametrize("framework", list(FRAMEWORKS))
@@ -265,3 +265,14 @@ def test_nothing_is_logged_for_arguments_without_effect(
     with caplog.at_level(logging.INFO):
         auto_class(framework).from_pretrained(folder, trust_remote_code=True, low_cpu_mem_usage=True)
     assert not [record for record in caplog.records if record.name == "distilbert"]
+
+
+@pytest.mark.parametrize("head", ["", "ForMaskedLM", "ForSequenceClassification"])
+def test_the_number_of_weights(framework: str, head: str) -> None:
+    config = tiny_config(head)
+    model = model_class(framework, head).from_config(config)
+    theirs = getattr(transformers, f"DistilBert{head or 'Model'}")(
+        transformers.DistilBertConfig(**config.to_diff_dict())
+    )
+    assert model.num_parameters() == theirs.num_parameters()
+    assert model.num_parameters(exclude_embeddings=True) == theirs.num_parameters(exclude_embeddings=True)

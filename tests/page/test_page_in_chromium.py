@@ -277,6 +277,69 @@ def test_lines_that_cannot_be_answered_say_why(address: str, open_page: OpenPage
     assert page.locator(".rows td.result:not(.failed)").count() == 1
 
 
+def test_rows_without_an_answer_are_named(address: str, open_page: OpenPage, tmp_path: Path) -> None:
+    page = open_page(address)
+    page.wait_for_selector(ANSWERED)
+    (tmp_path / "gaps.csv").write_text('text,note\ngood film,a\n"",b\nbad film,c\n')
+    page.set_input_files("#file", tmp_path / "gaps.csv")
+    page.click("#send")
+    page.wait_for_selector("text=Download as CSV")
+    assert "2 of 3 rows" in page.inner_text("#answer")
+    assert "1 row has no answer: 2." in page.inner_text("#answer")
+
+
+def test_files_in_other_encodings_are_read_and_what_is_no_text_is_refused(
+    address: str, open_page: OpenPage, tmp_path: Path
+) -> None:
+    page = open_page(address)
+    page.wait_for_selector(ANSWERED)
+    path = tmp_path / "films.csv"
+    for encoding, has_remark in (("utf-8", False), ("utf-8-sig", False), ("utf-16", False), ("cp1252", True)):
+        path.write_bytes("text\nun café très bon\n".encode(encoding))
+        page.set_input_files("#file", path)
+        page.wait_for_selector("text=1 row to answer")
+        assert ("windows-1252" in page.inner_text("#file-panel")) == has_remark
+        page.click("#send")
+        page.wait_for_selector("text=Download as CSV")
+        assert "un café très bon" in page.inner_text(".rows")
+        page.click("text=Back to typing")
+    for content in (b"PK\x03\x04\x00\x00text\nabc\n", b"\x89PNG\x1a\x02\xff\n"):
+        path.write_bytes(content)
+        page.set_input_files("#file", path)
+        page.wait_for_selector("text=films.csv is no text")
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_no_word_is_broken_in_tables_and_buttons(width: int, address: str, open_page: OpenPage, tmp_path: Path) -> None:
+    page = open_page(f"{address}/#token-classification", width)
+    page.wait_for_selector(ANSWERED)
+    tall = """names => [...document.querySelectorAll(names)].filter((each) => {
+        const range = document.createRange();
+        range.selectNodeContents(each);
+        return range.getClientRects().length > 1;
+    }).map((each) => each.innerText)"""
+    assert page.evaluate(tall, "thead th, .tools button") == []
+    (tmp_path / "films.csv").write_text("text\na good film\n")
+    page.evaluate("location.hash = 'text-classification'")
+    page.wait_for_selector("#question:has-text('text-classification')")
+    page.set_input_files("#file", tmp_path / "films.csv")
+    page.click("#send")
+    page.wait_for_selector("text=Download as CSV")
+    assert page.evaluate(tall, "thead th, td.number, td.result") == []
+
+
+def test_a_similarity_of_nearly_nothing_has_no_sign(address: str, open_page: OpenPage) -> None:
+    page = open_page(f"{address}/#sentence-similarity")
+    page.wait_for_selector(ANSWERED)
+    assert page.locator("#model").input_value() == "encoder", "as the server chooses"
+    scores = [[1.0, -0.001], [-0.001, 1.0]]
+    page.route("**/v1/sentence-similarity", lambda route: route.fulfill(json=scores))
+    page.fill("#field-sentences", "a\nb")
+    page.click("#send")
+    wait_until(page, "document.querySelectorAll('.matrix tbody tr').length === 2")
+    assert page.locator(".matrix tbody td").all_inner_texts() == ["1.00", "0.00", "0.00", "1.00"]
+
+
 def test_a_key_is_asked_for_and_sent(models: Path, open_page: OpenPage) -> None:
     with serving(models, "labels", "--api-key", "open-sesame") as address:
         page = open_page(address)

@@ -29,7 +29,6 @@ FILES = [
     ("keras flax", "snapshot", "PyTorch's watches modules of other libraries too, and stands in core"),
     ("keras", "trainable_model tflite", "compile, fit, predict, export and TensorFlow Lite belong to Keras"),
     ("pytorch keras", "gradient_checkpointing", "Flax brings the function"),
-    ("pytorch", "transformers_type", "Trainer and peft are made for PyTorch"),
     ("flax", "layer_factory", "Flax's layers take types, initializers and random numbers one by one"),
     ("flax", "functional", "a call with other weights, as JAX's own training loops make it"),
 ]

@@ -173,13 +173,16 @@ def test_info_has_the_pooling_of_the_folder(model_folder: Callable[[str], Path],
     (folder / "modules.json").write_text(json.dumps(listed))
     (folder / "1_Pooling").mkdir()
     (folder / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_cls_token": True}))
-    for limit in (None, 1000):  # with the second it is not in memory
-        with running([str(folder)], memory_limit=limit) as client:
-            assert client.get("/info").json()["model_type"] == {"embedding": {"pooling": "cls"}}
+    with running([str(folder)]) as client:
+        assert client.get("/info").json()["model_type"] == {"embedding": {"pooling": "cls"}}
+        client.application.models.by_name["encoder"].unload()
+        assert client.get("/info").json()["model_type"] == {"embedding": {"pooling": "cls"}}
 
 
 def test_what_is_known_of_a_model_that_is_not_in_memory(serve: Callable[..., Any]) -> None:
-    with serve("labels", "one-label", memory_limit=1000) as client:
+    with serve("labels", "one-label", memory_limit=100_000) as client:
+        models = client.application.models.by_name
+        models["labels"].unload()
         info = client.get("/info").json()
         assert info["model_type"] == {"classifier": {"id2label": {str(n): name for n, name in enumerate(LABELS)}}}
         assert info["max_input_length"] == 64
@@ -187,6 +190,8 @@ def test_what_is_known_of_a_model_that_is_not_in_memory(serve: Callable[..., Any
         assert (model["loaded"], model["labels"], model["max_tokens"]) == (False, LABELS, 64)
         body = {"query": "a", "texts": ["b"]}
         assert "does not rank" in client.error("/rerank", body | {"model": "labels"}, 424)
+        client.answer("/v1/text-classification", {"inputs": "a", "model": "labels"})
+        models["labels"].pending = 1
         assert "The model one-label takes" in client.error("/rerank", body, 503)
 
 

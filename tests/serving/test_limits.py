@@ -224,6 +224,76 @@ def test_what_is_no_http_is_refused(served: RunningServer, data: bytes) -> None:
     assert read_all(connection).startswith(b"HTTP/1.1 400")
 
 
+H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"
+
+
+@pytest.mark.parametrize(
+    "body", [b"Content-Length: 24\r\n\r\n%s", b"Transfer-Encoding: chunked\r\n\r\n18\r\n%s\r\n0\r\n\r\n"]
+)
+@pytest.mark.parametrize("pause", [0.0, 0.1])
+def test_a_request_that_asks_for_http_2_is_answered_with_its_body(
+    served: RunningServer, caplog: pytest.LogCaptureFixture, body: bytes, pause: float
+) -> None:
+    head, _, rest = (body % b'{"inputs":"a good film"}').partition(b"\r\n\r\n")
+    connection = raw(served, b"POST %s HTTP/1.1\r\nHost: a\r\n%s%s\r\n\r\n" % (PATH.encode(), H2C, head))
+    time.sleep(pause)
+    connection.sendall(rest + b"GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    answers = read_all(connection)
+    assert answers.startswith(b"HTTP/1.1 200")
+    assert answers.count(b"HTTP/1.1 ") == 2
+    assert answers.endswith(b'{"status":"live"}')
+    assert "WebSocket" not in caplog.text
+
+
+def test_the_body_of_a_request_that_asks_for_an_upgrade_is_no_request(served: RunningServer) -> None:
+    body = b"GET /health/live HTTP/1.1\r\nHost: evil\r\n\r\n"
+    head = b"POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n" % (PATH.encode(), len(body))
+    connection = raw(served, head + b"Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+    time.sleep(0.1)
+    connection.sendall(body + b"GET /health HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+    answers = read_all(connection)
+    assert answers.startswith(b"HTTP/1.1 400")
+    assert b'"live"' not in answers
+    assert answers.endswith(b'{"status":"ready"}')
+
+
+def test_a_page_that_asks_for_an_upgrade_is_sent(served: RunningServer) -> None:
+    for kind in ("h2c", "websocket"):
+        response = served.get("/health", headers={"connection": "Upgrade", "upgrade": kind})
+        assert response.json() == {"status": "ready"}
+
+
+@pytest.mark.parametrize(
+    ("start", "endless", "status"),
+    [
+        (b"GET /health HTTP/1.1\r\nx: ", b"a", b"431"),
+        (b"GET /health HTTP/1.1\r\n", b"x: y\r\n", b"431"),
+        (b"GET /", b"a", b"414"),
+    ],
+)
+def test_headers_and_url_have_a_longest_size(
+    serve: Callable[..., Any], start: bytes, endless: bytes, status: bytes
+) -> None:
+    with serve("labels", api_keys=["k"], slow_client_timeout=1) as client:
+        connection = raw(client, start + endless * (200_000 // len(endless)))
+        assert read_all(connection).startswith(b"HTTP/1.1 " + status)
+
+
+def test_headers_of_a_usual_size_and_long_bodies_are_read(serve: Callable[..., Any]) -> None:
+    with serve("labels") as client:
+        for _ in range(3):
+            body = {"inputs": ["a good film"] * 10_000}
+            assert client.post(PATH, json=body, headers={"x-long": "a" * 30_000}).status_code == 200
+
+
+def test_a_compressed_body_is_refused(served: RunningServer) -> None:
+    for headers in ({}, {"content-type": "application/x-ndjson"}):
+        response = served.post(PATH, content=b"\x1f\x8b", headers={"content-encoding": "gzip"} | headers)
+        assert response.status_code == 415
+        assert "'gzip'" in response.json()["error"]
+    assert served.post(PATH, json=ONE, headers={"content-encoding": "identity"}).status_code == 200
+
+
 # Deadlines ------------------------------------------------------------------------------------------------------------
 
 
@@ -320,6 +390,62 @@ def test_a_model_that_cannot_be_read_again_goes_on_and_no_path_is_told(
         assert client.answer(PATH, ONE) == before
 
 
+@pytest.mark.parametrize("api_keys", [(), ("k",)])
+def test_a_folder_that_is_gone_is_not_looked_for_elsewhere(
+    model_folder: Callable[[str], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    api_keys: tuple[str, ...],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(model_folder("labels"), "labels")
+    with running(["labels"], api_keys=api_keys) as client:
+        client.headers["x-api-key"] = "k"
+        shutil.move("labels", "elsewhere")
+        if api_keys:
+            assert client.post("/v1/models/labels/reload").status_code == 503
+            assert client.post(PATH, json=ONE).status_code == 200, "it goes on with what it had"
+        else:
+            client.application.models.by_name["labels"].unload()
+            assert client.post(PATH, json=ONE).status_code == 503
+    errors = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert [(each.message, each.exc_info) for each in errors] == [
+        (f"The model labels cannot be loaded: the folder is gone: {tmp_path / 'labels'}", None)
+    ]
+
+
+def test_a_folder_that_is_gone_is_no_fault_of_other_models(model_folder: Callable[[str], Path], tmp_path: Path) -> None:
+    folder = shutil.copytree(model_folder("labels"), tmp_path / "labels")
+    with running([str(folder), str(model_folder("entities"))], memory_limit=100_000) as client:
+        shutil.rmtree(folder)
+        client.answer("/v1/token-classification", ONE)
+
+
+def test_requests_are_answered_while_a_model_warms_up(
+    serve: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run, full = EngineRunner.__call__, 1000
+
+    def run_slowly(self: EngineRunner, batch: Batch) -> Any:
+        if len(batch.input_ids) > full:
+            time.sleep(0.5)
+        return run(self, batch)
+
+    with serve("labels", "entities", api_keys="k") as client, ThreadPoolExecutor(1) as pool:
+        client.headers["x-api-key"] = "k"
+        monkeypatch.setattr(EngineRunner, "__call__", run_slowly)
+        reloading = pool.submit(client.post, "/v1/models/entities/reload")
+        longest, answered = 0.0, 0
+        while not reloading.done():
+            start = time.perf_counter()
+            client.answer(PATH, ONE)
+            longest, answered = max(longest, time.perf_counter() - start), answered + 1
+        assert reloading.result().status_code == 200
+    assert answered >= 3
+    assert longest < 1.0, "it waits for a batch of the warm-up, and not for all of them"
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"), [("GET", "/nothing", 404), ("GET", PATH, 405), ("PUT", PATH, 405)]
 )
@@ -341,6 +467,9 @@ def test_pages_of_other_origins_may_call_only_where_that_is_asked_for(
         assert response.headers["access-control-allow-origin"] == "https://example.org"
         other = client.post(PATH, json=ONE, headers={"origin": "https://example.com"})
         assert "access-control-allow-origin" not in other.headers
+    for origin in ("*", "http://localhost:3000", "https://[::1]:8443", "app://page"):
+        with serve("labels", cors=origin) as client:
+            assert client.post(PATH, json=ONE, headers={"origin": origin}).status_code == 200
 
 
 # Settings -------------------------------------------------------------------------------------------------------------
@@ -350,7 +479,17 @@ def test_settings_that_cannot_work_are_refused(model_folder: Callable[[str], Pat
     folder = str(model_folder("labels"))
     with pytest.raises(UnknownArgumentError, match="Did you mean 'timeout'"):
         create_app(folder, time_out=5)
-    for wrong in ({"timeout": 0}, {"threads": 0}, {"log_format": "xml"}, {"api_keys": [""]}, {"max_body": -1}):
+    wrong_origins: list[dict[str, Any]] = [
+        {"cors": origin} for origin in ("example.com", "https://a/", "https://", "https://A.org", "https://a.org b")
+    ]
+    others: list[dict[str, Any]] = [
+        {"timeout": 0},
+        {"threads": 0},
+        {"log_format": "xml"},
+        {"api_keys": [""]},
+        {"max_body": -1},
+    ]
+    for wrong in [*wrong_origins, *others]:
         with pytest.raises(InputError):
             create_app(folder, **wrong)
     with pytest.raises(ModelNotFoundError):
@@ -406,8 +545,15 @@ def test_models_share_a_limited_memory(serve: Callable[..., Any]) -> None:
         client.answer("/v1/token-classification", ONE)
         assert (names["labels"].loaded is None, names["entities"].loaded is None) == (True, False)
         client.answer(PATH, ONE)
-    with serve("labels", memory_limit=1000) as client:
-        assert "does not fit into the memory limit" in client.error(PATH, ONE, 503)
+        names["labels"].pending = 1
+        assert "does not fit into the memory limit" in client.error("/v1/token-classification", ONE, 503)
+
+
+def test_a_model_that_is_larger_than_the_memory_limit_is_refused_at_the_start(model_folder: Any) -> None:
+    folder = model_folder("labels")
+    size = (folder / "model.safetensors").stat().st_size
+    with pytest.raises(InputError, match=f"takes {-(-size // 1000)} kB, and the memory limit is 1 kB, so it could"):
+        create_app(str(folder), memory_limit=1000)
 
 
 def test_two_models_that_are_loaded_at_once_share_a_limited_memory(
@@ -438,9 +584,8 @@ def test_a_model_that_is_read_again_shares_a_limited_memory(serve: Callable[...,
         assert client.post("/v1/models/entities/reload").json()["loaded"] is True
         assert (names["labels"].loaded is None, names["entities"].loaded is None) == (True, False)
         assert client.post("/v1/models/entities/reload").json()["loaded"] is True
-    with serve("labels", memory_limit=1000, api_keys="k") as client:
-        message = client.error("/v1/models/labels/reload", status=503, headers={"x-api-key": "k"})
-        assert "does not fit into the memory limit" in message
+        names["entities"].pending = 1
+        assert "does not fit into the memory limit" in client.error("/v1/models/labels/reload", status=503)
 
 
 # Figures and log ------------------------------------------------------------------------------------------------------
@@ -486,6 +631,29 @@ def test_the_log_has_a_line_of_json_for_every_request_and_no_text(
     assert (lines[0]["model"], lines[0]["inputs"], lines[0]["client"]) == ("labels", 2, "127.0.0.1")
     assert lines[0]["tokens"] > 0
     assert "secret" not in json.dumps(lines)
+
+
+def test_every_answer_is_counted_and_logged_under_its_path(
+    serve: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with serve("labels", log_format="json", cors="https://a.org") as client:
+        asked = {"origin": "https://a.org", "access-control-request-method": "POST"}
+        assert client.options(PATH, headers=asked).status_code == 200
+        assert client.options(PATH, headers=asked | {"origin": "https://b.org"}).status_code == 400
+        assert client.options("/nothing", headers=asked).status_code == 200
+        assert client.get(PATH).status_code == 405
+        assert client.put("/v1/models/labels").status_code == 405
+        text = client.get("/metrics").text
+    for route, status in ((PATH, 200), (PATH, 400), ("other", 200), (PATH, 405), ("/v1/models/{name}", 405)):
+        assert f'distilbert_requests_total{{route="{route}",status="{status}"}} 1.0' in text
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    assert [(each["method"], each["route"], each["status"]) for each in lines[:5]] == [
+        ("OPTIONS", PATH, 200),
+        ("OPTIONS", PATH, 400),
+        ("OPTIONS", "other", 200),
+        ("GET", PATH, 405),
+        ("PUT", "/v1/models/{name}", 405),
+    ]
 
 
 def test_models_are_listed(served: RunningServer) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -47,6 +48,53 @@ def test_ctrl_c_stops_it_too(model_folder: Callable[[str], Path]) -> None:
         server.process.send_signal(signal.SIGINT)
         assert server.process.wait(30) == 0
         server.stop()
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_ctrl_c_twice_gives_up_what_is_asked(model_folder: Callable[[str], Path], workers: str) -> None:
+    with server_process(str(model_folder("labels")), "--workers", workers) as server:
+        body = [json.dumps(f"film {index}") + "\n" for index in range(3)]
+
+        def lines() -> Iterator[bytes]:
+            for line in body:
+                yield line.encode()
+            time.sleep(1)
+            server.process.send_signal(signal.SIGINT)
+            time.sleep(0.3)
+            server.process.send_signal(signal.SIGINT)
+            time.sleep(2)
+            yield b'"the end"'
+
+        with httpx.Client(timeout=30) as client, contextlib.suppress(httpx.TransportError):
+            headers = {"content-type": "application/x-ndjson"}
+            client.post(server.url + PATH, content=lines(), headers=headers)
+        assert server.process.wait(30) == 130
+        server.stop()
+    log = "".join(server.log)
+    assert "Traceback" not in log
+    assert "Cancelled" not in log
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize("kind", ["broken", "onnx/model.onnx", "openvino_model.bin"])
+def test_a_model_that_cannot_be_served_ends_the_server_before_it_says_that_it_serves(
+    model_folder: Callable[[str], Path], tmp_path: Path, kind: str, workers: str
+) -> None:
+    copy_model(model_folder("labels"), tmp_path / "model")
+    weights = tmp_path / "model" / "model.safetensors"
+    if kind == "broken":
+        weights.write_bytes(b"broken")
+    else:
+        (tmp_path / "model" / kind).parent.mkdir(exist_ok=True)
+        weights.rename(tmp_path / "model" / kind)
+        (tmp_path / "model" / kind.replace(".bin", ".xml")).touch()
+    arguments = [str(tmp_path / "model"), "--port", "0", "--workers", workers]
+    command = [sys.executable, "-m", "distilbert", "serve", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert ("distilbert serve cannot run exports" in done.stderr) == (kind != "broken")
+    assert "runner=" not in done.stderr
 
 
 def test_a_folder_swapped_under_load_changes_the_answers_and_drops_none(
@@ -158,6 +206,7 @@ def test_sigterm_reaches_a_process_that_has_just_been_forked(model_folder: Calla
         (["--port", "99999"], "--port must be"),
         (["--workers", "0"], "--workers must be"),
         (["--memory-limit", "much"], "--memory-limit must be a size"),
+        (["--cors", "example.com"], "--cors must be an origin"),
         (["--timeout", "0"], "--timeout must be"),
         (["--idle-unload", "-1"], "--idle-unload must be"),
     ],

@@ -163,6 +163,26 @@ def test_what_is_wrong_is_said(served: RunningServer, body: Any, status: int, me
     assert message in served.error("/v1/text-classification", body, status)
 
 
+@pytest.mark.parametrize(
+    ("task", "inputs", "parameters"),
+    [
+        ("zero-shot-classification", "a film about water", {"candidate_labels": ["water", "berlin"]}),
+        ("multiple-choice", {"context": "a film", "question": "what?", "choices": ["water", "berlin"]}, {}),
+    ],
+)
+def test_an_encoder_answers_by_the_similarity_of_vectors(
+    serve: Callable[..., Any], model_folder: Callable[[str], Path], task: str, inputs: Any, parameters: dict[str, Any]
+) -> None:
+    expected = pipeline(task, model_folder("encoder"), precision="fp32", **parameters)(inputs)
+    with serve("labels", "encoder") as client:
+        body = {"inputs": inputs, "parameters": parameters}
+        assert close(client.answer(f"/v1/{task}", body), expected)
+        encoder = client.get("/v1/models/encoder").json()
+        assert encoder["task"] == "feature-extraction"
+        assert task in encoder["tasks"]
+        assert client.application.models.by_name["encoder"].loaded.speeds.keys() == {""}, "it is in memory once"
+
+
 def test_zero_shot_needs_labels(served: RunningServer) -> None:
     assert "candidate_labels" in served.error("/v1/zero-shot-classification", {"inputs": "a"})
 
@@ -203,9 +223,10 @@ def test_a_line_that_cannot_be_answered_is_an_error_in_its_place(served: Running
         content=b'"a"\n\n{"x": 1}\n{\n"b"',
         headers={"content-type": "application/x-ndjson"},
     )
-    first, second, third, fourth = (json.loads(line) for line in response.text.splitlines())
+    first, empty, second, third, fourth = (json.loads(line) for line in response.text.splitlines())
     assert len(first) == len(fourth) == 2
-    assert "inputs[1] has an unknown field 'x'" in second["error"]
+    assert "The line is empty" in empty["error"]
+    assert "inputs[2] has an unknown field 'x'" in second["error"]
     assert "not JSON" in third["error"]
 
 

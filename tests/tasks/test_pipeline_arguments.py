@@ -10,7 +10,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 
 from distilbert.core.errors import InputError, UnknownArgumentError
 from distilbert.engine.engine_runner import EngineRunner
@@ -64,7 +63,6 @@ def test_positions(folder: str, expected: Any) -> None:
         {"device_map": "auto"},
         {"dtype": "auto"},
         {"torch_dtype": "auto"},
-        {"torch_dtype": torch.float32},
         {"low_cpu_mem_usage": True, "use_safetensors": True, "force_download": False, "proxies": None},
         {"from_tf": False, "quantization_config": None, "resume_download": True, "_commit_hash": None},
         {"padding": True, "truncation": True, "max_length": 16, "return_token_type_ids": False},
@@ -83,7 +81,7 @@ def test_arguments_that_change_nothing(folder: str, expected: Any, options: dict
 def test_loaded_models_take_what_suits_them(folder: str, expected: Any) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForSequenceClassification.from_pretrained(folder)
-    for options in ({"dtype": "auto"}, {"torch_dtype": torch.float32}, {"config": model.config}, {"framework": "pt"}):
+    for options in ({"dtype": "auto"}, {"config": model.config}, {"framework": "pt"}):
         assert pipeline("text-classification", model, tokenizer=tokenizer, **options)(TEXT) == expected
 
 

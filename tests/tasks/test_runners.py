@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -52,7 +53,50 @@ def test_pytorch_runs_what_asks_for_it(model_folder: Folder) -> None:
         assert dtype is None or task.model.dtype == dtype
     model = AutoModelForSequenceClassification.from_pretrained(folder, dtype=torch.bfloat16)
     assert isinstance(pipeline("text-classification", model, tokenizer=folder).runner, PytorchRunner)
-    assert isinstance(load(folder, runner="engine", dtype=torch.bfloat16, precision="fp32").runner, EngineRunner)
+    assert isinstance(load(folder, runner="engine", dtype=torch.bfloat16).runner, EngineRunner)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"dtype": torch.float32},
+        {"torch_dtype": torch.float32},
+        {"torch_dtype": "float32"},
+        {"dtype": np.float32},
+        {"dtype": torch.float32, "precision": "auto"},
+        {"dtype": torch.float32, "precision": "fp32"},
+        {"model_kwargs": {"dtype": torch.float32}},
+        {"model_kwargs": {"torch_dtype": torch.float32}},
+    ],
+    ids=str,
+)
+def test_a_floating_type_decides_what_the_engine_computes_in(
+    model_folder: Folder, monkeypatch: pytest.MonkeyPatch, options: dict[str, Any]
+) -> None:
+    folder = model_folder("labels")
+    monkeypatch.setattr(precisions, "is_faster", lambda name: True)
+    assert load(folder).runner.precision == "bf16", "what the engine picks by itself here"
+    task = load(folder, **options)
+    assert isinstance(task.runner, EngineRunner)
+    assert task.runner.precision == "fp32"
+    for other in ({"dtype": "auto"}, {"torch_dtype": None}):
+        model = AutoModelForSequenceClassification.from_pretrained(folder)
+        assert pipeline("text-classification", model, tokenizer=folder, **other).runner.precision == "bf16"
+    loaded = pipeline("text-classification", model, tokenizer=folder, dtype=torch.float32)
+    assert loaded.runner.precision == "fp32"
+
+
+def test_a_floating_type_that_contradicts(model_folder: Folder) -> None:
+    folder = model_folder("labels")
+    pairs = ((torch.float32, "bf16"), ("float32", "int8"), (torch.bfloat16, "fp32"), ("float64", "fp32"))
+    for dtype, precision in pairs:
+        name = str(dtype).removeprefix("torch.")
+        with pytest.raises(InputError, match=f"dtype='{name}' and precision='{precision}' contradict each other"):
+            load(folder, dtype=dtype, precision=precision)
+    with pytest.raises(InputError, match="fp16 is for runner='pytorch'"):
+        load(folder, dtype="float16", runner="engine")
+    with pytest.raises(InputError, match=r"dtype and model_kwargs\['torch_dtype'\] were both given"):
+        load(folder, dtype="float32", model_kwargs={"torch_dtype": "float32"})
 
 
 def test_the_two_answer_alike(model_folder: Folder) -> None:

@@ -59,3 +59,17 @@ def test_bad_inputs(task: Any, item: Any, message: str) -> None:
 
 def test_pair_of_none_is_a_single_text(task: Any) -> None:
     assert task({"text": "a", "text_pair": None}) == task({"text": "a"})
+
+
+def test_second_texts_beside_the_first(make_task: Any) -> None:
+    task = make_task("text-classification", "labels")
+    pairs = [{"text": "a film", "text_pair": "the sea"}, {"text": "a book", "text_pair": "the rain"}]
+    assert task("a film", text_pair="the sea") == [task(pairs[0])]
+    assert task("a film", text_pair="the sea", top_k=2) == task(pairs[0], top_k=2)
+    assert task(["a film", "a book"], text_pair=["the sea", "the rain"]) == task(pairs)
+    assert task(["a film"], text_pair=["the sea"], top_k=None) == task(pairs[:1], top_k=None)
+    assert task("a film", text_pair=None) == task("a film")
+    assert task("", text_pair="the sea", on_error="null") is None
+    for texts, seconds in ((["a"], "b"), ("a", ["b"]), (["a", "b"], ["c"]), ({"text": "a"}, "b"), ("a", 3)):
+        with pytest.raises(InputError, match="text_pair goes with one text as a second one, or with a list"):
+            task(texts, text_pair=seconds)

@@ -11,7 +11,7 @@ import ml_dtypes
 import numpy as np
 
 from ..core.errors import InputError, ModelNotFoundError, TokenizerError
-from ..core.files import output_folder
+from ..core.files import check_output_folder, filling_folder
 from ..core.schema import HEADS, Head, head_of
 from ..text.tokenizer import DistilBertTokenizer
 from ..weights.checkpoint import open_checkpoint
@@ -122,21 +122,22 @@ def convert(
         arrays[name] = array
     config.architectures = [kept_head.architecture]
     config.dtype = next(iter(arrays.values())).dtype.name
-    folder = output_folder(output)
-    written = save_as(folder, arrays, FORMATS[to], kept_head)
-    names = {path.name for path in written}
-    if in_place:
-        has_tokenizer = _tokenizer(folder) is not None
-    else:
-        for name in WEIGHT_FILES:  # those of a model that is overwritten
-            if name != FORMATS[to]:
-                remove_weights(folder, name)
-        config.save_pretrained(folder)
-        tokenizer = _tokenizer(checkpoint.folder)
-        has_tokenizer = tokenizer is not None
-        names |= {"config.json"}
-        if tokenizer is not None:
-            names |= {Path(path).name for path in tokenizer.save_pretrained(folder)}
+    folder = check_output_folder(output)
+    with filling_folder(folder):
+        written = save_as(folder, arrays, FORMATS[to], kept_head)
+        names = {path.name for path in written}
+        if in_place:
+            has_tokenizer = _tokenizer(folder) is not None
+        else:
+            for name in WEIGHT_FILES:  # those of a model that is overwritten
+                if name != FORMATS[to]:
+                    remove_weights(folder, name)
+            config.save_pretrained(folder)
+            tokenizer = _tokenizer(checkpoint.folder)
+            has_tokenizer = tokenizer is not None
+            names |= {"config.json"}
+            if tokenizer is not None:
+                names |= {Path(path).name for path in tokenizer.save_pretrained(folder)}
     return ConvertedModel(
         folder=folder,
         files=sorted(names),

@@ -122,22 +122,36 @@ class AnsweringService:
         length = min(WARM_UP_LENGTH, task.max_tokens)
         count = max(1, self.settings.batch_tokens // length)
         ids = [[(7 * row + column) % task.config.vocab_size for column in range(length)] for row in range(count)]
-        done = self._loop.create_future()
+
+        def answer() -> None:
+            task(example.input, **example.parameters)
+
+        def measure() -> None:
+            start = time.perf_counter()
+            task.runner(Batch.of(ids))
+            loaded.speed_of(task).measured(count * length, time.perf_counter() - start)
+
+        try:
+            for step in (answer, measure, measure, measure):  # one at a time: requests that wait go in between
+                await self._run_in_engine(step)
+        except Exception:
+            logger.exception("The model %s did not answer its first request", model.name)
+        model.is_warm = True
+
+    async def _run_in_engine(self, call: Callable[[], None]) -> None:
+        """Call something in the engine's thread between two batches, and wait until it is done."""
+        done: asyncio.Future[None] = self._loop.create_future()
 
         def run() -> None:
+            error: Exception | None = None
             try:
-                task(example.input, **example.parameters)
-                for _ in range(3):
-                    start = time.perf_counter()
-                    task.runner(Batch.of(ids))
-                    loaded.speed_of(task).measured(count * length, time.perf_counter() - start)
-            except Exception:
-                logger.exception("The model %s did not answer its first request", model.name)
-            self._loop.call_soon_threadsafe(_finish, done)
+                call()
+            except Exception as raised:
+                error = raised
+            self._loop.call_soon_threadsafe(_finish, done, error)
 
         self._threads.run_in_engine(run)
         await done
-        model.is_warm = True
 
     async def _tick(self) -> None:
         """Look after everything that takes time: clients that have gone, models that nobody uses."""
@@ -479,9 +493,13 @@ class AnsweringService:
         return characters, texts
 
 
-def _finish(future: asyncio.Future[None]) -> None:
-    if not future.done():
+def _finish(future: asyncio.Future[None], error: Exception | None) -> None:
+    if future.done():
+        return
+    if error is None:
         future.set_result(None)
+    else:
+        future.set_exception(error)
 
 
 def headers_of(request: QueuedRequest, model: str) -> Headers:
@@ -540,6 +558,8 @@ def _with_repeats(task: Task[Any], params: Any, characters: int, texts: int) -> 
     """Return how much is read of texts that are read several times: with each label, or in windows that overlap."""
     labels = getattr(params, "labels", None)
     if task.task == "zero-shot-classification" and labels:
+        if task.compares_vectors:
+            return characters + sum(map(len, labels)), texts + len(labels)
         return characters * len(labels) + texts * sum(map(len, labels)), texts * len(labels)
     stride = getattr(params, "stride", None) or getattr(params, "doc_stride", None)
     if stride:

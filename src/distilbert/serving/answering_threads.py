@@ -53,6 +53,7 @@ class AnsweringThreads:
         self._submitted: SimpleQueue[QueuedRequest | None] = SimpleQueue()
         self._encoded: SimpleQueue[list[Encoded] | Callable[[], None] | None] = SimpleQueue()
         self.queue = SequenceQueue()
+        self._calls: deque[Callable[[], None]] = deque()
         self._done: list[QueuedRequest] = []
         self._threads = [
             threading.Thread(target=self._tokenize, name="tokenizer", daemon=True),
@@ -68,7 +69,7 @@ class AnsweringThreads:
         self._submitted.put(request)
 
     def run_in_engine(self, call: Callable[[], None]) -> None:
-        """Call something in the engine's thread between two batches."""
+        """Call something in the engine's thread between two batches; requests that wait go before the next call."""
         self._encoded.put(call)
 
     def stop(self) -> None:
@@ -193,7 +194,7 @@ class AnsweringThreads:
 
     def _compute(self) -> None:
         running = True
-        while running or len(self.queue):
+        while running or len(self.queue) or self._calls:
             running = self._compute_next(running)
 
     def _compute_next(self, running: bool) -> bool:
@@ -201,7 +202,7 @@ class AnsweringThreads:
 
         A method of its own for the same reason as :meth:`_tokenize_next`.
         """
-        running = self._collect(wait=running and not len(self.queue)) and running
+        running = self._collect(wait=running and not len(self.queue) and not self._calls) and running
         start = time.perf_counter()
         batch = self.queue.take(self._batch_tokens, start)
         if batch:
@@ -211,6 +212,8 @@ class AnsweringThreads:
                 logger.exception("A batch failed")
                 self._give_up(batch)
         self._send_back()
+        if self._calls:
+            self._calls.popleft()()
         return running
 
     def _collect(self, wait: bool) -> bool:
@@ -219,7 +222,7 @@ class AnsweringThreads:
             if entry is None:
                 return False
             if callable(entry):
-                entry()
+                self._calls.append(entry)
                 continue
             for request, first, encoded in entry:
                 try:

@@ -52,9 +52,23 @@ def with_cors(application: Application, settings: ServerSettings) -> Any:
     """Return the application, with the headers that let pages of other origins call it where they are asked for."""
     if not settings.cors:
         return application
+    from starlette.datastructures import Headers as ScopeHeaders
     from starlette.middleware.cors import CORSMiddleware
 
-    return CORSMiddleware(
+    class CountedCors(CORSMiddleware):
+        """Counts the questions that browsers ask before a call, which never reach the application."""
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            headers = ScopeHeaders(scope=scope) if scope["type"] == "http" and scope["method"] == "OPTIONS" else {}
+            if "origin" not in headers or "access-control-request-method" not in headers:
+                await super().__call__(scope, receive, send)
+                return
+            start = time.perf_counter()
+            response = self.preflight_response(request_headers=headers)  # type: ignore[arg-type]
+            await response(scope, receive, send)
+            application.note(scope, response.status_code, time.perf_counter() - start)
+
+    return CountedCors(
         application,
         allow_origins=list(settings.cors),
         allow_methods=["GET", "POST"],
@@ -104,7 +118,12 @@ class Application:
 
     async def _live(self, receive: Receive, send: Send) -> None:
         while True:
-            message = await receive()
+            try:
+                message = await receive()
+            except asyncio.CancelledError:
+                if self.service.is_draining:  # the server has no time left to end in order
+                    return
+                raise
             if message["type"] == "lifespan.startup":
                 try:
                     await self._start_once()
@@ -139,41 +158,70 @@ class Application:
         exchange = Exchange(scope, receive, send, settings.max_body, settings.slow_client_timeout)
         method = scope["method"]
         route, exchange.path_values = self.table.find(method, scope["path"])
-        label, style = (OTHER, "native") if route is None else (route.label, route.style)
+        style = "native" if route is None else route.style
         try:
             if route is None:
                 reply = self._no_route(method, scope["path"])
             else:
                 if self._keys and route.needs_key:
                     self._check_key(exchange)
+                exchange.check_encoding()
                 reply = await route.handler(self.service, exchange)
         except RequestError as error:
             reply = error_reply(error, style)
+        except asyncio.CancelledError:
+            if not self.service.is_draining:
+                raise
+            reply = error_reply(RequestError("The server is stopping.", 503, "unhealthy"), style)
         except Exception:
-            logger.exception("A request to %s failed", label)
+            logger.exception("A request to %s failed", self._label(scope))
             reply = error_reply(RequestError("An internal error; the server's log has it.", 500, "internal"), style)
         if method != "POST" or reply.status != 200:
             reply.headers += ALWAYS
-        if self.service.is_draining or reply.status in (408, 413):
+        if self.service.is_draining or reply.status in (408, 413, 415):
             reply.headers.append((b"connection", b"close"))
         try:
             if reply.status != CLIENT_GONE and not exchange.is_gone:
                 await exchange.send(reply)
         except RequestError:  # a stream whose client has gone
             pass
-        self.metrics.count("distilbert_requests", label, STATUS_TEXTS[reply.status])
+        except asyncio.CancelledError:  # a stream that a stopping server gives up
+            if not self.service.is_draining:
+                raise
         if self._trace is not None:
-            self._trace(exchange, label, reply.status)
+            self._trace(exchange, self._label(scope) if route is None else route.label, reply.status)
+        fields = {"model": exchange.model, "inputs": exchange.inputs, "tokens": exchange.tokens}
+        self.note(scope, reply.status, time.perf_counter() - exchange.arrived, fields, route)
+
+    def note(
+        self,
+        scope: Scope,
+        status: int,
+        seconds: float,
+        fields: dict[str, Any] | None = None,
+        route: Route | None = None,
+    ) -> None:
+        """Count a request that was answered, and write its line into the log.
+
+        Args:
+            scope: of the request.
+            status: of the answer.
+            seconds: that it took.
+            fields: what else the log says of it.
+            route: that answered; None: it is looked up by the path, whatever the method.
+        """
+        label = self._label(scope) if route is None else route.label
+        self.metrics.count("distilbert_requests", label, STATUS_TEXTS[status])
         if self._log is not None:
-            fields = {"model": exchange.model, "inputs": exchange.inputs, "tokens": exchange.tokens}
-            client = scope.get("client")
-            self._log.write(
-                method, label, reply.status, time.perf_counter() - exchange.arrived,
-                fields | ({"client": client[0]} if client else {}),
-            )  # fmt: skip
+            client = {"client": scope["client"][0]} if scope.get("client") else {}
+            self._log.write(scope["method"], label, status, seconds, (fields or {}) | client)
+
+    def _label(self, scope: Scope) -> str:
+        routes = self.table.routes_of(scope["path"])
+        return routes[0].label if routes else OTHER
 
     def _no_route(self, method: str, path: str) -> Reply:
-        methods = self.table.methods(path)
+        methods = [route.method for route in self.table.routes_of(path)]
         if methods:
             reply = error_reply(
                 RequestError(f"This path takes {', '.join(methods)}, not {method[:20]}.", 405, "method"), "native"

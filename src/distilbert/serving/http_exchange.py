@@ -218,6 +218,21 @@ class Exchange:
         self.is_read = not message.get("more_body")
         return message
 
+    def check_encoding(self) -> None:
+        """Check that the body is not compressed.
+
+        Raises:
+            RequestError: it is.
+        """
+        encoding = self.headers.get(b"content-encoding", b"identity").strip().lower()
+        if encoding not in (b"", b"identity"):
+            raise RequestError(
+                f"The body has the Content-Encoding {encoding[:40].decode('ascii', 'replace')!r}, which is not taken: "
+                "send it uncompressed.",
+                415,
+                "validation",
+            )
+
     def _too_long(self) -> RequestError:
         return RequestError(f"The body is longer than {self._max_body:,} bytes.", 413, "validation")
 

@@ -13,14 +13,19 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .application import Application, with_cors
+from .http_exchange import to_json
 
 KEEP_ALIVE = 75.0  # seconds that a connection may be idle between two requests
 GRACE = 1.0  # seconds in which a stopping server still takes requests of open connections
 LONGEST_DRAIN = 60  # seconds after which a stopping server gives up requests that have no answer
+LARGEST_HEAD = 65_536  # bytes of a request's first line and headers
+HEAD_STEP = 16_384  # bytes of them that are read at a time
+FORCED = 130  # the exit code after a second Ctrl-C, as shells have it
 SWEEP = 1.0  # seconds between two looks at the connections
 GC_THRESHOLDS = (20_000, 20, 20)  # a request makes some fifty objects, of which hardly any is in a cycle
 # Seconds after which a thread that holds the interpreter lets others on. With a quarter of this, a request takes 15 us
@@ -59,7 +64,7 @@ class JoinedWrites:
 
 
 class WatchedConnection(HttpToolsProtocol):
-    """A connection that knows since when it waits for its client.
+    """A connection that knows since when it waits for its client, limits headers, and ignores upgrades.
 
     Attributes:
         headers_since: when the headers that are not complete began, or the connection, or when an answer was sent while
@@ -69,21 +74,110 @@ class WatchedConnection(HttpToolsProtocol):
 
     headers_since: float | None = None
     writing_since: float | None = None
+    url = b""
+    _is_in_head, _head_size, _is_refused = True, 0, False
+    _asks_for_upgrade, _is_repeating = False, False
 
     def connection_made(self, transport: Any) -> None:
         """See :class:`asyncio.Protocol`."""
         self.headers_since = self.loop.time()
         super().connection_made(transport)
 
+    def data_received(self, data: bytes) -> None:
+        """See :class:`asyncio.Protocol`."""
+        self._unset_keepalive_if_required()
+        while data and not self._is_refused and not self.transport.is_closing():
+            was_in_head = self._is_in_head
+            piece = data[:HEAD_STEP] if was_in_head else data
+            try:
+                size = self._parse(piece)
+            except httptools.HttpParserError:
+                self.logger.warning("Invalid HTTP request received.")
+                self.send_400_response("Invalid HTTP request received.")
+                return
+            data = data[size:]
+            if was_in_head and self._is_in_head:
+                self._head_size += size
+                if self._head_size > LARGEST_HEAD:
+                    self._refuse_head()
+
+    def _parse(self, data: bytes) -> int:
+        """Parse what has come, and return how many bytes of it were read."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._go_on_without_upgrade()
+            return int(upgrade.args[0])
+        return len(data)
+
+    def _refuse_head(self) -> None:
+        """Answer that there is too much before the body, and drop what still comes until the client has read that."""
+        self._is_refused = True
+        if self.cycle is not None and not self.cycle.response_complete:  # the request before, which is answered first
+            self.cycle.keep_alive = False
+            return
+        is_url = len(self.url) > LARGEST_HEAD // 2
+        status = b"414 URI Too Long" if is_url else b"431 Request Header Fields Too Large"
+        message = f"{'The URL is' if is_url else 'The headers are'} longer than {LARGEST_HEAD:,} bytes."
+        self.logger.warning(message)
+        body = to_json({"error": message, "error_type": "validation"})
+        self.transport.write(
+            b"HTTP/1.1 %s\r\ncontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s"
+            % (status, len(body), body)
+        )
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        else:
+            self.transport.close()
+
+    def _go_on_without_upgrade(self) -> None:
+        """Read the body of a request that asks for another protocol, such as HTTP/2, which is not spoken here.
+
+        The parser has stopped after the headers. A new one takes its place, which is told how the body is sent.
+        """
+        self._asks_for_upgrade = False
+        self.parser = httptools.HttpRequestParser(self)
+        with contextlib.suppress(AttributeError):  # httptools before 0.6.3 has no need of it
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        about_body = (b"content-length", b"transfer-encoding")
+        lines = [b"%s: %s\r\n" % (name, value) for name, value in self.headers if name in about_body]
+        self._is_repeating = True
+        try:
+            self.parser.feed_data(b"POST / HTTP/1.1\r\n%s\r\n" % b"".join(lines))
+        finally:
+            self._is_repeating = False
+
     def on_message_begin(self) -> None:
         """Headers begin."""
-        self.headers_since = self.loop.time()
+        if self._is_repeating:
+            return
+        self.headers_since, self._head_size = self.loop.time(), 0
         super().on_message_begin()
+
+    def on_url(self, url: bytes) -> None:
+        """A piece of the URL has come."""
+        if not self._is_repeating:
+            super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header is complete."""
+        if not self._is_repeating:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Headers are complete."""
-        self.headers_since = None
+        if self._is_repeating:
+            return
+        self.headers_since, self._is_in_head = None, False
+        self._asks_for_upgrade = self.parser.should_upgrade()
         super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """The body is complete."""
+        if self._asks_for_upgrade:  # it was skipped
+            return
+        self._is_in_head = True
+        super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """An answer is sent, perhaps before the body of its request was read, as with a path that does not exist."""
@@ -168,6 +262,19 @@ class DrainingServer(uvicorn.Server):
         if self._sweeper is not None:
             self._sweeper.cancel()
         await super().shutdown(sockets)
+        if self.force_exit:
+            await self._give_up()
+
+    async def _give_up(self) -> None:
+        """Close all connections, and end what is answered."""
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+        await asyncio.sleep(0.02)  # until the connections know
+        tasks = list(self.server_state.tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=GRACE)
 
     async def _close_late_connections(self) -> None:
         allowed = self._application.settings.slow_client_timeout
@@ -189,6 +296,8 @@ def run_server(application: Application, listener: socket.socket) -> int:
     sys.setswitchinterval(SWITCH_INTERVAL)
     server = make_server(application)
     server.run(sockets=[listener])
+    if server.force_exit:
+        return FORCED
     return 0 if server.started else 1
 
 

@@ -26,6 +26,7 @@ STATUSES = {
     400: "The body is not JSON, or a header is wrong.",
     401: "A key is needed: Authorization: Bearer KEY.",
     413: "The body, a text or the list of inputs is too long.",
+    415: "The body is compressed; no Content-Encoding is taken.",
     422: "An input or a parameter cannot be used; the message names it.",
     424: "No model of the server can do this.",
     429: "The server is busy; Retry-After says when to try again. Without it, the request alone takes too long.",

@@ -31,6 +31,8 @@ function drawing(width, height, label, ...shapes) {
 
 const lines = (text) => text.split("\n").map((line) => line.trim()).filter(Boolean);
 const percent = (share) => `${(100 * share).toFixed(share < 0.1 || share > 0.9 ? 2 : 1)} %`;
+/** A number with so many decimals, and never "-0.00". */
+const fixed = (value, decimals) => { const text = value.toFixed(decimals); return Number(text) ? text : text.replace("-", ""); };
 const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
 const milliseconds = (value) => (value < 10 ? value.toFixed(1) : Math.round(value).toLocaleString("en")) + " ms";
 const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
@@ -177,7 +179,7 @@ const TASKS = {
 function labelBars(pairs) {
   const areShares = pairs.every(([, score]) => score >= 0 && score <= 1);
   const [best] = pairs;
-  const value = (score) => (areShares ? percent(score) : score.toFixed(3));
+  const value = (score) => (areShares ? percent(score) : fixed(score, 3));
   const list = element("ol", { className: "bars" });
   pairs.forEach(([name, score], index) => {
     const item = element("li", { className: index === 0 ? "best" : "" }, element("span", { className: "name" }, name), element("span", { className: "value" }, value(score)));
@@ -271,14 +273,14 @@ function showMatrix(answer, values) {
   let closest = [0, 0, -2];
   const body = rows.map((scores, row) => element("tr", {}, element("th", { scope: "row" }, `${row + 1}. ${values.sentences[row]}`), ...scores.map((score, column) => {
     if (row < column && score > closest[2]) closest = [row, column, score];
-    const cell = element("td", {}, score.toFixed(2));
+    const cell = element("td", {}, fixed(score, 2));
     cell.style.setProperty("--heat", Math.max(0, score).toFixed(3));
     return cell;
   })));
   const matrix = element("table", { className: "matrix" }, element("caption", { className: "hidden" }, "Similarity of each sentence to each other, from -1 to 1"), element("thead", {}, head), element("tbody", {}, ...body));
   const nodes = [element("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Similarities" }, matrix)];
-  const summary = closest[2] > -2 ? `closest: ${closest[0] + 1} and ${closest[1] + 1}, ${closest[2].toFixed(2)}` : "one sentence";
-  if (closest[2] > -2) nodes.unshift(element("p", { className: "headline" }, `${closest[0] + 1} and ${closest[1] + 1}`, element("small", {}, `are closest, ${closest[2].toFixed(2)}`)));
+  const summary = closest[2] > -2 ? `closest: ${closest[0] + 1} and ${closest[1] + 1}, ${fixed(closest[2], 2)}` : "one sentence";
+  if (closest[2] > -2) nodes.unshift(element("p", { className: "headline" }, `${closest[0] + 1} and ${closest[1] + 1}`, element("small", {}, `are closest, ${fixed(closest[2], 2)}`)));
   return { nodes, summary };
 }
 
@@ -373,7 +375,8 @@ function chooseTask(name) {
   const before = byId("model").value;
   byId("model").replaceChildren(...modelsFor(name).map((model) => element("option", { value: model.name }, model.name)));
   // The model that was made for the task goes before one that merely can do it.
-  const own = modelsFor(name).find((model) => model.tasks[0] === name);
+  const made = name === "sentence-similarity" ? "feature-extraction" : name; // both are answered by vectors
+  const own = modelsFor(name).find((model) => model.tasks[0] === made);
   byId("model").value = own?.name ?? (modelsFor(name).some((model) => model.name === before) ? before : modelsFor(name)[0].name);
   byId("examples").replaceChildren(...Object.entries(task.examples).map(([title, values]) => {
     const button = element("button", { type: "button" }, title);
@@ -633,6 +636,7 @@ function chooseLanguage(name) {
 // Files ----------------------------------------------------------------------------------------------------------------
 
 const ROWS_SHOWN = 200;
+const ROWS_NAMED = 20;
 const ROWS_OF_A_CALL = 500;
 const CHARACTERS_OF_A_CALL = 2_000_000;
 
@@ -660,14 +664,29 @@ function parseTable(text) {
 
 const asCell = (value) => (/[",\n\r]/.test(value) ? `"${value.replace(/"/g, '""')}"` : value);
 
+/** The text of a file, and a remark where its encoding is a guess; null where it is no text. */
+function decoded(bytes) {
+  const [first, second] = bytes;
+  const marked = first === 0xff && second === 0xfe ? "utf-16le" : first === 0xfe && second === 0xff ? "utf-16be" : "utf-8";
+  try {
+    const text = new TextDecoder(marked, { fatal: true }).decode(bytes);
+    return text.includes("\0") ? null : { text, remark: "" };
+  } catch {
+    const text = new TextDecoder("windows-1252").decode(bytes);
+    return /[\0-\x08\x0e-\x1f]/.test(text) ? null : { text, remark: "It is not in UTF-8, so it was read as windows-1252: check its accents." };
+  }
+}
+
 async function openFile(file) {
   if (!TASKS[state.task]?.columns) { showError(new Refused(`Files are not read for ${state.task}: use \`distilbert run\`.`)); return; }
   stop();
-  let text = new TextDecoder("utf-8", { ignoreBOM: false }).decode(await file.arrayBuffer());
+  const content = decoded(new Uint8Array(await file.arrayBuffer()));
+  if (!content) { showError(new Refused(`${file.name} is no text: save the table as a CSV file in UTF-8.`)); return; }
+  const { text, remark } = content;
   const rows = file.name.endsWith(".txt") ? [["text"], ...lines(text).map((line) => [line])] : parseTable(text);
   if (rows.length < 2) { showError(new Refused(`${file.name} has no rows: its first line must name the columns.`)); return; }
   const [names, ...body] = rows;
-  state.file = { name: file.name, names: names.map((name, index) => name.trim() || `column ${index + 1}`), rows: body, results: [] };
+  state.file = { name: file.name, remark, names: names.map((name, index) => name.trim() || `column ${index + 1}`), rows: body, results: [] };
   byId("fields").hidden = true;
   for (const { name, parameter } of TASKS[state.task].fields) if (parameter) { byId("fields").hidden = false; byId(`field-${name}`).parentElement.hidden = false; } else byId(`field-${name}`).parentElement.hidden = true;
   byId("file-panel").hidden = false;
@@ -689,7 +708,7 @@ const KNOWN_NAMES = {
 };
 
 function drawFilePanel() {
-  const { name, names, rows } = state.file;
+  const { name, remark, names, rows } = state.file;
   const close = element("button", { type: "button", className: "quiet" }, "Back to typing");
   close.addEventListener("click", () => { stop(); closeFile(); drawCall(); send(); });
   const isOptional = (column) => TASKS[state.task].fields.find((each) => each.name === column)?.optional;
@@ -703,6 +722,7 @@ function drawFilePanel() {
   });
   byId("file-panel").replaceChildren(
     element("div", { className: "file-name" }, element("strong", {}, name), element("span", { className: "note" }, plural(rows.length, "row")), close),
+    remark ? element("p", { className: "note" }, remark) : "",
     element("div", { className: "column-choice" }, ...choices),
   );
 }
@@ -742,13 +762,14 @@ async function answerFile() {
   byId("answer").replaceChildren(...view.nodes);
   byId("times").hidden = true;
   byId("stop").hidden = false;
+  const unanswered = [];
   let tokens = 0, done = 0;
   try {
     for (let first = 0; first < inputs.length;) {
       const numbers = [];
       let characters = 0;
       while (first < inputs.length && numbers.length < ROWS_OF_A_CALL && characters < CHARACTERS_OF_A_CALL) {
-        if (inputs[first] === null) done += 1;
+        if (inputs[first] === null) unanswered.push(first + 1);
         else { numbers.push(first); characters += JSON.stringify(inputs[first]).length; }
         first += 1;
       }
@@ -766,7 +787,7 @@ async function answerFile() {
     }
     const taken = performance.now() - start;
     view.progress(done, taken);
-    view.finish();
+    view.finish(unanswered);
     announce(`${plural(done, "row")} in ${(taken / 1000).toFixed(1)} seconds`);
     byId("latency").textContent = [tokens ? plural(tokens, "token") : null, `${(taken / 1000).toFixed(1)} s`].filter(Boolean).join(" · ");
   } catch (error) {
@@ -806,19 +827,20 @@ async function* linesOf(response) {
 }
 
 const cellsOf = (answer) => (answer === null ? {} : answer?.error ? { error: messageOf(answer) } : TASKS[state.task].cells(answer));
-const shown = (value) => (typeof value === "number" ? (Number.isInteger(value) ? String(value) : value.toFixed(4)) : String(value ?? ""));
+const shown = (value) => (typeof value === "number" ? (Number.isInteger(value) ? String(value) : fixed(value, 4)) : String(value ?? ""));
 
 function fileView(file) {
   const fill = element("div");
   const bar = element("div", { className: "progress", role: "progressbar", "aria-label": "Rows answered", "aria-valuemin": "0", "aria-valuemax": String(file.rows.length), "aria-valuenow": "0" }, fill);
   const facts = element("p", { className: "facts" });
+  const unansweredNote = element("p", { className: "note", hidden: true });
   const body = element("tbody");
   const counts = new Map();
   const summary = element("div");
   const rows = element("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "Answers" }, element("table", { className: "rows" }, element("caption", { className: "hidden" }, "Answers"), element("thead", {}, element("tr", {}, element("th", { scope: "col", className: "number" }, "Row"), element("th", { scope: "col" }, "Input"), element("th", { scope: "col" }, "Answer"), element("th", { scope: "col", className: "number" }, "Score"))), body));
   const actions = element("div");
   return {
-    nodes: [bar, facts, actions, summary, rows],
+    nodes: [bar, facts, unansweredNote, actions, summary, rows],
     add(number, answer) {
       const cells = cellsOf(answer);
       const { score, similarity, ...others } = cells;
@@ -838,7 +860,14 @@ function fileView(file) {
         summary.replaceChildren(labelBars([...counts].sort((a, b) => b[1] - a[1]).map(([label, count]) => [`${label}: ${count.toLocaleString("en")}`, count / total])).nodes[1]);
       }
     },
-    finish() {
+    finish(unanswered = []) {
+      if (unanswered.length) {
+        const some = unanswered.slice(0, ROWS_NAMED).join(", ");
+        const more = unanswered.length > ROWS_NAMED ? ", ..." : "";
+        unansweredNote.textContent = `${plural(unanswered.length, "row")} ${unanswered.length === 1 ? "has" : "have"} no answer: ${some}${more}. A cell that is needed is empty.`;
+        unansweredNote.hidden = false;
+        fill.style.width = "100%";
+      }
       const button = element("button", { type: "button", className: "primary" }, "Download as CSV");
       button.addEventListener("click", () => download(file));
       actions.replaceChildren(button, file.rows.length > ROWS_SHOWN ? element("span", { className: "note" }, `  The table shows the first ${ROWS_SHOWN} rows.`) : "");

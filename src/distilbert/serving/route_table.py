@@ -73,10 +73,10 @@ class RouteTable:
                 return route, match.groupdict()
         return None, {}
 
-    def methods(self, path: str) -> list[str]:
-        """Return the methods that a path has."""
-        exact = [method for method, each in self._exact if each == path]
-        return exact + [route.method for pattern, route in self._patterns if pattern.match(path)]
+    def routes_of(self, path: str) -> list[Route]:
+        """Return the routes of a path, of all methods."""
+        exact = [route for (_, each), route in self._exact.items() if each == path]
+        return exact + [route for pattern, route in self._patterns if pattern.match(path)]
 
 
 OTHER = "other"

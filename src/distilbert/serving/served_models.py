@@ -20,6 +20,7 @@ from ..core.hub import resolve
 from ..core.installed import find_installed
 from ..core.runner_protocol import Runner
 from ..core.schema import Head, head_of
+from ..exporting.formats import exported_files
 from ..models.auto import AutoConfig
 from ..tasks.base import Task
 from ..tasks.loading import default_model, pipeline
@@ -77,16 +78,17 @@ class LoadedTasks:
         task = self._tasks.get(name)
         if task is None:
             spec = task_spec(name)
-            runner = self._runners.get(spec.head)
+            head = spec.head if spec.head == self.head.name else ""  # any other task is one of the encoder alone
+            runner = self._runners.get(head)
             task = self._load(spec.name) if runner is None else self._share(spec.name, runner)
-            self._runners[spec.head] = task.runner
-            self.speeds.setdefault(spec.head, EngineSpeed(self._settings.batch_tokens))
+            self._runners[head] = task.runner
+            self.speeds.setdefault(head, EngineSpeed(self._settings.batch_tokens))
             self._tasks[name] = task
         return task
 
     def speed_of(self, task: Task[Any]) -> EngineSpeed:
         """Return the speed of the runner of a task."""
-        return self.speeds[task.spec.head]
+        return self.speeds[task.runner.head.name]
 
     @property
     def runners(self) -> list[Runner]:
@@ -136,24 +138,32 @@ class ServedModel:
         head: of the model; like ``config`` and ``pooling`` as it was read last, at the start or into the memory.
         config: of the model.
         pooling: how the hidden states of a text become one vector.
+        tasks: names of the tasks that it can do; those that its head allows, until it was loaded once.
         last_used: when a request came last, in seconds of ``time.monotonic``.
         pending: requests that wait for its answers.
         is_warm: it has answered once.
     """
 
     def __init__(self, name: str, source: str, settings: ServerSettings) -> None:
-        self.name, self.source, self._settings = name, source, settings
+        # A folder stays one: nobody's model of that name on the hub takes its place when it is gone.
+        folder = Path(source).expanduser()
+        local = folder.absolute() if folder.is_dir() else find_installed(source)
+        self.name, self.source, self._settings = name, source if local is None else str(local), settings
+        self._is_folder, self._weight_bytes = local is not None, 0
         self._lock = threading.Lock()
         self.loaded: LoadedTasks | None = None
         self.last_used, self.pending, self.is_warm = time.monotonic(), 0, False
-        self.config: DistilBertConfig = AutoConfig.from_pretrained(source)
+        self.config: DistilBertConfig = AutoConfig.from_pretrained(self.source)
         self.head = self._head_of_config()
-        self.pooling = pooling_of(source)
+        self.pooling = pooling_of(self.source)
+        self.tasks = tasks_for(self.head)
+        self._check_has_weights()
 
     def load(self) -> LoadedTasks:
         """Load the model, if it is not loaded."""
         with self._lock:
             if self.loaded is None:
+                self._check_is_there()
                 start = time.perf_counter()
                 loaded = LoadedTasks(self.source, self._settings)
                 self.last_used = time.monotonic()  # loading may take longer than a model may be idle
@@ -170,6 +180,7 @@ class ServedModel:
 
     def reload(self) -> LoadedTasks:
         """Read the model's folder again; requests that have the earlier one are answered by it."""
+        self._check_is_there()
         fresh = LoadedTasks(self.source, self._settings)
         with self._lock:
             if self.loaded is not None:
@@ -182,6 +193,7 @@ class ServedModel:
 
     def _replace(self, loaded: LoadedTasks) -> None:
         self.loaded, self.head, self.config, self.pooling = loaded, loaded.head, loaded.config, loaded.pooling
+        self.tasks = loaded.names
 
     def unload(self) -> None:
         """Free the memory; the next request loads it again."""
@@ -206,24 +218,40 @@ class ServedModel:
         return not self.head.name or (self.head.name == "ForSequenceClassification" and len(self.label_names) == 1)
 
     @property
-    def tasks(self) -> list[str]:
-        """Names of the tasks that it can do."""
-        return tasks_for(self.head) if self.loaded is None else self.loaded.names
-
-    @property
     def own_task(self) -> str:
         """Name of the task that it was made for."""
         return tasks_for(self.head)[0]
 
     @property
     def weight_bytes(self) -> int:
-        """Bytes of its files of weights, which is about what it takes in memory."""
+        """Bytes of its files of weights, about what it takes in memory; of a folder that is gone, those it had."""
+        if self._is_gone:
+            return self._weight_bytes
         folder = resolve(self.source)
         sizes = dict.fromkeys(WEIGHT_SUFFIXES, 0)
         for path in folder.iterdir():
-            if path.suffix in sizes:
+            if path.suffix in sizes and path.name != "openvino_model.bin":
                 sizes[path.suffix] += path.stat().st_size
-        return next((size for size in sizes.values() if size), 0)
+        self._weight_bytes = next((size for size in sizes.values() if size), 0)
+        return self._weight_bytes
+
+    @property
+    def _is_gone(self) -> bool:
+        return self._is_folder and not Path(self.source).is_dir()
+
+    def _check_is_there(self) -> None:
+        if self._is_gone:
+            raise ModelNotFoundError(f"the folder is gone: {self.source}")
+
+    def _check_has_weights(self) -> None:
+        if not self._is_folder or self.weight_bytes:
+            return
+        exports = exported_files(resolve(self.source))
+        if exports:
+            raise InputError(
+                f"{self.source} holds no weights but an export, {exports[0]}, and distilbert serve cannot run exports: "
+                "name the folder that it was exported from."
+            )
 
     def _head_of_config(self) -> Head:
         head = head_of(self.config.architectures)
@@ -243,7 +271,8 @@ class ServedModels:
         settings: of the server.
 
     Raises:
-        InputError: two models have one name, or none is named and none is installed.
+        InputError: two models have one name, none is named and none is installed, one is an export, or one is larger
+            than the memory limit.
         ModelNotFoundError: there is no such model.
     """
 
@@ -257,6 +286,8 @@ class ServedModels:
             if name in self.by_name:
                 raise InputError(f"Two models have the name {name!r}: write name=folder for one of them.")
             self.by_name[name] = ServedModel(name, source, settings)
+        if settings.memory_limit is not None:
+            self._check_each_fits(settings.memory_limit)
 
     def for_task(self, task: str) -> ServedModel | None:
         """Return the model that answers where none is named: the first made for the task, or the first that can."""
@@ -267,6 +298,15 @@ class ServedModels:
                     return model
                 first = first or model
         return first
+
+    def _check_each_fits(self, limit: int) -> None:
+        for model in self.by_name.values():
+            needed = model.weight_bytes
+            if needed > limit:
+                raise InputError(
+                    f"The model {model.name} takes {size_in_words(needed)}, and the memory limit is "
+                    f"{size_in_words(limit)}, so it could never answer: allow {size_in_words(needed)} or more."
+                )
 
     def load(self, model: ServedModel, task: str) -> tuple[LoadedTasks, Task[Any]]:
         """Load a model, for which other models may leave the memory, and a task of it, if needed.
@@ -311,8 +351,8 @@ class ServedModels:
                 del used[other.name]
         if sum(used.values()) + needed > limit:
             raise RequestError(
-                f"The model {model.name} takes {needed / 1e6:.0f} MB, which does not fit into the memory limit of "
-                f"{limit / 1e6:.0f} MB now.",
+                f"The model {model.name} takes {size_in_words(needed)}, which does not fit into the memory limit of "
+                f"{size_in_words(limit)} now.",
                 503,
                 "unhealthy",
                 5.0,
@@ -334,6 +374,11 @@ class ServedModels:
             used = sum(other.weight_bytes for other in self.by_name.values() if other.loaded is not None)
             if limit is None or used + model.weight_bytes <= limit:
                 model.load()
+
+
+def size_in_words(size: int) -> str:
+    """Return a size in words, rounded up."""
+    return f"{-(-size // 10**6)} MB" if size >= 10**7 else f"{-(-size // 1000)} kB"
 
 
 def split_name(text: str) -> tuple[str, str]:
@@ -379,7 +424,10 @@ def loading_error(model: ServedModel, error: Exception) -> RequestError:
     """Return why a model cannot be loaded, without paths; the log has the rest."""
     if isinstance(error, RequestError):
         return error
-    logger.error("The model %s cannot be loaded", model.name, exc_info=error)
+    if isinstance(error, DistilBertError):
+        logger.error("The model %s cannot be loaded: %s", model.name, error)
+    else:
+        logger.error("The model %s cannot be loaded", model.name, exc_info=error)
     reason = type(error).__name__ if isinstance(error, DistilBertError) else "an internal error"
     message = f"The model {model.name!r} cannot be loaded ({reason}); the server's log says why."
     return RequestError(message, 503, "unhealthy", 5.0)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
-STATUSES = (200, 204, 400, 401, 403, 404, 405, 408, 413, 422, 424, 429, 499, 500, 503)
+STATUSES = (200, 204, 400, 401, 403, 404, 405, 408, 413, 415, 422, 424, 429, 499, 500, 503)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -71,8 +71,8 @@ FAMILIES = (
 )  # fmt: skip
 RELOADS = "reloads"  # of a model, done in a process; not shown: it tells the other processes
 BY_NAME = {family.name: family for family in FAMILIES}
-FAILURES = {400: "validation", 413: "validation", 422: "validation", 424: "backend", 429: "overloaded",
-            499: "cancelled", 500: "backend", 503: "unhealthy"}  # fmt: skip
+FAILURES = {400: "validation", 413: "validation", 415: "validation", 422: "validation", 424: "backend",
+            429: "overloaded", 499: "cancelled", 500: "backend", 503: "unhealthy"}  # fmt: skip
 
 
 class ServerMetrics:

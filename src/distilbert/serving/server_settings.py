@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Self
@@ -11,6 +12,7 @@ from ..core.errors import InputError, UnknownArgumentError, suggest
 from ..tasks.batching import BATCH_TOKENS
 from ..tasks.checks import check_choice, check_count
 
+ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s@A-Z]+")  # as browsers send it: no path, and in lower case
 LOG_FORMATS = ("text", "json")
 API_KEY_VARIABLE = "DISTILBERT_API_KEY"
 
@@ -61,6 +63,9 @@ class ServerSettings:
             if value is not None and not 0 < value < 1e9:
                 raise InputError(f"{name} must be a number of seconds above 0, got {value!r}.")
         check_choice(self.log_format, LOG_FORMATS, "log_format")
+        for origin in self.cors:
+            if not (isinstance(origin, str) and (origin == "*" or ORIGIN.fullmatch(origin))):
+                raise InputError(f"cors must be an origin such as https://example.com, or *; got {origin!r}.")
         if not all(isinstance(key, str) and key.isascii() and key.strip() == key != "" for key in self.api_keys):
             raise InputError("An API key must be ASCII text without spaces around it, and not empty.")
 

@@ -201,7 +201,7 @@ async def _in_groups(inputs: Iterable[Any]) -> AsyncIterator[list[Any]]:
 
 
 async def _read_lines(exchange: Exchange, longest: int) -> AsyncIterator[list[Any]]:
-    """Yield the values of the lines that have come, in groups; a line that is no JSON is its error."""
+    """Yield the values of the lines that have come, in groups; one that is empty or no JSON is its error."""
     rest = b""
     async for chunk in exchange.chunks():
         *lines, rest = (rest + chunk).split(b"\n")
@@ -209,7 +209,7 @@ async def _read_lines(exchange: Exchange, longest: int) -> AsyncIterator[list[An
             raise RequestError(f"A line is longer than {longest:,} bytes.", 413, "validation")
         for group in _grouped(lines):
             yield group
-    if rest.strip():
+    if rest:
         yield [_value(rest)]
 
 
@@ -217,8 +217,6 @@ def _grouped(lines: list[bytes]) -> Iterable[list[Any]]:
     group: list[Any] = []
     size = 0
     for line in lines:
-        if not line.strip():
-            continue
         group.append(_value(line))
         size += len(line)
         if len(group) == LINES_TOGETHER or size > CHARACTERS_TOGETHER:
@@ -229,6 +227,8 @@ def _grouped(lines: list[bytes]) -> Iterable[list[Any]]:
 
 
 def _value(line: bytes) -> Any:
+    if not line.strip():
+        return RequestError("The line is empty; it must be an input as JSON.", 422, "validation")
     try:
         value = parse_json(line)
     except RequestError as error:

@@ -23,7 +23,7 @@ from ..core.errors import InputError
 from ..engine.precision import pick_threads
 from .access_log import set_up_log
 from .application import Application
-from .http_server import SIGNALS, Listener, open_listener, run_server
+from .http_server import FORCED, SIGNALS, Listener, open_listener, run_server
 from .served_models import ServedModels
 from .server_settings import ServerSettings
 
@@ -46,6 +46,7 @@ def serve(names: Sequence[str], settings: ServerSettings, host: str, port: int, 
 
     Raises:
         InputError: several processes are asked for, and this system cannot fork.
+        DistilBertError: a model cannot be loaded.
         OSError: the port is not free.
     """
     if workers > 1 and not hasattr(os, "fork"):
@@ -61,6 +62,9 @@ def serve(names: Sequence[str], settings: ServerSettings, host: str, port: int, 
     address, number = listeners[0].getsockname()[:2]
     while has_own_sockets and len(listeners) < workers:
         listeners.append(open_listener(host, number, shared=True))
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until the server runs: the models are being read anyway
+    models.load_at_start()
     shown = f"[{address}]" if ":" in address else address
     logger.info("serving %s on http://%s:%d", ", ".join(models.by_name), shown, number)
     if not settings.api_keys and not ipaddress.ip_address(address).is_loopback:
@@ -84,11 +88,14 @@ class ProcessGroup:
         self._application, self._listeners = application, listeners
         self._processes: dict[int, int] = {}  # process id -> its row among the figures
         self._started = [0.0] * workers
-        self._early_deaths, self._is_stopping, self._must_reload = 0, False, False
+        self._early_deaths, self._is_stopping, self._is_forced, self._must_reload = 0, False, False, False
 
     def run(self) -> int:
-        """Start the processes, and keep them running until SIGTERM or Ctrl-C; return the exit code."""
-        self._application.models.load_at_start()
+        """Start the processes, whose models are loaded, and keep them running until SIGTERM or Ctrl-C.
+
+        Returns:
+            The exit code.
+        """
         gc.collect()
         gc.freeze()  # what was loaded stays as it is, so that the processes go on sharing it
         handlers = {signal.SIGTERM: self._stop, signal.SIGINT: self._stop, signal.SIGHUP: self._reload_soon}
@@ -101,6 +108,8 @@ class ProcessGroup:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+        if self._is_forced:
+            return FORCED
         return 1 if self._early_deaths >= MOST_EARLY_DEATHS else 0
 
     def _start(self, row: int) -> None:
@@ -177,9 +186,10 @@ class ProcessGroup:
     def _reload_soon(self, *_: Any) -> None:
         self._must_reload = True
 
-    def _stop(self, *_: Any) -> None:
+    def _stop(self, number: int = signal.SIGTERM, *_: Any) -> None:
+        self._is_forced = self._is_forced or (self._is_stopping and number == signal.SIGINT)
         self._is_stopping = True
-        self._signal(signal.SIGTERM)
+        self._signal(signal.SIGINT if self._is_forced else signal.SIGTERM)
 
     def _signal(self, number: signal.Signals) -> None:
         for process in list(self._processes):

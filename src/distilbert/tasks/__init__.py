@@ -5,11 +5,11 @@ Begin with ``loading.py`` (``pipeline``: from a name to a task), ``base.py`` (wh
 """
 
 from .base import Task
-from .base import Task as Pipeline
 from .feature_extraction import FeatureExtractionPipeline
 from .fill_mask import FillMaskPipeline
 from .loading import pipeline
 from .multiple_choice import MultipleChoicePipeline
+from .pipeline_base import Pipeline
 from .question_answering import QuestionAnsweringPipeline
 from .registry import ALIASES, TASKS, task_class, task_spec
 from .sentence_similarity import SentenceSimilarityPipeline

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
@@ -15,10 +15,9 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from ..core.config import DistilBertConfig
 from ..core.errors import InputError
-from ..core.hub import push_saved
 from ..core.runner_protocol import AsynchronousRunner, Runner
 from ..core.schema import HEADS
-from ..models.frameworks import FRAMEWORKS, framework_of
+from ..models.frameworks import FRAMEWORKS
 from .answer_columns import column_names, columns_of_arguments, example_input, to_columns, to_rows, with_columns
 from .batching import EncodedInput, Outputs, default_batch_tokens, run_encoded
 from .checks import check_choice, check_count
@@ -26,6 +25,7 @@ from .columns import Column, to_inputs
 from .failed_inputs import ON_ERROR, FailedInputs
 from .foreign_tokenizers import to_task_tokenizer
 from .pipeline_arguments import task_parameters
+from .pipeline_base import Pipeline, is_single, iterate, sized
 from .pipeline_steps import PipelineSteps
 from .runner_options import RunnerOptions, runner_of
 from .sentence_modules import SentenceModules, read_sentence_modules
@@ -36,7 +36,7 @@ LEAST_TOKENS = 5  # a question and its context, with three special tokens
 ParamsT = TypeVar("ParamsT")
 
 
-class Task(PipelineSteps, ABC, Generic[ParamsT]):
+class Task(PipelineSteps, Pipeline, Generic[ParamsT]):
     """A model, its tokenizer and default parameters, ready to answer.
 
     A concrete task has a ``spec`` and three methods: :meth:`parse` checks one input, :meth:`encode` turns inputs into
@@ -190,12 +190,12 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
             if isinstance(self.runner, AsynchronousRunner):
                 return list(self._answers(inputs, merged, budget, failures, self.first_chunk_size, ahead=1))
             return list(self._answers(inputs, merged, budget, failures, self.chunk_size))
-        if _is_single(inputs):
+        if is_single(inputs):
             answer = self._start_chunk([inputs], ["The input"], merged, budget, failures)()[0]
             if failures is not None:
                 failures.report()
             return None if failures is not None and failures.count else self.single_answer(inputs, answer, params)
-        return _sized(self._answers(_iterate(inputs), merged, budget, failures, 1), inputs)
+        return sized(self._answers(iterate(inputs), merged, budget, failures, 1), inputs)
 
     def frame(self, table: Any, column: Column | None = None, **options: Any) -> Any:
         """Answer the rows of a table, and return the table with the answers as further columns.
@@ -245,12 +245,12 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
             if failures is not None:
                 failures.report()
 
-        if _is_single(inputs):
+        if is_single(inputs):
             (answer,) = answer_each([inputs])
             failed = failures is not None and failures.count
             return None if failed else self.single_answer(inputs, answer, params)
-        answers = answer_each(_iterate(inputs))
-        return list(answers) if isinstance(inputs, list) else _sized(answers, inputs)
+        answers = answer_each(iterate(inputs))
+        return list(answers) if isinstance(inputs, list) else sized(answers, inputs)
 
     def _answers(
         self,
@@ -352,14 +352,6 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
     def decode(self, encoded: EncodedInput, outputs: list[Outputs], params: ParamsT) -> Any:
         """Turn the outputs of one input, one dict per sequence, into its JSON-ready answer."""
 
-    def predict(self, X: Any) -> Any:
-        """Answer ``X``, as estimators of scikit-learn name it."""
-        return self(X)
-
-    def transform(self, X: Any) -> Any:
-        """Answer ``X``, as estimators of scikit-learn name it."""
-        return self(X)
-
     def save_pretrained(
         self, save_directory: str | os.PathLike[str], safe_serialization: bool = True, **options: Any
     ) -> None:
@@ -386,10 +378,6 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
         if quantization is not None:
             quantization.save(Path(save_directory))
 
-    def push_to_hub(self, repo_id: str, **options: Any) -> str:
-        """Upload model and tokenizer; arguments and result are those of :func:`distilbert.core.hub.push`."""
-        return push_saved(self.save_pretrained, repo_id, **options)
-
     @property
     def model(self) -> Any:
         """The model, or the runner where there is none behind it.
@@ -405,13 +393,7 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
         """``"pt"``, ``"tf"`` or ``"flax"``; ``"np"`` of a runner without a framework."""
         if not getattr(self.runner, "is_loaded", True):
             return "pt"
-        if hasattr(self.model, "named_parameters") and hasattr(self.model, "forward"):
-            return "pt"
-        try:
-            framework = framework_of(self.model)
-        except InputError:
-            return "np"
-        return next(name for name, each in FRAMEWORKS.items() if each is framework)
+        return super().framework
 
     @property
     def device(self) -> Any:
@@ -420,13 +402,6 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
         if device == "cpu" and importlib.util.find_spec("torch") is not None:
             return FRAMEWORKS["pt"].module("device").pick_device("cpu")
         return device
-
-    @property
-    def dtype(self) -> Any:
-        """Floating type of the model's weights; None if it does not say."""
-        return getattr(self.model, "dtype", None)
-
-    torch_dtype = dtype  # its older name
 
     @property
     def task(self) -> str:
@@ -459,35 +434,3 @@ class Task(PipelineSteps, ABC, Generic[ParamsT]):
         """Return the parameters of the task among the arguments of a call."""
         defaults = {field.name: field.default for field in fields(self.spec.parameters_class)}
         return task_parameters(given, defaults, f"The task {self.task!r}")
-
-
-def _is_single(inputs: Any) -> bool:
-    """Whether ``inputs`` is one input, not a list or another iterable of inputs."""
-    if inputs is None or isinstance(inputs, (str, bytes, tuple, Mapping)):
-        return True
-    return not (isinstance(inputs, Iterable) or (hasattr(inputs, "__getitem__") and hasattr(inputs, "__len__")))
-
-
-class SizedAnswers(Iterator[Any]):
-    """The answers to inputs whose number is known, for progress bars; lazy, and to be read once."""
-
-    def __init__(self, answers: Iterator[Any], size: int) -> None:
-        self._answers, self._size = answers, size
-
-    def __next__(self) -> Any:
-        return next(self._answers)
-
-    def __len__(self) -> int:
-        return self._size
-
-
-def _sized(answers: Iterator[Any], inputs: Any) -> Iterator[Any]:
-    try:
-        return SizedAnswers(answers, len(inputs))
-    except TypeError:
-        return answers
-
-
-def _iterate(inputs: Any) -> Iterable[Any]:
-    """Iterate over anything iterable, or over a dataset that only has ``len`` and indices."""
-    return inputs if isinstance(inputs, Iterable) else (inputs[index] for index in range(len(inputs)))

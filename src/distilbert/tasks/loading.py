@@ -28,6 +28,7 @@ from ..weights.checkpoint import OPENING_ARGUMENTS, Checkpoint, open_checkpoint
 from .base import Task
 from .foreign_tokenizers import is_tokenizer
 from .pipeline_arguments import CALLING, PIPELINE
+from .pipeline_base import Pipeline
 from .registry import task_class, task_spec, tasks_for
 from .runner_options import RUNNERS_OF_EXPORTED, RunnerOptions, runner_of
 from .task_spec import TaskSpec
@@ -87,7 +88,8 @@ def pipeline(
         token: access token for the hub, or True for the one stored on this machine.
         device: where to run, such as ``"cuda"`` or 0; None: where the model is, which is the CPU once loaded.
         device_map: where to load the weights, such as ``"auto"``; give ``device`` or this.
-        dtype: floating type of the weights; any but fp32 means ``runner="pytorch"``.
+        dtype: floating type of the weights, in which the model also computes; any but fp32 means ``runner="pytorch"``.
+            None and ``"auto"`` leave it to ``precision``.
         trust_remote_code: no effect: code from a checkpoint never runs.
         model_kwargs: further arguments of the model's ``from_pretrained``.
         pipeline_class: a class derived from that of the task.
@@ -129,13 +131,10 @@ def pipeline(
     use_auth_token = options.model.pop("use_auth_token", None)
     if use_auth_token is not None and token is not None:
         raise InputError("token and use_auth_token were both given; choose one.")
-    for new, old, values in (
-        ("dtype", "torch_dtype", (dtype, torch_dtype)),
-        ("device", "device_map", (device, device_map)),
-    ):
-        if None not in values:
-            raise InputError(f"{new} and {old} were both given; choose one.")
-    runner_options = RunnerOptions(runner, precision, threads, FRAMEWORKS[framework or "pt"])
+    if device is not None and device_map is not None:
+        raise InputError("device and device_map were both given; choose one.")
+    dtype = _only_dtype(options.model, dtype=dtype, torch_dtype=torch_dtype)
+    runner_options = RunnerOptions(runner, precision, threads, FRAMEWORKS[framework or "pt"]).with_dtype(dtype)
     runner_options.check()
     hub: dict[str, Any] = {
         "revision": revision,
@@ -150,7 +149,7 @@ def pipeline(
         raise InputError("A loaded model does not know its tokenizer: pass tokenizer=, one or the folder of one.")
     model_options = {
         "device_map": device_map,
-        "dtype": runner_options.dtype_to_load(torch_dtype if dtype is None else dtype),
+        "dtype": runner_options.dtype_to_load(dtype),
         "attn_implementation": attn_implementation,
     } | options.model
     model_options = {name: value for name, value in model_options.items() if value is not None}
@@ -179,7 +178,11 @@ def pipeline(
     _warn_of_missing_entries(tokenizer, loaded.runner.config, model)
     answering = task_class(spec.name if spec is not None else tasks_for(loaded.runner.head)[0])
     if pipeline_class is not None and not issubclass(pipeline_class, answering):
-        raise InputError(f"pipeline_class must be derived from {answering.__name__}, got {pipeline_class.__name__}.")
+        name = pipeline_class.__name__
+        advice = (
+            f" Call {name}(model=model, tokenizer=tokenizer) itself." if issubclass(pipeline_class, Pipeline) else ""
+        )
+        raise InputError(f"pipeline_class must be derived from {answering.__name__}, got {name}.{advice}")
     result = (pipeline_class or answering)(
         loaded.runner,
         tokenizer,
@@ -245,6 +248,19 @@ def _sort_options(
         unknown = [name for name in of_task if name not in own and name not in CALLING.rows]
         reject_unknown(unknown, [*own, *arguments, *CALLING.names("no effect")], "pipeline()")
     return SortedOptions({**of_model, **(model_kwargs or {})}, of_task)
+
+
+def _only_dtype(model_options: dict[str, Any], **arguments: Any) -> Any:
+    """Return the floating type that :func:`pipeline` got under one of its names, and take it out of ``model_options``.
+
+    Raises:
+        InputError: it was given under two.
+    """
+    of_model = {f"model_kwargs[{name!r}]": model_options.pop(name, None) for name in ("dtype", "torch_dtype")}
+    given = {name: value for name, value in (arguments | of_model).items() if value is not None}
+    if len(given) > 1:
+        raise InputError(f"{' and '.join(given)} were both given; choose one.")
+    return next(iter(given.values()), None)
 
 
 def default_model(task: str, option: str = "model=") -> tuple[str, Path]:

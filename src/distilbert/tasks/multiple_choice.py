@@ -55,7 +55,7 @@ SPEC = TaskSpec(
             (
                 InputColumn("context", required=False),
                 InputColumn("question", required=False),
-                InputColumn("choices", is_list=True),
+                InputColumn("choices", is_list=True, fewest=2),
             ),
             at_least_one_of=("context", "question"),
         ),

@@ -120,7 +120,7 @@ class PipelineSteps:
     def _outputs(self: Any, chunk: Mapping[str, Any], encoded: EncodedInput) -> list[Outputs]:
         """Return the outputs of each sequence as :meth:`decode` takes them: without padding, only rows asked for."""
         numbers = getattr(chunk, "numbers", range(len(encoded.sequences)))
-        arrays = {name: _to_array(value) for name, value in chunk.items() if name != "input_ids"}
+        arrays = {name: to_array(value) for name, value in chunk.items() if name != "input_ids"}
         outputs = []
         for place, number in enumerate(numbers):
             each = {name: array[place] for name, array in arrays.items()}
@@ -155,9 +155,9 @@ def _sequences(model_inputs: Mapping[str, Any]) -> list[list[int]]:
     """Return the ids of each row, without padding."""
     if not isinstance(model_inputs, Mapping) or "input_ids" not in model_inputs:
         raise InputError(f"forward() takes what preprocess() returned, got {model_inputs!r:.80}.")
-    ids = np.atleast_2d(_to_array(model_inputs["input_ids"]))
+    ids = np.atleast_2d(to_array(model_inputs["input_ids"]))
     mask = model_inputs.get("attention_mask")
-    keep = np.ones(ids.shape, dtype=bool) if mask is None else np.atleast_2d(_to_array(mask)).astype(bool)
+    keep = np.ones(ids.shape, dtype=bool) if mask is None else np.atleast_2d(to_array(mask)).astype(bool)
     return [row[kept].tolist() for row, kept in zip(ids, keep, strict=True)]
 
 
@@ -169,7 +169,7 @@ def _pad(values: Sequence[np.ndarray]) -> np.ndarray:
     return padded
 
 
-def _to_array(value: Any) -> np.ndarray:
+def to_array(value: Any) -> np.ndarray:
     """Return a tensor of any framework as an array."""
     if hasattr(value, "detach"):
         value = value.detach().cpu()

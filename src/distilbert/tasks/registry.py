@@ -54,6 +54,7 @@ def task_class(name: str) -> type[Task[Any]]:
 
 
 def tasks_for(head: Head) -> list[str]:
-    """Return the tasks that a model with ``head`` can do; those of the bare encoder, which every model has, last."""
+    """Return the tasks that a model with ``head`` can do: what it was made for, then the others."""
     own = [name for name, spec in TASKS.items() if spec.head == head.name]
-    return own + [name for name, spec in TASKS.items() if not spec.head and name not in own]
+    encoder = [name for name, spec in TASKS.items() if not spec.head]  # which every model has
+    return list(dict.fromkeys(own + encoder + [name for name, spec in TASKS.items() if spec.accepts(head)]))

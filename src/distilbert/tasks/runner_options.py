@@ -16,6 +16,9 @@ from ..models.frameworks import FRAMEWORKS, Framework, framework_of
 RUNNERS = ("engine", "pytorch", "onnxruntime", "openvino")
 RUNNERS_OF_EXPORTED = RUNNERS[2:]
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "fp16": "float16"}
+_PRECISION_OF = {
+    "float32": "fp32", "fp32": "fp32", "float": "fp32", "bfloat16": "bf16", "float16": "fp16", "half": "fp16",
+}  # fmt: skip
 
 
 def is_runner(model: Any) -> bool:
@@ -99,6 +102,25 @@ class RunnerOptions:
         if self.precision == "int8" and (self.runner == "pytorch" or not self.is_pytorch):
             raise InputError("Only the engine and exported folders run in int8; leave runner= and framework= out.")
 
+    def with_dtype(self, dtype: Any) -> RunnerOptions:
+        """Return the options with the precision that a floating type asks for.
+
+        Args:
+            dtype: the one that the caller asked for; None and ``"auto"`` leave the precision open.
+
+        Raises:
+            InputError: ``precision`` asks for another.
+        """
+        if dtype is None or (isinstance(dtype, str) and dtype == "auto"):
+            return self
+        name = _dtype_name(dtype)
+        precision = _PRECISION_OF.get(name)
+        if self.precision in (None, "auto"):
+            return self if precision is None else replace(self, precision=precision)
+        if self.precision in (*DTYPES, "int8") and self.precision != precision:
+            raise InputError(f"dtype={name!r} and precision={self.precision!r} contradict each other; leave one out.")
+        return self
+
     def dtype_to_load(self, dtype: Any) -> Any:
         """Return the floating type to load the weights in.
 
@@ -136,7 +158,8 @@ class RunnerOptions:
         asks_for_engine = self.runner == "engine" or self.precision == "int8"
         modules = self.framework.module("module_runner")
         if not asks_for_engine and not modules.is_plain(model):
-            if self.precision not in (None, "auto", "fp32"):
+            own = _PRECISION_OF.get(_dtype_name(getattr(model, "dtype", None)))
+            if self.precision not in (None, "auto", "fp32", own):
                 raise InputError(
                     f"precision={self.precision!r} is for models of this package as they are, and this one is changed "
                     "or of another library. Convert it with .to(dtype), and leave precision= out."
@@ -206,5 +229,10 @@ def _may_have_gpu() -> bool:
     return any(Path("/dev").glob("nvidia[0-9]*")) or any(Path("/dev", name).exists() for name in ("kfd", "dxg"))
 
 
+def _dtype_name(dtype: Any) -> str:
+    """Return the bare name of a type of any framework: ``"float16"`` of ``torch.float16``."""
+    return str(getattr(dtype, "__name__", dtype)).removeprefix("torch.")
+
+
 def _is_fp32(dtype: Any) -> bool:
-    return str(dtype).removeprefix("torch.") in ("float32", "fp32", "float")
+    return _PRECISION_OF.get(_dtype_name(dtype)) == "fp32"

@@ -36,12 +36,14 @@ class InputColumn:
         name: the key of the argument where an input is a dict.
         required: False: the argument may be left out, and its cells may be empty.
         is_list: it takes a list of texts; such a column is always the last.
+        fewest: how many texts that list must have, where fewer make no sense.
         other_names: columns that are also taken for it, and other names that it may be given.
     """
 
     name: str
     required: bool = True
     is_list: bool = False
+    fewest: int = 0
     other_names: tuple[str, ...] = ()
 
 

@@ -12,6 +12,7 @@ from ..core.errors import InputError
 from .base import Task
 from .batching import EncodedInput, Outputs
 from .checks import check_choice, check_count, check_fields, check_text
+from .columns import to_inputs
 from .scores import FEW, largest, sigmoid, sigmoid_of_few, softmax, softmax_of_few
 from .task_spec import (
     TEXT,
@@ -148,6 +149,24 @@ for text in ["The first text.", "The second text."]:
 )  # fmt: skip
 
 
+def pair_texts(texts: Any, text_pair: Any) -> Any:
+    """Return a text and its second text, or two lists of them, as inputs.
+
+    Raises:
+        InputError: they are not two texts or two lists of one length.
+    """
+    texts, seconds = to_inputs(texts), to_inputs(text_pair)
+    if isinstance(texts, str) and isinstance(seconds, str):
+        return {"text": texts, "text_pair": seconds}
+    if isinstance(texts, list) and isinstance(seconds, list) and len(texts) == len(seconds):
+        return [{"text": text, "text_pair": second} for text, second in zip(texts, seconds, strict=True)]
+    kinds = [f"a list of {len(each)}" if isinstance(each, list) else type(each).__name__ for each in (texts, seconds)]
+    raise InputError(
+        f"text_pair goes with one text as a second one, or with a list as a list of the same length; got {kinds[0]} "
+        f'and {kinds[1]}. Or give each pair as {{"text": ..., "text_pair": ...}}.'
+    )
+
+
 class TextClassificationPipeline(Task[TextClassificationParams]):
     """``"text"`` or ``{"text": ..., "text_pair": ...}`` -> ``{"label": str, "score": float}``, or a list of them.
 
@@ -155,6 +174,20 @@ class TextClassificationPipeline(Task[TextClassificationParams]):
     """
 
     spec = SPEC
+
+    def __call__(self, inputs: Any, *, text_pair: Any = None, **params: Any) -> Any:
+        """Answer; see :meth:`Task.__call__` and :class:`TextClassificationParams`.
+
+        Args:
+            inputs: as for every task.
+            text_pair: the second text of the pair that ``inputs`` begins, or a list with one for each text of a list.
+            **params: as for every task.
+        """
+        if text_pair is None:
+            return super().__call__(inputs, **params)
+        pairs = pair_texts(inputs, text_pair)
+        answer = super().__call__(pairs, **params)
+        return answer if isinstance(pairs, list) or answer is None else self.single_answer(inputs, answer, params)
 
     def single_answer(self, inputs: Any, answer: Any, params: Mapping[str, Any]) -> Any:
         """Return the answer to one plain text in a list, unless the call names ``top_k``."""

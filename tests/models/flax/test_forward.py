@@ -168,7 +168,7 @@ def test_bad_inputs() -> None:
         model(jnp.array([[1, 2]]), position_ids=jnp.array([[3, 40]]))
     with pytest.raises(InputError, match="input_ids must be integers, got float32"):
         model(np.ones((1, 2), np.float32))
-    with pytest.raises(ConfigError, match="takes a DistilBertConfig, got a dict"):
+    with pytest.raises(ConfigError, match=r"takes a distilbert\.DistilBertConfig, got a dict"):
         FlaxDistilBertModel({})  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="num_labels is 3"):
         flax_model("ForQuestionAnswering", num_labels=3)

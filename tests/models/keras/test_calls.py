@@ -153,7 +153,7 @@ def test_bad_inputs() -> None:
 def test_bad_configurations() -> None:
     with pytest.raises(ConfigError, match="num_labels is 3"):
         keras_class("ForQuestionAnswering")(tiny_config(num_labels=3))
-    with pytest.raises(ConfigError, match="TFDistilBertModel takes a DistilBertConfig, got a dict"):
+    with pytest.raises(ConfigError, match=r"TFDistilBertModel takes a distilbert\.DistilBertConfig, got a dict"):
         keras_class("")({})
     model = tiny_keras()
     with pytest.raises(ConfigError, match="attn_implementation must be one of .*, got 'blurb'"):

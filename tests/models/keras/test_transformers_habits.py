@@ -155,6 +155,20 @@ def test_losses_under_their_names_in_transformers() -> None:
     assert_close(regression.hf_compute_loss(values, logits), (logits.numpy()[:, 0] - values) ** 2)
 
 
+@pytest.mark.parametrize("head", HEAD_NAMES[1:])
+def test_training_with_the_loss_under_its_name_in_transformers(head: str) -> None:
+    model = tiny_keras(head, **NO_DROPOUT)
+    targets: Any = list(labels(head).values())
+    targets = targets if len(targets) > 1 else targets[0]
+    wanted = float(model(inputs(head) | labels(head)).loss)
+    model.compile(optimizer=keras.optimizers.SGD(0.0), loss=model.hf_compute_loss, metrics=["accuracy"])
+    measured = model.fit(inputs(head), targets, batch_size=4, verbose=0).history
+    assert measured["loss"][0] == pytest.approx(wanted, abs=1e-4)
+    rows = tf.data.Dataset.from_tensor_slices((inputs(head), tuple(targets) if isinstance(targets, list) else targets))
+    assert model.fit(rows.batch(3), verbose=0).history["loss"][0] > 0
+    assert model.evaluate(rows.batch(4), verbose=0)[0] == pytest.approx(wanted, abs=1e-4)
+
+
 def _dataset(lengths: list[int], label: str | None) -> datasets.Dataset:
     columns: dict[str, Any] = {
         "input_ids": [list(range(1, length + 1)) for length in lengths],

@@ -25,7 +25,7 @@ from .heads import (
     FlaxDistilBertForTokenClassification,
 )
 from .modeling import FlaxDistilBertModel
-from .pretrained import FlaxDistilBertPreTrainedModel
+from .pretrained import FlaxDistilBertPreTrainedModel, FlaxPreTrainedModel
 
 __all__ = [
     "FlaxDistilBertForMaskedLM",
@@ -35,4 +35,5 @@ __all__ = [
     "FlaxDistilBertForTokenClassification",
     "FlaxDistilBertModel",
     "FlaxDistilBertPreTrainedModel",
+    "FlaxPreTrainedModel",
 ]

@@ -12,8 +12,9 @@ import numpy as np
 from flax import nnx
 
 from ...core.config import DistilBertConfig
-from ...core.errors import ConfigError, InputError
+from ...core.errors import InputError
 from ...core.loading_arguments import BUILDING
+from ...core.model_checks import check_config_type
 from ...core.schema import tensor_shapes, tied
 from ...weights.checkpoint import OPENING_ARGUMENTS, Checkpoint, open_checkpoint
 from ..array_weights import ArrayWeights
@@ -125,8 +126,7 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
         do_init: bool,
     ) -> LayerFactory:
         """Check and keep the arguments of a constructor; return the factory of its layers."""
-        if not isinstance(config, DistilBertConfig):
-            raise ConfigError(f"{type(self).__name__} takes a DistilBertConfig, got a {type(config).__name__}.")
+        check_config_type(config, type(self).__name__)
         self.config = config
         self.dtype = pick_dtype(dtype, config)
         self.param_dtype = pick_param_dtype(param_dtype, dtype, config)
@@ -464,14 +464,15 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
         self.config.vocab_size = embeddings.num_embeddings
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
-        """Return the number of weights, shared ones once."""
+        """Return the number of weights, shared ones once; ``exclude_embeddings`` leaves out tables of embeddings."""
         kinds = nnx.Param if only_trainable else WEIGHT_TYPES
 
         def count(module: nnx.Module) -> int:
             weights = (variable for _, variable in nnx.iter_graph(module) if isinstance(variable, kinds))
             return sum(int(np.prod(variable.get_value().shape)) for variable in weights)
 
-        return count(self) - (count(self.base_model.embeddings) if exclude_embeddings else 0)
+        tables = (self.get_input_embeddings(), self.get_position_embeddings()) if exclude_embeddings else ()
+        return count(self) - sum(map(count, tables))
 
     def resize_token_embeddings(
         self,
@@ -489,3 +490,6 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
     def prune_heads(self, heads_to_prune: Mapping[int, list[int]]) -> None:
         """Remove attention heads, ``{layer: [heads]}``, numbered as before any pruning. See :mod:`.surgery`."""
         surgery.prune_heads(self, heads_to_prune)
+
+
+FlaxPreTrainedModel = FlaxDistilBertPreTrainedModel  # the name of the base in transformers; there is one here

@@ -8,7 +8,7 @@ from .heads import (
     TFDistilBertForTokenClassification,
 )
 from .modeling import TFDistilBertMainLayer, TFDistilBertModel
-from .pretrained import TFDistilBertPreTrainedModel
+from .pretrained import TFDistilBertPreTrainedModel, TFPreTrainedModel
 from .tflite import to_tflite
 
 __all__ = [
@@ -20,5 +20,6 @@ __all__ = [
     "TFDistilBertMainLayer",
     "TFDistilBertModel",
     "TFDistilBertPreTrainedModel",
+    "TFPreTrainedModel",
     "to_tflite",
 ]

@@ -295,8 +295,9 @@ class TFDistilBertPreTrainedModel(TrainableModel):
         return None if head is None else {"vocab_projector.bias": head.bias.value}
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
-        """Return the number of weights, shared ones once."""
-        embeddings = {id(v) for v in self.base_model.embeddings.weights} if exclude_embeddings else set()
+        """Return the number of weights, shared ones once; ``exclude_embeddings`` leaves out tables of embeddings."""
+        tables = (self.get_input_embeddings(), self.get_position_embeddings())
+        embeddings = {id(v) for table in tables for v in table.weights} if exclude_embeddings else set()
         weights = self.trainable_weights if only_trainable else self.weights
         return sum(int(np.prod(v.shape)) for v in weights if id(v) not in embeddings)
 
@@ -316,3 +317,6 @@ class TFDistilBertPreTrainedModel(TrainableModel):
     def prune_heads(self, heads_to_prune: Mapping[int, list[int]]) -> None:
         """Remove attention heads, ``{layer: [heads]}``, numbered as before any pruning. See :mod:`.surgery`."""
         surgery.prune_heads(self, heads_to_prune)
+
+
+TFPreTrainedModel = TFDistilBertPreTrainedModel  # the name of the base in transformers; there is one here

@@ -18,11 +18,12 @@ import numpy as np
 from keras import ops
 
 from ...core.config import DistilBertConfig
-from ...core.errors import ConfigError, InputError, reject_unknown
+from ...core.errors import InputError, reject_unknown
 from ...core.model_checks import (
     CALL_ARGUMENTS,
     Shape,
     check_attention_mask,
+    check_config_type,
     check_head_mask,
     check_ids,
     check_inputs,
@@ -56,8 +57,7 @@ class CheckedModel(PreTrainedMixin, keras.Model):
     config: DistilBertConfig
 
     def __init__(self, config: DistilBertConfig, *, name: str | None = None, dtype: Any = None, trainable: bool = True):
-        if not isinstance(config, DistilBertConfig):
-            raise ConfigError(f"{type(self).__name__} takes a DistilBertConfig, got a {type(config).__name__}.")
+        check_config_type(config, type(self).__name__)
         # Labels must not be rounded to the type that the layers compute in, so only the layers cast.
         super().__init__(name=name, dtype=dtype, trainable=trainable, autocast=False)
         self.config = config
@@ -178,7 +178,10 @@ class TrainableModel(CheckedModel):
         """Set up training, as :meth:`keras.Model.compile` does.
 
         A plain list of metrics holds for each label: question answering measures it for the start and for the end.
+        ``loss=model.hf_compute_loss`` is the same as no loss: that of the head, whose mean ``fit`` takes.
         """
+        if loss == self.hf_compute_loss:  # Keras would hand it the labels as floats
+            loss = None
         metrics, weighted_metrics = map(self._for_each_label, (metrics, weighted_metrics))
         super().compile(optimizer, loss, loss_weights, metrics, weighted_metrics, **options)
 

@@ -8,7 +8,7 @@ from .heads import (
     DistilBertForTokenClassification,
 )
 from .modeling import DistilBertModel
-from .pretrained import DistilBertPreTrainedModel
+from .pretrained import DistilBertPreTrainedModel, PreTrainedModel
 
 __all__ = [
     "DistilBertForMaskedLM",
@@ -18,4 +18,5 @@ __all__ = [
     "DistilBertForTokenClassification",
     "DistilBertModel",
     "DistilBertPreTrainedModel",
+    "PreTrainedModel",
 ]

@@ -8,8 +8,9 @@ Legend: T packed tokens, R requested tokens, B sequences, S longest of them, L l
 
 from __future__ import annotations
 
+import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 import numpy as np
@@ -99,6 +100,31 @@ def unwrap(module: Any) -> Any:
         else:
             break
     return module
+
+
+def run_on_device(step: Callable[..., Any], inputs: Any, device: torch.device, params: Mapping[str, Any]) -> Any:
+    """Run a function of tensors on a device, without gradients; what it returns comes to the CPU.
+
+    Args:
+        step: takes the inputs, and ``params`` by name.
+        inputs: tensors, or dictionaries and lists of them and of anything else.
+        device: of the model.
+        params: of the function.
+    """
+    with torch.no_grad():
+        return _moved(step(_moved(inputs, device), **params), torch.device("cpu"))
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    """Return tensors, or a copy of what holds them, on a device."""
+    if isinstance(value, Tensor):
+        return value.to(device)
+    if isinstance(value, MutableMapping):
+        copied = copy.copy(value)
+        for name, each in value.items():
+            copied[name] = _moved(each, device)
+        return copied
+    return type(value)(_moved(each, device) for each in value) if type(value) in (list, tuple) else value
 
 
 def is_plain(module: Any) -> bool:

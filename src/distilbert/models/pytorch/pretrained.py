@@ -11,10 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from ...core.config import DistilBertConfig
-from ...core.errors import ConfigError, InputError, UnknownArgumentError
+from ...core.errors import InputError, UnknownArgumentError
 from ...core.loading_arguments import BUILDING, CALLING
-from ...core.model_checks import CALL_ARGUMENTS
+from ...core.model_checks import CALL_ARGUMENTS, check_config_type
 from ...core.schema import tied
+from ...core.transformers_types import KnownToTransformers
 from ...weights.checkpoint import OPENING_ARGUMENTS, Checkpoint, open_checkpoint
 from ..pretrained_mixin import PreTrainedMixin
 from . import surgery
@@ -22,7 +23,6 @@ from .arrays import to_numpy, to_torch
 from .attention import require_flash
 from .device import pick_device, pick_dtype
 from .gradient_checkpointing import GradientCheckpointing
-from .transformers_type import class_for_transformers
 
 
 def _tie_again(model: Any, _: Any) -> None:
@@ -30,7 +30,7 @@ def _tie_again(model: Any, _: Any) -> None:
     model.tie_weights()
 
 
-class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
+class DistilBertPreTrainedModel(KnownToTransformers, PreTrainedMixin, nn.Module):
     """Base of the six PyTorch classes, and of classes with a head of their own.
 
     A class with another head builds ``self.distilbert = DistilBertModel(config)`` and its own modules, and calls
@@ -43,6 +43,7 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
 
     config: DistilBertConfig
     framework = "pt"
+    transformers_type = ("transformers.modeling_utils", "PreTrainedModel")
     supports_gradient_checkpointing = True
     # Trainer would otherwise count the labels of a whole accumulated step; our losses are means over one batch.
     accepts_loss_kwargs = False
@@ -64,23 +65,9 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
         # As register_load_state_dict_post_hook does, but under a key that does not count the models of the process:
         # hashes of equal models, as caches of datasets take them, are equal.
         self._load_state_dict_post_hooks[-1] = _tie_again
-        if not isinstance(config, DistilBertConfig):
-            raise ConfigError(f"{type(self).__name__} takes a DistilBertConfig, got a {type(config).__name__}.")
+        check_config_type(config, type(self).__name__)
         self.config = config
         self.name_or_path = ""
-
-    @property
-    def __class__(self) -> type:  # type: ignore[override]
-        """The type; where transformers was imported, a stand-in for it that is a ``PreTrainedModel`` too."""
-        return class_for_transformers(type(self))
-
-    @__class__.setter
-    def __class__(self, cls: type) -> None:
-        object.__dict__["__class__"].__set__(self, cls)
-
-    def __reduce_ex__(self, protocol: Any) -> Any:
-        # pickle checks that an object built by object.__new__ has that type as its __class__.
-        return (_new_instance, (type(self),), *super().__reduce_ex__(protocol)[2:])
 
     def post_init(self) -> None:
         """Draw fresh weights and tie those that are shared; called at the end of each constructor.
@@ -104,6 +91,16 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
     def _init_weights(self, module: nn.Module) -> None:
         """Draw fresh weights for one module, not for those inside it; classes with other modules override this."""
         surgery.init_module(module, self.config)
+
+    def _initialize_weights(self, module: nn.Module, is_custom_code: bool = False) -> None:
+        """Draw fresh weights for one module, unless it has loaded ones, inside a model derived from transformers' base.
+
+        transformers marks each weight that it has loaded.
+        """
+        weights = list(module.parameters(recurse=False))
+        loaded = bool(weights) and all(getattr(weight, "_is_hf_initialized", False) for weight in weights)
+        if not loaded and not getattr(module, "_keeps_weights", False):
+            self._init_weights(module)
 
     # Loading and saving ---------------------------------------------------------------------------------------------
 
@@ -405,8 +402,9 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
         return list(tied(self.config, self.head_spec)) or None
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
-        """Return the number of weights, shared ones once."""
-        embeddings = {id(p) for p in self.base_model.embeddings.parameters()} if exclude_embeddings else set()
+        """Return the number of weights, shared ones once; ``exclude_embeddings`` leaves out tables of embeddings."""
+        tables = (module for module in self.modules() if isinstance(module, nn.Embedding))
+        embeddings = {id(table.weight) for table in tables} if exclude_embeddings else set()
         chosen = (p for p in self.parameters() if id(p) not in embeddings and (p.requires_grad or not only_trainable))
         return sum(p.numel() for p in chosen)
 
@@ -561,5 +559,4 @@ class DistilBertPreTrainedModel(PreTrainedMixin, nn.Module):
         return factors[..., None] if is_attention_chunked else factors
 
 
-def _new_instance(cls: Any) -> Any:
-    return cls.__new__(cls)
+PreTrainedModel = DistilBertPreTrainedModel  # the name of the base in transformers; there is one here
