@@ -7,12 +7,16 @@ import shlex
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
+from distilbert import __main__ as entry
 from distilbert.cli import main
 from distilbert.cli.run.terminal_views import VIEWS
-from distilbert.tasks import TASKS
+from distilbert.core.errors import MissingExtraError
+from distilbert.tasks import TASKS, loading
 from tests.behaviour.make_models import make
 
 from . import fake
@@ -87,7 +91,7 @@ def test_usage_errors_are_one_message_and_exit_2(cli: Command) -> None:
         "run --model m --overwrite": "--overwrite goes with --output",
         "run --model m --param x": "NAME=VALUE",
         "run --model m --param tpo_k=3": "unknown argument 'tpo_k'",
-        "run --model m --top-k 0": "top_k must be at least 1",
+        "run --model m --top-k 0": "--top-k must be at least 1",
         "run --model m --source s --task ner": "--source ranks",
         "info --tensors": "--tensors goes with a model",
         "tokenize": "Give one of --model",
@@ -188,3 +192,46 @@ def test_answers_that_cannot_be_written_are_refused(cli: Command) -> None:
     done = cli(*line, stdin="a film\n")
     assert (done.code, done.out) == (2, "")
     assert done.err == "distilbert: --param return_tensors: a file holds numbers and no tensors; leave it out.\n"
+
+
+def test_contradictions_and_empty_names_are_wrong_usage(cli: Command) -> None:
+    cli.write("in.txt", "one\n")
+    cli.write("plain", "")
+    for line, message in {
+        "run --model m --param top_k=2 --top-k 1": "--param top_k and the option for it are both given",
+        "run --model m --param top_k=2 --param top-k=1": "--param top_k is given twice.",
+        "run --model m --device -3": "--device must be -1 or cpu, 0 or cuda:0, mps, ..., got -3.",
+        "run --model m --input in.txt --output ": "--output is empty: name a file or a folder",
+        "run --model  --input in.txt": "--model is empty: name a file or a folder",
+        "prepare in.txt --tokenizer m --cache plain": "--cache plain is a file; name a folder.",
+    }.items():
+        done = cli(*line.split(" "))
+        assert (done.code, done.out) == (2, ""), line
+        assert message in done.err, line
+
+
+def test_an_import_error_of_our_own_is_no_message_to_the_user(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: Any, **options: Any) -> Any:
+        raise ImportError("cannot import name 'x'")
+
+    monkeypatch.setattr(loading, "pipeline", broken)
+    with pytest.raises(ImportError, match="cannot import name 'x'"):
+        cli.run(stdin="one\n")
+
+    def without_extra(*arguments: Any, **options: Any) -> Any:
+        raise MissingExtraError("This needs 'x', which is not installed")
+
+    monkeypatch.setattr(loading, "pipeline", without_extra)
+    done = cli.run(stdin="one\n")
+    assert (done.code, done.err) == (1, "distilbert: This needs 'x', which is not installed\n")
+
+
+def test_ctrl_c_during_the_imports_is_one_message(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    class Interrupting(ModuleType):
+        def __getattr__(self, name: str) -> Any:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "distilbert.cli", Interrupting("distilbert.cli"))
+    with pytest.raises(SystemExit) as caught:
+        entry.main()
+    assert (caught.value.code, capsys.readouterr().err) == (130, "distilbert: interrupted\n")

@@ -106,12 +106,12 @@ def test_convert(real: Command, tmp_path: Path) -> None:
         "convert", "labels", new, "--layers", "1", "--head", "none", "--dtype", "bfloat16", "--to", "pytorch_model.bin"
     )
     assert (done.code, done.err) == (0, "")
-    assert "DistilBertModel of 1 layers" in done.out
+    assert "DistilBertModel of 1 layer " in done.out
     assert "left behind: classifier.bias" in done.out
     assert "  pytorch_model.bin\n" in done.out
     assert real("convert", "labels", new).code == 2
     assert real("convert", "labels", new, "--overwrite").code == 0
-    assert real("convert", "labels", str(tmp_path / "x"), "--layers", "7").code == 1
+    assert real("convert", "labels", str(tmp_path / "x"), "--layers", "7").code == 2
 
 
 def test_info_of_a_model(real: Command) -> None:

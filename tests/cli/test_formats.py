@@ -95,13 +95,30 @@ def test_every_format_is_written(cli: Command, name: str, keep: bool) -> None:
     assert sorted(path.name for path in cli.folder.iterdir()) == sorted([".stdin", "in.csv", name])
 
 
-def test_an_empty_input_gives_an_empty_output(cli: Command) -> None:
-    cli.write("in.txt", "")
-    for name, expected in (("o.json", "[]\n"), ("o.jsonl", ""), ("o.csv", "")):
-        assert cli.run("--input", "in.txt", "--output", name).code == 0
-        assert cli.read(name) == expected
-    assert cli.run("--input", "in.txt", "--output", "o.parquet").code == 0
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        *((f"in.{ending}", b"") for ending in ("txt", "csv", "tsv", "json", "jsonl", "parquet")),
+        *((f"in.{ending}.gz", gzip.compress(b"")) for ending in ("txt", "csv", "tsv", "json", "jsonl")),
+        ("in.csv", b"text\n"),
+        ("in.csv", b"\n\n"),
+        ("in.json", b"[]"),
+    ],
+)
+def test_an_empty_input_gives_an_empty_output(cli: Command, name: str, content: bytes) -> None:
+    cli.write(name, content)
+    done = cli.run("--task", "text-classification", "--input", name)
+    assert (done.code, done.out, done.err) == (0, "", f"distilbert: {name} has no rows.\n")
+    for output, expected in (("o.json", "[]\n"), ("o.jsonl", ""), ("o.csv", "")):
+        assert cli.run("--input", name, "--output", output).code == 0
+        assert cli.read(output) == expected
+    assert cli.run("--input", name, "--output", "o.parquet").code == 0
     assert pq.read_table(cli.folder / "o.parquet").num_rows == 0
+
+
+def test_a_pipe_without_a_line_is_said_to_have_no_rows(cli: Command) -> None:
+    done = cli.run()
+    assert (done.code, done.out, done.err) == (0, "", "distilbert: standard input has no rows.\n")
 
 
 def test_several_answers_a_row_become_rows_of_a_table(cli: Command) -> None:

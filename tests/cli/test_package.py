@@ -61,13 +61,13 @@ def test_what_cannot_be_is_one_message(cli: Command, folder: Path) -> None:
     (cli.folder / "labels" / "vocab.txt").unlink()
     assert cli("package", str(folder)).code == 0
     for arguments, code, message in (
-        ((), 2, "FOLDER"),
+        ((), 2, "MODEL"),
         ((str(folder),), 2, "dist/labels-1.0.0-py3-none-any.whl is there already"),
         ((str(folder), "--name", "a b"), 2, "got 'a b'"),
         ((str(folder), "--version", "x"), 2, "A version is numbers"),
         ((str(folder), "--license", "mine"), 2, "SPDX expression"),
         ((str(folder), "--dtype", "int8"), 2, "--dtype"),
-        (("gone",), 2, "gone is no folder"),
+        (("gone",), 1, "There is no model 'gone'"),
         (("labels", "--name", "new"), 1, "neither a vocab.txt nor a tokenizer.json"),
         ((".", "--name", "new"), 1, "There is no config.json in"),
     ):
@@ -118,6 +118,23 @@ def test_the_default_is_the_installed_one_and_not_a_folder_of_that_name(
     assert "There is no config.json in" in done.err
 
 
+def test_a_ranking_takes_the_default_of_its_task(
+    cli: Command, site: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(site)
+    monkeypatch.setitem(TASKS, "sentence-similarity", replace(TASKS["sentence-similarity"], default_model=DEFAULT))
+    for task in ([], ["--task", "sentence-similarity"]):
+        done = cli("run", *task, "--source", "x y", stdin="a film\n")
+        assert done.code == 0, done.err
+        assert f"the default of sentence-similarity is used: {DEFAULT}" in done.err
+
+
+def test_the_name_of_an_installed_model_can_be_packaged_again(cli: Command, default: Path) -> None:
+    done = cli("package", DEFAULT, "--force")
+    assert done.code == 0, done.err
+    assert done.out.startswith(f"dist/{DEFAULT.replace('-', '_')}-1.0.0-py3-none-any.whl: ")
+
+
 def test_a_run_with_the_default_goes_on_with_resume(cli: Command, default: Path) -> None:
     cli.write("in.txt", "one\nrefuse me\nthree\n")
     line = ["run", "--task", "text-classification", "--input", "in.txt", "--output", "out.jsonl"]
@@ -130,13 +147,15 @@ def test_no_model_and_no_default_is_wrong_usage(cli: Command, monkeypatch: pytes
     spec = replace(TASKS["text-classification"], default_model="never-installed", hub_model=None)
     monkeypatch.setitem(TASKS, "text-classification", spec)
     monkeypatch.setitem(TASKS, "fill-mask", replace(TASKS["fill-mask"], hub_model=None))
+    similarity = replace(TASKS["sentence-similarity"], default_model="", hub_model=None)
+    monkeypatch.setitem(TASKS, "sentence-similarity", similarity)
     for arguments, message in (
         (("--task", "fill-mask"), "The task 'fill-mask' has no default model"),
         (
             ("--task", "text-classification"),
             "never-installed, is not installed. In a checkout of distilbert, `make run`",
         ),
-        (("--source", "x"), "Name a model: --model FOLDER"),
+        (["--source", "x"], "The task 'sentence-similarity' has no default model"),
         ((), "Name a model: --model FOLDER"),
     ):
         done = cli("run", *arguments, stdin="a film\n")

@@ -204,7 +204,7 @@ def test_results_of_a_pipe_are_kept_too(cli: Command) -> None:
     assert done.code == 0
     assert len(json.loads(cli.read("out.json"))) == 2
     done = cli.run("--output", "other.json", stdin="one\na\tb\tc\n")
-    assert "The results of 1 rows are kept in other.json.part" in done.err
+    assert "The results of 1 row are kept in other.json.part" in done.err
 
 
 # Two commands, other contents, full disks.
@@ -357,8 +357,12 @@ def test_an_input_is_never_lost(cli: Command, name: str) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full there")
-@pytest.mark.parametrize("writes", [5, 6], ids=["lines of the third window", "the note of the third window"])
-def test_a_full_disk_names_the_file_and_the_way_on(cli: Command, monkeypatch: pytest.MonkeyPatch, writes: int) -> None:
+@pytest.mark.parametrize(
+    ("writes", "file"), [(5, "out.jsonl.part"), (6, "out.jsonl.part.json")], ids=["lines", "the note of the lines"]
+)
+def test_a_full_disk_names_the_file_and_the_way_on(
+    cli: Command, monkeypatch: pytest.MonkeyPatch, writes: int, file: str
+) -> None:
     cli.write("in.txt", rows(100))
     original, calls = os.fsync, []
 
@@ -372,7 +376,7 @@ def test_a_full_disk_names_the_file_and_the_way_on(cli: Command, monkeypatch: py
     done = cli(*RUN)
     assert done.code == 1
     assert done.err == (
-        "distilbert: out.jsonl.part: No space left on device. 48 rows are done and kept in out.jsonl.part: the same "
+        f"distilbert: {file}: No space left on device. 48 rows are done and kept in out.jsonl.part: the same "
         "command with --resume goes on from there.\n"
     )
     monkeypatch.undo()

@@ -353,7 +353,7 @@ def test_work_is_kept_by_the_clock(distilbert: CommandLine, model: str, monkeypa
 def test_a_refused_save_loses_nothing(distilbert: CommandLine, model: str) -> None:
     Path("many.txt").write_text("".join(f"note {number} of many\n" for number in range(150)))
     arguments = ("index", "many.txt", "--model", model, "--output", "notes")
-    with index_folder.writing(Path("notes")):
+    with index_folder.locked(Path("notes")):
         code, _, err = distilbert(*arguments)
     assert code == 1
     assert "Another process is saving an index in notes. Wait until it has ended, then save. 150 rows are done" in err

@@ -125,10 +125,21 @@ def test_deep_json(cli: Command, name: str) -> None:
         ("pass model=, a folder", "pass --model, a folder"),
         ("take it with force=True.", "take it with --force."),
         ("the labels=5 of no option; is_device=True", "the labels=5 of no option; is_device=True"),
+        ("batch_tokens must be an integer.", "--batch-tokens must be an integer."),
+        ("model must be a name; got 3.", "--model must be a name; got 3."),
+        ("model: there is none.", "--model: there is none."),
+        ("state eval_data, or leave it.", "state --eval-data, or leave it."),
+        ("trials must be 0 where eval_data is not given", "trials must be 0 where --eval-data is not given"),
+        ("'eval_data' of /x/eval_data/eval_data.csv", "'eval_data' of /x/eval_data/eval_data.csv"),
+        ("go on with it (resume), start it anew (overwrite)", "go on with it (--resume), start it anew (--overwrite)"),
+        ("resume goes on and overwrite starts anew.", "--resume goes on and --overwrite starts anew."),
+        ("choose another folder, or overwrite it.", "choose another folder, or overwrite it (--overwrite)."),
+        ("the model must be a folder", "the model must be a folder"),
     ],
 )
 def test_messages_speak_of_options(message: str, said: str) -> None:
-    assert in_options(message, ("device", "batch_tokens", "runner", "framework", "model", "force")) == said
+    names = ["device", "batch_tokens", "runner", "framework", "model", "force", "eval_data", "resume", "overwrite"]
+    assert in_options(message, names) == said
 
 
 def test_a_device_that_is_not_there(cli: Command, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,7 @@ def test_options_become_settings(cli: Command, training: FakeTraining) -> None:
     done = cli("distill", *line.split())
     assert (done.code, done.out) == (0, f"o: model and tokenizer, {LEFT}\n"), done.err
     assert training.config == DistillConfig(
-        teacher="t", output="o", data=["a", "d", "b", "c"], terms={"ce": 5, "mlm": 0.5}, betas=[0.8, 0.9],
+        teacher="t", output="o", data=["a", "b", "c", "d"], terms={"ce": 5, "mlm": 0.5}, betas=[0.8, 0.9],
         hidden_pairs=["1:2", "2:4"], layers="0,2", streaming=True, max_steps=3, learning_rate=1e-3,
         mask_split=[1, 0, 0],
     )  # fmt: skip
@@ -89,7 +89,7 @@ def test_a_file_in_the_present_folder_is_not_taken_unasked(cli: Command, trainin
         ("{} --terms ce=5,mlmm=1", "unknown argument 'mlmm'. Did you mean 'mlm'?"),
         ("{} --terms ,", "terms must be at least one term"),
         ("{} --betas 0.9,x", "--betas: 'x' is not a number."),
-        ("{} --mask-split 0.8,0.1", "mask_split must be three parts"),
+        ("{} --mask-split 0.8,0.1", "--mask-split must be three parts"),
         ("{} --temperature 0", "temperature must be more than 0; got 0.0."),
         ("{} --precision fp16", "precision must be one of auto, fp32, bf16; got 'fp16'."),
         ("{} --seed one", "Invalid value for '--seed'"),
@@ -165,8 +165,8 @@ def test_ctrl_c_says_how_to_go_on(cli: Command, prepared: Path, monkeypatch: pyt
 def test_an_error_of_the_run_is_one_message(cli: Command, prepared: Path) -> None:
     values = settings(prepared, teacher=str(prepared / "teacher"), output=str(cli.folder / "run"))
     done = cli("distill", *options(values | {"sequence_length": 24}))
-    assert (done.code, done.out) == (1, "")
-    assert done.err == "distilbert: sequence_length 24 is more than the model's 23 positions.\n"
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "distilbert: --sequence-length 24 is more than the model's 23 positions.\n"
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals there")

@@ -83,6 +83,38 @@ def test_shards_put_together_are_the_one_file(cli: Command, name: str, options: 
 
 
 @pytest.mark.usefixtures("own_workers")
+@pytest.mark.parametrize("name", ["in.jsonl", "in.json"])
+def test_every_shard_takes_the_column_that_the_first_row_of_the_file_shows(cli: Command, name: str) -> None:
+    rows: list[dict[str, str]] = [{"text": f"Text {number}"} for number in range(64)]
+    rows[16] = rows[17] = {"label": "no text"}
+    lines = [json.dumps(row) for row in rows]
+    (cli.folder / name).write_text("\n".join(lines) if name == "in.jsonl" else f"[{','.join(lines)}]")
+    assert cli.run("--input", name, "--output", "out/", "--shard-rows", "16").code == 0
+    answers = [json.loads(line) for line in joined(cli.folder / "out").splitlines()]
+    assert [number for number, answer in enumerate(answers) if answer is None] == [16, 17]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "options", "message"),
+    [
+        ("b.csv", "text,text\nx,y\n", (), "in/b.csv: The header has 'text' more than once"),
+        ("b.csv", "p,q\nx,y\n", (), "in/b.csv: Which column is text?"),
+        ("b.csv", "p,q\nx,y\n", ("--column", "text"), "in/b.csv: There is no column 'text'."),
+        ("b.jsonl", '\n{"p": "x", "q": "y"}\n', (), "in/b.jsonl:2: Which column is text?"),
+    ],
+)
+def test_of_many_files_the_one_is_named_whose_columns_do_not_fit(
+    cli: Command, name: str, content: str, options: tuple[str, ...], message: str
+) -> None:
+    (cli.folder / "in").mkdir()
+    (cli.folder / "in" / "a.csv").write_text("text\nx\n")
+    (cli.folder / "in" / name).write_text(content)
+    done = cli.run("--task", "text-classification", "--input", "in", "--output", "out/", *options)
+    assert done.code == 2
+    assert done.err.startswith(f"distilbert: {message}")
+
+
+@pytest.mark.usefixtures("own_workers")
 def test_windows_are_those_of_the_one_file(cli: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     write(cli.folder, "in.csv")
     monkeypatch.setenv("FAKE_LOG", str(tmp_path / "log"))
@@ -171,10 +203,10 @@ def test_a_run_that_goes_on_must_be_the_same(cli: Command) -> None:
     done = cli.run(*arguments[:-1], "200", *changed)
     assert done.code == 2
     for change in (
-        "shard_rows was 100 and is 200",
-        "keep_input was False and is True",
+        "--shard-rows was 100 and is 200",
+        "--keep-input was False and is True",
         "parameters stride was None and is 3",
-        "on_error was 'null' and is 'skip'",
+        "--on-error was 'null' and is 'skip'",
     ):
         assert change in done.err
     second, last = shards(cli.folder / "out")[1], shards(cli.folder / "out")[-1]

@@ -366,3 +366,31 @@ def test_labels_that_count_from_1(stated: dict[str, Any]) -> None:
     config = DistilBertConfig(**stated, num_labels=3)
     assert config.id2label == {0: "LABEL_0", 1: "a", 2: "b"}
     assert config.label2id == {"LABEL_0": 0, "a": 1, "b": 2}
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"dim": "24"}, "dim must be a positive integer, got '24'."),
+        ({"id2label": ["a"]}, "id2label must map integers to names, got ['a']."),
+        ({"activation": "swish9"}, "activation must be one of gelu,"),
+        ({"architectures": "Model"}, "architectures must be a list of names, got 'Model'."),
+    ],
+)
+def test_an_error_about_a_file_names_it(tmp_path: Path, values: dict[str, Any], message: str) -> None:
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(values))
+    for read in (DistilBertConfig.from_pretrained, AutoConfig.from_pretrained):
+        with pytest.raises(ConfigError) as caught:
+            read(tmp_path)
+        assert str(caught.value).startswith(f"{file}: {message}")
+    with pytest.raises(ConfigError) as caught:
+        DistilBertConfig.from_json_file(file)
+    assert str(caught.value).startswith(f"{file}: {message}")
+
+
+def test_an_error_about_an_argument_names_no_file(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    for arguments in ({"dim": "24"}, {"hidden_size": "24"}):
+        with pytest.raises(ConfigError, match=r"^dim must be a positive integer"):
+            AutoConfig.from_pretrained(tmp_path, **arguments)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import huggingface_hub
@@ -33,7 +34,23 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHub:
     tiny_model().save_pretrained(tmp_path / "served")
     fake = FakeHub(tmp_path / "served")
     monkeypatch.setattr(huggingface_hub, "snapshot_download", fake)
+    monkeypatch.setattr("urllib.request.getproxies", dict)
+    connect_with(monkeypatch, None)
     return fake
+
+
+def connect_with(monkeypatch: pytest.MonkeyPatch, error: OSError | None) -> list[Any]:
+    """Let every connection succeed, or fail with an error; return where one was tried."""
+    tried: list[Any] = []
+
+    def connect(address: Any, timeout: float) -> Any:
+        tried.append(address)
+        if error is not None:
+            raise error
+        return SimpleNamespace(close=lambda: None)
+
+    monkeypatch.setattr("socket.create_connection", connect)
+    return tried
 
 
 def test_a_name_is_fetched_with_the_options_given(hub: FakeHub) -> None:
@@ -83,6 +100,28 @@ def test_messages_say_what_was_tried(hub: FakeHub, tmp_path: Path) -> None:
     with pytest.raises(ModelNotFoundError, match="is a file"):
         resolve(tmp_path / "served" / "config.json")
     assert len(hub.calls) == calls
+
+
+def test_a_hub_that_cannot_be_reached_is_not_asked(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = connect_with(monkeypatch, OSError(-2, "Name or service not known"))
+    assert resolve("user/model") == hub.folder
+    assert hub.calls[-1]["local_files_only"] is True
+    hub.error = RuntimeError("not in the cache")
+    with pytest.raises(ModelNotFoundError, match=r"the hub cannot be reached: .*: Name or service not known\.$"):
+        resolve("user/model")
+    assert len(tried) == 2
+
+
+@pytest.mark.parametrize("reason", ["slow", "proxy"])
+def test_only_the_hub_library_knows_about_slow_networks_and_proxies(
+    hub: FakeHub, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    tried = connect_with(monkeypatch, TimeoutError("timed out"))
+    if reason == "proxy":
+        monkeypatch.setattr("urllib.request.getproxies", lambda: {"https": "http://proxy:3128"})
+    resolve("user/model")
+    assert hub.calls[-1]["local_files_only"] is False
+    assert len(tried) == (reason == "slow")
 
 
 def test_push(hub: FakeHub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,7 +72,7 @@ def test_text_in_another_encoding(tmp_path: Path, name: str, encoding: str) -> N
 
 def test_an_encoding_that_does_not_exist_is_refused_before_anything_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a")
-    with pytest.raises(DataError, match="no text encoding 'utf-99'"):
+    with pytest.raises(DataError, match="text encoding, .*; got 'utf-99'"):
         documents([tmp_path], encoding="utf-99")
 
 
@@ -285,3 +285,8 @@ def test_a_data_set_that_the_library_itself_saved(tmp_path: Path) -> None:
     datasets = pytest.importorskip("datasets")
     datasets.Dataset.from_list(rows_of(DOCUMENTS)).save_to_disk(str(tmp_path / "saved"))
     assert list(documents([tmp_path / "saved"])) == DOCUMENTS
+
+
+def test_carriage_returns_alone_end_the_lines_of_a_text(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"a b\rc\r\rd\r")
+    assert list(documents([tmp_path / "a.txt"])) == [["a b", "c"], ["d"]]

@@ -146,8 +146,8 @@ def test_the_remedy_for_another_encoding_is_said(tmp_path: Path) -> None:
     for encoding in ("utf-16", "utf-16-le", "utf-16-be"):
         path.write_bytes("text,label\ncafé,x\n".encode(encoding))
         assert f"--encoding {encoding}," in fault(TEXT, str(path))
-    assert "There is no text encoding 'latin1x'" in fault(TEXT, str(path), encoding="latin1x")
-    assert "There is no text encoding 'zlib'" in fault(TEXT, str(path), encoding="zlib")
+    assert "shift_jis; got 'latin1x'." in fault(TEXT, str(path), encoding="latin1x")
+    assert "shift_jis; got 'zlib'." in fault(TEXT, str(path), encoding="zlib")
     path.write_bytes("text,label\ncafé,x\n".encode("latin-1"))
     assert "is not shift_jis" in fault(TEXT, str(path), encoding="shift_jis")
 
@@ -174,3 +174,9 @@ def test_a_pipe_or_a_device_is_no_file(tmp_path: Path, name: str) -> None:
     assert "is a pipe or a device, not a file" in fault(TEXT, str(tmp_path / name))
     (tmp_path / "zero.csv").symlink_to("/dev/zero")
     assert "is a pipe or a device" in fault(TEXT, str(tmp_path / "zero.csv"))
+
+
+def test_a_file_that_is_not_in_the_encoding_has_no_line_0(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"text,n\nodd,1\n")
+    assert "a.csv is not utf-16 (" in fault(TEXT, str(path), encoding="utf-16")

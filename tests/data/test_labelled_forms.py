@@ -78,7 +78,7 @@ def test_words_in_objects(tmp_path: Path, names: tuple[str, str]) -> None:
 @pytest.mark.parametrize(
     ("row", "said"),
     [
-        ({"words": ["a", "b"], "tags": ["O"]}, "has 2 words, but 1 tags"),
+        ({"words": ["a", "b"], "tags": ["O"]}, "has 2 words, but 1 tag;"),
         ({"words": ["a", ""], "tags": ["O", "O"]}, "has nothing under 'words[1]'"),
         ({"words": ["a", 0.5], "tags": ["O", "O"]}, "cannot use 0.5 of type float under 'words[1]'"),
         ({"words": [], "tags": []}, "must hold a list of texts under 'words', got [] of type list"),

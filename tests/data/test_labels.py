@@ -117,7 +117,7 @@ def test_labels_that_teach_nothing() -> None:
     assert "No row has a label." in fault(TEXT, rows(None))
     assert "No row has a label." in fault(TEXT, rows(None), problem=REGRESSION)
     assert "No row has a label." in fault(TAGS, [TaggedExample("a:1", ("w",))])
-    assert "The label 'b' has 1 rows, and at least 2 are needed." in fault(TEXT, rows("a", "a", "b"), minimum=2)
+    assert "The label 'b' has 1 row, and at least 2 are needed." in fault(TEXT, rows("a", "a", "b"), minimum=2)
     assert collect_labels(TEXT, rows("a", "a", "b", "b"), minimum=2).names == ("a", "b")
 
 

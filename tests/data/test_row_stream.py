@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 
 from distilbert.core.errors import DataError
 from distilbert.data.examples import EVALUATED_TASKS
@@ -88,7 +90,14 @@ def test_invalid_bytes_spoil_their_row_or_the_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rules", [LOOSE, STRICT])
 def test_half_a_surrogate_pair_in_json_is_no_text(tmp_path: Path, rules: ReadingRules) -> None:
-    assert rows(tmp_path / "a.jsonl", '{"x": "\\ud83d"}', rules) == [Row("a.jsonl:1", None, "not valid UTF-8")]
+    for half in ("d83d", "dc80"):
+        problem = f"a lone surrogate \\u{half}, which is half a character"
+        for name in ("a.jsonl", "b.json"):
+            content = f'{{"x": "\\u{half}"}}'
+            content = content if name == "a.jsonl" else f"[{content}]"
+            (row,) = rows(tmp_path / name, content, rules)
+            assert row.value is None
+            assert row.problem == problem or (name, half) == ("b.json", "dc80")  # which could be a byte
 
 
 @pytest.mark.parametrize(
@@ -134,3 +143,33 @@ def test_names_tell_formats() -> None:
 
 def test_tasks_with_labelled_data_are_those_that_can_be_evaluated() -> None:
     assert {name for name, spec in TASKS.items() if spec.labelled is not None} == set(EVALUATED_TASKS)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (gzip.compress(b"one\n"), "compressed with gzip: add .gz to its name"),
+        (zstandard.compress(b"one\n"), "compressed with zstandard: add .zst to its name"),
+        (b"PK\x03\x04rest", "a zip archive"),
+        (b"PAR1rest", "a parquet file"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.txt", "a.csv", "a.jsonl"])
+@pytest.mark.parametrize("encoding", ["", "latin-1"])
+def test_a_file_of_another_kind_is_called_so(
+    tmp_path: Path, name: str, content: bytes, message: str, encoding: str
+) -> None:
+    for rules in (LOOSE, STRICT):
+        with pytest.raises(DataError, match=rf"{name} is {message}"):
+            rows(tmp_path / name, content, replace(rules, encoding=encoding))
+
+
+@pytest.mark.parametrize("rules", [LOOSE, STRICT])
+def test_carriage_returns_alone_end_the_lines_of_a_text(tmp_path: Path, rules: ReadingRules) -> None:
+    found = rows(tmp_path / "a.txt", "one\rtwo\r\rthree\r", rules)
+    assert [row.place for row in found] == [f"a.txt:{number}" for number in (1, 2, 3, 4)]
+    values = [row.value if rules is LOOSE else [row.value["text"]] for row in found if not row.problem]
+    assert values == [["one"], ["two"], ["three"]]
+    within = rows(tmp_path / "b.txt", "one\ntwo\rmore\n", LOOSE)
+    assert [row.value for row in within] == [["one"], ["two\rmore"]]

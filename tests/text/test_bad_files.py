@@ -50,3 +50,12 @@ def test_folders_that_cannot_be_read(tmp_path: Path) -> None:
         DistilBertTokenizer.from_pretrained(tmp_path / "vocab.txt")
     with pytest.raises(UnknownArgumentError, match=r"'do_lowercase'. Did you mean 'do_lower_case'"):
         DistilBertTokenizer.from_pretrained(tmp_path, do_lowercase=True)
+
+
+def test_an_option_that_cannot_work_names_its_file(tmp_path: Path) -> None:
+    write_vocab(tmp_path)
+    (tmp_path / "tokenizer_config.json").write_text('{"model_max_length": "many"}')
+    with pytest.raises(TokenizerError) as caught:
+        load_spec(tmp_path)
+    file = tmp_path / "tokenizer_config.json"
+    assert str(caught.value) == f"{file}: model_max_length must be a positive integer, got 'many'."

@@ -140,8 +140,14 @@ def test_decode_of_other_than_one_sequence(tokenizer: Any) -> None:
     assert tokenizer.decode([[5], [6, 7]]) == ["a", "b c"]
     with pytest.raises(InputError, match=r"id -100. Replace label masks"):
         tokenizer.decode([5, -100])
-    with pytest.raises(InputError, match=r"integers, but got 0.5 of type float"):
-        tokenizer.decode([0.5])
+    for method, name in ((tokenizer.decode, "decode"), (tokenizer.convert_ids_to_tokens, "convert_ids_to_tokens")):
+        with pytest.raises(InputError, match=rf"^{name} takes integers, but got 0.5 of type float"):
+            method([0.5])
+        with pytest.raises(InputError, match=rf"^{name} takes integers, but got 'a' of type str"):
+            method(["a"])
+        for value in ("abc", None, b"a"):
+            with pytest.raises(InputError, match=rf"^{name} takes an id or a list of ids, got {value!r} of type"):
+                method(value)
 
 
 def test_threads_do_not_disturb_each_other(tokenizer: Any) -> None:

@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as hnp
 from safetensors.numpy import load_file
 
 from distilbert import InputError, ModelNotFoundError, WeightsError
-from distilbert.weights.folder import open_tensors, save_tensors
+from distilbert.weights.folder import FORMATS, open_tensors, save_tensors
 from distilbert.weights.source import WeightSource
 from distilbert.weights.tensors import DTYPES, open_safetensors, save_safetensors
 
@@ -202,3 +202,10 @@ def test_shard_sizes_in_words(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="'200MB'"):
         save_tensors(tmp_path, ARRAYS, max_shard_size="large")
     assert len(save_tensors(tmp_path, ARRAYS, max_shard_size="0.04 kB")) > 1
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_pointer_of_git_lfs_is_no_file_of_weights(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 7\n")
+    with pytest.raises(WeightsError, match=r"is a Git LFS pointer and not the file itself: run git lfs pull\.$"):
+        open_tensors(tmp_path)

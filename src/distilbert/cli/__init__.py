@@ -1,9 +1,9 @@
 """The command ``distilbert``: a file a command, and the folder ``run`` for the one that has parts.
 
 Whatever is heavy is imported inside the command that needs it, so that help is quick. Beside the commands stand what
-several of them share: ``failures`` (exit codes and messages), ``config_options`` (options made from settings),
-``training_command``, ``text_output``; and what one of them prints: ``environment`` and
-``model_summary`` (``info``), ``evaluation_table`` (``evaluate``).
+several of them share: ``failures`` (exit codes and messages), ``argument_forms`` (other ways to write arguments),
+``config_options`` (options made from settings), ``training_command``, ``text_output``; and what one of them prints:
+``environment`` and ``model_summary`` (``info``), ``evaluation_table`` (``evaluate``).
 """
 
 from __future__ import annotations
@@ -44,6 +44,7 @@ from . import (
     shrink,
     tokenize,
 )
+from .argument_forms import in_one_form
 from .failures import (
     BROKEN_PIPE,
     FAILED,
@@ -53,12 +54,15 @@ from .failures import (
     flush_output,
     in_options,
     interrupted,
+    name_standard_output,
     open_closed_streams,
+    option_of,
     silence,
     warn,
 )
 
 DEBUG = "DISTILBERT_DEBUG"
+NEVER_EMPTY = ("input", "output", "model", "cache", "folder")
 
 app = typer.Typer(
     name="distilbert",
@@ -79,6 +83,9 @@ def _deferred(command: Callable[..., int]) -> Callable[..., Callable[[], int]]:
 
     @wraps(command)
     def collect(**arguments: Any) -> Callable[[], int]:
+        for name in NEVER_EMPTY:
+            if arguments.get(name) == "":
+                raise UsageError(f"{option_of(name)} is empty: name a file or a folder, or leave the option out.")
         return partial(command, **arguments)
 
     return collect
@@ -119,6 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         arguments: those after the program's name; None takes them from ``sys.argv``.
     """
     open_closed_streams()
+    name_standard_output()
     show_others = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], filename: str, *details: Any, **options: Any) -> None:
@@ -154,11 +162,12 @@ def invoke(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt as error:
         warn(str(error) or "interrupted")
         return interrupted(error)
-    except (DistilBertError, OSError, ImportError) as error:
+    except (DistilBertError, OSError) as error:
         if os.environ.get(DEBUG):
             traceback.print_exc()
-        warn(flush_output() or in_options(explain(error), _options_of(arguments)))
-        return USAGE if isinstance(error, UsageError) else FAILED
+        message = in_options(explain(error), _options_of(arguments))
+        warn(flush_output() or message)
+        return USAGE if isinstance(error, UsageError) or message.startswith("--") else FAILED
 
 
 def _options_of(arguments: Sequence[str]) -> list[str]:
@@ -169,6 +178,11 @@ def _options_of(arguments: Sequence[str]) -> list[str]:
 
 def _run(arguments: Sequence[str]) -> int:
     # Some versions of Typer bring their own copy of click, so its errors are recognized by what they can do.
+    if module := COMMANDS.get("".join(arguments[:1])):
+        command: Any = module.command
+        options = [option_of(name) for name in _options_of(arguments)]
+        files, argument = getattr(command, "file_options", ()), getattr(command, "argument", "")
+        arguments = [arguments[0], *in_one_form(arguments[1:], options, files, argument)]
     try:
         result: Any = app(list(arguments), standalone_mode=False, prog_name="distilbert")
     except Exception as error:

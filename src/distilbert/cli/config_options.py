@@ -10,13 +10,15 @@ from typing import Annotated, Any, TypeVar, get_type_hints
 
 import typer
 
-from ..core.errors import ConfigError, UnknownArgumentError, UsageError
+from ..core.errors import ConfigError, UnknownArgumentError, UsageError, reject_unknown
 from ..training.config_fields import REQUIRED, Settings, names_files, read_toml
 from ..training.distill_config import TrainingConfig
+from .failures import option_of
 from .name_completion import complete_model, complete_task
 
 C = TypeVar("C", bound=Settings)
 PLAIN = (str, int, float, bool)
+AUTO, EMPTY = "auto", '""'  # how the empty choice is called here, and in messages of settings
 COMPLETION: dict[str, Callable[..., Any]] = {"task": complete_task, "model": complete_model}
 CONFIG_FILE: dict[str, tuple[str | bool | int, str]] = {
     "config": ("", "TOML file of settings; options on the command line win over it.")
@@ -65,6 +67,8 @@ def with_config_options(
             parameters.append(_parameter("more", Annotated[list[str] | None, more], None))
         take.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         take.__doc__ = command.__doc__
+        take.file_options = [option_of(name) for name in hints if names_files(name)]  # type: ignore[attr-defined]
+        take.argument = argument  # type: ignore[attr-defined]
         return take
 
     return decorate
@@ -83,17 +87,32 @@ def _collect(settings: type[C], stated: dict[str, Any], config: str, resume: boo
         config = str(file)
     hints = get_type_hints(settings)
     values = {name: _parse(name, value, hints[name]) for name, value in stated.items()}
+    of_file: dict[str, Any] = {}
     try:
-        values = read_toml(config) | values if config else values
+        if config:
+            of_file = read_toml(config)
+            reject_unknown(of_file, hints, config)
+        values = of_file | values
         missing = [f.name for f in dataclasses.fields(settings) if f.default is REQUIRED is f.default_factory]
         if argument in missing and argument not in values:
             raise UsageError(f"Missing argument {argument.upper()}; give it here, or in a file for --config.")
-        missing = [f"--{name.replace('_', '-')}" for name in missing if name not in values]
+        missing = [option_of(name) for name in missing if name not in values]
         if missing:
             raise UsageError(f"Missing option {', '.join(missing)}; give it here, or in a file for --config.")
+        fields = {field.name: field for field in dataclasses.fields(settings)}
+        values = {name: _chosen(fields[name], value) for name, value in values.items()}
         return settings.from_dict(values, where=config)
     except (ConfigError, UnknownArgumentError) as error:
-        raise UsageError(str(error)) from None
+        name, _, rest = str(error).replace(f"one of {EMPTY}, ", f"one of {AUTO}, ").partition(" ")
+        if name in of_file and name not in stated:
+            raise UsageError(f"{config}: {name!r} {rest}") from None
+        raise UsageError(f"{name} {rest}") from None
+
+
+def _chosen(field: dataclasses.Field[Any], value: Any) -> Any:
+    """Return a value, with the empty choice for ``auto``, which is easier to type and to read."""
+    choices = field.metadata["choices"]
+    return "" if value == AUTO and "" in choices and AUTO not in choices else value
 
 
 def _argument(field: dataclasses.Field[Any]) -> inspect.Parameter:
@@ -110,19 +129,19 @@ def _option(field: dataclasses.Field[Any], hint: Any) -> inspect.Parameter:
     kind = list[str] if names_files(field.name) else hint if hint in PLAIN else str
     text = field.metadata["help"] + _default(field)
     choices = field.metadata["choices"]
-    flag = f"--{field.name.replace('_', '-')}"
+    flag = option_of(field.name)
     option = typer.Option(
         f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
         autocompletion=COMPLETION.get(field.name),
         help=text,
         show_default=False,
-        metavar="|".join(choices) if choices else None,
+        metavar="|".join(choice or AUTO for choice in choices) if choices else None,
     )
     return _parameter(field.name, Annotated[kind | None, option], None)
 
 
 def _plain_option(name: str, default: str | bool | int, text: str) -> inspect.Parameter:
-    option = typer.Option(f"--{name.replace('_', '-')}", help=text, show_default=False)
+    option = typer.Option(option_of(name), help=text, show_default=False)
     return _parameter(name, Annotated[type(default), option], default)
 
 
@@ -168,7 +187,7 @@ def parse_pairs(name: str, text: str, example: str = "text=review,label=stars") 
     """
     pairs = [item.partition("=") for item in text.split(",") if item.strip()]
     if not all(sign for _, sign, _ in pairs):
-        raise UsageError(f"--{name.replace('_', '-')} {text!r}: pairs such as {example} are expected.")
+        raise UsageError(f"{option_of(name)} {text!r}: pairs such as {example} are expected.")
     return {key.strip(): value.strip() for key, _, value in pairs}
 
 
@@ -176,4 +195,4 @@ def _number(name: str, text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise UsageError(f"--{name.replace('_', '-')}: {text!r} is not a number.") from None
+        raise UsageError(f"{option_of(name)}: {text!r} is not a number.") from None

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..core.counted import counted
 from ..core.errors import UsageError
 from ..core.terminal_text import printable
 from .failures import OK
@@ -73,7 +74,8 @@ def command(
         to=to.value,
         overwrite=overwrite,
     )
-    summary = f"{converted.architecture} of {converted.n_layers} layers and {converted.parameters:,} parameters"
+    layers_written = counted(converted.n_layers, "layer")
+    summary = f"{converted.architecture} of {layers_written} and {converted.parameters:,} parameters"
     print(f"{summary}, written to {converted.folder}:")
     for name in converted.files:
         print(f"  {name}")

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ..core.counted import counted
 from ..training.reports.evaluation_summary import comparison_sentences, evaluation_headline, evaluation_table
 from ..training.reports.number_format import number
 from .text_output import clean, plain_console
@@ -21,7 +22,7 @@ def print_evaluation(values: Values, console: Console | None = None) -> None:
     """Print what ``Evaluation.to_dict`` returned."""
     console = console or plain_console()
     examples = values["data"]["examples"]
-    console.print(Text(f"{values['task']}, {examples:,} {'example' if examples == 1 else 'examples'}", style="dim"))
+    console.print(Text(f"{values['task']}, {counted(examples, 'example')}", style="dim"))
     console.print(Text(clean(evaluation_headline(values), 1000)))
     console.print(_table(values))
     for line in comparison_sentences(values):

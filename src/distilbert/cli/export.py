@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..core.counted import counted
 from .failures import OK
 
 if TYPE_CHECKING:
@@ -88,7 +89,8 @@ def _report(exported: ExportResult, to: str, precision: str) -> None:
     from .text_output import size_text
 
     print(
-        f"{exported.architecture} of {exported.n_layers} layers as {to} in {precision}, written to {exported.folder}:"
+        f"{exported.architecture} of {counted(exported.n_layers, 'layer')} as {to} in {precision}, written to "
+        f"{exported.folder}:"
     )
     for name in exported.files:
         print(f"  {name}  {size_text((exported.folder / name).stat().st_size)}")
@@ -101,7 +103,7 @@ def _report(exported: ExportResult, to: str, precision: str) -> None:
 
 
 def _differences(difference: ExportDifference, architecture: str, precision: str) -> str:
-    text = f"{difference.batches} batches, largest difference {difference.largest_difference:.2g}"
+    text = f"{counted(difference.batches, 'batch', 'batches')}, largest difference {difference.largest_difference:.2g}"
     if precision == "fp32":
         return text
     changes = f"{difference.largest_change:.2g} at most, {difference.mean_change:.2g} on average"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..core.counted import counted
 from ..core.progress_bar import ProgressBar
 from ..training.fit_config import FitConfig
 from .config_options import CONFIG_FILE, with_config_options
@@ -29,9 +30,10 @@ def command(config: FitConfig, json: bool) -> int:
         return OK
     learned, held_out = result.examples
     if result.metrics:
-        print(f"{result.main_metric} on {held_out:,} examples that were held out:")
+        print(f"{result.main_metric} on {counted(held_out, 'example that was', 'examples that were')} held out:")
         for name, value in result.table():
             print(f"  {value:.4g}  {name}")
-    print(f"{result.folder}: {learned:,} examples, {len(result.labels)} labels, {result.seconds:.1f} s")
+    counts = f"{counted(learned, 'example')}, {counted(len(result.labels), 'label')}"
+    print(f"{result.folder}: {counts}, {result.seconds:.1f} s")
     print(result.advice())
     return OK

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..core.counted import counted
 from ..core.errors import DataError, InputError, Interrupted, UsageError
 from ..data.row_stream import Row, RowStream
 from ..data.row_windows import InputRow, UnusableRows, gather_windows
@@ -85,7 +86,7 @@ def export_index(folder: str, path: str, overwrite: bool) -> int:
         raise UsageError(f"{path} exists; --overwrite replaces it.")
     index = Index.load(folder)
     index.export(path)
-    warn(f"{path}: {len(index):,} entries.")
+    warn(f"{path}: {counted(len(index), 'entry', 'entries')}.")
     return OK
 
 

@@ -24,7 +24,7 @@ class PackageDtype(StrEnum):
 
 def command(
     folder: Annotated[
-        str, typer.Argument(metavar="FOLDER", help="A model folder with its tokenizer.", show_default=False)
+        str, typer.Argument(metavar="MODEL", help="A model folder with its tokenizer, or a name.", show_default=False)
     ],
     name: Annotated[
         str | None,
@@ -47,8 +47,12 @@ def command(
     The wheel, OUTPUT/NAME-VERSION-py3-none-any.whl, holds the model's own files: configuration, weights, tokenizer,
     model card and licences. With --source it is the folder OUTPUT/NAME, for a repository.
     """
+    from ..core.hub import resolve
     from ..models.packaging.packager import package
 
+    if not Path(folder).exists():  # the name of a model
+        name = name or folder.rpartition("/")[2]
+        folder = str(resolve(folder, kind="model and tokenizer"))
     try:
         built = package(
             folder,

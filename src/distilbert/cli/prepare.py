@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ..core.counted import counted
+from ..core.errors import UsageError
 from .failures import OK
 from .name_completion import complete_model
 from .text_options import Encoding
@@ -52,11 +55,17 @@ def command(
     from ..cluster.corpus_preparation import prepare
     from ..core.progress_bar import ProgressBar
 
+    if Path(cache).exists() and not Path(cache).is_dir():
+        raise UsageError(f"--cache {cache} is a file; name a folder.")
+
+    def described(documents: int, tokens: int) -> str:
+        return f"{counted(documents, 'document')}, {counted(tokens, 'token')}"
+
     with ProgressBar("tokenizing", countable=False) as bar:
         made = prepare(
             data, tokenizer, cache, workers=workers, ray=ray, column=column, encoding=encoding,
-            on_tokenized=lambda documents, tokens: bar.update(f"{documents:,} documents, {tokens:,} tokens"),
+            on_tokenized=lambda documents, tokens: bar.update(described(documents, tokens)),
         )  # fmt: skip
     there = " (was there already)" if made.reused < 0 else f" in {made.seconds:.0f} s"
-    print(f"{made.folder}: {made.documents:,} documents, {made.tokens:,} tokens{there}")
+    print(f"{made.folder}: {described(made.documents, made.tokens)}{there}")
     return OK

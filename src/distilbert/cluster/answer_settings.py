@@ -64,6 +64,7 @@ class AnswerSettings:
             json_array=True,
             class_names=False,
             keep_invalid=True,
+            may_be_empty=True,
         )
 
     def make_inputs(self) -> TaskInputs:

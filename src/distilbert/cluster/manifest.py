@@ -227,8 +227,11 @@ def open_input(
         path_of(name), format, compressed, settings.reading_rules, name, start, with_starts=with_starts
     ) as stream:
         if stream.columns is not None:
-            pairs = inputs.match(stream.columns, stream.unnamed, stream.repeated)
+            pairs = inputs.match(stream.columns, stream.unnamed, stream.repeated, name)
             stream.columns_to_read = None if settings.keep_input else list(dict.fromkeys(column for _, column in pairs))
+        elif start is not None and start.rows and format in ("json", "jsonl"):
+            with open_rows(path_of(name), format, compressed, settings.reading_rules, name) as whole:
+                inputs.settle(whole.rows)
         yield stream, inputs
 
 

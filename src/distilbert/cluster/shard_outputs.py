@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..core.errors import UsageError
-from ..core.files import lock_file, sync_to_disk
+from ..core.files import lock_file, sync_to_disk, writing
 from ..data.addresses import path_of
 from ..data.json_lines import encode_lines
 from ..data.output_files import publish
@@ -172,15 +172,16 @@ class OutputFolder:
         # The format of an output is told by the end of its name.
         shaped = folder / f".{secrets.token_hex(4)}.{target.name}"
         try:
-            with lines.open("wb") as file:
-                results = ShardResults(file)
-                yield results
-            if not publish(lines, shaped, self.shard_format.removesuffix(".gz"), first):
-                lines.unlink()
-            shaped.replace(output)
-            results.size, results.content = output.stat().st_size, _hash(output)
-            sync_to_disk(output)
-            self._publish(output, target)
+            with writing(target if self._is_local else lines):
+                with lines.open("wb") as file:
+                    results = ShardResults(file)
+                    yield results
+                if not publish(lines, shaped, self.shard_format.removesuffix(".gz"), first):
+                    lines.unlink()
+                shaped.replace(output)
+                results.size, results.content = output.stat().st_size, _hash(output)
+                sync_to_disk(output)
+                self._publish(output, target)
         finally:
             for path in (lines, shaped, output):
                 path.unlink(missing_ok=True)
@@ -214,9 +215,10 @@ class OutputFolder:
         folder = target.parent if self._is_local else Path(tempfile.mkdtemp(prefix="distilbert-shard-"))
         temporary = folder / f".{target.name}.{secrets.token_hex(4)}{TEMPORARY}"
         try:
-            temporary.write_text(text, encoding="utf-8")
-            sync_to_disk(temporary)
-            self._publish(temporary, target)
+            with writing(target if self._is_local else temporary):
+                temporary.write_text(text, encoding="utf-8")
+                sync_to_disk(temporary)
+                self._publish(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
             if not self._is_local:

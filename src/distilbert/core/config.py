@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -27,8 +27,9 @@ from .config_checks import (
 from .errors import ConfigError, UnsupportedArchitectureError, reject_unknown
 from .files import output_folder, write_text
 from .hub import push, push_saved, resolve
-from .json_files import read_config_file
+from .json_files import naming_config, read_config_file
 from .loading_arguments import CONFIG_LOADING, CONFIG_SAVING, HUB_ARGUMENTS, hub_arguments, upload_arguments
+from .transformers_types import KnownToTransformers
 
 # Names that BERT's users and other libraries know, and the field that each of them means.
 ALIASES = {
@@ -54,12 +55,16 @@ FOREIGN_FIELDS: dict[str, Any] = {
 # Keys of old files. They are accepted by name and kept.
 OLD_KEYS = ("tie_weights_", "output_past", "use_cache")
 # They say where a configuration comes from and how it runs, and are never written.
-OF_THIS_RUN: dict[str, Any] = {"_name_or_path": "", "_commit_hash": None, "_auto_class": None}
+OF_THIS_RUN: dict[str, Any] = {
+    "_name_or_path": "", "_commit_hash": None, "_auto_class": None,
+    # What transformers reads and sets in the configuration of a model of its own.
+    "_attn_implementation_internal": None, "_experts_implementation": None, "_experts_implementation_internal": None,
+}  # fmt: skip
 # How near an unknown name must be to a known one, as difflib measures it, to be taken for a mistake in writing.
 MISSPELT = 0.85
 
 
-class DistilBertConfig:
+class DistilBertConfig(KnownToTransformers):
     """Sizes and options of one DistilBERT (arXiv 1910.01108; a BERT encoder without token types and pooler).
 
     Args:
@@ -99,12 +104,20 @@ class DistilBertConfig:
         UnknownArgumentError: a misspelt argument; the message names the nearest.
     """
 
+    transformers_type = ("transformers.configuration_utils", "PreTrainedConfig")
     model_type: ClassVar[str] = "distilbert"
     attribute_map: ClassVar[dict[str, str]] = {name: field for name, field in ALIASES.items() if name[0] != "_"}
     keys_to_ignore_at_inference: ClassVar[list[str]] = []
     base_config_key: ClassVar[str] = ""
     sub_configs: ClassVar[dict[str, Any]] = {}
     is_composition: ClassVar[bool] = False
+    # What transformers asks the configuration of a model of its own: no further files, no plan to split it.
+    extra_files: ClassVar[tuple[str, ...]] = ()
+    extra_config_files: ClassVar[tuple[str, ...]] = ()
+    base_model_tp_plan: ClassVar[dict[str, Any] | None] = None
+    base_model_pp_plan: ClassVar[dict[str, Any] | None] = None
+    base_model_ep_plan: ClassVar[dict[str, Any] | None] = None
+    base_model_fsdp_plan: ClassVar[dict[str, Any] | None] = None
 
     # Always written to config.json. The constructor takes these by position too.
     vocab_size: int = 30522
@@ -450,7 +463,9 @@ class DistilBertConfig:
     @classmethod
     def from_json_file(cls, path: str | os.PathLike[str], **overrides: Any) -> Self:
         """Read a ``config.json``."""
-        config: Self = cls.from_dict(read_config_file(Path(path)), **overrides)
+        values = read_config_file(Path(path))
+        with naming_config(Path(path), field_names(overrides)):
+            config: Self = cls.from_dict(values, **overrides)
         return config
 
     @classmethod
@@ -505,9 +520,10 @@ class DistilBertConfig:
         given = locals()
         where = f"{cls.__name__}.from_pretrained"
         options = {name: given[name] for name in HUB_ARGUMENTS} | options
-        _, values, chosen = find_config(pretrained_model_name_or_path, options, where)
+        folder, values, chosen = find_config(pretrained_model_name_or_path, options, where)
         fields, unused = split_fields(chosen, values, where, cls, return_unused=return_unused_kwargs)
-        config = cls.from_dict(values, **fields)
+        with naming_config(folder / "config.json", field_names(fields)):
+            config = cls.from_dict(values, **fields)
         config.name_or_path = pretrained_model_name_or_path
         return (config, unused) if return_unused_kwargs else config
 
@@ -533,6 +549,11 @@ class DistilBertConfig:
         """Upload ``config.json`` to the hub; arguments as :func:`distilbert.core.hub.push`."""
         upload = upload_arguments(CONFIG_SAVING.check(options, f"{type(self).__name__}.push_to_hub"))
         return push_saved(self.save_pretrained, repo_id, **upload)
+
+
+def field_names(names: Iterable[str]) -> set[str]:
+    """Return arguments of the constructor by the names of the fields that they set."""
+    return {ALIASES.get(name, name) for name in names}
 
 
 def find_config(

@@ -13,6 +13,7 @@
     |-- WeightsError                  (OSError)          a weights file that cannot be read
     |-- WeightsMismatchError          (RuntimeError)     tensors that do not fit the model
     |-- MissingExtraError             (ImportError)      a library that is not installed
+    |-- ForeignNameError              (ImportError)      a name that only transformers has
     |-- DeviceError                   (RuntimeError)     a device that is not there
     |-- DataError                     (ValueError)       a data file
     |-- TrainingError                 (ArithmeticError)  a loss that is not finite
@@ -79,6 +80,10 @@ class WeightsMismatchError(DistilBertError, RuntimeError):
 
 class MissingExtraError(DistilBertError, ImportError):
     """An optional dependency is not installed."""
+
+
+class ForeignNameError(DistilBertError, ImportError):
+    """A name of transformers that this package does not have; the message says what to import or to call instead."""
 
 
 class DeviceError(DistilBertError, RuntimeError):

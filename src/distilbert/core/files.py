@@ -2,34 +2,94 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
 
-from .errors import InputError
+from .errors import DistilBertError, InputError
+
+LFS_POINTER = b"version https://git-lfs.github.com/spec/"
+# The disk or a quota is full, a file is too large, or the device failed.
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Make the errors of a block that writes ``path`` name it, whatever temporary file or library they come from.
+
+    Raises:
+        OSError: the disk is full, or a temporary file cannot be written.
+    """
+    try:
+        yield
+    except Exception as error:
+        if reason := _disk_error(error, path):
+            raise OSError(reason, os.strerror(reason), str(path)) from error
+        if isinstance(error, OSError) and error.errno and f".{path.name}." in str(error.filename):
+            raise OSError(error.errno, error.strerror, str(path)) from error
+        raise
+
+
+def _disk_error(error: Exception, path: Path) -> int:
+    """Return which of ``DISK_ERRORS`` an error comes from; 0 if it comes from none.
+
+    Libraries have them in their own types and words, or say only how many bytes were written. Then the disk itself
+    tells whether it is full.
+    """
+    if isinstance(error, DistilBertError):
+        return 0
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno if error.errno in DISK_ERRORS else 0
+    if said := next((code for code in DISK_ERRORS if os.strerror(code) in str(error)), 0):
+        return said
+    folder = next((folder for folder in (path.absolute(), *path.absolute().parents) if folder.is_dir()), None)
+    is_full = folder is not None and shutil.disk_usage(folder).free == 0
+    return errno.ENOSPC if is_full or "iostream error" in str(error) else 0
+
+
+def check_space(path: Path, size: int) -> None:
+    """Check that a file has room, where a library would end the process if it has not.
+
+    Args:
+        path: of the file.
+        size: its bytes, or more.
+
+    Raises:
+        OSError: the disk has less room; the error names ``path``.
+    """
+    folder = next(folder for folder in path.absolute().parents if folder.is_dir())
+    if shutil.disk_usage(folder).free < size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``. It is renamed to ``path`` on success and removed on an error."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Yield a temporary path beside ``path``. It is renamed to ``path`` on success and removed on an error.
+
+    Raises:
+        OSError: the disk is full, or the file cannot be written; the error names ``path``.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    # Not by mkstemp, whose files only their owner may read: the system applies the umask to this one.
-    file = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
-    mode = os.fstat(file).st_mode
-    os.close(file)
-    try:
-        yield temporary
-        if temporary.stat().st_mode != mode:  # some libraries, such as safetensors, put such a file in its place
-            temporary.chmod(mode)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with folder_for(path.parent):
+        try:
+            with writing(path):  # around all but the end, where what fills the disk is removed
+                # Not by mkstemp, whose files only their owner may read: the system applies the umask to this one.
+                file = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+                mode = os.fstat(file).st_mode
+                os.close(file)
+                yield temporary
+                if temporary.stat().st_mode != mode:  # some libraries, such as safetensors, replace such a file
+                    temporary.chmod(mode)
+                temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -37,12 +97,19 @@ def replacing_folder(path: Path) -> Iterator[Path]:
     """Yield an empty temporary folder beside ``path``, which takes the place of ``path`` on success.
 
     What was at ``path`` is replaced as a whole. It is still there after an error, and if the swap fails.
+
+    Raises:
+        OSError: the disk is full; the error names ``path``.
     """
-    path = path.resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(
-        prefix=f".{path.name}.", suffix=".tmp", dir=path.parent, ignore_cleanup_errors=True
-    ) as temporary:
+    named, path = path, path.resolve()
+    with (
+        folder_for(path.parent),
+        writing(named),
+        tempfile.TemporaryDirectory(
+            prefix=f".{path.name}.", suffix=".tmp", dir=path.parent, ignore_cleanup_errors=True
+        ) as temporary,
+        writing(named),  # while what fills the disk is there
+    ):
         new, old = Path(temporary, "new"), Path(temporary, "old")
         new.mkdir()
         yield new
@@ -60,14 +127,33 @@ def replacing_folder(path: Path) -> Iterator[Path]:
 def folder_for(path: Path) -> Iterator[None]:
     """Create a folder for what the block writes; after an error, those that were created and are empty go again."""
     created = [folder for folder in (path, *path.parents) if not folder.exists()]
-    path.mkdir(parents=True, exist_ok=True)
     try:
+        path.mkdir(parents=True, exist_ok=True)
         yield
     except BaseException:
         for folder in created:
             with suppress(OSError):  # it is not empty
                 folder.rmdir()
         raise
+
+
+@contextmanager
+def filling_folder(path: Path) -> Iterator[None]:
+    """Create a folder for the files that the block writes; after an error, those that were not there before go again.
+
+    Raises:
+        OSError: the disk is full; the error names ``path``.
+    """
+    with folder_for(path):
+        before = set(path.rglob("*"))
+        try:
+            with writing(path):
+                yield
+        except BaseException:
+            for new in sorted(set(path.rglob("*")) - before, reverse=True):  # a folder after what is in it
+                with suppress(OSError):
+                    new.rmdir() if new.is_dir() else new.unlink()
+            raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -79,6 +165,23 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Write ``value`` as indented JSON with a final line break, atomically."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def refuse_pointer(path: Path, error: type[DistilBertError]) -> None:
+    """Raise ``error`` if a file is what Git leaves in place of a large one that was not fetched."""
+    with path.open("rb") as file:
+        if is_pointer(file.read(len(LFS_POINTER))):
+            raise error(pointer_message(path))
+
+
+def is_pointer(data: bytes) -> bool:
+    """Whether data are what Git leaves in place of a large file that was not fetched."""
+    return data.startswith(LFS_POINTER)
+
+
+def pointer_message(path: Path) -> str:
+    """Return what to say of a file that is such a pointer."""
+    return f"{path} is a Git LFS pointer and not the file itself: run git lfs pull."
 
 
 def sync_to_disk(path: Path) -> None:

@@ -1,4 +1,8 @@
-"""Find the folder of a model: a local folder, an installed package, or the hub. Only this file opens a connection."""
+"""Find the folder of a model: a local folder, an installed package, or the hub.
+
+Models are downloaded here and nowhere else. ``data/data_sources.py`` opens connections for data sets of the library
+``datasets``, and ``data/addresses.py`` for files at addresses such as ``s3://bucket/rows.jsonl``.
+"""
 
 from __future__ import annotations
 
@@ -30,6 +34,7 @@ PATTERNS: dict[Kind, list[str]] = {
     "model and tokenizer": [*MODEL_FILES, *TOKENIZER_FILES, CHAT_TEMPLATES, *SENTENCE_FILES],
 }
 WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin", "tf_model.h5", "flax_model.msgpack")  # the preferred first
+TIMEOUT = 3.0  # seconds
 ONLINE_OFF = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
 
 
@@ -176,16 +181,48 @@ def push_saved(save: Callable[[Path], object], repo_id: str, **options: Any) -> 
 def _download(name: str, patterns: list[str], options: dict[str, Any]) -> Path:
     from huggingface_hub import snapshot_download
 
+    unreachable = "" if options["local_files_only"] else _why_unreachable()
+    if unreachable:
+        options = options | {"local_files_only": True}
     try:
         return Path(snapshot_download(name, allow_patterns=patterns, **options))
     except Exception as error:  # the hub library has many: for the network, for rights, for names that do not exist
         where = f" in {options['cache_dir']}" if options["cache_dir"] else ""
+        if unreachable:
+            raise ModelNotFoundError(
+                f"There is no model {name!r}: no folder of that name in {Path.cwd()}, no installed model, it is not in "
+                f"the hub's cache{where}, and the hub cannot be reached: {unreachable}.{installed.nearby(name)}"
+            ) from error
         tried = f"the hub's cache{where} (offline)" if options["local_files_only"] else f"the hub and its cache{where}"
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelNotFoundError(
             f"There is no model {name!r}: no folder of that name in {Path.cwd()}, no installed model, and {tried} "
             f"gave: {reason}{installed.nearby(name)}"
         ) from error
+
+
+def _why_unreachable() -> str:
+    """Return why no connection to the hub can be opened; empty if one can, or if only the hub library knows.
+
+    Without this, that library would try for half a minute. It knows about proxies, and it waits for slow networks.
+    """
+    import socket
+    from urllib.parse import urlsplit
+    from urllib.request import getproxies
+
+    from huggingface_hub.constants import ENDPOINT
+
+    if getproxies():
+        return ""
+    address = urlsplit(ENDPOINT)
+    port = address.port or (80 if address.scheme == "http" else 443)
+    try:
+        socket.create_connection((address.hostname or "", port), TIMEOUT).close()
+    except TimeoutError:
+        return ""
+    except OSError as error:
+        return f"{address.hostname}: {error.strerror or error}"
+    return ""
 
 
 def _inside(subfolder: str, patterns: list[str]) -> list[str]:

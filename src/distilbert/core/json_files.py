@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from .errors import ConfigError, DistilBertError, ModelNotFoundError
+from .files import is_pointer, pointer_message
 
 LARGEST_FILE = 64 * 2**20  # bytes
 DEEPEST = 100  # objects and arrays inside each other
@@ -35,6 +38,8 @@ def read_json(path: Path, error: type[DistilBertError], largest: int = LARGEST_F
         if isinstance(reason, DistilBertError):
             raise
         raise error(f"{path} cannot be read: {reason.strerror or reason}") from None
+    if is_pointer(data):
+        raise error(pointer_message(path))
     if len(data) > largest:
         raise error(f"{path} is larger than {largest >> 20} MB, which is too large for a file of this kind.")
     try:
@@ -74,3 +79,19 @@ def read_config_file(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise ConfigError(f"{path} must hold a JSON object, got a {type(values).__name__}.")
     return values
+
+
+@contextmanager
+def naming_config(path: Path, replaced: Collection[str] = ()) -> Iterator[None]:
+    """Make an error about a field name the file that it comes from.
+
+    Args:
+        path: of the ``config.json``.
+        replaced: fields that arguments replace; an error about one of them is not the file's.
+    """
+    try:
+        yield
+    except ConfigError as error:
+        if str(error).partition(" ")[0] in replaced:
+            raise
+        raise ConfigError(f"{path}: {error}") from None

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from .config import DistilBertConfig
-from .errors import DeviceError, InputError
+from .errors import ConfigError, DeviceError, InputError
 
 Shape = tuple[int | None, ...]
 
@@ -22,6 +22,29 @@ CALL_ARGUMENTS = (
     "input_ids", "attention_mask", "head_mask", "inputs_embeds", "position_ids", "token_type_ids", "labels",
     "start_positions", "end_positions", "output_attentions", "output_hidden_states", "return_dict",
 )  # fmt: skip
+
+
+# Configurations -------------------------------------------------------------------------------------------------------
+
+
+def check_config_type(config: object, where: str) -> None:
+    """Check that a model gets a configuration of this package.
+
+    Args:
+        config: what it got.
+        where: the class or function that takes it, for the message.
+
+    Raises:
+        ConfigError: it is something else, such as the configuration of transformers that has the same name.
+    """
+    if isinstance(config, DistilBertConfig):
+        return
+    given = type(config)
+    name = given.__name__ if given.__module__ == "builtins" else f"{given.__module__}.{given.__name__}"
+    advice = ""
+    if given.__module__.startswith("transformers."):
+        advice = " Convert it: distilbert.DistilBertConfig.from_dict(config.to_dict())."
+    raise ConfigError(f"{where} takes a distilbert.DistilBertConfig, got a {name}.{advice}")
 
 
 # Inputs ---------------------------------------------------------------------------------------------------------------

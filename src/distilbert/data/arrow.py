@@ -9,6 +9,7 @@ from typing import Any, TypeGuard
 
 from ..core.errors import DataError
 from ..core.extras import require
+from ..core.files import refuse_pointer
 
 ClassNames = Mapping[str, list[str]]  # by column: the name of class 0, of class 1, ...
 
@@ -21,6 +22,7 @@ def open_parquet(path: Path) -> Any:
         MissingExtraError: pyarrow is not installed.
     """
     parquet = require("pyarrow.parquet", "parquet")
+    refuse_pointer(path, DataError)
     try:
         return parquet.ParquetFile(path)
     except _damage() as error:

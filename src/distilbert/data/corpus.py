@@ -16,7 +16,7 @@ from .data_sources import check_hub_name, is_saved_dataset, load_from_hub, load_
 from .file_formats import COMPRESSED_PARQUET, COMPRESSIONS, FileFormat, endings_of, format_of
 from .messages import listed, type_name
 from .row_stream import ReadingRules, Row, open_rows, without_problems
-from .text_lines import FileLines, check_encoding
+from .text_lines import FileLines, check_encoding, split_at_returns
 
 Sources = Sequence[str | os.PathLike[str]]
 
@@ -160,7 +160,7 @@ def _read(source: _CorpusSource, column: str, encoding: str) -> Iterator[list[st
     """Yield the documents of a source."""
     if source.format == "txt":
         lines = FileLines(source.files[0], compressed=source.compressed, encoding=encoding, longest=LONGEST_PARAGRAPH)
-        yield from _text_documents(lines)
+        yield from _text_documents(split_at_returns(lines))
     elif source.format:
         rules = ReadingRules(class_names=False, encoding=encoding)
         with open_rows(source.files[0], source.format, source.compressed, rules) as stream:

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import NamedTuple
 
+from ..core.counted import counted
 from ..core.errors import DataError
 from .messages import listed
-from .text_lines import LONGEST_LINE
+from .text_lines import LONGEST_LINE, split_at_returns
 
 DELIMITERS = (",", "\t", ";", "|")  # those that are detected
 USUAL = {"csv": ",", "tsv": "\t"}
@@ -70,6 +71,8 @@ def read_delimited(
     delimiter: str = "",
     ahead: int = 0,
     later: NumberedLines | None = None,
+    *,
+    may_be_empty: bool = False,
 ) -> DelimitedTable:
     """Read the header of a table.
 
@@ -81,6 +84,7 @@ def read_delimited(
         delimiter: between fields; empty to detect it.
         ahead: how many lines below the header may be read to detect the delimiter.
         later: the rows to read, in place of those below the header: lines further down with their numbers.
+        may_be_empty: of no lines, return a table without columns.
 
     Raises:
         DataError: there is no header, or the delimiter cannot be used.
@@ -98,8 +102,8 @@ def read_delimited(
             header_line = line
             break
         before += 1
-    if "\r" in header_line.rstrip("\r\n"):  # an old Macintosh ends lines so
-        iterator = _split_at_returns(chain([header_line], iterator))
+    if header_line:
+        iterator = split_at_returns(chain([header_line], iterator))
         header_line = next(iterator)
     peeked = list(islice(iterator, ahead)) if not delimiter else []
     detected = delimiter or detect_delimiter(header_line, peeked, USUAL[format])
@@ -118,6 +122,8 @@ def read_delimited(
         header = header_line.rstrip("\r\n").split(detected) if header_line else []
         next(numbered, None)
         records = _tsv_records(numbered if later is None else later, detected, len(header))
+    if not header and may_be_empty:
+        return DelimitedTable([], iter(()))
     if not header:
         raise DataError(f"{name} is empty: a header with the names of the columns and rows below it are expected.")
     table = _named(header, name, before + 1)
@@ -154,12 +160,6 @@ def detect_delimiter(header: str, rows: Sequence[str], usual: str) -> str:
         if widths[0] > 1 and (share >= LEAST_SHARE or delimiter == usual) and fit > best_fit:
             best, best_fit = delimiter, fit
     return best
-
-
-def _split_at_returns(lines: Iterable[str]) -> Iterator[str]:
-    """Yield lines that a carriage return, a line feed or both end."""
-    for line in lines:
-        yield from re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z", line)
 
 
 def _widths(lines: Sequence[str], delimiter: str) -> list[int]:
@@ -347,7 +347,7 @@ def _rows_under(table: DelimitedTable, records: Iterable[Record], advice: str) -
         elif problem or not fields:
             yield DelimitedRow(number, None, problem)
         else:
-            count = "1 field" if len(fields) == 1 else f"{len(fields)} fields"
+            count = counted(len(fields), "field")
             names = f"the header names {width}: {listed(columns)}"
             yield DelimitedRow(number, None, f"this row has {count}, but {names}.{advice}")
     for line in blank:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..core.counted import counted
 from ..core.errors import DataError, suggest
 from .character_spans import parse_spans, span_columns, tag_words
 from .column_roles import JOINT, Roles, assign_roles
@@ -156,10 +157,9 @@ def _complete_rows(table: Table, roles: Roles, labelled: bool) -> Table:
     left_out = sum(missing.values())
     if not left_out or 2 * left_out >= len(table.rows):
         return table
-    rows = "1 row was" if left_out == 1 else f"{left_out:,} rows were"
     warnings.warn(
-        f"{table.name}: {rows} left out of {len(table.rows):,}, with nothing under {listed(missing)} (the first is "
-        f"{first}).",
+        f"{table.name}: {counted(left_out, 'row was', 'rows were')} left out of {len(table.rows):,}, with nothing "
+        f"under {listed(missing)} (the first is {first}).",
         stacklevel=3,
     )
     return replace(table, rows=kept)
@@ -248,7 +248,9 @@ def _sentences(table: Table, roles: Roles, labelled: bool, before: int) -> list[
         words = words_of(row, roles["words"][0])
         tags = words_of(row, column) if column is not None and is_tagged else None
         if tags is not None and len(tags) != len(words):
-            raise DataError(f"{row.place} has {len(words)} words, but {len(tags)} tags; each word needs one.")
+            raise DataError(
+                f"{row.place} has {counted(len(words), 'word')}, but {counted(len(tags), 'tag')}; each word needs one."
+            )
         examples.append(TaggedExample(row.place, words, tags))
     return examples
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from ..core.config import DistilBertConfig
+from ..core.counted import counted
 from ..core.errors import DataError, suggest
 from ..tasks.registry import task_spec
 from .examples import MULTI, REGRESSION, SINGLE, Example, Labels, TaggedExample, TextExample
@@ -81,7 +82,8 @@ def collect_labels(
         labels = Labels(tuple(names), problem)
     elif names:
         if len(names) != len(values):
-            raise DataError(f"{len(names)} names were given for {len(values)} labels: {_known(values)}.")
+            given = counted(len(names), "name was", "names were")
+            raise DataError(f"{given} given for {counted(len(values), 'label')}: {_known(values)}.")
         labels = Labels(tuple(names), problem, tuple(values))
     else:
         labels = Labels(tuple(values), problem)
@@ -90,7 +92,8 @@ def collect_labels(
     if len(values) == 1:
         raise DataError(f"All rows have the same label, {values[0]!r:.80}: there is nothing to learn from them.")
     if few := [value for value in counts if counts[value] < minimum]:
-        raise DataError(f"The label {few[0]!r:.80} has {counts[few[0]]} rows, and at least {minimum} are needed.")
+        rows = counted(counts[few[0]], "row")
+        raise DataError(f"The label {few[0]!r:.80} has {rows}, and at least {minimum} are needed.")
     return labels
 
 

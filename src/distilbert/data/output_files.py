@@ -175,14 +175,11 @@ def _write_vectors(json_lines: Path, path: Path, key: str) -> None:
     for line in _lines(json_lines):
         dimension = dimension or len(json.loads(line)[key])
         count += 1
-    if not count:
-        with path.open("wb") as file:
-            np.save(file, np.empty((0, 0), np.float32))
-        return
-    array = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(count, dimension))
-    for number, line in enumerate(_lines(json_lines)):
-        array[number] = json.loads(line)[key]
-    array.flush()
+    header = {"descr": "<f4", "fortran_order": False, "shape": (count, dimension)}
+    with path.open("wb") as file:  # through a memory map, a full disk would end the process
+        np.lib.format.write_array_header_1_0(file, header)
+        for line in _lines(json_lines):
+            file.write(np.asarray(json.loads(line)[key], "<f4").tobytes())
 
 
 def _write_parquet(json_lines: Path, path: Path, vectors: str = "") -> None:

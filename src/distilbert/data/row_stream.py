@@ -11,6 +11,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +22,15 @@ from .conll_format import read_sentences
 from .delimited_table import LINES_TO_DETECT, read_delimited, written_delimiter
 from .messages import type_name
 from .squad_format import read_questions
-from .text_lines import LONGEST_LINE, OTHER_ENCODING, FileLines, LineStart, check_encoding, check_regular_file
+from .text_lines import (
+    LONGEST_LINE,
+    OTHER_ENCODING,
+    FileLines,
+    LineStart,
+    check_encoding,
+    check_regular_file,
+    split_at_returns,
+)
 
 BLANK = "blank"  # the problem of an empty line: it is no row, and no error either
 PARQUET_BATCH = 256  # rows of a parquet file that are in memory at once
@@ -61,6 +70,8 @@ class ReadingRules:
         word_column: the column of the word in a ``.conll`` file, counted from 1; 0 for the one that it shows.
         tag_column: the same for the tag.
         keep_invalid: bytes that are not UTF-8 are a problem of their own row only; otherwise they end the reading.
+        may_be_empty: a file without anything in it has no rows, whatever its format; otherwise it is an error where the
+            format demands a header or a value.
     """
 
     delimiter: str = ""
@@ -71,6 +82,7 @@ class ReadingRules:
     word_column: int = 0
     tag_column: int = 0
     keep_invalid: bool = False
+    may_be_empty: bool = False
 
 
 @dataclass
@@ -179,6 +191,9 @@ def open_rows(
     """
     check_regular_file(path)
     stream = RowStream(name or str(path), format)
+    if rules.may_be_empty and path.stat().st_size == 0:
+        yield stream
+        return
     if format == "parquet":
         with open_parquet(path) as table:
             stream.columns, stream.total = list(table.schema_arrow.names), table.metadata.num_rows
@@ -247,9 +262,10 @@ def read_lines(
         stream.rows = (Row(*sentence) for sentence in sentences)
     else:
         stream.columns = ["text"] if rules.named_columns else None
+        numbered = enumerate(split_at_returns(lines), 1) if later is None else later
         stream.rows = _text_rows(numbered, stream.name, rules)
     if stream.format != "conll":
-        stream.rows = map(_checked, stream.rows)
+        stream.rows = map(partial(_checked, may_have_bytes=stream.format != "jsonl"), stream.rows)
 
 
 def without_problems(rows: Iterable[Row]) -> Iterator[Row]:
@@ -265,17 +281,31 @@ def without_problems(rows: Iterable[Row]) -> Iterator[Row]:
             raise DataError(f"{row.place}: {row.problem}")
 
 
-def _checked(row: Row) -> Row:
-    """Mark a row whose text is not valid Unicode: bytes that were not UTF-8, or half of a surrogate pair in JSON."""
+def _checked(row: Row, may_have_bytes: bool) -> Row:
+    """Mark a row whose text is not valid Unicode: bytes that were not UTF-8, or half of a surrogate pair in JSON.
+
+    Both have the same form in Python. So the reader of JSON lines looks for the bytes itself.
+    """
     value = row.value
     for text in value.values() if isinstance(value, dict) else value if isinstance(value, list) else (value,):
         if isinstance(text, str) and not text.isascii():
             try:
                 text.encode("utf-8")
             except UnicodeEncodeError as error:
-                is_byte = "\udc80" <= text[error.start] <= "\udcff"  # and not half a surrogate pair in JSON
-                return Row(row.place, None, NOT_UTF8 if is_byte else "not valid UTF-8")
+                character = text[error.start]
+                if may_have_bytes and "\udc80" <= character <= "\udcff":
+                    return Row(row.place, None, NOT_UTF8)
+                problem = f"a lone surrogate \\u{ord(character):x}, which is half a character"
+                return Row(row.place, None, problem)
     return row
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.isascii() or text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 # Text: a row a line.
@@ -300,7 +330,11 @@ def _read_table(
     stream: RowStream, lines: Iterable[str], rules: ReadingRules, later: Iterator[tuple[int, str]] | None
 ) -> None:
     ahead = LINES_TO_DETECT if stream.size is not None else 0  # a pipe is not read before somebody needs its rows
-    table = read_delimited(lines, stream.format, stream.name, rules.delimiter, ahead, later)
+    table = read_delimited(
+        lines, stream.format, stream.name, rules.delimiter, ahead, later, may_be_empty=rules.may_be_empty
+    )
+    if not table.columns:
+        return
     stream.columns, stream.unnamed, stream.repeated = table.columns, table.unnamed, table.repeated
     stream.rows = (
         Row(f"{stream.name}:{row.number}", row.value, row.problem or ("" if row.value else BLANK)) for row in table.rows
@@ -316,6 +350,9 @@ def _json_lines(lines: Iterator[tuple[int, str]], name: str, rules: ReadingRules
         if not line.strip():
             yield Row(place, None, BLANK)
             continue
+        if not _is_unicode(line):
+            yield Row(place, None, NOT_UTF8)
+            continue
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
@@ -328,6 +365,8 @@ def _read_json(stream: RowStream, lines: Iterable[str], rules: ReadingRules) -> 
     name, lines = stream.name, list(lines)
     content = "".join(lines)
     if not content.strip():
+        if rules.may_be_empty:
+            return
         raise DataError(f"{name} is empty.")
     try:
         value = json.loads(content)

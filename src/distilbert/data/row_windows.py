@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from ..core.errors import DataError
+from ..core.counted import counted
+from ..core.errors import DataError, UsageError
 from .row_stream import BLANK, Row, RowStream
 from .task_inputs import TaskInputs
 
@@ -88,10 +89,9 @@ class UnusableRows:
         if not self.count:
             return True
         if self.get_null:
-            have = "1 row has" if self.count == 1 else f"{self.count:,} rows have"
-            self._report(f"{have} no answer (null) out of {rows:,}.")
+            self._report(f"{counted(self.count, 'row has', 'rows have')} no answer (null) out of {rows:,}.")
         else:
-            self._report(f"{self.count:,} {'row was' if self.count == 1 else 'rows were'} skipped.")
+            self._report(f"{counted(self.count, 'row was', 'rows were')} skipped.")
         if not self.answered:
             self._report("no row could be answered.")
         return self.answered > 0
@@ -147,6 +147,9 @@ def usable_rows(stream: RowStream, inputs: TaskInputs, unusable: UnusableRows) -
     """Yield the rows of windows, None for each row that is left out, and last the error that stops the work, if any.
 
     The error is yielded and not raised, so that the rows before it are answered first.
+
+    Raises:
+        UsageError: the columns of the first row do not fit the task.
     """
     try:
         for row in stream.rows:
@@ -159,6 +162,8 @@ def usable_rows(stream: RowStream, inputs: TaskInputs, unusable: UnusableRows) -
                     item = inputs.input_of(row.value)
                 except DataError as error:
                     reason = str(error)
+                except UsageError as error:
+                    raise UsageError(f"{row.place}: {error}") from None
             if not reason:
                 yield InputRow(row, item)
                 continue

@@ -1,6 +1,7 @@
 """Lines of text, from files and from standard input, in constant memory and in any encoding.
 
-A line keeps its end. Only a line feed ends a line, and a byte order mark before the first one is dropped.
+A line keeps its end. Only a line feed ends a line, unless ``split_at_returns`` finds that carriage returns do. A byte
+order mark before the first line is dropped.
 """
 
 from __future__ import annotations
@@ -9,14 +10,17 @@ import codecs
 import gzip
 import io
 import os
+import re
 import select
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
 from ..core.errors import DataError
 from ..core.extras import require
+from ..core.files import LFS_POINTER
 from .file_formats import GZIP, ZSTANDARD
 
 BYTE_ORDER_MARK = "\ufeff"
@@ -41,7 +45,8 @@ def check_encoding(name: str) -> str:
         io.TextIOWrapper(io.BytesIO(), encoding=spelled).close()  # refuses codecs of bytes, such as zlib
     except (LookupError, ValueError):
         raise DataError(
-            f"There is no text encoding {name!r}. Usual ones are utf-8, utf-16, latin-1, windows-1252, shift_jis."
+            f"encoding must be the name of a text encoding, such as utf-8, utf-16, latin-1, windows-1252 or shift_jis; "
+            f"got {name!r}."
         ) from None
     return spelled
 
@@ -56,6 +61,20 @@ def check_regular_file(path: Path) -> None:
     """
     if path.exists() and not path.is_file() and not path.is_dir():
         raise DataError(f"{path} is a pipe or a device, not a file. Save what it holds to a file and name that.")
+
+
+def split_at_returns(lines: Iterable[str]) -> Iterator[str]:
+    """Yield lines; where the first has a carriage return within, as an old Macintosh ends lines, these end all lines.
+
+    In any other text a carriage return within a line is a character like others.
+    """
+    iterator = iter(lines)
+    first = next(iterator, "")
+    if "\r" not in first.rstrip("\r\n"):
+        yield from chain([first] if first else [], iterator)
+        return
+    for line in chain([first], iterator):
+        yield from re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z", line)
 
 
 class LineStart(NamedTuple):
@@ -116,6 +135,8 @@ class FileLines:
 
     def __iter__(self) -> Iterator[str]:
         with self._file:
+            if not self._compressed and (kind := kind_of(self._file.read(KIND_BYTES))):
+                raise DataError(f"{self._path} is {kind}")
             self._file.seek(self._start.offset)
             file, broken = self._decompressed()
             lines = self._utf8_lines(file) if self._encoding in ("", "utf-8") else self._decoded_lines(file)
@@ -183,9 +204,10 @@ class FileLines:
                     yield line.removeprefix(BYTE_ORDER_MARK) if number == 1 else line
             except (UnicodeDecodeError, UnicodeError) as error:
                 reason = getattr(error, "reason", "") or str(error)
+                where = f"{self._path}: what follows line {number}" if number else f"{self._path}"
                 raise DataError(
-                    f"{self._path}: what follows line {number} is not {self._encoding} ({reason}). State the encoding "
-                    "that the file is in: --encoding NAME."
+                    f"{where} is not {self._encoding} ({reason}). State the encoding that the file is in: "
+                    "--encoding NAME."
                 ) from None
 
     def _check_length(self, number: int, length: int) -> None:
@@ -211,6 +233,24 @@ class FileLines:
     def _undecodable(self, number: int, offset: int, byte: int) -> DataError:
         where = f"byte {offset}" + (" of the uncompressed text" if self._compressed else " of the file")
         return DataError(f"{self._path}:{number}: byte 0x{byte:02x} at {where} is not UTF-8. {OTHER_ENCODING}")
+
+
+# What files of other kinds begin with, and what to do with them.
+_KINDS = {
+    b"\x1f\x8b": "compressed with gzip: add .gz to its name, or decompress it (gunzip).",
+    b"\x28\xb5\x2f\xfd": "compressed with zstandard: add .zst to its name, or decompress it (unzstd).",
+    b"PK\x03\x04": "a zip archive: unpack it; a workbook (.xlsx) can be saved as .csv.",
+    b"PAR1": "a parquet file: let its name end in .parquet.",
+    LFS_POINTER: "a Git LFS pointer and not the file itself: run git lfs pull.",
+}
+
+
+KIND_BYTES = max(map(len, _KINDS))
+
+
+def kind_of(start: bytes) -> str:
+    """Return what a file is that is no text, by its first bytes, and what to do; empty if it may be text."""
+    return next((kind for first, kind in _KINDS.items() if start.startswith(first)), "")
 
 
 def _utf16_of(start: bytes) -> str:
@@ -271,6 +311,8 @@ class PipeLines:
     def _read(self) -> None:
         chunk = os.read(self._descriptor, READ_BYTES)
         self._ended = not chunk
+        if self._first and not self._lines and not self._incomplete and (kind := kind_of(chunk)):
+            raise DataError(f"standard input is {kind}")
         if self._first and self._decoder is None and not self._incomplete and (name := _utf16_of(chunk)):
             raise DataError(f"standard input looks like UTF-16: add --encoding {name}.")
         if self._decoder is not None:  # from here on, text of every encoding is UTF-8

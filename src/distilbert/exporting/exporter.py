@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import DataError, DistilBertError, ExportError, InputError, ModelNotFoundError, TokenizerError
+from ..core.files import writing
 from ..core.schema import HEADS, Head, head_of
 from ..models.auto import AutoTokenizer
 from ..weights.checkpoint import Checkpoint, open_checkpoint
@@ -106,11 +107,12 @@ def export(
     config.architectures, config.dtype = [model_head.architecture], "float32"
     model_hash = hash_model(source)
     destination.check_weights(model_hash)
-    with _staging_folder(destination.folder) as staging:
+    with _staging_folder(destination.folder) as staging, writing(destination.folder):
         inputs = None if texts is None else [tokenize(tokenizer, [text], config) for text in texts]
         path = staging / target.files[precision][0]
         try:
-            write_file(target, source, path, precision, inputs)
+            with writing(destination.folder):
+                write_file(target, source, path, precision, inputs)
         except (DistilBertError, OSError):
             raise
         except Exception as error:  # the exporters' errors have no common base

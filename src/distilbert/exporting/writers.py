@@ -17,6 +17,7 @@ from torch.export import Dim, ExportedProgram
 
 from ..core.extras import require
 from ..models.pytorch.pretrained import DistilBertPreTrainedModel
+from ..weights.tensors import write_torch_archive
 from .formats import INPUTS, input_rank, output_names
 from .libraries import EXTRA, import_nncf, import_openvino, offline, quiet
 
@@ -85,7 +86,7 @@ def write_torch(model: DistilBertPreTrainedModel, path: Path, precision: str) ->
     """
     program = trace(model, torch.float16 if precision == "fp16" else torch.float32)
     with quiet():
-        torch.export.save(program, path)
+        write_torch_archive(path, lambda file: torch.export.save(program, file))
 
 
 def open_program(path: Path, head: str) -> Callable[[np.ndarray, np.ndarray], dict[str, np.ndarray]]:

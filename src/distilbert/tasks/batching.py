@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.counted import counted
 from ..core.errors import InputError
 from ..core.runner_protocol import AsynchronousRunner, Batch, Runner
 from .finite_outputs import check_finite
@@ -156,8 +157,9 @@ def split_outputs(outputs: Outputs, sizes: Sequence[int], runner: Runner) -> lis
     for name, array in outputs.items():
         if len(array) != ends[-1]:
             raise InputError(
-                f"The runner {type(runner).__name__} returned {name!r} with {len(array)} rows for a batch of "
-                f"{len(sizes)} sequences; {ends[-1]} were expected. See distilbert.core.runner_protocol.Runner."
+                f"The runner {type(runner).__name__} returned {name!r} with {counted(len(array), 'row')} for a batch "
+                f"of {counted(len(sizes), 'sequence')}; {ends[-1]} were expected. See "
+                "distilbert.core.runner_protocol.Runner."
             )
     if not runner.head.per_token:
         return [{name: array[b] for name, array in outputs.items()} for b in range(len(sizes))]

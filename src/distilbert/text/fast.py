@@ -279,3 +279,6 @@ def _replace_all_surrogates(texts: Sequence[Any]) -> list[Any]:
         replace_surrogates(text) if isinstance(text, str) else [replace_surrogates(word) for word in text]
         for text in texts
     ]
+
+
+PreTrainedTokenizerFast = DistilBertTokenizerFast  # transformers' name of its base

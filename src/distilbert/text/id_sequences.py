@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.errors import InputError
 from .batch_encoding import BatchEncoding
-from .padding import NO_LIMIT, as_columns, check_padding, pad_columns, padded_length, tensor_type_of, to_lists
+from .padding import NO_LIMIT, as_columns, as_ids, check_padding, pad_columns, padded_length, tensor_type_of, to_lists
 from .spec import check_side
 from .token_table import TokenTable
 from .tokenizer_arguments import DECODING
@@ -234,13 +234,11 @@ class IdSequences(TokenTable):
         """
         DECODING.check(others, "decode")
         ids = to_lists(token_ids)
-        ids = [ids] if isinstance(ids, int) else list(ids)
         options = (skip_special_tokens, clean_up_tokenization_spaces, spaces_between_special_tokens)
-        if ids and hasattr(ids[0], "__len__"):
+        if isinstance(ids, (list, tuple)) and ids and isinstance(ids[0], (list, tuple)):
             return [self.decode(row, *options) for row in ids]
+        ids = as_ids(ids, "decode")
         for token_id in ids:
-            if not hasattr(token_id, "__index__"):
-                raise InputError(f"decode takes integers, but got {token_id!r} of type {type(token_id).__name__}.")
             if token_id < 0:
                 raise InputError(
                     f"decode got the id {token_id}. Replace label masks such as -100 by pad_token_id first."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from ..core.errors import InputError, suggest
@@ -119,3 +119,25 @@ def to_lists(value: Any) -> Any:
         return value.tolist()
     # The offsets in a row are tuples and stay tuples.
     return [to_lists(item) for item in value] if isinstance(value, list) else value
+
+
+def as_ids(value: Any, where: str) -> list[int]:
+    """Return one id, or a list of ids, as a list; whole numbers of any type are ids.
+
+    Args:
+        value: the ids.
+        where: the method that got them, for messages.
+
+    Raises:
+        InputError: it is something else, such as a text.
+    """
+    if hasattr(value, "__index__"):
+        return [int(value)]
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise InputError(f"{where} takes an id or a list of ids, got {value!r:.60} of type {type(value).__name__}.")
+    ids = []
+    for item in value:
+        if not hasattr(item, "__index__") and not (isinstance(item, float) and item.is_integer()):
+            raise InputError(f"{where} takes integers, but got {item!r:.60} of type {type(item).__name__}.")
+        ids.append(int(item))
+    return ids

@@ -62,7 +62,7 @@ def check_texts(
         return
     _check_types(pairs, is_split, pairs_name)
     if len(pairs) != len(texts):
-        raise InputError(f"There are {len(texts)} texts but {len(pairs)} second texts; each needs its partner.")
+        raise InputError(f"{len(texts)} first and {len(pairs)} second texts were given; each needs its partner.")
 
 
 def _check_types(texts: Sequence[Any], is_split: bool, name: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from ..core.errors import InputError, TokenizerError, reject_unknown, suggest
 from .added_tokens import AddedToken
+from .padding import as_ids
 from .spec import SPECIAL_TOKEN_NAMES, TokenizerSpec, check_model_max_length, check_side
 
 
@@ -142,11 +143,12 @@ class TokenTable:
             skip_special_tokens: leave special tokens out of a list.
 
         Raises:
-            InputError: an id is outside of the vocabulary.
+            InputError: an id is outside of the vocabulary, or not an integer.
         """
         ids = ids.tolist() if hasattr(ids, "tolist") else ids
         if isinstance(ids, int):
             return self._token_of(ids)
+        ids = as_ids(ids, "convert_ids_to_tokens")
         return [self._token_of(i) for i in ids if not (skip_special_tokens and i in self._special_ids)]
 
     def _token_of(self, token_id: int) -> str:

@@ -161,3 +161,6 @@ class DistilBertTokenizer(TokenizerBase):
     def ids_to_tokens(self) -> dict[int, str]:
         """The entries of the vocabulary by id, without added tokens."""
         return {token_id: entry for entry, token_id in self.spec.vocab.items()}
+
+
+PreTrainedTokenizer = DistilBertTokenizer  # transformers' name of its base

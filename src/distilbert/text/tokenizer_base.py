@@ -18,6 +18,7 @@ from typing import Any, Self
 from ..core.errors import InputError, InputTypeError, TokenizerError
 from ..core.extras import require
 from ..core.hub import encoder_folder, push_saved, resolve
+from ..core.transformers_types import KnownToTransformers
 from .added_tokens import AddedToken
 from .batch_encoding import BatchEncoding, check_tensor_type
 from .chat_templates import (
@@ -57,7 +58,7 @@ PathLike = str | os.PathLike[str]
 logger = logging.getLogger(__name__)
 
 
-class TokenizerBase(IdSequences):
+class TokenizerBase(KnownToTransformers, IdSequences):
     """A BERT tokenizer for DistilBERT.
 
     For every option, ``None`` means the usual value, or the value in ``tokenizer_file``.
@@ -96,6 +97,7 @@ class TokenizerBase(IdSequences):
         UnknownArgumentError: there is no such argument.
     """
 
+    transformers_type = ("transformers.tokenization_utils_base", "PreTrainedTokenizerBase")
     name_or_path: str
     init_inputs = ()
     vocab_files_names = {"vocab_file": VOCAB_FILE, "tokenizer_file": TOKENIZER_FILE}  # noqa: RUF012
@@ -712,3 +714,6 @@ def _read_vocab(vocab: Any) -> dict[str, int]:
     if isinstance(vocab, (list, tuple)):
         return check_vocab(vocab_from_entries(vocab), "vocab=")
     return read_vocab(Path(vocab))
+
+
+PreTrainedTokenizerBase = TokenizerBase  # transformers' name of its base

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import TokenizerError
-from ..core.files import write_json, write_text
+from ..core.files import refuse_pointer, write_json, write_text
 from .added_tokens import AddedToken
 from .chat_templates import DEFAULT_TEMPLATE, ChatTemplates, as_chat_templates
 from .spec import (
@@ -90,7 +90,8 @@ def load_spec(
         return _combine(options, added_tokens, special_tokens_map, config)
     except (TypeError, AttributeError, KeyError, IndexError, OverflowError, ValueError) as error:
         if isinstance(error, TokenizerError):
-            raise
+            named = str(error).partition(" ")[0].partition("=")[0]
+            raise TokenizerError(f"{folder / CONFIG_FILE if named in config else folder}: {error}") from None
         raise TokenizerError(
             f"The files in {str(folder)!r} are not a tokenizer that can be read: "
             f"{type(error).__name__}: {error!s:.200}."
@@ -307,6 +308,7 @@ def write_vocab(vocab: dict[str, int], path: Path) -> str:
 
 def check_size(path: Path) -> None:
     """Raise an error if a file is larger than any tokenizer's."""
+    refuse_pointer(path, TokenizerError)
     if path.stat().st_size > LARGEST_FILE:
         raise TokenizerError(f"{str(path)!r} has more than {LARGEST_FILE // 10**6} MB: it is no file of a tokenizer.")
 

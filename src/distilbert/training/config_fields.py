@@ -71,7 +71,8 @@ class Settings:
                 raise ConfigError(f"{item.name} must be finite; got {value!r}.")
             choices = item.metadata["choices"]
             if choices and value not in choices:
-                raise ConfigError(f"{item.name} must be one of {', '.join(choices)}; got {value!r}.")
+                known = ", ".join(choice or '""' for choice in choices)
+                raise ConfigError(f"{item.name} must be one of {known}; got {value!r}.")
             object.__setattr__(self, item.name, value)
         self.validate()
 

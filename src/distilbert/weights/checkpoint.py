@@ -9,16 +9,18 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..core import hub
-from ..core.config import ARGUMENTS, DistilBertConfig, find_config, own_parameters, split_fields
+from ..core.config import ARGUMENTS, DistilBertConfig, field_names, find_config, own_parameters, split_fields
 from ..core.config_checks import shown
 from ..core.errors import InputError, UnsupportedArchitectureError
-from ..core.json_files import read_config_file
+from ..core.json_files import naming_config, read_config_file
 from ..core.loading_arguments import HUB_ARGUMENTS, LOADING, WEIGHT_ARGUMENTS, hub_arguments
+from ..core.model_checks import check_config_type
 from ..core.schema import Head, Shapes
 from . import bert
 from .file_names import FileTensors, plain_names
@@ -159,6 +161,8 @@ def open_checkpoint(
         UnsupportedArchitectureError: the model is neither a DistilBERT nor a BERT.
         UnknownArgumentError: an override is neither a field nor an argument that is known from transformers.
     """
+    if config is not None and not isinstance(config, (str, os.PathLike)):
+        check_config_type(config, where)
     place = hub_arguments(arguments)
     source = WeightSource(**{name: arguments[name] for name in WEIGHT_ARGUMENTS if name in arguments})
     folder = None
@@ -216,15 +220,23 @@ def config_from_dict(
 ) -> DistilBertConfig:
     """Return the configuration in the content of a ``config.json``, of a DistilBERT or a BERT.
 
+    Args:
+        values: the content.
+        overrides: fields that replace some of it.
+        where: the folder of the file, or what a message calls the content.
+        config_class: of the configuration.
+
     Raises:
+        ConfigError: a value cannot work.
         UnsupportedArchitectureError: it belongs to another model; the message says which and where.
     """
     model_type = values.get("model_type", "distilbert")
-    if bert.is_bert(values):
-        values = bert.config_from_bert(values)
-    elif model_type not in ("distilbert", config_class.model_type):
-        raise UnsupportedArchitectureError(
-            f"{where} holds a {shown(model_type)} model; this package runs 'distilbert' and, as its twin, 'bert'."
-        )
-    config: DistilBertConfig = config_class.from_dict(values, **overrides)
+    with naming_config(where / "config.json", field_names(overrides)) if isinstance(where, Path) else nullcontext():
+        if bert.is_bert(values):
+            values = bert.config_from_bert(values)
+        elif model_type not in ("distilbert", config_class.model_type):
+            raise UnsupportedArchitectureError(
+                f"{where} holds a {shown(model_type)} model; this package runs 'distilbert' and, as its twin, 'bert'."
+            )
+        config: DistilBertConfig = config_class.from_dict(values, **overrides)
     return config

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..core.errors import InputError, ModelNotFoundError, WeightsError
-from ..core.files import output_folder, replacing, write_json
+from ..core.files import output_folder, refuse_pointer, replacing, write_json
 from ..core.hub import WEIGHT_FILES, variant_name
 from ..core.json_files import read_json
 from ..core.schema import Head
@@ -43,6 +43,8 @@ def open_tensors(folder: Path, formats: Sequence[str] = FORMATS, *, variant: str
     """
     for name in formats:
         paths = _files(folder, name, variant)
+        for path in paths:
+            refuse_pointer(path, WeightsError)
         if paths:
             return _OPEN[name](paths)
     files = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []

@@ -19,13 +19,14 @@ import numpy as np
 
 from ..core.errors import DistilBertError, InputError, WeightsError
 from ..core.extras import require
-from ..core.files import replacing
+from ..core.files import check_space, replacing
 from ..core.schema import PREFIX, Head
 from .leaves import TENSORFLOW, check_architecture, to_checkpoint, to_framework
 from .tensors import DTYPES_BY_NAME, LazyTensor, Tensors
 
 BASE = "distilbert"
 KERAS_VERSION = "2.19.0"  # what transformers 4.57.6 wrote
+HEADER_BYTES = 4096  # more than HDF5 writes beside an array
 ATTRIBUTE_LIMIT = 64512  # bytes of an HDF5 attribute without its header; Keras splits longer lists
 WORD_EMBEDDINGS = f"{BASE}/embeddings/word_embeddings"  # transformers' own layer: its weight is called "weight"
 NAMES, WEIGHTS = "layer_names", "weight_names"
@@ -120,6 +121,7 @@ def save_h5(path: Path, arrays: Mapping[str, np.ndarray], head: Head) -> None:
     words = re.sub("(?<=[a-z])(?=[A-Z])", "_", head.name or "Model").lower()
     model = f"tf_distil_bert_{words}"
     layers = _layers(arrays, head)
+    check_space(path, sum(array.nbytes + HEADER_BYTES for weights in layers.values() for array in weights.values()))
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         _write_names(file, NAMES, list(layers))
         file.attrs["backend"], file.attrs["keras_version"] = b"tensorflow", KERAS_VERSION.encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import zipfile
@@ -9,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import ml_dtypes
 import numpy as np
@@ -211,4 +212,51 @@ def save_torch_file(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         bf16 = array.dtype == ml_dtypes.bfloat16
         state[name] = torch.from_numpy(array.view(np.int16)).view(torch.bfloat16) if bf16 else torch.from_numpy(array)
     with replacing(path) as temporary:
-        torch.save(state, temporary)
+        write_torch_archive(temporary, lambda file: torch.save(state, file))
+
+
+def write_torch_archive(path: Path, save: Callable[[IO[bytes]], object]) -> None:
+    """Let PyTorch write a file of its own format.
+
+    PyTorch ends the process where a file that it opened itself cannot be written. So it gets one that never fails.
+
+    Args:
+        path: of the file.
+        save: calls a function of PyTorch with an open file.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with path.open("wb", buffering=0) as raw:
+        file = _UnfailingFile(raw)
+        buffered = io.BufferedWriter(file, 1 << 20)
+        save(buffered)
+        buffered.flush()
+        if file.error is not None:
+            raise file.error
+
+
+class _UnfailingFile(io.RawIOBase):
+    """A file that keeps the first error of writing, and lets everything after it get lost."""
+
+    def __init__(self, raw: IO[bytes]) -> None:
+        self._raw = raw
+        self.error: OSError | None = None
+
+    def writable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._raw.seek(offset, whence)
+
+    def write(self, data: Any) -> int:
+        size = memoryview(data).nbytes
+        if self.error is None:
+            try:
+                return self._raw.write(data)
+            except OSError as error:
+                self.error = error
+        return size

@@ -52,7 +52,7 @@ ROWS: list[tuple[str, str, str, Record, str]] = [  # kind, file, content, settin
     ("single", "t.tsv", "text\tlabel\na\t1.5\nb\t2.5\n", {"class_weights": "balanced"},
      "class_weights must be none: the labels are numbers"),
     ("tags", "t.jsonl", '{"words": ["a", "b"], "tags": ["O", "B-X"]}\n{"words": ["a", "b"], "tags": ["O"]}\n', {},
-     r"t\.jsonl:2 has 2 words, but 1 tags; each word needs one"),
+     r"t\.jsonl:2 has 2 words, but 1 tag; each word needs one"),
     ("squad1", "t.json", json.dumps(SQUAD), {},
      r"t\.json, question q1: the answer 'c' is not at character 3 of the context; there is ' '\. It is at 4\."),
     ("choice", "t.jsonl", '{"question": "a", "choices": ["a", "b"], "label": 2}\n', {},

@@ -38,6 +38,7 @@ def open_input(path: str | None, stated: str, delimiter: str = "", encoding: str
         json_array=True,
         class_names=False,
         keep_invalid=True,
+        may_be_empty=True,
     )
     if path is None:
         if format == "parquet":

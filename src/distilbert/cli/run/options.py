@@ -212,7 +212,7 @@ def command(
         shard_rows=shard_rows,
         shard_format=shard_format.value if shard_format else None,
     )
-    if model is None and source is None and plan.task is not None:
+    if model is None and plan.task is not None:
         loading["model"] = default_model(plan.task)
     return run_in_shards(plan) if plan.is_sharded else run(plan)
 
@@ -233,7 +233,10 @@ def _device(name: str | None) -> str | int | None:
     """Return what ``pipeline`` takes: a number counts accelerators, and -1 is the CPU."""
     if name is None or not name.removeprefix("-").isdecimal():
         return name
-    return "cpu" if int(name) < 0 else int(name)
+    number = int(name)
+    if number < -1:
+        raise UsageError(f"--device must be -1 or cpu, 0 or cuda:0, mps, ..., got {name}.")
+    return "cpu" if number < 0 else number
 
 
 def _parameters(options: list[str]) -> dict[str, Any]:
@@ -245,10 +248,13 @@ def _parameters(options: list[str]) -> dict[str, Any]:
         name, equals, value = option.partition("=")
         if not equals or not name:
             raise UsageError(f"--param {option!r} is not of the form NAME=VALUE.")
+        name = name.replace("-", "_")
+        if name in parameters:
+            raise UsageError(f"--param {name} is given twice.")
         try:
-            parameters[name.replace("-", "_")] = json.loads(value)
+            parameters[name] = json.loads(value)
         except ValueError:
-            parameters[name.replace("-", "_")] = value
+            parameters[name] = value
         except RecursionError:
             raise UsageError(f"--param {name}: its JSON is nested too deeply.") from None
     return parameters

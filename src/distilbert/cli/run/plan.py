@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...core.errors import DataError, InputError, UsageError
+from ...core.errors import InputError, UsageError
 from ...data.addresses import has_wildcards, is_address
 from ...data.text_lines import check_encoding
 from ...tasks.registry import task_spec
@@ -83,10 +83,7 @@ class RunPlan:
         self.on_error = self.on_error or ("stop" if self.input is None else "null")
         if self.source is not None and self.on_error == "null":
             self.on_error = "skip"
-        try:
-            self.encoding = check_encoding(self.encoding)
-        except DataError as error:
-            raise UsageError(f"--encoding: {error}") from None
+        self.encoding = check_encoding(self.encoding)
         if self.resume and (self.input is None or self.output is None or self.source is not None):
             raise UsageError("--resume goes with --input and --output, and not with --source.")
         if self.source is not None:
@@ -119,12 +116,18 @@ class RunPlan:
         return self.input is not None and self.source is None
 
     def parameters_of(self, task: str) -> dict[str, Any]:
-        """Return all parameters for a task. An option that it does not have keeps its name, and so is refused."""
+        """Return all parameters for a task. An option that it does not have keeps its name, and so is refused.
+
+        Raises:
+            UsageError: an option and ``--param`` set the same one.
+        """
         names = {option: name for name, option in task_spec(task).options.items()}
         values = {
             names.get(option, option.removeprefix("--").replace("-", "_")): value
             for option, value in self.task_options.items()
         }
+        if both := sorted(values.keys() & self.parameters.keys()):
+            raise UsageError(f"--param {both[0]} and the option for it are both given; leave one out.")
         return values | self.parameters
 
     @property

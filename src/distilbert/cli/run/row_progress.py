@@ -6,6 +6,7 @@ import time
 from types import TracebackType
 from typing import Self
 
+from ...core.counted import counted
 from ...core.progress_bar import ProgressBar
 from ...data.row_stream import RowStream
 
@@ -47,4 +48,4 @@ class RowProgress:
     def pace(self) -> str:
         """Return, for example, ``"1,024 rows, 310 rows/s"``."""
         rate = (self.rows - self._rows_before) / max(time.monotonic() - self._started, 1e-9)
-        return f"{self.rows:,} {'row' if self.rows == 1 else 'rows'}, {rate:,.{0 if rate >= 10 else 1}f} rows/s"
+        return f"{counted(self.rows, 'row')}, {rate:,.{0 if rate >= 10 else 1}f} rows/s"

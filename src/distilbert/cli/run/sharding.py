@@ -11,6 +11,7 @@ from ...cluster.manifest import Manifest
 from ...cluster.run_progress import duration
 from ...cluster.shard_outputs import OutputFolder
 from ...cluster.sharded_run import SHARD_ROWS, Workers, run_sharded
+from ...core.counted import counted
 from ...core.errors import UsageError
 from ...core.extras import require
 from ...data.addresses import find_files, is_address
@@ -58,11 +59,12 @@ def run_in_shards(plan: RunPlan) -> int:
         f"worker {name} {worker['tokens_per_second']:,.0f} tokens/s" for name, worker in summary["workers"].items()
     )
     warn(
-        f"{output}: {summary['rows']:,} rows in {summary['shards']:,} shards, {duration(summary['seconds'])}"
+        f"{output}: {counted(summary['rows'], 'row')} in {counted(summary['shards'], 'shard')}, "
+        + duration(summary["seconds"])
         + (f"; {rates}" if rates else "")
     )
     if rejects:
-        warn(f"{rejects:,} {'row has' if rejects == 1 else 'rows have'} no answer: see rejects.jsonl in {output}.")
+        warn(f"{counted(rejects, 'row has', 'rows have')} no answer: see rejects.jsonl in {output}.")
     if summary["rows"] and not summary["answered"]:
         warn("no row could be answered.")
         return FAILED

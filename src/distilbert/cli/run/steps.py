@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-import errno
 import sys
 from pathlib import Path
 from typing import Any
 
+from ...core.counted import counted
 from ...core.errors import DataError, InputError, Interrupted, MissingExtraError, UnknownArgumentError, UsageError
 from ...core.extras import require
+from ...core.files import DISK_ERRORS
 from ...data.output_files import output_format
 from ...data.row_stream import RowStream
 from ...data.row_windows import UnusableRows
@@ -27,9 +28,6 @@ from .plan import RunPlan
 from .result_writers import LinesWriter, PartialOutputWriter, ResultWriter, TableWriter
 from .row_progress import RowProgress
 from .sentence_ranking import rank_rows
-
-# The disk or a quota is full, a file is too large, or the device failed.
-DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def run(plan: RunPlan) -> int:
@@ -71,6 +69,8 @@ def run(plan: RunPlan) -> int:
         finally:
             if output is not None:
                 output.close()
+    if not progress.rows + unusable.count:
+        warn(f"{stream.name} has no rows.")
     was_of_use = unusable.summarize(progress.rows)
     if output is not None and sys.stderr.isatty():
         warn(f"{plan.output}: {progress.pace()}")
@@ -110,7 +110,7 @@ def match_columns(plan: RunPlan, task: str, stream: RowStream) -> TaskInputs:
     forms = () if plan.source is None else (SENTENCE,)
     inputs = TaskInputs(task_spec(task), plan.column, forms)
     if stream.columns is not None:
-        pairs = inputs.match(stream.columns, stream.unnamed, stream.repeated)
+        pairs = inputs.match(stream.columns, stream.unnamed, stream.repeated, stream.name)
         stream.columns_to_read = None if plan.keep_input else list(dict.fromkeys(column for _, column in pairs))
     return inputs
 
@@ -173,8 +173,8 @@ def _with_what_is_kept(message: str, output: PartialOutput | None, plan: RunPlan
     if not output.rows:
         return f"{message} Nothing was written."
     if not plan.can_resume:
-        return f"{message} The results of {output.rows:,} rows are kept in {output.path}, as JSON lines."
+        return f"{message} The results of {counted(output.rows, 'row')} are kept in {output.path}, as JSON lines."
     return (
-        f"{message} {output.rows:,} rows are done and kept in {output.path}: "
+        f"{message} {counted(output.rows, 'row is', 'rows are')} done and kept in {output.path}: "
         "the same command with --resume goes on from there."
     )

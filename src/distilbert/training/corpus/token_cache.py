@@ -20,7 +20,7 @@ from typing import Any, Self
 import numpy as np
 
 from ...core.errors import DataError
-from ...core.files import folder_for, sync_to_disk
+from ...core.files import folder_for, sync_to_disk, writing
 from ...data.corpus import Sources, describe, documents, name_sources
 from ...data.text_lines import check_encoding
 from ...text.tokenizer_base import TokenizerBase
@@ -109,7 +109,7 @@ def write_cache(parent: Path, name: str, sources: Sources, tokenizer: TokenizerB
         _remove_stale(parent)
         temporary = Path(tempfile.mkdtemp(prefix=f".{name}.", suffix=".tmp", dir=parent))
         try:
-            with CacheWriter(temporary, tokenizer) as writer:
+            with writing(parent), CacheWriter(temporary, tokenizer) as writer:
                 yield writer
                 writer.finish(name, sources)
             writer.cache = _publish(temporary, parent / name)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...core.files import output_folder, write_json, write_text
+from ...core.files import check_output_folder, filling_folder, write_json, write_text
 from .bootstrap import LEVEL, Interval
 from .model_comparison import ModelComparison
 from .speed import Speed
@@ -96,12 +96,13 @@ class Evaluation:
         """
         from ..reports.evaluation_report import evaluation_page
 
-        values, path = self.to_dict(), output_folder(folder)
+        values, path = self.to_dict(), check_output_folder(folder)
         text = evaluation_page(values)  # before anything is written
         lines = (json.dumps(result, ensure_ascii=False) + "\n" for result in self.predictions)
-        write_text(path / "predictions.jsonl", "".join(lines).encode("utf-8", "replace").decode("utf-8"))
-        write_text(path / "report.html", text)
-        write_json(path / "evaluation.json", values)
+        with filling_folder(path):
+            write_text(path / "predictions.jsonl", "".join(lines).encode("utf-8", "replace").decode("utf-8"))
+            write_text(path / "report.html", text)
+            write_json(path / "evaluation.json", values)
         return path
 
 

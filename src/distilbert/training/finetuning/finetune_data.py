@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ...core.counted import counted
 from ...core.errors import ConfigError, DataError
 from ...core.schema import head_of
 from ...data.examples import REGRESSION, Example, Labels, QuestionExample, TaggedExample
@@ -70,7 +71,7 @@ def read_data(config: FinetuneConfig, on_data: Callable[[str], None]) -> Finetun
         config.task, training.examples, problem=config.problem, names=config.label_names, known=training.label_names
     )
     columns = ", ".join(f"{role} = {column}" for role, column in training.columns.items())
-    on_data(f"{len(training.examples):,} examples to train on{f' ({columns})' if columns else ''}")
+    on_data(f"{counted(len(training.examples), 'example')} to train on{f' ({columns})' if columns else ''}")
     if config.class_weights != "none" and labels.problem == REGRESSION:
         raise ConfigError("class_weights must be none: the labels are numbers, so that there are no classes.")
     if labels.names:
@@ -81,13 +82,13 @@ def read_data(config: FinetuneConfig, on_data: Callable[[str], None]) -> Finetun
         evaluation = read(config.eval_data, config.eval_split, is_labelled).examples
         evaluation = in_scheme_of(labels, evaluation, "the evaluation data")
         check_labels(evaluation, labels, "the evaluation data")
-        on_data(f"{len(evaluation):,} examples to evaluate on")
+        on_data(f"{counted(len(evaluation), 'example')} to evaluate on")
     unlabelled: list[Example] = []
     if config.unlabelled_data:
         examples = read(config.unlabelled_data, config.split, False).examples
         unlabelled = [_without_label(example) for example in examples]
     if unlabelled:
-        on_data(f"{len(unlabelled):,} examples that the teacher labels")
+        on_data(f"{counted(len(unlabelled), 'example')} that the teacher labels")
     facts = {
         "sources": config.train_data,
         "columns": training.columns,

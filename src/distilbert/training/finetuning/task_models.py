@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from ...core.config import DistilBertConfig
+from ...core.counted import counted
 from ...core.errors import ConfigError
 from ...core.runner_protocol import Batch, Runner
 from ...core.schema import HEADS, Head, head_of
@@ -241,7 +242,7 @@ def _keeps_head(config: FinetuneConfig, labels: Labels) -> bool:
         raise ConfigError(f"{error} Or {advice}") from None
     if len(source.id2label) != max(1, len(labels.names)) and labels.names:
         raise ConfigError(
-            f"{config.model} has {len(source.id2label)} labels and the data {len(labels.names)}; {advice}"
+            f"{config.model} has {counted(len(source.id2label), 'label')} and the data {len(labels.names)}; {advice}"
         )
     if order is not None and order != list(range(len(order))):
         raise ConfigError(

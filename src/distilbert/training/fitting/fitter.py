@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from ...core.config import DistilBertConfig
+from ...core.counted import counted
 from ...core.errors import ConfigError, DataError
 from ...core.extras import require
 from ...core.files import check_nothing_lost, check_output_folder, replacing_folder, write_json, write_text
@@ -331,14 +332,14 @@ def _summary(result: FitResult, config: FitConfig, source: Path) -> Mapping[str,
 def _card(result: FitResult, source: Path, contrastive: int) -> str:
     rows = "".join(f"| {name} | {value:.4g} |\n" for name, value in result.table())
     measured = (
-        f"On {result.examples[1]:,} examples that it did not learn from:\n\n"
+        f"On {counted(result.examples[1], 'example')} that it did not learn from:\n\n"
         f"| | {result.main_metric} |\n| --- | --- |\n{rows}"
     )
     return (
         "---\nlibrary_name: distilbert\npipeline_tag: text-classification\n---\n"
         f"# A linear model of {source.name}'s vectors\n\n"
-        f"Learned from {result.examples[0]:,} examples with {len(result.labels)} labels by `distilbert fit`; the "
-        f"encoder is {source.name}, {f'tuned by {contrastive} contrastive steps' if contrastive else 'unchanged'}.\n\n"
+        f"Learned from {counted(result.examples[0], 'example')} with {len(result.labels)} labels by `distilbert fit`; "
+        f"the encoder is {source.name}, {f'tuned by {contrastive} contrastive steps' if contrastive else 'unchanged'}.\n\n"
         f"{measured if result.metrics else 'No examples were held out to measure it.'}\n"
         "It reads the mean of a text's tokens (`classifier_pooling` in `config.json`). transformers' DistilBERT does "
         "not know this field, reads the first token, and answers differently: use this package.\n"
