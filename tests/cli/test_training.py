@@ -84,6 +84,7 @@ def test_a_file_in_the_present_folder_is_not_taken_unasked(cli: Command, trainin
     [
         ("", "Missing option --output, --data, --teacher; give it here, or in a file for --config."),
         ("--teacher t --data a", "Missing option --output;"),
+        ("--output o --resume", "o holds no run to resume; leave --resume out and state all settings."),
         ("{} --terms ce=5,mlm", "--terms 'ce=5,mlm': pairs such as ce=5,mlm=2 are expected."),
         ("{} --terms ce=much", "--terms: 'much' is not a number."),
         ("{} --terms ce=5,mlmm=1", "unknown argument 'mlmm'. Did you mean 'mlm'?"),

@@ -94,6 +94,8 @@ def _collect(settings: type[C], stated: dict[str, Any], config: str, resume: boo
             reject_unknown(of_file, hints, config)
         values = of_file | values
         missing = [f.name for f in dataclasses.fields(settings) if f.default is REQUIRED is f.default_factory]
+        if resume and not config and any(name not in values for name in missing) and "output" in stated:
+            raise UsageError(f"{stated['output']} holds no run to resume; leave --resume out and state all settings.")
         if argument in missing and argument not in values:
             raise UsageError(f"Missing argument {argument.upper()}; give it here, or in a file for --config.")
         missing = [option_of(name) for name in missing if name not in values]
