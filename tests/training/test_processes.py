@@ -100,7 +100,7 @@ def test_more_processes_than_passes(tmp_path: Path) -> None:
     code, out, err = run(["distill", *options(values_of(tmp_path, "two", micro_tokens=96))], processes=2)
     assert (code, out) == (1, "")
     message = (
-        "distilbert: A step has 1 pass for 2 processes: raise tokens_per_step or lower micro_tokens to at most 48."
+        "distilbert: A step has 1 pass for 2 processes: raise --tokens-per-step or lower --micro-tokens to at most 48."
     )
     assert message in err.splitlines()
     assert not (tmp_path / "two" / "config.toml").exists()

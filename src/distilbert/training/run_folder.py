@@ -19,7 +19,7 @@ from .processes import Tensors
 
 CONFIG = "config.toml"
 # What a run writes beside it and its model.
-WRITTEN = ("metrics.jsonl", "summary.json", "report.html", "README.md", "tokenizer.json", "vocab.txt", "checkpoints")
+WRITTEN = ("metrics.jsonl", "summary.json", "report.html", "tokenizer.json", "vocab.txt", "checkpoints")
 
 
 def open_run(
