@@ -150,5 +150,5 @@ def test_the_runner_says_how_large_batches_are() -> None:
 
 def test_runner_that_breaks_its_protocol_is_named() -> None:
     runner = EchoRunner("ForSequenceClassification", wrong_length=True)
-    with pytest.raises(InputError, match="EchoRunner returned 'logits' with 1 rows"):
+    with pytest.raises(InputError, match="EchoRunner returned 'logits' with 1 row "):
         list(run_encoded([EncodedInput([[1], [2]])], runner))
