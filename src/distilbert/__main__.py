@@ -1,4 +1,4 @@
-"""``python -m distilbert`` is the command ``distilbert``, which begins here too."""
+"""``python -m distilbert`` is the command ``distilbert``."""
 
 import sys
 
