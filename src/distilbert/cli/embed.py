@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ..core.errors import DataError, UsageError
+from ..core.errors import UsageError
 from .name_completion import complete_model
 from .run.options import FormatOption, OnErrorOption, default_model
 from .text_options import Delimiter, Encoding, InputFormat, Precision, Progress, Resume, TextColumn, Threads
@@ -111,9 +111,4 @@ def command(
         output_format=output_format,
     )
     plan.loading["model"] = model or default_model(TASK)
-    try:
-        return run(plan)
-    except DataError as error:
-        if not is_array:
-            raise
-        raise DataError(str(error).replace(", --on-error null gives them the answer null", "")) from None
+    return run(plan)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from ..core.counted import counted
 from ..core.errors import UsageError
 from .failures import FAILED, OK, warn
 from .name_completion import complete_model
@@ -117,5 +118,5 @@ def command(
         progress=progress,
     )
     entries, is_of_use = build(plan)
-    warn(f"{output}: {entries:,} {'entry' if entries == 1 else 'entries'}.")
+    warn(f"{output}: {counted(entries, 'entry', 'entries')}.")
     return OK if is_of_use else FAILED

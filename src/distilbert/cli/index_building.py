@@ -11,7 +11,7 @@ from typing import Any
 
 from ..core.counted import counted
 from ..core.errors import DataError, InputError, Interrupted, UsageError
-from ..data.row_stream import Row, RowStream
+from ..data.row_stream import RowStream
 from ..data.row_windows import InputRow, UnusableRows, gather_windows
 from ..data.task_inputs import SENTENCE, TaskInputs
 from ..embedding.index_encoder import TextEncoder, open_encoder
@@ -114,7 +114,7 @@ def build(plan: IndexPlan) -> tuple[int, bool]:
                 )
             stream.rows = snapshot.rows(stream.rows, stream.position)
         work = started_work(plan, base, snapshot)
-        unusable = SkippedRows(plan.on_error, warn)
+        unusable = UnusableRows(plan.on_error, warn, can_be_null=False)
         change = Change.none
         try:
             with RowProgress(stream, sys.stderr.isatty() if plan.progress is None else plan.progress) as progress:
@@ -279,7 +279,7 @@ class IndexWork:
         self.keep()  # first of all, as there may be little time
         if self._snapshot.change() is Change.other:
             return f"{message} {self.dropped()}"
-        rows = "1 row is" if self.rows == 1 else f"{self.rows:,} rows are"
+        rows = counted(self.rows, "row is", "rows are")
         return (
             f"{message} {rows} done and kept in {self.plan.unfinished}: the same command with --resume goes on from "
             "there."
@@ -314,16 +314,6 @@ def save(work: IndexWork, base: Index | None) -> Index:
     except (InputError, OSError) as error:
         raise DataError(explain(error)) from None
     return index
-
-
-class SkippedRows(UnusableRows):
-    """Rows that cannot be used; an index has no place for the answer null."""
-
-    def add(self, row: Row, reason: str) -> None:
-        """Take a row; see :meth:`UnusableRows.add`."""
-        if self.stops:
-            raise DataError(f"{row.place}: {reason.rstrip('.')}. (--on-error skip leaves such rows out.)")
-        super().add(row, reason)
 
 
 class RowColumns:

@@ -3,45 +3,23 @@
 from __future__ import annotations
 
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from types import FrameType, TracebackType
-from typing import Any, Self
+from types import FrameType
 
 from ..core.errors import Interrupted
-
-HANDLED = (signal.SIGINT, signal.SIGTERM)
-DEFAULTS = (signal.default_int_handler, signal.SIG_DFL)
+from ..core.signal_handlers import SignalHandlers
 
 
-class Interruptions:
+class Interruptions(SignalHandlers):
     """The first Ctrl-C or SIGTERM raises :class:`Interrupted`, at once or after a block of :meth:`held_back`.
 
-    Later ones are ignored, as what is done is being kept then; ``timeout`` sends two. Use it as a context. It does
-    nothing outside the main thread, where Python does not deliver signals, and leaves the handlers of the surrounding
-    program alone.
+    Later ones are ignored, as what is done is being kept then; ``timeout`` sends two.
     """
 
     def __init__(self) -> None:
-        self._replaced: dict[int, Any] = {}
-        self._received: signal.Signals | None = None
+        super().__init__()
         self._is_held_back = self._is_ignored = False
-
-    def __enter__(self) -> Self:
-        if threading.current_thread() is threading.main_thread():
-            for number in HANDLED:
-                handler = signal.getsignal(number)
-                if handler in DEFAULTS:
-                    self._replaced[number] = handler
-                    signal.signal(number, self._handle)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        for number, handler in self._replaced.items():
-            signal.signal(number, handler)
 
     @contextmanager
     def held_back(self) -> Iterator[None]:
@@ -51,16 +29,16 @@ class Interruptions:
             yield
         finally:
             self._is_held_back = False
-        if self._received is not None:
-            raise Interrupted("interrupted", self._received)
+        if self.received is not None:
+            raise Interrupted("interrupted", self.received)
 
     def ignore(self) -> None:
         """Ignore signals from now on: the work is about to end."""
         self._is_ignored = True
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._received is not None or self._is_ignored:
+        if self.received is not None or self._is_ignored:
             return
-        self._received = signal.Signals(number)
+        self.received = signal.Signals(number)
         if not self._is_held_back:
-            raise Interrupted("interrupted", self._received)
+            raise Interrupted("interrupted", self.received)

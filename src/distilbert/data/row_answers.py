@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from ..core.errors import DataError, InputError
+from ..tasks.checks import LEAVE_OUT
 from .result_rows import joined
 from .row_windows import InputRow, UnusableRows
 from .task_inputs import TaskInputs
@@ -87,7 +88,7 @@ def _without_answer(row: InputRow, inputs: TaskInputs) -> AnsweredRow:
 
 def _in_words_of_a_file(message: str) -> str:
     """Return why a task refuses an input, in words that fit the row of a file."""
-    return message.replace("inputs[0]", "the input").partition("; leave it out, give")[0]
+    return message.replace("inputs[0]", "the input").partition(f": {LEAVE_OUT}")[0]
 
 
 def answer_window(window: list[InputRow], answer: Answer, first: int = 0) -> Iterator[tuple[int, Any]]:

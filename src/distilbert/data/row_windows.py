@@ -48,6 +48,7 @@ class UnusableRows:
     Args:
         on_error: ``"stop"``, ``"skip"`` or ``"null"``, as ``RunPlan.on_error``.
         report: takes messages.
+        can_be_null: whether ``"null"`` is among the choices, for the advice.
 
     Attributes:
         count: how many there are.
@@ -56,10 +57,10 @@ class UnusableRows:
         stops: whether the first one stops the work.
     """
 
-    def __init__(self, on_error: str, report: Callable[[str], None]) -> None:
+    def __init__(self, on_error: str, report: Callable[[str], None], can_be_null: bool = True) -> None:
         self.count = self.answered = 0
         self.get_null = on_error == "null"
-        self.stops, self._report = on_error == "stop", report
+        self.stops, self._report, self._can_be_null = on_error == "stop", report, can_be_null
 
     def add(self, row: Row, reason: str) -> None:
         """Take a row.
@@ -69,8 +70,8 @@ class UnusableRows:
         """
         message = f"{row.place}: {reason}"
         if self.stops:
-            advice = "(--on-error skip leaves such rows out, --on-error null gives them the answer null.)"
-            raise DataError(f"{message.rstrip('.')}. {advice}")
+            null = ", --on-error null gives them the answer null" if self._can_be_null else ""
+            raise DataError(f"{message.rstrip('.')}. (--on-error skip leaves such rows out{null}.)")
         self.count += 1
         if not self.get_null:
             self._report(f"skipped {message}")

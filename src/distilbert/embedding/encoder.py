@@ -16,7 +16,7 @@ from ..core.errors import InputError, suggest
 from ..core.progress_bar import ProgressBar
 from ..core.runner_protocol import AsynchronousRunner, Batch, Runner
 from ..tasks.batching import IN_FLIGHT, cut_batches
-from ..tasks.checks import check_choice, check_count
+from ..tasks.checks import check_choice, check_count, check_text
 from ..tasks.columns import Column, to_inputs
 from ..tasks.feature_extraction import FeatureExtractionPipeline
 from ..tasks.finite_outputs import check_finite
@@ -27,7 +27,6 @@ from ..tasks.pooling import normalize as to_unit_length
 from ..tasks.sentence_modules import SentenceModules
 from ..tasks.windows import split_into_windows, stride_or_default, truncate
 from .stored_precision import PRECISIONS, quantize_embeddings
-from .text_checks import check_text_to_encode
 from .vector_similarity import SIMILARITIES, compare_pairs
 
 CHUNK = 16384  # texts that are tokenized, sorted by length and encoded together
@@ -214,7 +213,10 @@ class Encoder:
         texts = to_inputs(texts, column)
         is_single = isinstance(texts, str) or not isinstance(texts, Iterable)
         items = [texts] if is_single else texts if isinstance(texts, (list, tuple)) else list(texts)
-        items = [check_text_to_encode(item, "The text" if is_single else f"texts[{i}]") for i, item in enumerate(items)]
+        items = [
+            check_text(item, "The text" if is_single else f"texts[{i}]", can_be_null=False)
+            for i, item in enumerate(items)
+        ]
         before = self._prompt(prompt_name, prompt)
         budget = (batch_tokens or self.task.batch_tokens, batch_size or self.task.batch_size)
         scaled = normalize if normalize_embeddings is None else normalize_embeddings

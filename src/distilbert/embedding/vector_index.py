@@ -21,7 +21,7 @@ from typing import Any, Self
 import numpy as np
 
 from ..core.errors import InputError
-from ..tasks.checks import check_choice, check_count
+from ..tasks.checks import check_choice, check_count, check_text
 from ..tasks.columns import Column, to_inputs
 from .encoder_identity import PROBE, EncoderIdentity
 from .exact_search import Nearest, nearest, ranked
@@ -46,7 +46,6 @@ from .index_folder import (
 from .index_graph import VectorGraph
 from .index_inputs import from_table, to_int, to_vectors
 from .index_records import Id, Record, Where, matching, to_records
-from .text_checks import check_text_to_encode
 
 EXACT_ENTRIES = 500_000  # more than these, and an exact search on two cores takes longer than 50 ms
 MOST_SEGMENTS = 16  # of a folder; with more, saving writes one instead
@@ -258,7 +257,7 @@ class Index:
         """
         texts, ids, metadata = from_table(texts, column, ids, metadata)
         if texts is not None:
-            texts = [check_text_to_encode(text, f"texts[{place}]") for place, text in enumerate(texts)]
+            texts = [check_text(text, f"texts[{place}]", can_be_null=False) for place, text in enumerate(texts)]
         if vectors is None:
             if texts is None:
                 raise InputError("There is nothing to add: give texts, or vectors.")
@@ -318,9 +317,9 @@ class Index:
         if not isinstance(queries, np.ndarray) or queries.dtype.kind in "UO":
             queries = to_inputs(queries, column)
         if isinstance(queries, str):
-            return self._hits(self._encode([check_text_to_encode(queries, "The query")]), k, where)[0]
+            return self._hits(self._encode([check_text(queries, "The query", can_be_null=False)]), k, where)[0]
         if isinstance(queries, list) and queries and isinstance(queries[0], str):
-            texts = [check_text_to_encode(text, f"queries[{place}]") for place, text in enumerate(queries)]
+            texts = [check_text(text, f"queries[{place}]", can_be_null=False) for place, text in enumerate(queries)]
             return self._hits(self._encode(texts), k, where)
         if isinstance(queries, Iterator):
             return self.search(list(queries), k, where=where)

@@ -20,6 +20,7 @@ from ..core.errors import DistilBertError, InputError
 from ..core.runner_protocol import Batch
 from ..tasks.base import Task
 from ..tasks.batching import EncodedInput, Outputs, split_outputs
+from ..tasks.checks import OR_NULL
 from ..tasks.finite_outputs import check_finite
 from ..tasks.windows import add_special, split_into_windows, stride_or_default
 from .queued_requests import QueuedInput, QueuedRequest, QueuedSequence, RefusedRequest, TokenIds
@@ -430,7 +431,7 @@ def run_one_by_one(sequences: list[QueuedSequence]) -> list[Outputs | Exception]
 
 def refused_input(error: DistilBertError, place: str = "") -> RefusedRequest:
     """Return the answer to a request with an input that cannot be used; ``place`` names the input."""
-    message = str(error).replace(", or pass on_error='null' for None in its place", "")
+    message = str(error).replace(OR_NULL, "")
     if place and place not in message:
         message = f"{place}: {message}"
     return RefusedRequest(422, "validation", message)

@@ -11,10 +11,18 @@ from ..core.errors import InputError, InputTypeError, suggest
 from .columns import to_inputs
 
 LARGEST_COUNT = 2**63 - 1
+# What to do about an empty text, and what else where `on_error` is an argument.
+LEAVE_OUT = "leave it out, or give at least one character"
+OR_NULL = ", or pass on_error='null' for None in its place"
 
 
-def check_text(value: Any, where: str) -> str:
+def check_text(value: Any, where: str, can_be_null: bool = True) -> str:
     """Return ``value`` as a plain str if it is text with something in it; ``numpy.str_`` is text, too.
+
+    Args:
+        value: the text.
+        where: what it is called in messages.
+        can_be_null: whether ``on_error`` is an argument where the text comes from, for the advice.
 
     Raises:
         InputTypeError: it is not a str.
@@ -23,10 +31,7 @@ def check_text(value: Any, where: str) -> str:
     if not isinstance(value, str):
         raise InputTypeError(f"{where} must be a str, got {value!r:.80} of type {type(value).__name__}.")
     if not value:
-        raise InputError(
-            f"{where} is an empty text; leave it out, give at least one character, or pass on_error='null' for None in "
-            "its place."
-        )
+        raise InputError(f"{where} is an empty text: {LEAVE_OUT}{OR_NULL if can_be_null else ''}.")
     return value if type(value) is str else str.__str__(value)
 
 

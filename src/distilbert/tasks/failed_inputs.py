@@ -6,7 +6,9 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from ..core.counted import counted
 from ..core.errors import InputError
+from .checks import OR_NULL
 
 ON_ERROR = ("raise", "null")
 logger = logging.getLogger(__name__)
@@ -33,11 +35,11 @@ class FailedInputs:
             yield
         except InputError as error:
             self.count += 1
-            reason = str(error).replace(", or pass on_error='null' for None in its place", "")
+            reason = str(error).replace(OR_NULL, "")
             self._first = self._first or (reason if place in reason else f"{place}: {reason}")
 
     def report(self) -> None:
         """Log how many inputs have no answer, and why the first has none."""
         if self.count:
-            inputs = "1 input has" if self.count == 1 else f"{self.count:,} inputs have"
+            inputs = counted(self.count, "input has", "inputs have")
             logger.warning("%s: %s no answer (None). The first: %s", self._task, inputs, self._first)

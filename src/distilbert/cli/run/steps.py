@@ -13,7 +13,7 @@ from ...core.counted import counted
 from ...core.errors import DataError, InputError, Interrupted, MissingExtraError, UnknownArgumentError, UsageError
 from ...core.extras import require
 from ...core.files import DISK_ERRORS
-from ...data.output_files import output_format
+from ...data.output_files import NPY, output_format
 from ...data.row_stream import RowStream
 from ...data.row_windows import UnusableRows
 from ...data.task_inputs import SENTENCE, TaskInputs
@@ -49,7 +49,7 @@ def run(plan: RunPlan) -> int:
             if hashing is not None:
                 plan.contents = hashing.result()
         inputs = inputs or match_columns(plan, task.task, stream)
-        unusable = UnusableRows(plan.on_error, warn)
+        unusable = UnusableRows(plan.on_error, warn, can_be_null=plan.output_format != NPY)
         writer = PartialOutputWriter(output, plan.keep_input) if output else printer(plan, task.task)
         try:
             try:

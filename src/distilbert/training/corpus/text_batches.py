@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ...core.counted import counted
 from ...core.errors import ConfigError, DataError
 from ...text.tokenizer_base import TokenizerBase
 from ..distill_config import TextConfig
@@ -118,7 +119,7 @@ class MaskedText:
         if processes > count:
             most = self.config.tokens_per_step // processes
             raise ConfigError(
-                f"A step has {count} {'pass' if count == 1 else 'passes'} for {processes} processes: raise "
+                f"A step has {counted(count, 'pass', 'passes')} for {processes} processes: raise "
                 f"tokens_per_step or lower micro_tokens to at most {most}."
             )
 
