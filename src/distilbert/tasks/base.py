@@ -370,10 +370,7 @@ class Task(PipelineSteps, Pipeline, Generic[ParamsT]):
                 f"A {type(self.runner).__name__} has no model to save. Copy the folder that it runs, or save the model "
                 "that it was exported from."
             )
-        if not safe_serialization:
-            options["safe_serialization"] = False
-        self.model.save_pretrained(save_directory, **options)
-        self.tokenizer.save_pretrained(save_directory)
+        super().save_pretrained(save_directory, safe_serialization, **options)
         quantization = getattr(self.runner, "quantization", None)
         if quantization is not None:
             quantization.save(Path(save_directory))
