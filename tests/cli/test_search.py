@@ -402,6 +402,33 @@ def test_rows_are_added_to_an_index_that_changes_meanwhile(
     assert [text for _, text, _ in records("notes")][3:] == ["hail", "snow"]
 
 
+@pytest.mark.parametrize("ids", [(), ("--id", "key")])
+def test_rows_are_added_once_by_a_command_that_was_killed_after_it_had_saved(
+    distilbert: CommandLine, model: str, monkeypatch: pytest.MonkeyPatch, ids: tuple[str, ...]
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(self: index_building.IndexWork) -> None:
+        raise Killed
+
+    monkeypatch.setattr(index_building, "KEEP_ROWS", 1)
+    distilbert("index", "texts.csv", "--model", model, "--output", "notes", *ids)
+    Path("more.csv").write_text("text,kind,key\nsnow,news,e\nhail,news,f\n")
+    arguments = ("index", "more.csv", "--output", "notes", "--add", *ids)
+    with monkeypatch.context() as patch:
+        patch.setattr(index_building.IndexWork, "forget", killed)
+        with pytest.raises(Killed):
+            distilbert(*arguments)
+    assert Path("notes.part").exists()
+    code, _, err = distilbert(*arguments, "--resume")
+    assert (code, err) == (0, "distilbert: notes: 5 entries.\n")
+    assert [text for _, text, _ in records("notes")][3:] == ["snow", "hail"]
+    assert not Path("notes.part").exists()
+    if not ids:  # the same rows again, on purpose
+        assert distilbert(*arguments)[2] == "distilbert: notes: 7 entries.\n"
+
+
 def test_files_of_others_stay(distilbert: CommandLine, model: str) -> None:
     Path("many.csv").write_text("text,key\n" + "".join(f"note {number},{number}\n" for number in range(20)) + "snow,\n")
     arguments = ("index", "many.csv", "--model", model, "--output", "notes", "--id", "key")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import sys
 import time
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from .run.row_progress import RowProgress
 TASK = "feature-extraction"
 # What is done is written into OUTPUT.part after so many rows, or after so many seconds, whichever comes first.
 KEEP_ROWS, KEEP_SECONDS = 16_384, 15.0
+IDENTITY = "work"  # a note in an index, of the work that its newest entries come from
 LEAST_WORK = 20  # times as long as the last writing took: so much time passes before the clock asks for the next one
 
 
@@ -114,6 +116,9 @@ def build(plan: IndexPlan) -> tuple[int, bool]:
                 )
             stream.rows = snapshot.rows(stream.rows, stream.position)
         work = started_work(plan, base, snapshot)
+        if base is not None and work.is_saved_in(base):
+            work.forget()
+            return len(base), True
         unusable = UnusableRows(plan.on_error, warn, can_be_null=False)
         change = Change.none
         try:
@@ -214,7 +219,7 @@ def started_work(plan: IndexPlan, base: Index | None, snapshot: InputSnapshot | 
             f"--resume: the run before had another {differences[0].replace('content', 'content of the input')}. "
             "--overwrite starts again."
         )
-    return IndexWork(plan, index, source, snapshot, rows=int(noted["rows"]))
+    return IndexWork(plan, index, source, snapshot, rows=int(noted["rows"]), identity=str(noted.get(IDENTITY, "")))
 
 
 class IndexWork:
@@ -226,16 +231,24 @@ class IndexWork:
         source: what they depend on.
         snapshot: of the input; None for a pipe, which cannot be read again: nothing is kept then.
         rows: see below.
+        identity: what tells this work from every other one; a new one by default.
 
     Attributes:
         rows: how many rows of the input are in the index.
     """
 
     def __init__(
-        self, plan: IndexPlan, index: Index, source: dict[str, Any], snapshot: InputSnapshot | None, rows: int = 0
+        self,
+        plan: IndexPlan,
+        index: Index,
+        source: dict[str, Any],
+        snapshot: InputSnapshot | None,
+        rows: int = 0,
+        identity: str = "",
     ) -> None:
         self.plan, self.index, self.rows = plan, index, rows
         self._source, self._snapshot = source, snapshot
+        self._identity = identity or uuid.uuid4().hex
         self._kept_rows, self._kept_at, self._seconds = rows, time.monotonic(), 0.0
         self._has_kept = plan.resume
 
@@ -251,10 +264,19 @@ class IndexWork:
                 "name another output."
             )
         started = time.monotonic()
-        self.index.note_source({**self._source, "rows": self.rows})
+        self.index.note_source({**self._source, "rows": self.rows, IDENTITY: self._identity})
         self.index.save(self.plan.unfinished)
         self._kept_rows, self._kept_at, self._has_kept = self.rows, time.monotonic(), True
         self._seconds = self._kept_at - started
+
+    def save_in(self, index: Index) -> None:
+        """Save the index that has the new entries, and that it has them."""
+        index.note_source({IDENTITY: self._identity})
+        index.save(self.plan.output)
+
+    def is_saved_in(self, index: Index) -> bool:
+        """Whether an index has the new entries: the run before was killed after it had saved them."""
+        return bool(index.source.get(IDENTITY) == self._identity)
 
     def forget(self) -> None:
         """Delete what is kept."""
@@ -309,8 +331,7 @@ def save(work: IndexWork, base: Index | None) -> Index:
                     metadata=[record["metadata"] for record in added],
                 )
             index = base
-        index.note_source({})
-        index.save(plan.output)
+        work.save_in(index)
     except (InputError, OSError) as error:
         raise DataError(explain(error)) from None
     return index
