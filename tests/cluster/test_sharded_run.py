@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +265,41 @@ def test_a_file_that_changes_meanwhile_is_noticed(cli: Command, monkeypatch: pyt
     done = cli.run("--input", "in.jsonl", "--output", "out", "--shard-rows", "100")
     assert done.code == 1
     assert "in.jsonl has changed since its shards were fixed" in done.err
+
+
+@pytest.mark.usefixtures("own_workers")
+def test_a_file_of_as_many_rows_that_changes_meanwhile_is_noticed(
+    cli: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The shards begin at bytes, which are in the middle of a row then."""
+    from .conftest import OwnWorkers
+
+    write(cli.folder, "in.jsonl")
+    before = OwnWorkers.run
+
+    def afterwards(change: Callable[[Path], object]) -> None:
+        def run(self: OwnWorkers, *arguments: Any) -> None:
+            before(self, *arguments)
+            change(cli.folder / "in.jsonl")
+
+        monkeypatch.setattr(OwnWorkers, "run", run)
+
+    arguments = ("--input", "in.jsonl", "--output", "out", "--shard-rows", "100", "--overwrite")
+    afterwards(lambda path: path.write_text(path.read_text().replace("Text", "A text", 1)))
+    done = cli.run(*arguments)
+    assert done.code == 1
+    assert "in.jsonl has changed since its shards were fixed" in done.err
+    assert not (cli.folder / "out" / "_SUCCESS").exists()
+    done = cli.run(*arguments[:-1], "--resume")
+    assert (done.code, "in.jsonl has another content" in done.err) == (2, True)
+
+    def grow(path: Path) -> None:
+        with path.open("a") as file:
+            file.write('{"text": "one more"}\n')
+
+    afterwards(grow)
+    assert cli.run(*arguments).code == 0
+    assert (cli.folder / "out" / "_SUCCESS").exists()
 
 
 @pytest.mark.usefixtures("own_workers")

@@ -25,6 +25,7 @@ from ..data.text_lines import LineStart
 from .answer_settings import AnswerSettings
 
 FORMATS = ("json", "jsonl", "csv", "tsv", "txt", "parquet")
+BLOCK_BYTES = 1 << 20  # read at once
 VERSION = 1  # raise it when the manifest or the meaning of a shard changes
 
 OnPlanned = Callable[[str, int, int], None]  # a file, its rows and shards
@@ -48,11 +49,13 @@ class InputFile:
     def of(cls, name: str) -> Self:
         """Look at a file."""
         path = path_of(name)
-        if is_address(name):
-            store: Any = path
-            return cls(name, int(path.stat().st_size), str(store.fs.ukey(store.path)))
-        with path.open("rb") as file:
-            return cls(name, path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest()[:32])
+        size = int(path.stat().st_size)
+        return cls(name, size, _content_of(name, size))
+
+    def has_changed(self) -> bool:
+        """Whether the file has other bytes now; a local file may have got more behind them."""
+        path = path_of(self.name)
+        return not path.exists() or _content_of(self.name, self.size) != self.content
 
 
 @dataclass(frozen=True)
@@ -184,6 +187,20 @@ class Manifest:
             if name in known and InputFile.of(name) != known[name]:
                 changes.append(f"{name} has another content")
         return changes
+
+
+def _content_of(name: str, size: int) -> str:
+    """Return a hash of the first bytes of a file; at an address, what its store says about this version of it."""
+    path = path_of(name)
+    if is_address(name):
+        store: Any = path
+        return str(store.fs.ukey(store.path))
+    content = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(min(size, BLOCK_BYTES)):
+            content.update(block)
+            size -= len(block)
+    return content.hexdigest()[:32]
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any], above: str = "") -> Iterator[str]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from ..core.errors import DistilBertError, Interrupted, UsageError
+from ..core.errors import DataError, DistilBertError, Interrupted, UsageError
 from .answer_settings import AnswerSettings
 from .manifest import Manifest, Shard
 from .run_progress import RunProgress
@@ -60,7 +60,7 @@ def run_sharded(
 
     Raises:
         UsageError: the folder holds something else; or the run to go on with was another one, and how.
-        DataError: a file cannot be read, or an answer cannot be written.
+        DataError: a file cannot be read, or has changed meanwhile; or an answer cannot be written.
         LostProcessError: processes die for another reason than a single row.
         Interrupted: Ctrl-C; what is done is kept.
     """
@@ -110,6 +110,11 @@ def run_sharded(
             except DistilBertError as error:
                 error.args = (_with_what_is_done(str(error), records, manifest), *error.args[1:])
                 raise
+        if changed := [file.name for file in manifest.files if waiting and file.has_changed()]:
+            raise DataError(
+                f"{changed[0]} has changed since its shards were fixed, so they may hold rows of before and of after. "
+                "Start again with --overwrite."
+            )
         folder.remove_temporary()
         ordered = [records[shard.number] for shard in manifest.shards]
         summary = summarize(manifest, ordered, time.monotonic() - started)
