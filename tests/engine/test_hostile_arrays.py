@@ -194,13 +194,15 @@ def test_a_nan_is_not_hidden() -> None:
         assert np.isnan(KERNELS.attend(q, spoiled, v, offsets, 3, 0.35, None)[:, :8]).all()
 
 
+@pytest.mark.parametrize("dtype", [FP32, BF16])
 @pytest.mark.parametrize("activation", ["", "gelu", "gelu_new", "relu", "silu", "tanh"])
-def test_a_nan_is_not_hidden_by_an_activation(activation: str) -> None:
-    x = np.array([[np.nan, 1], [1, 1]], np.float32)
+def test_a_nan_is_not_hidden_by_an_activation(activation: str, dtype: np.dtype[Any]) -> None:
+    x = np.ones((2, 32), dtype)
+    x[0, 5] = np.nan
     for operations in (KERNELS, PLAIN):
-        y = float_map(np.eye(2, dtype=np.float32), 0 * ones(2), FP32, operations, activation)(x)
-        assert np.isnan(y[0]).any()
-        assert np.isfinite(y[1]).all()
+        y = float_map(np.eye(32, dtype=np.float32), 0 * ones(32), dtype, operations, activation)(x)
+        assert np.isnan(y[0].astype(np.float32)).any()
+        assert np.isfinite(y[1].astype(np.float32)).all()
 
 
 # Batches --------------------------------------------------------------------------------------------------------------

@@ -27,8 +27,8 @@ inline Floats gelu(Floats x) {  // x * Phi(x), with an error of erf of 2e-7 (Abr
 }
 
 inline Floats rough_gelu(Floats x) {  // error 2e-4: a polynomial for Phi, fitted so that it is 0 at -4 and 1 at 4
-    x = larger(x, all(-4.0f));
-    const Floats z = smaller(x, all(4.0f)), u = z * z;
+    x = larger(all(-4.0f), x);  // in this order a NaN stays one
+    const Floats z = smaller(all(4.0f), x), u = z * z;
     Floats p = u * 2.2587637640e-8f - 1.5887952928e-6f;
     p = p * u + 4.7763192569e-5f;
     p = p * u - 8.1218003511e-4f;
