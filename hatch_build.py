@@ -19,6 +19,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -127,12 +128,20 @@ def compile_here(root: Path, warn: Callable[[str], None]) -> list[Path]:
         return []
     target = root / ENGINE / "compiled"
     target.mkdir(parents=True, exist_ok=True)
-    command = [compiler, *FLAGS, "-static-libstdc++", "-static-libgcc"]
+    command = [compiler, *FLAGS, *_linking(compiler)]
     import fcntl  # Windows lacks it
 
     with (target / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # another process may compile the same at this moment
         return _compile_fastest(compile_as)
+
+
+def _linking(compiler: str) -> list[str]:
+    """Return what links the library of C++ statically, if that is there; some systems ship it in another package."""
+    static = ["-static-libstdc++", "-static-libgcc"]
+    with tempfile.TemporaryDirectory() as folder:
+        command = [compiler, "-shared", *static, "-x", "c++", os.devnull, "-o", str(Path(folder) / "empty.so")]
+        return [] if subprocess.run(command, capture_output=True, check=False).returncode else static
 
 
 def _compile_fastest(compile_as: Callable[[str, list[str]], Path | None]) -> list[Path]:
