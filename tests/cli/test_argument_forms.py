@@ -37,6 +37,27 @@ def test_every_option_of_files_takes_several(cli: Command) -> None:
     assert "extra argument" not in done.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        ("run --task fill-mask --input a.csv --input b.csv", "--input"),
+        ("run --model a --batch-tokens 99 --model b", "--model"),
+        ("quantize m --metric-data a.csv --metric-data=b.csv --output o", "--metric-data"),
+    ],
+)
+def test_an_option_of_one_value_is_not_given_twice(cli: Command, arguments: str, option: str) -> None:
+    done = cli(*arguments.split())
+    assert (done.code, done.err) == (2, f"distilbert: {option} is given more than once, but takes one value.\n")
+
+
+def test_a_value_may_look_like_an_option_that_stands_there_already(cli: Command) -> None:
+    assert "more than once" not in cli("info", "--model", "--model").err
+
+
+def test_the_help_to_read_is_that_of_the_command(cli: Command) -> None:
+    assert cli("run", "--model").err.endswith("Try 'distilbert run --help'.\n")
+
+
 def test_column_and_columns_are_one_option(cli: Command) -> None:
     cli.write("in.csv", "a,b\none,two\n")
     assert cli.run("--task", "text-classification", "--input", "in.csv", "--columns", "b").code == 0

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
+import typer.core
 
 from .. import __version__
 from ..core.errors import DistilBertError, UsageError
@@ -91,6 +92,18 @@ def _deferred(command: Callable[..., int]) -> Callable[..., Callable[[], int]]:
     return collect
 
 
+class _Command(typer.core.TyperCommand):
+    """A command that refuses a second value where it takes one; click would take the last one without a word."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _, _, given = self.make_parser(ctx).parse_args(args=list(args))
+        for option in given:
+            takes_one = not (option.multiple or getattr(option, "is_flag", False))
+            if takes_one and option.param_type_name == "option" and given.count(option) > 1:
+                raise UsageError(f"{option.opts[0]} is given more than once, but takes one value.")
+        return super().parse_args(ctx, args)
+
+
 COMMANDS = {
     "run": run, "serve": serve, "fit": fit, "finetune": finetune, "evaluate": evaluate, "distill": distill,
     "pretrain": pretrain, "quantize": quantize, "shrink": shrink, "convert": convert, "export": export,
@@ -98,7 +111,7 @@ COMMANDS = {
     "embed": embed, "index": index, "search": search,
 }  # fmt: skip
 for name, module in COMMANDS.items():
-    app.command(name, epilog=_epilog(module.EXAMPLE))(_deferred(module.command))
+    app.command(name, cls=_Command, epilog=_epilog(module.EXAMPLE))(_deferred(module.command))
 
 
 def _print_version(is_asked: bool) -> None:
@@ -192,7 +205,7 @@ def _run(arguments: Sequence[str]) -> int:
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message())
             return USAGE
-        path = context.command_path if context else "distilbert"
+        path = context.command_path if context else f"distilbert {arguments[0]}" if module else "distilbert"
         message = error.format_message().replace(": Value error, ", ": ")  # which some versions of Typer put in
         warn(f"{message}\nTry '{path} --help'.")
         return USAGE
