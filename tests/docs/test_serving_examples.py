@@ -54,6 +54,12 @@ def test_requests(commands: str, printed: str | None, address: str) -> None:
         assert shown == printed
 
 
+@pytest.mark.parametrize(("code", "printed"), blocks(PAGE, "py"))
+def test_clients(code: str, printed: str, address: str, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(code.replace("http://127.0.0.1:8080", address), PAGE.name, "exec"), {})
+    assert capsys.readouterr().out == printed
+
+
 def test_every_task_and_every_other_server_has_an_example() -> None:
     text = "".join(commands for commands, _ in REQUESTS)
     for path in ("text-classification", "token-classification", "question-answering", "fill-mask", "feature-extraction",

@@ -189,23 +189,29 @@ def _options_of(arguments: Sequence[str]) -> list[str]:
     return list(inspect.signature(module.command).parameters) if module is not None else []
 
 
+def normalized(arguments: Sequence[str]) -> list[str]:
+    """Return a command line in the form that Typer reads; see :func:`.argument_forms.in_one_form`."""
+    if not arguments or arguments[0] not in COMMANDS:
+        return list(arguments)
+    command: Any = COMMANDS[arguments[0]].command
+    options = [option_of(name) for name in _options_of(arguments)]
+    files, argument = getattr(command, "file_options", ()), getattr(command, "argument", "")
+    return [arguments[0], *in_one_form(arguments[1:], options, files, argument)]
+
+
 def _run(arguments: Sequence[str]) -> int:
-    # Some versions of Typer bring their own copy of click, so its errors are recognized by what they can do.
-    if module := COMMANDS.get("".join(arguments[:1])):
-        command: Any = module.command
-        options = [option_of(name) for name in _options_of(arguments)]
-        files, argument = getattr(command, "file_options", ()), getattr(command, "argument", "")
-        arguments = [arguments[0], *in_one_form(arguments[1:], options, files, argument)]
     try:
-        result: Any = app(list(arguments), standalone_mode=False, prog_name="distilbert")
+        result: Any = app(normalized(arguments), standalone_mode=False, prog_name="distilbert")
     except Exception as error:
+        # Some versions of Typer bring their own copy of click, so its errors are recognized by what they can do.
         if not hasattr(error, "format_message"):
             raise
         context: Any = getattr(error, "ctx", None)
         if type(error).__name__ == "NoArgsIsHelpError":
             print(error.format_message())
             return USAGE
-        path = context.command_path if context else f"distilbert {arguments[0]}" if module else "distilbert"
+        name = arguments[0] if arguments and arguments[0] in COMMANDS else ""
+        path = context.command_path if context else f"distilbert {name}".rstrip()
         message = error.format_message().replace(": Value error, ", ": ")  # which some versions of Typer put in
         warn(f"{message}\nTry '{path} --help'.")
         return USAGE
