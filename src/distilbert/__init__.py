@@ -25,8 +25,9 @@ _MODULES = {
     "core.config": ["DistilBertConfig", "PretrainedConfig", "PreTrainedConfig"],
     "core.errors": [
         "CheckpointError", "ConfigError", "DataError", "DeviceError", "DistilBertError", "ExportError",
-        "ForeignNameError", "GateError", "InputError", "MissingExtraError", "ModelNotFoundError", "TokenizerError",
-        "TrainingError", "UnknownArgumentError", "UnsupportedArchitectureError", "WeightsError", "WeightsMismatchError",
+        "ForeignNameError", "GateError", "InputError", "InputTypeError", "MissingExtraError", "ModelNotFoundError",
+        "TokenizerError", "TrainingError", "UnknownArgumentError", "UnsupportedArchitectureError", "WeightsError",
+        "WeightsMismatchError",
     ],
     "text.added_tokens": ["AddedToken"],
     "text.batch_encoding": ["BatchEncoding"],
@@ -151,6 +152,7 @@ if TYPE_CHECKING:
     from .core.errors import ForeignNameError as ForeignNameError
     from .core.errors import GateError as GateError
     from .core.errors import InputError as InputError
+    from .core.errors import InputTypeError as InputTypeError
     from .core.errors import MissingExtraError as MissingExtraError
     from .core.errors import ModelNotFoundError as ModelNotFoundError
     from .core.errors import TokenizerError as TokenizerError
