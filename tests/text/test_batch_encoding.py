@@ -127,6 +127,22 @@ def test_copies(tokenizer: Any, duplicate: Any) -> None:
     assert len(tokenizer) == 97
 
 
+@pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy, lambda original: pickle.loads(pickle.dumps(original))])
+def test_copies_keep_attributes_and_leave_out_what_is_rebuilt(tokenizer: Any, duplicate: Any) -> None:
+    tokenizer.prompt, tokenizer._cache_size = "query: ", 3
+    tokenizer.padding_side, tokenizer.verbose = "left", False
+    state = tokenizer.__getstate__()
+    tokenizer(["the cafés"], truncation=True, max_length=4)
+    tokenizer.encode_ids(["the"])
+    assert tokenizer.__getstate__() == state
+    assert set(state) == {"spec", "name_or_path", "verbose", "prompt", "_cache_size"}
+    for other in (duplicate(tokenizer), duplicate(duplicate(tokenizer))):
+        assert (other.prompt, other._cache_size, other.padding_side, other.verbose) == ("query: ", 3, "left", False)
+        assert vars(other).keys() == vars(tokenizer).keys()
+        other.add_tokens(["xyz"])
+    assert len(tokenizer) == 97
+
+
 def test_windows_name_their_input(tokenizer: Any) -> None:
     batch = tokenizer(
         ["a b c d e", "a"], truncation=True, max_length=5, stride=1, return_overflowing_tokens=True, padding=True
@@ -152,3 +168,51 @@ def test_pad_as_collators_call_it(tokenizer: Any) -> None:
         tokenizer.pad([{"ids": [1]}])
     with pytest.raises(InputError, match="dict or a list of dicts, but got list"):
         tokenizer.pad([[1]])
+    assert tokenizer.pad({"input_ids": [], "length": 0}) == {"input_ids": [], "attention_mask": [], "length": 0}
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ([{"input_ids": [2], "x": 1}, {"input_ids": [2]}], "row 1 has no 'x', as row 0 has"),
+        ([{"input_ids": [2]}, {"input_ids": [2]}, {"input_ids": [2], "x": 1}], "row 0 has no 'x', as row 2 has"),
+        ({"input_ids": [[2], [2]], "attention_mask": [[1]]}, "'attention_mask' has 1 rows, but 'input_ids' has 2"),
+        ({"input_ids": [[2]], "labels": [1, 0]}, "'labels' has 2 rows, but 'input_ids' has 1"),
+        ({"input_ids": [[2]], "labels": 1}, "the column 'labels' as a list, but got 1"),
+        ({"input_ids": [[2]], "text": "a"}, "the column 'text' as a list, but got 'a'"),
+        ({"input_ids": None}, "the column 'input_ids' as a list, but got None"),
+        ({"input_ids": [[2, 3], [2]], "attention_mask": [[1, 1], [1, 1]]}, "Row 1 of 'attention_mask' has 2 values"),
+        ({"input_ids": [2, 3], "token_type_ids": [0]}, "Row 0 of 'token_type_ids' has 1 values, but 2 of 'input_ids'"),
+        (
+            [{"input_ids": [2], "attention_mask": None}],
+            "Row 0 of the column 'attention_mask' must be a list, but is None",
+        ),
+        ({"input_ids": [[2], 3]}, "Row 1 of the column 'input_ids' must be a list, but is 3"),
+    ],
+)
+@pytest.mark.parametrize("padding", [True, False])
+def test_columns_that_do_not_fit_together(tokenizer: Any, inputs: Any, message: str, padding: bool) -> None:
+    with pytest.raises(InputError, match=message):
+        tokenizer.pad(inputs, padding)
+
+
+@pytest.mark.parametrize("tensor_type", ["pt", "np"])
+def test_columns_that_cannot_become_a_tensor(tokenizer: Any, tensor_type: str) -> None:
+    rows = [{"input_ids": [2, 3]}, {"input_ids": [2]}]
+    for values, message in (
+        (("a", "b"), "'column' cannot become a tensor: row 0 holds 'a', not numbers"),
+        ((1, "b"), "'column' cannot become a tensor: row 1 holds 'b', not numbers"),
+        ((1, None), "'column' cannot become a tensor: row 1 holds None, not numbers"),
+        (([1, 2], [1, None]), r"'column' cannot become a tensor: row 1 holds \[1, None\], not numbers"),
+        ((1, [2, 3]), "Some rows of 'column' are lists and others are not"),
+        (([1], [2, 3]), r"The rows of 'column' have different lengths \(1 to 2\)"),
+    ):
+        batch = [{**row, "column": value} for row, value in zip(rows, values, strict=True)]
+        with pytest.raises(InputError, match=message):
+            tokenizer.pad(batch, return_tensors=tensor_type)
+        assert tokenizer.pad(batch)["column"] == list(values)
+    with pytest.raises(InputError, match="row 0 holds 'a', not numbers"):
+        tokenizer.pad({"input_ids": [2], "column": "a"}, return_tensors=tensor_type)
+    for numbers in ([True, False], [0.5, 1], [[0.5], [1]]):
+        batch = tokenizer.pad({"input_ids": [[2], [3]], "column": numbers}, return_tensors=tensor_type)
+        assert batch.column.tolist() == numbers

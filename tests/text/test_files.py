@@ -11,7 +11,7 @@ from tokenizers import AddedToken as RustToken
 from tokenizers import Tokenizer
 
 from distilbert.core import hub
-from distilbert.text import tokenizer_base
+from distilbert.text import tokenizer_base, tokenizer_files
 from distilbert.text.added_tokens import AddedToken
 from distilbert.text.fast import DistilBertTokenizerFast
 from distilbert.text.tokenizer import DistilBertTokenizer
@@ -160,6 +160,38 @@ def test_the_config_wins_over_tokenizer_json(tmp_path: Path) -> None:
 def test_a_vocabulary_with_line_ends_and_byte_order_mark_of_windows(tmp_path: Path) -> None:
     (tmp_path / "vocab.txt").write_bytes(b"\xef\xbb\xbf" + "\r\n".join(SMALL_VOCAB).encode() + b"\r\n\r\n")
     assert list(load_spec(tmp_path).vocab) == SMALL_VOCAB
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_no_file_of_an_earlier_tokenizer_stays(cls: type[Any], tmp_path: Path) -> None:
+    first = cls(vocab=SMALL_VOCAB, chat_template={"default": "{{ messages }}", "rag": "{{ documents }}"})
+    second = cls(vocab=["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "x", "y"])
+    for legacy_format in (True, False, None):
+        folder = tmp_path / str(legacy_format)
+        kept = [Path(path).name for path in first.save_pretrained(folder, filename_prefix="kept")]
+        first.save_pretrained(folder)
+        (folder / "added_tokens.json").write_text('{"<x>": 97}')
+        (folder / "config.json").write_text("{}")
+        written = [Path(path).name for path in second.save_pretrained(folder, legacy_format=legacy_format)]
+        names = {path.name for path in folder.rglob("*") if path.is_file()}
+        assert names == {*written, *kept, "config.json"}
+        assert cls.from_pretrained(folder).spec == second.spec
+
+
+def test_earlier_files_go_only_when_the_new_ones_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = DistilBertTokenizer(vocab=SMALL_VOCAB, chat_template="{{ messages }}")
+    before = set(tokenizer.save_pretrained(tmp_path, legacy_format=False))
+    write_text = tokenizer_files.write_text
+
+    def fill_the_disk_before_the_template(path: Path, text: str) -> None:
+        if path.suffix == ".jinja":
+            raise OSError("the disk is full")
+        write_text(path, text)
+
+    monkeypatch.setattr(tokenizer_files, "write_text", fill_the_disk_before_the_template)
+    with pytest.raises(OSError, match="the disk is full"):
+        tokenizer.save_pretrained(tmp_path, legacy_format=True)
+    assert before <= {str(path) for path in tmp_path.iterdir()}
 
 
 def test_save_vocabulary(tmp_path: Path) -> None:

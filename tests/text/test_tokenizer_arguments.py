@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import tokenizers
 import torch
 
 from distilbert.core import hub
-from distilbert.core.errors import InputError, TokenizerError, UnknownArgumentError
+from distilbert.core.errors import InputError, InputTypeError, TokenizerError, UnknownArgumentError
 from distilbert.core.known_arguments import ArgumentTable
 from distilbert.text import tokenizer_arguments
 from distilbert.text.added_tokens import AddedToken
@@ -100,11 +101,90 @@ def test_additional_special_tokens_can_be_set(tokenizer: Any) -> None:
     assert tokenizer.additional_special_tokens == []
     with pytest.raises(TokenizerError, match=r"'<q>' is not in the vocabulary. To add it use add_special_tokens"):
         tokenizer.additional_special_tokens = ["<q>"]
-    with pytest.raises(TokenizerError, match="additional_special_tokens must be a list of tokens, but is '<q>'"):
-        tokenizer.add_special_tokens({"additional_special_tokens": "<q>"})
     tokenizer.add_special_tokens({"mask_token": AddedToken("[MASK]", lstrip=True, special=True)})
     assert tokenizer.all_special_tokens_extended[-1] == AddedToken("[MASK]", lstrip=True, special=True)
     assert tokenizer.special_tokens_map_extended["cls_token"] == "[CLS]"
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_a_text_is_not_a_list_of_tokens(cls: type[Any], tmp_path: Path) -> None:
+    write_vocab(tmp_path)
+    for name in ("additional_special_tokens", "added_tokens", "never_split", "model_input_names"):
+        for value in ("ab", 5):
+            with pytest.raises(TokenizerError, match=rf"^{name} must be a list, but is {value!r}"):
+                cls.from_pretrained(tmp_path, **{name: value})
+            with pytest.raises(TokenizerError, match=rf"^{name} must be a list, but is {value!r}"):
+                cls(vocab=SMALL_VOCAB, **{name: value})
+    tokenizer = cls(vocab=SMALL_VOCAB)
+    with pytest.raises(TokenizerError, match=r"^additional_special_tokens must be a list, but is 'ab': write \['ab'\]"):
+        tokenizer.additional_special_tokens = "ab"
+    with pytest.raises(TokenizerError, match="^extra_special_tokens must be a list, but is 'ab'"):
+        tokenizer.add_special_tokens({"extra_special_tokens": "ab"})
+    with pytest.raises(TokenizerError, match="^new_tokens must be a list, but is 5"):
+        tokenizer.add_tokens(5)
+    with pytest.raises(TokenizerError, match="^new_special_tokens must be a list, but is '<x>'"):
+        tokenizer.train_new_from_iterator(["a b"], 60, new_special_tokens="<x>")
+    with pytest.raises(InputTypeError, match="^text_iterator must be a list of texts, but is the text 'a b'"):
+        tokenizer.train_new_from_iterator("a b", 60)
+    with pytest.raises(InputError, match="^additional_special_tokens_ids takes an id or a list of ids, got 'ab'"):
+        tokenizer.additional_special_tokens_ids = "ab"
+    with pytest.raises(TokenizerError, match="^never_split must be a list, but is 'ab'"):
+        DistilBertTokenizer(vocab=SMALL_VOCAB).basic_tokenizer.tokenize("a", never_split="ab")
+    for name in ("additional_special_tokens", "never_split", "model_input_names"):
+        (tmp_path / "tokenizer_config.json").write_text(json.dumps({name: "ab"}))
+        with pytest.raises(TokenizerError, match=rf"tokenizer_config.json: {name} must be a list, but is 'ab'"):
+            cls.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_of_named_tokens_the_values_count(cls: type[Any], tmp_path: Path) -> None:
+    write_vocab(tmp_path)
+    loaded = cls.from_pretrained(tmp_path, extra_special_tokens={"ent_token": "<ent>"})
+    assert loaded.additional_special_tokens == ["<ent>"]
+    assert loaded("a <ent>").input_ids == [2, 5, 97, 3]
+    tokenizer = cls(vocab=SMALL_VOCAB)
+    assert tokenizer.add_tokens({"new": "<new>"}) == 1
+    assert tokenizer.add_special_tokens({"extra_special_tokens": {"ent_token": "<ent>"}}) == 1
+    assert tokenizer("<new><ent>").input_ids == [2, 97, 98, 3]
+
+
+class OwnTokenizer(DistilBertTokenizer):
+    """Has a constructor with arguments of its own, in the manner of the slow classes of transformers."""
+
+    def __init__(self, vocab_file: Any, do_lower_case: bool = True, suffix: str = "", **others: Any) -> None:
+        super().__init__(vocab_file, do_lower_case=do_lower_case, **others)
+        self.suffix = suffix
+        self.add_tokens(["<own>"])
+
+
+class OwnFastTokenizer(DistilBertTokenizerFast):
+    """Passes on what it is given, and brings a vocabulary where none is given."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        self.suffix = options.pop("suffix", "")
+        super().__init__(*arguments, **{"vocab": SMALL_VOCAB, **options})
+        self.add_tokens(["<own>"])
+
+
+@pytest.mark.parametrize("cls", [OwnTokenizer, OwnFastTokenizer])
+def test_the_constructor_of_a_derived_class_runs(cls: Any, tmp_path: Path) -> None:
+    options: dict[str, Any] = {"do_lower_case": False, "never_split": ["the"], "additional_special_tokens": ["[Q]"]}
+    DistilBertTokenizer(vocab=[*SMALL_VOCAB, "more"], **options).save_pretrained(tmp_path)
+    loaded = cls.from_pretrained(tmp_path, suffix="!", verbose=False, model_max_length=7)
+    assert (loaded.suffix, loaded.verbose, loaded.model_max_length) == ("!", False, 7)
+    assert loaded.name_or_path == str(tmp_path)
+    assert loaded.tokenize("Foo more <own> [Q]") == ["Foo", "more", "<own>", "[Q]"]
+    loaded.save_pretrained(tmp_path / "again")
+    again = cls.from_pretrained(tmp_path / "again")
+    assert again.spec == loaded.spec
+    assert (again.suffix, again.verbose) == ("", True)
+    trained = loaded.train_new_from_iterator(["Zebras graze"] * 5, 60)
+    assert trained.tokenize("Zebras <own>") == ["Zebras", "<own>"]
+    with pytest.raises(UnknownArgumentError, match=rf"{cls.__name__}\(\) got an unknown argument 'paddin_side'"):
+        cls.from_pretrained(tmp_path, paddin_side="left")
+    with pytest.raises(UnknownArgumentError, match="unknown argument 'vocab'"):
+        cls.from_pretrained(tmp_path, vocab=SMALL_VOCAB)
+    assert cls.from_pretrained(tmp_path, trust_remote_code=True).suffix == ""
 
 
 def test_options_are_attributes(tokenizer: Any) -> None:
@@ -197,6 +277,7 @@ def test_padding_tensors_gives_tensors(tokenizer: Any, make: Any) -> None:
     assert type(batch.input_ids) is type(batch.attention_mask) is type(make([1]))
     assert batch.input_ids.tolist() == [[2, 5, 3], [2, 3, 0]]
     assert batch.attention_mask.tolist() == [[1, 1, 1], [1, 1, 0]]
+    assert tokenizer.pad({"input_ids": (make([2, 5, 3]), make([2, 3]))}).input_ids.tolist() == [[2, 5, 3], [2, 3, 0]]
     columns = {"input_ids": make([[2, 5, 3], [2, 3, 0]]), "attention_mask": make([[1, 1, 1], [1, 1, 0]])}
     assert tokenizer.pad(columns, padding="max_length", max_length=4).input_ids.tolist() == [[2, 5, 3, 0], [2, 3, 0, 0]]
     assert tokenizer.pad({"input_ids": make([2, 3])}, padding="max_length", max_length=3).input_ids.shape == (3,)

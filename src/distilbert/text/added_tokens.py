@@ -81,6 +81,22 @@ class AddedToken:
         return {"content": self.content, **{name: getattr(self, name) for name in _FLAGS}}
 
 
+def as_tokens(value: Any, name: str) -> list[Any]:
+    """Return the value of an option that takes several tokens as a list; of a dict, which names them, the values.
+
+    Args:
+        value: a collection of tokens.
+        name: of the option, for messages.
+
+    Raises:
+        TokenizerError: it is a single text, whose characters would be taken for tokens, or no collection at all.
+    """
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        advice = f": write [{value!r:.60}]" if isinstance(value, str) else ""
+        raise TokenizerError(f"{name} must be a list, but is {value!r:.60}{advice}.")
+    return list(value.values() if isinstance(value, Mapping) else value)
+
+
 # Up to this many characters of tokens, a regular expression of all tokens is faster than the tree.
 _MAX_PATTERN = 500
 # The time of the tree can grow with the square of the length of a text.

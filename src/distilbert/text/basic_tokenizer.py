@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from .added_tokens import as_tokens
 from .wordpiece import MAX_CHARS_PER_WORD, Normalizer, split_tokens, split_whitespace, split_words
 
 
@@ -34,7 +35,7 @@ class BasicTokenizer:
             text: any text.
             never_split: further words that stay as they are.
         """
-        kept = {*self.never_split, *never_split}
+        kept = {*as_tokens(self.never_split, "never_split"), *as_tokens(never_split, "never_split")}
         normalizer = Normalizer(self.do_lower_case, self.tokenize_chinese_chars, self.strip_accents)
         words: list[str] = []
         # Cleaning and lowering must not touch the kept words, so it goes word by word.

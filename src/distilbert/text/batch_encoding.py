@@ -214,13 +214,14 @@ class BatchEncoding(UserDict[str, Any]):
             try:
                 array = np.asarray([column] if prepend_batch_axis else column)
             except ValueError:
-                low, high = min(map(len, column)), max(map(len, column))
+                raise InputError(_why_ragged(name, column)) from None
+            if array.size and not _is_numeric(array):
+                rows = column if array.ndim and not prepend_batch_axis else [column]
+                index = next((index for index, row in enumerate(rows) if not _is_numeric(np.asarray(row))), 0)
                 raise InputError(
-                    f"The rows of {name!r} have different lengths ({low} to {high}) and cannot become one "
-                    "tensor. Use padding=True, and truncation=True for texts longer than the model takes."
-                ) from None
-            if array.dtype == object:
-                raise InputError(f"The column {name!r} holds values that are no numbers and cannot become a tensor.")
+                    f"The column {name!r} cannot become a tensor: row {index} holds {rows[index]!r:.60}, not numbers. "
+                    "Leave the column out, or call without return_tensors."
+                )
             # NumPy makes an empty list an array of floats.
             self.data[name] = convert(array.astype(np.int64) if array.size == 0 else array)
         return self
@@ -240,3 +241,17 @@ class BatchEncoding(UserDict[str, Any]):
                     "Call the tokenizer with return_tensors='pt'."
                 )
         return self
+
+
+def _is_numeric(array: np.ndarray[Any, Any]) -> bool:
+    return array.dtype.kind in "biufV"  # booleans, integers, floats, and V for the bfloat16 of JAX
+
+
+def _why_ragged(name: str, column: Any) -> str:
+    if not all(hasattr(row, "__len__") for row in column):
+        return f"Some rows of {name!r} are lists and others are not, so they cannot become one tensor."
+    low, high = min(map(len, column)), max(map(len, column))
+    return (
+        f"The rows of {name!r} have different lengths ({low} to {high}) and cannot become one "
+        "tensor. Use padding=True, and truncation=True for texts longer than the model takes."
+    )

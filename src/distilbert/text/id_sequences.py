@@ -9,7 +9,17 @@ from typing import Any
 
 from ..core.errors import InputError
 from .batch_encoding import BatchEncoding
-from .padding import NO_LIMIT, as_columns, as_ids, check_padding, pad_columns, padded_length, tensor_type_of, to_lists
+from .padding import (
+    NO_LIMIT,
+    PAD_VALUES,
+    as_columns,
+    as_ids,
+    check_padding,
+    pad_columns,
+    padded_length,
+    tensor_type_of,
+    to_lists,
+)
 from .spec import check_side
 from .token_table import TokenTable
 from .tokenizer_arguments import DECODING
@@ -306,7 +316,8 @@ class IdSequences(TokenTable):
             verbose: has no effect; accepted because code written for transformers passes it.
 
         Raises:
-            InputError: there is no ``input_ids`` column, or the rows cannot become a tensor.
+            InputError: there is no ``input_ids`` column, rows or columns do not fit together, or a column cannot become
+                a tensor.
             TokenizerError: ``padding_side`` has an unknown value.
         """
         ids_name = self.model_input_names[0]
@@ -323,13 +334,7 @@ class IdSequences(TokenTable):
             limit = self.model_max_length if max_length is None else max_length
             strategy = "longest" if limit > NO_LIMIT else strategy
             length = padded_length([len(row) for row in rows], strategy, limit, pad_to_multiple_of)
-            pad_values = {
-                "attention_mask": 0,
-                "token_type_ids": 0,
-                "special_tokens_mask": 1,
-                "offset_mapping": (0, 0),
-                ids_name: self._pad_id() if any(len(row) < length for row in rows) else 0,
-            }
+            pad_values = {**PAD_VALUES, ids_name: self._pad_id() if any(len(row) < length for row in rows) else 0}
             side = self.padding_side if padding_side is None else padding_side
             check_side("padding_side", side)
             pad_columns(columns, pad_values, ids_name, length, side)

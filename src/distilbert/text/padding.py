@@ -10,6 +10,13 @@ from ..core.errors import InputError, suggest
 # Files write 1e30 for "no limit". No text is cut or padded to a length above this.
 NO_LIMIT = 10**7
 
+# What fills the columns that hold a value a token, beside the ids.
+PAD_VALUES: Mapping[str, Any] = {
+    "attention_mask": 0,
+    "token_type_ids": 0,
+    "special_tokens_mask": 1,
+    "offset_mapping": (0, 0),
+}
 _TENSOR_TYPES = {"torch": "pt", "numpy": "np", "tensorflow": "tf", "jax": "jax", "jaxlib": "jax"}
 PaddingStrategy = Literal["longest", "max_length"]
 
@@ -67,19 +74,55 @@ def as_columns(inputs: Any, ids_name: str) -> tuple[dict[str, list[Any]], bool]:
         The columns, and whether the input was a single row.
 
     Raises:
-        InputError: ``inputs`` has another form, or the column is missing.
+        InputError: ``inputs`` has another form, the column is missing, or the columns do not fit together.
     """
     if isinstance(inputs, Mapping):
-        columns = {name: to_lists(value) for name, value in inputs.items()}
+        columns = {name: to_lists([*value] if isinstance(value, tuple) else value) for name, value in inputs.items()}
     elif isinstance(inputs, (list, tuple)) and inputs and all(isinstance(row, Mapping) for row in inputs):
+        _check_names(inputs)
         columns = {name: [to_lists(row[name]) for row in inputs] for name in inputs[0]}
     else:
         raise InputError(f"pad needs a dict or a list of dicts, but got {type(inputs).__name__}: {str(inputs)[:60]!r}.")
     if ids_name not in columns:
         raise InputError(f"pad needs the column {ids_name!r}, but got only {list(columns)}.")
     ids = columns[ids_name]
+    _check_is_list(ids_name, ids)
     is_single = bool(ids) and not isinstance(ids[0], (list, tuple))
-    return ({name: [value] for name, value in columns.items()} if is_single else columns), is_single
+    if is_single:
+        columns = {name: [value] for name, value in columns.items()}
+    if ids:
+        _check_lengths(columns, ids_name)
+    return columns, is_single
+
+
+def _check_names(rows: Sequence[Mapping[str, Any]]) -> None:
+    for index, row in enumerate(rows):
+        if row.keys() != rows[0].keys():
+            name = next(name for name in (*rows[0], *row) if name not in row or name not in rows[0])
+            has, lacks = (index, 0) if name in row else (0, index)
+            raise InputError(
+                f"pad needs rows with the same columns, but row {lacks} has no {name!r}, as row {has} has."
+            )
+
+
+def _check_lengths(columns: Mapping[str, Any], ids_name: str) -> None:
+    """Check that all columns have as many rows as the ids, and those of tokens as many values in each row."""
+    n_rows = len(columns[ids_name])
+    for name, column in columns.items():
+        _check_is_list(name, column)
+        if len(column) != n_rows:
+            raise InputError(f"The column {name!r} has {len(column)} rows, but {ids_name!r} has {n_rows}.")
+    for name in (ids_name, *(name for name in PAD_VALUES if name in columns)):
+        for index, (row, ids) in enumerate(zip(columns[name], columns[ids_name], strict=True)):
+            if not isinstance(row, (list, tuple)):
+                raise InputError(f"Row {index} of the column {name!r} must be a list, but is {row!r:.60}.")
+            if len(row) != len(ids):
+                raise InputError(f"Row {index} of {name!r} has {len(row)} values, but {len(ids)} of {ids_name!r}.")
+
+
+def _check_is_list(name: str, column: Any) -> None:
+    if isinstance(column, str) or not isinstance(column, Sequence):
+        raise InputError(f"pad needs the column {name!r} as a list, but got {column!r:.60}.")
 
 
 def pad_columns(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from ..core.errors import TokenizerError, suggest
-from .added_tokens import AddedToken
+from .added_tokens import AddedToken, as_tokens
 from .chat_templates import ChatTemplates, as_chat_templates
 from .wordpiece import MAX_CHARS_PER_WORD, Normalizer
 
@@ -207,21 +207,26 @@ class TokenizerSpec:
         )
 
     def with_options(self, options: Mapping[str, Any]) -> Self:
-        """Return a copy with other values for some of ``OPTIONS``; None changes nothing but ``strip_accents``."""
+        """Return a copy with other values for some of ``OPTIONS``; None changes nothing but ``strip_accents``.
+
+        Raises:
+            TokenizerError: an option has a value that it cannot have.
+        """
         values = {name: value for name, value in options.items() if value is not None or name == "strip_accents"}
         if self.has_other_components:
             ignored = [name for name in NORMALIZER_OPTIONS if values.pop(name, None) is not None]
             if ignored:
                 logger.warning("%s has no effect: tokenizer.json brings its own normalizer.", " and ".join(ignored))
         special_tokens = dict(self.special_tokens)
-        tokens = [AddedToken.of(token) for token in values.pop("added_tokens", ())]
+        tokens = [AddedToken.of(token) for token in as_tokens(values.pop("added_tokens", ()), "added_tokens")]
         for name in SPECIAL_TOKEN_NAMES:
             if name in values:
                 tokens.append(AddedToken.of(values.pop(name), special=True))
                 special_tokens[name] = tokens[-1].content
         additional = list(self.additional_special_tokens)
         if "additional_special_tokens" in values:
-            additional_tokens = [AddedToken.of(t, special=True) for t in values.pop("additional_special_tokens")]
+            given = as_tokens(values.pop("additional_special_tokens"), "additional_special_tokens")
+            additional_tokens = [AddedToken.of(token, special=True) for token in given]
             tokens += additional_tokens
             additional = [token.content for token in additional_tokens]
         if "chat_template" in values:
@@ -229,8 +234,8 @@ class TokenizerSpec:
         if "model_max_length" in values:
             values["model_max_length"] = check_model_max_length(values["model_max_length"])
         if "model_input_names" in values:
-            values["model_input_names"] = list(values["model_input_names"])
-        never_split = tuple(values.pop("never_split", self.never_split))
+            values["model_input_names"] = as_tokens(values["model_input_names"], "model_input_names")
+        never_split = tuple(as_tokens(values.pop("never_split", self.never_split), "never_split"))
         spec = replace(
             self, **values, special_tokens=special_tokens, additional_special_tokens=additional, never_split=()
         )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..core.errors import InputError, TokenizerError, reject_unknown, suggest
-from .added_tokens import AddedToken
+from .added_tokens import AddedToken, as_tokens
 from .padding import as_ids
 from .spec import SPECIAL_TOKEN_NAMES, TokenizerSpec, check_model_max_length, check_side
 
@@ -72,6 +72,7 @@ class TokenTable:
     """
 
     spec: TokenizerSpec
+    _built: frozenset[str] = frozenset()  # the attributes that are made from spec; pickles leave them out
     SPECIAL_TOKENS_ATTRIBUTES = (*SPECIAL_TOKEN_NAMES, "additional_special_tokens")
 
     bos_token, bos_token_id = SpecialToken("bos_token"), SpecialTokenId("bos_token")
@@ -90,11 +91,13 @@ class TokenTable:
 
     def _set_spec(self, spec: TokenizerSpec) -> None:
         self.spec = spec
+        others = vars(self).keys() - self._built
         self._vocab = {**spec.vocab, **{token.content: token_id for token_id, token in spec.added_tokens.items()}}
         # Where two tokens have one id, the added token is shown, as in the Rust library.
         self._tokens = {token_id: token for token, token_id in self._vocab.items()}
         self._special_ids = {token_id for token_id, token in spec.added_tokens.items() if token.special}
         self._rebuild()
+        self._built = frozenset(vars(self).keys() - others)
 
     def _rebuild(self) -> None:
         """Build what ``_encode`` needs; called whenever ``spec`` has changed."""
@@ -190,7 +193,7 @@ class TokenTable:
 
     @additional_special_tokens.setter
     def additional_special_tokens(self, tokens: Iterable[Any] | None) -> None:
-        tokens = list(tokens or ())
+        tokens = [] if tokens is None else as_tokens(tokens, "additional_special_tokens")
         missing = [str(token) for token in tokens if str(token) not in self._vocab]
         if missing:
             raise TokenizerError(
@@ -206,7 +209,8 @@ class TokenTable:
 
     @additional_special_tokens_ids.setter
     def additional_special_tokens_ids(self, ids: Iterable[int] | None) -> None:
-        self.additional_special_tokens = [self._token_of(token_id) for token_id in ids or ()]
+        ids = [] if ids is None else as_ids(ids, "additional_special_tokens_ids")
+        self.additional_special_tokens = [self._token_of(token_id) for token_id in ids]
 
     @property
     def extra_special_tokens(self) -> list[str]:
@@ -263,7 +267,7 @@ class TokenTable:
             TokenizerError: a token is empty, or of an unknown type.
         """
         is_one = isinstance(new_tokens, str) or hasattr(new_tokens, "content")
-        tokens = [new_tokens] if is_one else list(new_tokens or ())
+        tokens = [new_tokens] if is_one else as_tokens(() if new_tokens is None else new_tokens, "new_tokens")
         spec = self.spec.copy()  # if a token raises an error, the tokenizer stays as it was
         count = sum(spec.add(AddedToken.of(token, special=special_tokens)) for token in tokens)
         self._set_spec(spec)
@@ -295,9 +299,8 @@ class TokenTable:
         count = 0
         spec = self.spec.copy()  # if a token raises an error, the tokenizer stays as it was
         for name, value in special_tokens_dict.items():
-            if name in list_names and not isinstance(value, (list, tuple)):
-                raise TokenizerError(f"{name} must be a list of tokens, but is {value!r:.60}.")
-            tokens = [AddedToken.of(token, special=True) for token in (value if name in list_names else [value])]
+            given = as_tokens(value, name) if name in list_names else [value]
+            tokens = [AddedToken.of(token, special=True) for token in given]
             count += sum(spec.add(token) for token in tokens)
             contents = [token.content for token in tokens]
             if name in list_names:

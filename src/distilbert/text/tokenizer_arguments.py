@@ -12,7 +12,7 @@ MAKING = ArgumentTable(
         "taken",
         {
             "max_len": "the older name of `model_max_length`",
-            "extra_special_tokens": "the newer name of `additional_special_tokens`",
+            "extra_special_tokens": "the newer name of `additional_special_tokens`; of a dict, the values",
             "use_auth_token": "the older name of `token`",
             "verbose": "False leaves out the warning about texts that are too long",
             "tokenizer_file": "a tokenizer.json instead of the folder's",

@@ -7,6 +7,7 @@ order: making a tokenizer, saving it, text to ids, chats, and what the subclasse
 from __future__ import annotations
 
 import copy
+import inspect
 import json
 import logging
 import os
@@ -19,7 +20,7 @@ from ..core.errors import InputError, InputTypeError, TokenizerError
 from ..core.extras import require
 from ..core.hub import encoder_folder, push_saved, resolve
 from ..core.transformers_types import KnownToTransformers
-from .added_tokens import AddedToken
+from .added_tokens import AddedToken, as_tokens
 from .batch_encoding import BatchEncoding, check_tensor_type
 from .chat_templates import (
     ChatTemplates,
@@ -86,7 +87,7 @@ class TokenizerBase(KnownToTransformers, IdSequences):
         clean_up_tokenization_spaces: default of that argument of ``decode``; usually False.
         split_special_tokens: treat special tokens in a text as ordinary text; usually False.
         model_input_names: the columns that a call returns by default; usually ``input_ids`` and ``attention_mask``.
-        additional_special_tokens: special tokens beyond those above.
+        additional_special_tokens: special tokens beyond those above; of a dict, which names them, the values.
         added_tokens: other tokens that are matched as a whole.
         name_or_path: where the tokenizer came from, for ``repr``.
         verbose: warn once, through ``logging``, about a text longer than ``model_max_length``.
@@ -140,6 +141,9 @@ class TokenizerBase(KnownToTransformers, IdSequences):
             MAKING.check(others, f"{type(self).__name__}()", TokenizerBase.__init__.__annotations__)
         )
         options = {name: arguments[name] for name in OPTIONS if arguments.get(name) is not None}
+        if "spec" in vars(self):  # _from_spec has set it, and calls the constructor of a derived class
+            self._set_up(self.spec.with_options(options), name_or_path or self.name_or_path, verbose and self.verbose)
+            return
         if tokenizer_file is not None:
             vocab_file = arguments["vocab_file"] = None  # transformers passes both where a folder has both
         sources = [
@@ -191,13 +195,18 @@ class TokenizerBase(KnownToTransformers, IdSequences):
             subfolder: folder of the tokenizer inside the folder or model.
             verbose: as in the constructor.
             options: any option of the constructor; it then wins over the files. Arguments known from transformers,
-                which docs/transformers.md lists, are taken as well.
+                which docs/transformers.md lists, are taken as well. Others go to the constructor of a derived class
+                that has one of its own, which runs after the files were read.
 
         Raises:
             TokenizerError: the files do not describe a BERT-style tokenizer.
             ModelNotFoundError: the name is neither a folder nor a model that could be fetched.
             UnknownArgumentError: there is no such option.
         """
+        own_options = {}
+        if cls.__init__ is not TokenizerBase.__init__:
+            known = {*TokenizerBase.__init__.__annotations__, *OPTIONS, *MAKING.rows}
+            own_options = {name: options.pop(name) for name in [*options] if name not in known}
         options = _older_names(MAKING.check(options, f"{cls.__name__}.from_pretrained", OPTIONS))
         token = options.pop("token", token)
         tokenizer_file, tokenizer_object = options.pop("tokenizer_file", None), options.pop("tokenizer_object", None)
@@ -221,7 +230,7 @@ class TokenizerBase(KnownToTransformers, IdSequences):
             )
         content = None if tokenizer_object is None else json.loads(tokenizer_object.to_str())
         spec = load_spec(folder, None if tokenizer_file is None else Path(tokenizer_file), content)
-        return cls._from_spec(spec.with_options(options), name, verbose)
+        return cls._from_spec(spec.with_options(options), name, verbose, own_options)
 
     def train_new_from_iterator(
         self,
@@ -246,12 +255,19 @@ class TokenizerBase(KnownToTransformers, IdSequences):
             limit_alphabet: how many different characters get an entry, at most.
             show_progress: draw a progress bar on standard error.
             others: arguments known from transformers, which docs/transformers.md lists.
+
+        Raises:
+            TokenizerError: ``new_special_tokens`` is a single text.
+            InputTypeError: ``text_iterator`` is a single text.
         """
         from .vocabulary_training import train_vocabulary  # loads the Rust library
 
         TRAINING.check(others, "train_new_from_iterator")
+        if isinstance(text_iterator, str):
+            raise InputTypeError(f"text_iterator must be a list of texts, but is the text {text_iterator!r:.60}.")
         spec = self.spec.rename_tokens(special_tokens_map or {})
-        new_tokens = [AddedToken.of(token, special=True) for token in new_special_tokens or ()]
+        given = as_tokens(() if new_special_tokens is None else new_special_tokens, "new_special_tokens")
+        new_tokens = [AddedToken.of(token, special=True) for token in given]
         for token in new_tokens:
             spec.add(token)
         additional = dict.fromkeys([*spec.additional_special_tokens, *(token.content for token in new_tokens)])
@@ -262,9 +278,20 @@ class TokenizerBase(KnownToTransformers, IdSequences):
         )
 
     @classmethod
-    def _from_spec(cls, spec: TokenizerSpec, name_or_path: str = "", verbose: bool = True) -> Self:
+    def _from_spec(
+        cls,
+        spec: TokenizerSpec,
+        name_or_path: str = "",
+        verbose: bool = True,
+        own_options: Mapping[str, Any] | None = None,
+    ) -> Self:
         tokenizer = cls.__new__(cls)
         tokenizer._set_up(spec, name_or_path, verbose)
+        if cls.__init__ is not TokenizerBase.__init__:
+            # The constructor of a derived class may have other defaults for options; the spec wins over them.
+            _, *named = inspect.signature(cls.__init__).parameters
+            values = {name: value for name, value in tokenizer.init_kwargs.items() if name in named}
+            cls.__init__(tokenizer, **{**values, **(own_options or {})})
         return tokenizer
 
     def _set_up(self, spec: TokenizerSpec, name_or_path: str, verbose: bool = True) -> None:
@@ -292,6 +319,8 @@ class TokenizerBase(KnownToTransformers, IdSequences):
         **options: Any,
     ) -> tuple[str, ...]:
         """Write the files of the tokenizer into a folder, which is created if it is missing; returns their paths.
+
+        The files of a tokenizer that was saved there before are replaced or removed.
 
         Args:
             save_directory: the folder.
@@ -328,11 +357,13 @@ class TokenizerBase(KnownToTransformers, IdSequences):
         return push_saved(self.save_pretrained, repo_id, **options)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"spec": self.spec, "name_or_path": self.name_or_path, "verbose": self.verbose}
+        # Without the warnings that were given: datasets.map recognizes a tokenizer by its pickle.
+        left_out = {*self._built, "_built", "deprecation_warnings"}
+        return {name: value for name, value in vars(self).items() if name not in left_out}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        # A copy shares nothing with the original that add_tokens changes.
-        self._set_up(copy.deepcopy(state["spec"]), state["name_or_path"], state.get("verbose", True))
+        vars(self).update(state, deprecation_warnings={})
+        self._set_spec(copy.deepcopy(self.spec))  # a copy shares nothing with the original that add_tokens changes
 
     @property
     def init_kwargs(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core.errors import TokenizerError
 from ..core.files import refuse_pointer, write_json, write_text
-from .added_tokens import AddedToken
+from .added_tokens import AddedToken, as_tokens
 from .chat_templates import DEFAULT_TEMPLATE, ChatTemplates, as_chat_templates
 from .spec import (
     CONFIG_OPTIONS,
@@ -122,8 +122,8 @@ def _combine(
         for name in SPECIAL_TOKEN_NAMES:
             if source.get(name) is not None:
                 special_tokens[name] = special_content(source[name])
-        values = source.get("additional_special_tokens") or source.get("extra_special_tokens") or []
-        additional += map(special_content, values.values() if isinstance(values, dict) else values)
+        name = "additional_special_tokens" if source.get("additional_special_tokens") else "extra_special_tokens"
+        additional += map(special_content, as_tokens(source.get(name) or (), name))
     for name in DEFAULT_SPECIAL_TOKENS:
         # A null in tokenizer_config.json says that there is no such token.
         if name != "unk_token" and name in config and config[name] is None and special_tokens_map.get(name) is None:
@@ -135,10 +135,10 @@ def _combine(
             options[name] = config[name]
     if "max_len" in config and "model_max_length" not in config:
         options["model_max_length"] = config["max_len"]
-    options["never_split"] = tuple(options.get("never_split") or ())
+    options["never_split"] = tuple(as_tokens(options.get("never_split") or (), "never_split"))
     options["model_max_length"] = check_model_max_length(options["model_max_length"])
     if config.get("model_input_names"):
-        options["model_input_names"] = list(config["model_input_names"])
+        options["model_input_names"] = as_tokens(config["model_input_names"], "model_input_names")
     _check_types(options)
     options |= {name: bool(options[name]) for name in _SWITCHES if options.get(name) is not None}
     known = {*CONFIG_OPTIONS, *SPECIAL_TOKEN_NAMES, *_DROPPED_CONFIG, "model_input_names", "max_len", "chat_template"}
@@ -182,7 +182,8 @@ def write_spec(
 ) -> tuple[str, ...]:
     """Write vocab.txt, tokenizer.json, tokenizer_config.json and special_tokens_map.json; returns their paths.
 
-    A chat template gets a file of its own, and each further one too.
+    A chat template gets a file of its own, and each further one too. Of a tokenizer that was saved there before, with
+    the same prefix, no file stays that would be read beside these.
 
     Args:
         spec: the tokenizer.
@@ -220,14 +221,18 @@ def write_spec(
     for name, content in contents.items():
         write_json(folder / f"{prefix}{name}", content)
         paths.append(str(folder / f"{prefix}{name}"))
-    return (*paths, *_write_chat_templates(spec.chat_template if save_jinja_files else None, folder, prefix))
+    paths += _write_chat_templates(spec.chat_template if save_jinja_files else None, folder, prefix)
+    names = (VOCAB_FILE, TOKENIZER_FILE, ADDED_TOKENS_FILE, CHAT_TEMPLATE_FILE)
+    templates = (folder / f"{prefix}{CHAT_TEMPLATE_FOLDER}").glob("*.jinja")
+    # Earlier files are removed last, so that the folder is never without a vocabulary.
+    for path in (*(folder / f"{prefix}{name}" for name in names), *templates):
+        if str(path) not in paths:
+            path.unlink(missing_ok=True)
+    return tuple(paths)
 
 
 def _write_chat_templates(templates: ChatTemplates | None, folder: Path, prefix: str) -> list[str]:
-    """Write the jinja files, and remove those of another tokenizer, which would win when the folder is read."""
     others = folder / f"{prefix}{CHAT_TEMPLATE_FOLDER}"
-    for path in (folder / f"{prefix}{CHAT_TEMPLATE_FILE}", *others.glob("*.jinja")):
-        path.unlink(missing_ok=True)
     by_name = {DEFAULT_TEMPLATE: templates} if isinstance(templates, str) else templates or {}
     paths = []
     for name, text in by_name.items():
