@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import re
 from typing import Any
 
 import pyarrow as pa
@@ -179,6 +180,30 @@ def test_parquet_that_cannot_hold_the_results_keeps_them(cli: Command) -> None:
     assert done.err.endswith(" All results are kept in o.parquet.part, as JSON lines.\n")
     assert not (cli.folder / "o.parquet").exists()
     assert len(cli.read("o.parquet.part").splitlines()) == 2
+
+
+@pytest.mark.parametrize("name", ["o.json", "o.jsonl", "o.jsonl.gz", "o.csv", "o.csv.gz", "o.tsv", "o.parquet"])
+def test_half_an_emoji_in_a_nested_value_ends_no_run(cli: Command, name: str) -> None:
+    cli.write("in.jsonl", '{"text": "one", "user": {"name": "Ann \\ud83d"}}\n')
+    done = cli.run("--input", "in.jsonl", "--output", name, "--keep-input")
+    assert (done.code, done.err) == (0, "")
+    ((user, written),) = [(row["user"], row["text"]) for row in read_back(cli, name)]
+    assert written == "one"
+    half = "\ufffd" if name.endswith("parquet") else chr(0xD83D)
+    assert (json.loads(user) if isinstance(user, str) else user) == {"name": f"Ann {half}"}
+
+
+@pytest.mark.parametrize("name", ["o.json", "o.jsonl", "o.csv", "o.tsv", "o.parquet"])
+def test_numbers_that_are_not_finite_become_null(cli: Command, name: str) -> None:
+    columns = {"text": TEXTS, "number": [float("nan"), float("inf"), 1.5], "list": [[1.0, float("-inf")], [], None]}
+    pq.write_table(pa.table(columns), cli.folder / "in.parquet")
+    assert cli.run("--input", "in.parquet", "--output", name, "--keep-input").code == 0
+    if not name.endswith("parquet"):
+        assert not re.search("nan|inf", cli.read(name), re.IGNORECASE)
+    rows = [(row["number"] or None, row["list"] or None) for row in read_back(cli, name)]
+    as_text = name in ("o.csv", "o.tsv")
+    expected = [(None, [1.0, None]), (None, None), (1.5, None)]
+    assert rows == ([(None, "[1.0, null]"), (None, "[]"), ("1.5", None)] if as_text else expected)
 
 
 def test_csv_on_standard_output(cli: Command) -> None:

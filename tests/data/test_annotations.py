@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
 
 from distilbert.data.character_spans import CharacterSpan, tag_words
 from distilbert.data.labelled import read_examples
+from tests.text.helpers import both_tokenizers
+from tests.text.strategies import texts
 
 from .labelled_files import TAGS, fault, jsonl, read, write
 
@@ -82,21 +85,51 @@ def test_spans_count_characters(tmp_path: Path) -> None:
     assert tag_words("Annaville", [CharacterSpan(0, 4, "PER")], "x") == (("Anna", "ville"), ("B-PER", "O"))
 
 
+def test_marks_within_words_do_not_end_them(tmp_path: Path) -> None:
+    row = {"text": "नरेन्द्र मोदी दिल्ली गए", "label": [[0, 13, "PER"], [14, 20, "LOC"]]}
+    words, tags = ("नरेन्द्र", "मोदी", "दिल्ली", "गए"), ("B-PER", "I-PER", "B-LOC", "O")
+    assert [(e.words, e.tags) for e in read(TAGS, jsonl(tmp_path / "a.jsonl", [row]))] == [(words, tags)]
+    text = "Zoe\u0301 co\u00adoperates, שָׁלוֹם ไม่ 我爱"
+    words = ("Zoe\u0301", "co\u00adoperates", ",", "שָׁלוֹם", "ไม่", "我", "爱")
+    assert tag_words(text, [CharacterSpan(0, 5, "PER")], "x") == (words, ("B-PER", *"OOOOOO"))
+    assert tag_words(text, [CharacterSpan(5, 7, "X")], "x")[0] == ("Zoe\u0301", "co", "operates", *words[2:])
+
+
+TOKENIZERS = [both_tokenizers(do_lower_case=lower, split_special_tokens=True)[0] for lower in (True, False)]
+
+
+@given(text=texts)
+@settings(max_examples=150, deadline=None)
+def test_words_have_the_tokens_of_their_text(text: str) -> None:
+    text += " a"
+    words, tags = tag_words(text, [], "x")
+    assert len(words) == len(tags)
+    for tokenizer in TOKENIZERS:
+        of_words = tokenizer.encode_batch([words], is_split_into_words=True)[0]
+        assert of_words.tokens == tokenizer.encode_batch([text])[0].tokens
+
+
 @pytest.mark.parametrize(
     ("spans", "said"),
     [
         ([[0, 8, "PER"], [5, 8, "LAST"]], "the spans (0, 8, 'PER') and (5, 8, 'LAST') overlap"),
-        ([[4, 5, "X"]], "the span (4, 5, 'X') marks nothing in a text of 32 characters"),
+        ([[4, 5, "X"]], "the span (4, 5, 'X') marks nothing in a text of 33 characters"),
         ([[20, 99, "X"]], "the span (20, 99, 'X') marks nothing"),
         ([[5, 5, "X"]], "marks nothing"),
+        ([[32, 33, "X"]], "marks nothing"),  # a zero-width space
         ([{"start": 0, "end": 4, "text": "Paul", "label": "X"}], "says 'Paul', but there is 'Anna'"),
     ],
 )
 def test_spans_that_cannot_be_used(tmp_path: Path, spans: list[Any], said: str) -> None:
-    path = jsonl(tmp_path / "a.jsonl", [{"text": SENTENCE, "label": spans}])
+    path = jsonl(tmp_path / "a.jsonl", [{"text": f"{SENTENCE}\u200b", "label": spans}])
     message = fault(TAGS, path)
     assert message.startswith(f"{path}:1: ")
     assert said in message
+
+
+def test_a_text_without_words(tmp_path: Path) -> None:
+    path = jsonl(tmp_path / "a.jsonl", [{"text": "Anna", "label": [[0, 4, "X"]]}, {"text": "\u200b", "label": []}])
+    assert fault(TAGS, path) == f"{path}:2: there is no word in the text '\\u200b'. Leave the row out."
 
 
 def test_a_word_a_row(tmp_path: Path) -> None:

@@ -163,6 +163,14 @@ def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path, monkeypatch
     assert "no file or folder '/nowhere/at/all'" in fault(["/nowhere/at/all"])
 
 
+def test_a_parquet_file_has_one_column_of_text(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    table = arrow.table([["a"], ["b"], ["c"]], names=["text", "text", "id"])
+    pytest.importorskip("pyarrow.parquet").write_table(table, tmp_path / "a.parquet")
+    assert "a.parquet has the column 'text' more than once. Rename all but one." in fault([tmp_path / "a.parquet"])
+    assert list(documents([tmp_path / "a.parquet"], "id")) == [["c"]]
+
+
 def test_every_source_is_looked_up_before_any_is_read(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a")
     with pytest.raises(DataError, match=r"b\.txt"):

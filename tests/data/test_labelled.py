@@ -61,8 +61,7 @@ def test_what_is_written_is_read(
         rows = [tuple(cell.translate({9: "_", 10: "_", 13: "_"}) for cell in row) for row in rows]  # type: ignore[misc]
     elif kind == "csv":  # the csv module itself does not tell line ends apart
         rows = [tuple(cell.replace("\r", "_") for cell in row) for row in rows]  # type: ignore[misc]
-    if kind != "jsonl":  # in a table, "['a', 'b']" is a list of labels
-        rows = [(text, label.replace("[", "_")) for text, label in rows]
+    rows = [(text, label.translate(dict.fromkeys(b"[({", "_"))) for text, label in rows]  # "['a', 'b']" is a list
     path = tmp_path_factory.mktemp("written") / f"a.{kind}"
     assert texts(read(TEXT, as_format(path, rows))) == rows
 
@@ -175,6 +174,13 @@ def test_texts_without_labels(tmp_path: Path) -> None:
 
 
 # Faults of files.
+
+
+def test_a_parquet_file_with_two_columns_of_one_name(tmp_path: Path) -> None:
+    arrow = pytest.importorskip("pyarrow")
+    table = arrow.table([["a"], ["b"], [1]], names=["text", "text", "label"])
+    pytest.importorskip("pyarrow.parquet").write_table(table, tmp_path / "a.parquet")
+    assert "the header has 'text' more than once, so the text could be any" in fault(TEXT, str(tmp_path / "a.parquet"))
 
 
 @pytest.mark.parametrize(

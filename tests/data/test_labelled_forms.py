@@ -75,13 +75,19 @@ def test_words_in_objects(tmp_path: Path, names: tuple[str, str]) -> None:
     assert [(e.words, e.tags) for e in read(TAGS, table)] == SENTENCES
 
 
+def test_brackets_are_a_list_or_a_sentence(tmp_path: Path) -> None:
+    content = 'words,tags\n"[ Smith , 2010 ]",O B-PER O O O\n"[Smith, 2010]",B-PER O\n"[\'[\' \'2\']",O O\n'
+    path = write(tmp_path / "a.csv", content)
+    assert [e.words for e in read(TAGS, path)] == [("[", "Smith", ",", "2010", "]"), ("Smith", "2010"), ("[", "2")]
+
+
 @pytest.mark.parametrize(
     ("row", "said"),
     [
         ({"words": ["a", "b"], "tags": ["O"]}, "has 2 words, but 1 tag;"),
         ({"words": ["a", ""], "tags": ["O", "O"]}, "has nothing under 'words[1]'"),
         ({"words": ["a", 0.5], "tags": ["O", "O"]}, "cannot use 0.5 of type float under 'words[1]'"),
-        ({"words": [], "tags": []}, "must hold a list of texts under 'words', got [] of type list"),
+        ({"words": [], "tags": ["O"]}, "must hold a list of texts under 'words', got [] of type list"),
         ({"words": ["a"], "tags": None}, "must hold a list of texts under 'tags', got None of type NoneType"),
         ({"words": ["a"]}, "has no column 'tags', but 'words'"),
     ],

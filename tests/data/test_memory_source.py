@@ -71,6 +71,20 @@ def test_missing_values_and_arrays_are_plain() -> None:
     ]
 
 
+@pytest.mark.parametrize("kind", ["pandas", "pyarrow"])
+def test_a_name_that_several_columns_have(kind: str) -> None:
+    frame = pandas.concat([pandas.DataFrame(ROWS), pandas.DataFrame({"text": ["x"] * 3, "other": ["y"] * 3})], axis=1)
+    data: Any = frame
+    if kind == "pyarrow":
+        data = pyarrow.table([pyarrow.array(column) for _, column in frame.items()], names=list(frame.columns))
+    sources = as_sources(data)
+    for some in (sources, pickle.loads(pickle.dumps(sources))):
+        with pytest.raises(DataError, match="'text' more than once, so the text could be any of them. Rename all but"):
+            read_examples("text-classification", some)
+    examples = read_examples("text-classification", sources, columns={"text": "other"}).examples
+    assert [example.text for example in examples] == ["y"] * 3  # type: ignore[union-attr]
+
+
 def test_paths_and_mixtures() -> None:
     assert as_sources("a.csv") == as_sources(Path("a.csv")) == as_sources(["a.csv"]) == ["a.csv"]
     mixed = as_sources([Path("a.csv"), pandas.DataFrame(ROWS)])

@@ -152,6 +152,24 @@ def test_a_pair_gives_a_number(make_task: Any) -> None:
     ]
 
 
+@pytest.mark.parametrize("kind", ["polars", "Arrow", "datasets"])
+def test_answers_of_different_depth_fit_into_a_column_of_one_type(make_task: Any, kind: str) -> None:
+    fill = make_task("fill-mask", "masked-lm")
+    texts = ["a [MASK] film", "[MASK] hours of [MASK]", ""]
+    one, two, _ = fill(texts, on_error="null")
+    table = TABLES[kind]([{"text": text} for text in texts])
+    answers = [row["result"] for row in to_rows(fill.frame(table, on_error="null"))]
+    assert close(answers[:2], [[one], two])
+    assert answers[2] is None
+    assert close(to_rows(fill.frame(TABLES[kind]([{"text": texts[0]}])))[0]["result"], one)
+
+
+def test_no_rows_are_no_answers(name: str, task: Any) -> None:
+    assert task.frame([]) == []
+    with pytest.raises(InputError, match="it has none"):
+        task.frame(pd.DataFrame())
+
+
 def test_series_and_frames_of_polars_give_a_list(name: str, task: Any) -> None:
     rows = rows_for(name)[:2]
     frame = pl.DataFrame(rows)

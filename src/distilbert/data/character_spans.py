@@ -6,19 +6,18 @@ JSON and its CSV), ``{"entities": [...]}`` (spaCy), and the JSON export of Label
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 from ..core.errors import DataError
 from ..tasks.task_spec import TEXT_COLUMN_NAMES
+from ..text.wordpiece import Normalizer, split_words
 from .list_literals import parse_list
 from .row_stream import Row
 
 TEXT_NAMES = (*TEXT_COLUMN_NAMES, "data")
 SPAN_NAMES = ("spans", "entities", "label", "labels", "annotations", "annotation", "ner", "tags", "ner_tags")
-_WORD = re.compile(r"\w+|[^\w\s]")
 _STARTS, _ENDS = ("start", "start_offset", "begin", "start_char"), ("end", "end_offset", "stop", "end_char")
 _LABELS = ("label", "labels", "entity", "entity_group", "tag", "type", "ner")
 
@@ -83,13 +82,13 @@ def span_columns(rows: Sequence[Row], columns: Sequence[str]) -> dict[str, str]:
 def tag_words(text: str, spans: Sequence[CharacterSpan], place: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the words of a text and the tag of each, in the scheme BIO.
 
-    A word ends at a space, at a punctuation mark and where a span begins or ends.
+    The words are those that BERT's tokenizer finds in the text. They are also cut where a span begins or ends.
 
     Example: ``"Anna is in Paris."`` with ``(0, 4, "PER")`` gives ``("Anna", "is", "in", "Paris", ".")`` and
     ``("B-PER", "O", "O", "O", "O")``.
 
     Raises:
-        DataError: a span is not within the text, has no visible character, or overlaps another one.
+        DataError: a span is not within the text, has no word in it, or overlaps another one; or the text has no word.
     """
     kept = sorted({_checked(text, span, place) for span in spans})
     for before, span in pairwise(kept):
@@ -101,17 +100,33 @@ def tag_words(text: str, spans: Sequence[CharacterSpan], place: str) -> tuple[tu
     tags: list[str] = []
     position = 0
     for span in kept:
-        outside = _WORD.findall(text[position : span.start])
-        inside = _WORD.findall(text[span.start : span.end])
+        outside = _words(text[position : span.start])
+        inside = _words(text[span.start : span.end])
         words += [*outside, *inside]
         tags += ["O"] * len(outside) + [f"B-{span.label}"] + [f"I-{span.label}"] * (len(inside) - 1)
         position = span.end
-    outside = _WORD.findall(text[position:])
+    outside = _words(text[position:])
+    if not words and not outside:
+        raise DataError(f"{place}: there is no word in the text {text!r:.60}. Leave the row out.")
     return tuple(words + outside), tuple(tags + ["O"] * len(outside))
 
 
+def _words(text: str) -> list[str]:
+    return [text[start:end] for start, end in _word_bounds(text)]
+
+
+def _word_bounds(text: str) -> list[tuple[int, int]]:
+    """Return the first character of each word, and the character behind its last one.
+
+    Words with tags are tokenized one by one, a text as a whole. Both must give the same tokens. A Chinese character is
+    a word. A combining mark, a joiner and a soft hyphen do not end one.
+    """
+    normalized, origins = Normalizer(lowercase=False)(text)
+    return [(origins[start], origins[end - 1] + 1) for start, end in split_words(normalized)]
+
+
 def _checked(text: str, span: CharacterSpan, place: str) -> CharacterSpan:
-    """Return a span without the spaces at its ends and without its text."""
+    """Return a span from its first word to its last one, without its text."""
     start, end = span.start, span.end
     if span.text is not None and text[start:end] != span.text:
         # Tools that run in a browser count UTF-16 units, two for an emoji.
@@ -119,10 +134,10 @@ def _checked(text: str, span: CharacterSpan, place: str) -> CharacterSpan:
         start, end = (_from_utf16(text, units) for units in (start, end))
         if text[start:end] != span.text:
             raise DataError(f"{place}: the span {span[:3]} says {span.text!r:.60}, but there is {inside!r:.60}.")
-    if not 0 <= start < end <= len(text) or not text[start:end].strip():
+    words = _word_bounds(text[start:end]) if 0 <= start < end <= len(text) else []
+    if not words:
         raise DataError(f"{place}: the span {span[:3]} marks nothing in a text of {len(text)} characters.")
-    inside = text[start:end]
-    return CharacterSpan(end - len(inside.lstrip()), start + len(inside.rstrip()), span.label)
+    return CharacterSpan(start + words[0][0], start + words[-1][1], span.label)
 
 
 def _from_utf16(text: str, units: int) -> int:

@@ -167,6 +167,8 @@ def _read(source: _CorpusSource, column: str, encoding: str) -> Iterator[list[st
             if stream.columns is not None:
                 if column not in stream.columns:
                     raise _no_column(source.name, column, stream.columns)
+                if column in stream.repeated:
+                    raise DataError(f"{source.name} has the column {column!r} more than once. Rename all but one.")
                 stream.columns_to_read = [column]
             for row in without_problems(stream.rows):
                 yield _document(row, column, row.place)

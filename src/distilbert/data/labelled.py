@@ -245,8 +245,8 @@ def _sentences(table: Table, roles: Roles, labelled: bool, before: int) -> list[
         if spans is not None and isinstance(text, str):
             examples.append(TaggedExample(row.place, *tag_words(text, spans, row.place)))
             continue
-        words = words_of(row, roles["words"][0])
         tags = words_of(row, column) if column is not None and is_tagged else None
+        words = words_of(row, roles["words"][0], None if tags is None else len(tags))
         if tags is not None and len(tags) != len(words):
             raise DataError(
                 f"{row.place} has {counted(len(words), 'word')}, but {counted(len(tags), 'tag')}; each word needs one."

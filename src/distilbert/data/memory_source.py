@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from ..core.errors import DataError
+from .row_stream import repeated_names
 
 PREFIX = "memory:"
 
@@ -20,10 +21,12 @@ class MemorySource(str):
 
     Attributes:
         content: a ``datasets.Dataset``, or rows as dicts by column.
+        repeated: names that several columns have, so that it is unknown which one is meant.
     """
 
-    __slots__ = ("content",)
+    __slots__ = ("content", "repeated")
     content: Any
+    repeated: frozenset[str]
 
     @classmethod
     def of(cls, data: Any) -> Self:
@@ -35,20 +38,25 @@ class MemorySource(str):
         Raises:
             DataError: it is of another type.
         """
-        rows = _rows_of(data)
+        rows, names = _rows_of(data)
         kind = "rows" if isinstance(data, list | tuple) else type(data).__name__
         content = hashlib.blake2b(digest_size=8)
         for row in rows:
             content.update(json.dumps(row, default=str, sort_keys=True).encode("utf-8", "surrogatepass"))
-        source = cls(f"{PREFIX}{kind}:{len(rows)}:{content.hexdigest()}")
-        source.content = data if hasattr(data, "features") else rows
+        name = f"{PREFIX}{kind}:{len(rows)}:{content.hexdigest()}"
+        return cls._restored(name, data if hasattr(data, "features") else rows, repeated_names(names))
+
+    @classmethod
+    def _restored(cls, name: str, content: Any, repeated: frozenset[str]) -> Self:
+        source = cls(name)
+        source.content, source.repeated = content, repeated
         return source
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (str(self), self.content)
+        return self._restored, (str(self), self.content, self.repeated)
 
 
 def as_sources(data: Any) -> list[str]:
@@ -80,23 +88,20 @@ def _as_source(item: Any) -> str:
     return os.fspath(item) if isinstance(item, str | os.PathLike) else MemorySource.of(item)
 
 
-def _restored(name: str, content: Any) -> MemorySource:
-    source = MemorySource(name)
-    source.content = content
-    return source
-
-
-def _rows_of(data: Any) -> list[dict[str, Any]]:
-    """Return data as dicts by column; missing values are None."""
+def _rows_of(data: Any) -> tuple[list[dict[str, Any]], list[str]]:
+    """Return data as dicts by column, in which missing values are None, and the names of all columns of a table."""
     if isinstance(data, Mapping) and not hasattr(data, "columns"):
         names = ", ".join(map(str, data))
         raise DataError(f"The data is a dict with {names}: name one of these, or rows as a list of dicts.")
-    if hasattr(data, "to_pylist"):  # pyarrow
+    columns: Iterable[Any] = ()
+    if hasattr(data, "to_pylist") and hasattr(data, "schema"):  # pyarrow
+        columns = data.schema.names
         rows: Iterable[Any] = data.to_pylist()
     elif hasattr(data, "to_dicts"):  # polars
         rows = data.to_dicts()
     elif hasattr(data, "columns") and hasattr(data, "iloc"):  # pandas
-        rows = data.to_dict("records")
+        columns = data.columns
+        rows = data.loc[:, ~data.columns.duplicated(keep="last")].to_dict("records")
     elif hasattr(data, "features") or (
         isinstance(data, list | tuple) and all(isinstance(row, Mapping) for row in data)
     ):  # datasets
@@ -105,7 +110,8 @@ def _rows_of(data: Any) -> list[dict[str, Any]]:
         raise DataError(
             f"Data must be a path, a DataFrame, a datasets.Dataset or a list of rows, got a {type(data).__name__}."
         )
-    return [{str(column): _plain(value) for column, value in row.items()} for row in rows]
+    plain = [{str(column): _plain(value) for column, value in row.items()} for row in rows]
+    return plain, [str(column) for column in columns]
 
 
 def _plain(value: Any) -> Any:

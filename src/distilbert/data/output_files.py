@@ -18,6 +18,7 @@ from ..core.errors import DataError, UsageError
 from ..core.extras import require
 from ..core.files import replacing
 from ..tasks.answer_columns import RESULT, named
+from ..text.wordpiece import replace_surrogates
 from .file_formats import COMPRESSED_PARQUET, ZSTANDARD, format_of
 from .result_rows import table_rows
 
@@ -88,14 +89,15 @@ def publish(json_lines: Path, output: Path, format: str, first: int = 1, vectors
 
 @contextmanager
 def _open_text(path: Path, compressed: bool) -> Iterator[IO[str]]:
+    """Open a file; a lone surrogate, which UTF-8 cannot hold, becomes a JSON escape in it."""
     with path.open("wb") as raw:
         if not compressed:
-            with io.TextIOWrapper(raw, encoding="utf-8", newline="") as file:
+            with io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", newline="") as file:
                 yield file
             return
         # No name and no time are written into the file, so that equal results are equal files.
         binary = gzip.GzipFile(filename="", fileobj=raw, mode="wb", mtime=0)
-        with binary, io.TextIOWrapper(binary, encoding="utf-8", newline="") as file:
+        with binary, io.TextIOWrapper(binary, encoding="utf-8", errors="backslashreplace", newline="") as file:
             yield file
 
 
@@ -210,11 +212,17 @@ def _without_repeats(schemas: list[Any]) -> list[Any]:
 
 def _batches(json_lines: Path) -> Iterator[list[dict[str, Any]]]:
     results = (
-        {name: value for name, value in named(json.loads(line)).items() if name != RESULT or value is not None}
+        {name: value for name, value in named(_unicode_value(line)).items() if name != RESULT or value is not None}
         for line in _lines(json_lines)
     )
     while batch := list(islice(results, PARQUET_BATCH)):
         yield batch
+
+
+def _unicode_value(line: str) -> Any:
+    """Return the value of a line, with U+FFFD in place of a lone surrogate, which a line holds as an escape."""
+    value = json.loads(line)
+    return json.loads(replace_surrogates(json.dumps(value, ensure_ascii=False))) if "\\ud" in line else value
 
 
 def _arrow_table(arrow: Any, results: list[dict[str, Any]], schema: Any = None) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -196,7 +197,9 @@ def open_rows(
         return
     if format == "parquet":
         with open_parquet(path) as table:
-            stream.columns, stream.total = list(table.schema_arrow.names), table.metadata.num_rows
+            names = table.schema_arrow.names
+            stream.columns, stream.repeated = list(dict.fromkeys(names)), repeated_names(names)
+            stream.total = table.metadata.num_rows
             stream.rows = _parquet_rows(table, stream, rules, start.rows if start else 0)
             yield stream
         return
@@ -279,6 +282,11 @@ def without_problems(rows: Iterable[Row]) -> Iterator[Row]:
             yield row
         elif row.problem != BLANK:
             raise DataError(f"{row.place}: {row.problem}")
+
+
+def repeated_names(names: Iterable[str]) -> frozenset[str]:
+    """Return the names that stand more than once."""
+    return frozenset(name for name, count in Counter(names).items() if count > 1)
 
 
 def _checked(row: Row, may_have_bytes: bool) -> Row:

@@ -66,8 +66,13 @@ def text_of(row: Row, column: str, *, may_be_empty: bool = False) -> str:
     return "" if may_be_empty and text is None else _check_text(text, column, row.place, may_be_empty)
 
 
-def words_of(row: Row, column: str) -> tuple[str, ...]:
+def words_of(row: Row, column: str, count: int | None = None) -> tuple[str, ...]:
     """Return words or tags: a list of texts or integers, which may have become text, or a text with spaces between.
+
+    Args:
+        row: the row.
+        column: the column of the words.
+        count: how many there should be. It decides about a text in brackets, which may be a list or a sentence.
 
     Raises:
         DataError: it is nothing of this kind, or one of them is empty.
@@ -75,7 +80,10 @@ def words_of(row: Row, column: str) -> tuple[str, ...]:
     value = value_of(row, column)
     words = value
     if isinstance(value, str):
-        words = parsed if isinstance(parsed := parse_list(value), list) else value.split()
+        readings = [value.split()]
+        if isinstance(parsed := parse_list(value), list):
+            readings.insert(0, parsed)
+        words = next((words for words in readings if len(words) == count), readings[0])
     if not isinstance(words, list) or not words:
         raise DataError(f"{row.place} must hold a list of texts under {column!r}, got {_described(value)}.")
     return tuple(

@@ -30,7 +30,7 @@ class Table:
         columns: names of the columns; of JSON objects, those that any of them has.
         rows: in order; each value is a dict by column.
         unnamed: columns to which the header of the file gives no name.
-        repeated: names that the header gives to several columns.
+        repeated: names that several columns have.
     """
 
     name: str
@@ -116,7 +116,7 @@ def _table_in_memory(source: MemorySource) -> Table:
     if hasattr(source.content, "features"):
         return _table_of_dataset(source.content, source)
     rows = (Row(f"{source}, row {number}", row) for number, row in enumerate(source.content, 1))
-    return _table_of(source, rows, None)
+    return replace(_table_of(source, rows, None), repeated=source.repeated)
 
 
 def _table_of_dataset(data: Any, name: str) -> Table:

@@ -44,8 +44,8 @@ def columns_of_arguments(names: Sequence[Any], forms: Sequence[InputForm]) -> li
     if form is None:
         expected = " or ".join(" and ".join(map(repr, form.required)) for form in forms)
         raise InputError(
-            f"The table has no column {expected}; it has {', '.join(map(repr, names))}. Pass column=, the name of the "
-            'column to read, or a dict such as {"text": "NAME"} of names by argument.'
+            f"The table has no column {expected}; it has {', '.join(map(repr, names)) or 'none'}. Pass column=, the "
+            'name of the column to read, or a dict such as {"text": "NAME"} of names by argument.'
         )
     return [name for name in form.names if name in names]
 
@@ -123,7 +123,8 @@ def column_names(table: Any) -> list[Any]:
 def with_columns(table: Any, columns: Mapping[str, list[Any]]) -> Any:
     """Return a table of the same kind with columns added on the right; ``table`` itself stays as it is.
 
-    The index of pandas is kept. Whole numbers with gaps become its ``Int64``, which has missing values.
+    The index of pandas is kept. Whole numbers with gaps become its ``Int64``, which has missing values. In the other
+    libraries a column has one type: where lists differ in depth, the less deep ones get further lists around them.
     """
     if isinstance(table, list):
         return [{**row, **{name: values[place] for name, values in columns.items()}} for place, row in enumerate(table)]
@@ -131,16 +132,37 @@ def with_columns(table: Any, columns: Mapping[str, list[Any]]) -> Any:
         return {**table, **columns}
     if hasattr(table, "assign"):  # pandas
         return _with_pandas_columns(table, columns)
+    columns = {name: _of_one_depth(values) for name, values in columns.items()}
     if hasattr(table, "hstack"):  # polars
-        return table.hstack(type(table)(dict(columns), strict=False))
+        return table.hstack(type(table)(columns, strict=False))
     if hasattr(table, "add_column") and hasattr(table, "features"):  # datasets
         for name, values in columns.items():
             table = table.add_column(name, values)
         return table
-    added = type(table).from_pydict(dict(columns))  # Arrow
+    added = type(table).from_pydict(columns)  # Arrow
     for name in columns:
         table = table.append_column(name, added.column(name))
     return table
+
+
+def _of_one_depth(values: list[Any]) -> list[Any]:
+    """Put lists around values until all are nested as deeply as the deepest; None and empty lists fit any depth.
+
+    Fill-mask answers one mask with a list, and several with a list of lists.
+    """
+    deepest = max(map(_depth, values), default=0)
+    result = []
+    for value in values:
+        fits = value is None or (isinstance(value, list) and not value)
+        for _ in range(0 if fits else deepest - _depth(value)):
+            value = [value]
+        result.append(value)
+    return result
+
+
+def _depth(value: Any) -> int:
+    """Return how many lists are around the first thing that is not a list."""
+    return 1 + (_depth(value[0]) if value else 0) if isinstance(value, list) else 0
 
 
 def _method_to_add(table: Any) -> bool:
