@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from distilbert import Index, pipeline
+from distilbert import Encoder, Index, pipeline
 from distilbert.cli import index_building, index_snapshot, invoke
 from distilbert.core.installed import find_installed
 from distilbert.embedding import index_folder, vector_index
@@ -106,6 +106,36 @@ def test_other_formats(distilbert: CommandLine, model: str) -> None:
     assert [hit["id"] for hit in json.loads(out)["hits"]] == [0], "a number of JSON"
 
 
+def test_the_column_of_the_text_is_left_out_and_no_equal_one(distilbert: CommandLine, model: str) -> None:
+    row = {"title": "cold snow", "text": "cold snow", "n": 1}
+    other = {"n": 2, "text": "rain", "label": "rain"}
+    Path("rows.jsonl").write_text("".join(json.dumps(each) + "\n" for each in (row, other, "snow")))
+    assert distilbert("index", "rows.jsonl", "--model", model, "--output", "notes")[0] == 0
+    assert [metadata for _, _, metadata in records("notes")] == [
+        {"title": "cold snow", "n": 1},
+        {"n": 2, "label": "rain"},
+        {},
+    ]
+    Path("row.json").write_text(json.dumps([row]))
+    for column in ("title", "text=title"):
+        arguments = ("--model", model, "--output", "titles", "--column", column, "--overwrite")
+        assert distilbert("index", "row.json", *arguments)[0] == 0
+        assert records("titles") == [(0, "cold snow", {"text": "cold snow", "n": 1})]
+
+
+def test_the_encoder_of_an_index_is_made_again(distilbert: CommandLine, model: str) -> None:
+    encoder = Encoder(model, truncation=True, max_length=4, prompts={"query": "the ", "document": "a "})
+    index = Index.build(["rain in the night", "a fine film"], encoder)
+    index.save("notes")
+    expected = index.search("the weather in the night")
+    _, out, _ = distilbert("search", "notes", "the weather in the night")
+    assert json.loads(out)["hits"] == expected
+    Path("more.txt").write_text("the snow of the night\n")
+    assert distilbert("index", "more.txt", "--output", "notes", "--add")[0] == 0
+    index.add(["the snow of the night"])
+    np.testing.assert_allclose(*(np.concatenate(list(each.vectors())) for each in (Index.load("notes"), index)))
+
+
 def test_rows_are_added(distilbert: CommandLine, model: str) -> None:
     distilbert("index", "texts.csv", "--model", model, "--output", "notes", "--id", "key")
     Path("more.csv").write_text("text,kind,key\nsnow,news,e\n")
@@ -125,7 +155,7 @@ def test_an_interrupted_run_goes_on(distilbert: CommandLine, model: str, monkeyp
     assert distilbert(*arguments)[0] == 0
     expected = np.concatenate(list(Index.load("notes").vectors()))
     encoded: list[int] = []
-    call = TextEncoder.__call__
+    call = TextEncoder.encode_document
 
     def interrupted(self: TextEncoder, texts: list[str]) -> np.ndarray:
         if len(encoded) == 4:
@@ -134,7 +164,7 @@ def test_an_interrupted_run_goes_on(distilbert: CommandLine, model: str, monkeyp
         return call(self, texts)
 
     with monkeypatch.context() as patch:
-        patch.setattr(TextEncoder, "__call__", interrupted)
+        patch.setattr(TextEncoder, "encode_document", interrupted)
         code, _, err = distilbert(*arguments, "--overwrite")
     assert code == 130
     assert "48 rows are done and kept in notes.part: the same command with --resume goes on from there" in err
@@ -148,7 +178,9 @@ def test_an_interrupted_run_goes_on(distilbert: CommandLine, model: str, monkeyp
     code, _, err = distilbert(*arguments, "--method", "hnsw", "--resume")
     assert (code, "--resume: the run before had another method. --overwrite starts again" in err) == (2, True)
     encoded.clear()
-    monkeypatch.setattr(TextEncoder, "__call__", lambda self, texts: encoded.append(len(texts)) or call(self, texts))
+    monkeypatch.setattr(
+        TextEncoder, "encode_document", lambda self, texts: encoded.append(len(texts)) or call(self, texts)
+    )
     assert distilbert(*arguments, "--resume")[0] == 0
     assert sum(size for size in encoded if size > 1) == 102, "no row is encoded twice"
     np.testing.assert_allclose(np.concatenate(list(Index.load("notes").vectors())), expected, atol=1e-6)
@@ -178,7 +210,7 @@ def test_an_input_that_changes_while_it_is_read(
     Path("many.txt").write_text(content)
     arguments = ("index", "many.txt", "--model", model, "--output", "notes")
     assert distilbert(*arguments)[0] == 0
-    call = TextEncoder.__call__
+    call = TextEncoder.encode_document
 
     def changing(self: TextEncoder, texts: list[str]) -> np.ndarray:
         if "note 16 of many" in texts:  # the second window, after which the first 48 rows are kept
@@ -188,7 +220,7 @@ def test_an_input_that_changes_while_it_is_read(
         return call(self, texts)
 
     with monkeypatch.context() as patch:
-        patch.setattr(TextEncoder, "__call__", changing)
+        patch.setattr(TextEncoder, "encode_document", changing)
         if ending == "killed":  # nothing can be done any more
             with pytest.raises(MemoryError):
                 distilbert(*arguments, "--overwrite")
@@ -205,8 +237,8 @@ def test_an_input_that_changes_while_it_is_read(
 
 def encode_with(monkeypatch: pytest.MonkeyPatch, happening: Callable[[list[str]], object]) -> None:
     """Let something happen before each call of the encoder."""
-    call = TextEncoder.__call__
-    monkeypatch.setattr(TextEncoder, "__call__", lambda self, texts: (happening(texts), call(self, texts))[1])
+    call = TextEncoder.encode_document
+    monkeypatch.setattr(TextEncoder, "encode_document", lambda self, texts: (happening(texts), call(self, texts))[1])
 
 
 @pytest.mark.parametrize("ending", ["complete", "interrupted"])
@@ -270,14 +302,14 @@ SIGNALLED = """
 import os, signal, sys
 from distilbert.cli import main
 from distilbert.embedding.index_encoder import TextEncoder
-call, number = TextEncoder.__call__, int(sys.argv.pop(1))
+call, number = TextEncoder.encode_document, int(sys.argv.pop(1))
 
 def signalled(self, texts):
     if "note 48 of many" in texts:
         os.kill(os.getpid(), number)
     return call(self, texts)
 
-TextEncoder.__call__ = signalled
+TextEncoder.encode_document = signalled
 main()
 """
 

@@ -165,13 +165,17 @@ def test_precisions(encoder: Encoder) -> None:
     np.testing.assert_array_equal(signed.astype(int) + 128, bits)
     ranges = np.stack([floats.min(axis=0), floats.max(axis=0)])
     steps = (ranges[1] - ranges[0]) / 255
-    for precision, offset in (("int8", 128), ("uint8", 0)):
+    scaled = (floats - ranges[0]) / steps
+    of_sentence_transformers = {"int8": (scaled - 128).astype(np.int8), "uint8": scaled.astype(np.uint8)}
+    for precision, quantized in of_sentence_transformers.items():
         whole = encoder.encode(TEXTS, precision=precision)
-        assert whole.dtype == np.dtype(precision)
-        restored = (whole.astype(float) + offset + 0.5) * steps + ranges[0]
-        assert np.abs(restored - floats).max() <= steps.max()
+        assert whole.dtype == quantized.dtype
+        np.testing.assert_array_equal(whole, quantized)
         single = encoder.encode(TEXTS[1], precision=precision, ranges=ranges)
         assert np.abs(single.astype(int) - whole[1]).max() <= 1
+        outside = quantize_embeddings(np.stack([ranges[0] - 1, ranges[1] + 1]), precision, ranges=ranges)
+        limits = np.iinfo(precision)
+        assert outside.tolist() == [[limits.min] * 24, [limits.max] * 24], "what is outside does not wrap around"
     assert encoder.encode(TEXTS, precision="binary").shape == (len(TEXTS), 3)
 
 
@@ -190,6 +194,32 @@ def test_similarities(name: str, folder: Path) -> None:
     np.testing.assert_allclose(encoder.similarity(vectors[:3], vectors[3:6]), expected, rtol=1e-4)
     np.testing.assert_allclose(encoder.similarity_pairwise(vectors[:3], vectors[3:6]), np.diagonal(expected), rtol=1e-4)
     assert encoder.similarity(vectors[0], vectors).shape == (1, len(TEXTS))
+
+
+def test_vectors_of_frameworks_are_compared(encoder: Encoder) -> None:
+    torch = pytest.importorskip("torch")
+    vectors = encoder.encode(TEXTS[:2])
+    halves = torch.from_numpy(vectors).bfloat16()
+    expected = encoder.similarity(halves.float().numpy(), vectors)
+    np.testing.assert_array_equal(encoder.similarity(halves, vectors), expected)
+    np.testing.assert_array_equal(encoder.similarity(list(halves), vectors), expected)
+
+
+def test_a_recipe_makes_the_same_vectors(sentence_folder: Path) -> None:
+    for options in ({}, {"prompts": {"query": "the "}, "truncate_dim": 3}, {"truncation": False, "max_length": 9}):
+        encoder = Encoder(sentence_folder, precision="fp32", **options)
+        again = Encoder(sentence_folder, precision="fp32", **encoder.recipe)
+        assert again.recipe == encoder.recipe
+        for method in ("encode_query", "encode_document"):
+            np.testing.assert_array_equal(getattr(again, method)(TEXTS), getattr(encoder, method)(TEXTS))
+    assert encoder.recipe == {
+        "pooling": "auto",
+        "truncation": False,
+        "max_length": 9,
+        "truncate_dim": None,
+        "prompts": {"query": "ask: ", "document": "say: "},
+    }
+    assert Encoder(sentence_folder).recipe["max_length"] == 12
 
 
 def test_an_encoder_can_be_pickled(encoder: Encoder) -> None:

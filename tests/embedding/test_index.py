@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import subprocess
 import sys
 from collections.abc import Sequence
+from datetime import date
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from distilbert import Index
 from distilbert.core.errors import InputError
-from distilbert.embedding import index_graph
+from distilbert.embedding import index_graph, vector_index
 from distilbert.embedding.index_graph import VectorGraph
+from distilbert.embedding.index_records import matching
 
 DIM = 12
 
@@ -59,14 +63,28 @@ def test_one_query_gives_a_list_and_several_a_list_of_lists(index: Index) -> Non
         ("rain", "car"), np.array(["rain", "car"]), pd.Series(["rain", "car"]), pl.Series(["rain", "car"]),
         iter(["rain", "car"]),
     ):  # fmt: skip
-        hits = index.search(list(queries) if isinstance(queries, tuple) else queries, k=2)
-        assert hits == index.search(["rain", "car"], k=2)
+        assert index.search(queries, k=2) == index.search(["rain", "car"], k=2)
     frame = pd.DataFrame({"query": ["rain", "car"]})
     assert index.search(frame, k=2, column="query") == index.search(["rain", "car"], k=2)
-    assert index.search([], k=2) == []
+    for nothing in ([], (), np.array([]), np.empty((0, DIM)), iter([])):
+        assert index.search(nothing, k=2) == []
     vector = encode(["rain"])[0]
     assert index.search(vector, k=2) == index.search(vector.tolist(), k=2) == one
+    assert index.search(vector[None], k=2) == index.search([vector], k=2) == index.search((vector,), k=2) == [one]
+    assert index.search(pd.Series([vector]), k=2) == index.search([vector.tolist()], k=2) == [one]
+    with pytest.raises(InputError, match="The input is a DataFrame with the columns 'query': pass column="):
+        index.search(frame)
+
+
+def test_tensors(index: Index) -> None:
+    torch = pytest.importorskip("torch")
+    vector = torch.from_numpy(encode(["rain"])[0])
+    one = index.search("rain", k=2)
+    assert index.search(vector, k=2) == one
     assert index.search(vector[None], k=2) == index.search([vector], k=2) == [one]
+    halves = index.search(vector[None].bfloat16(), k=2)[0]
+    assert [hit["score"] for hit in halves] == pytest.approx([hit["score"] for hit in one], abs=0.01)
+    assert [hit["id"] for hit in index.search("rain", where={"year": torch.tensor([2024])})] == [3]
 
 
 def test_metadata_filter(index: Index) -> None:
@@ -82,10 +100,53 @@ def test_metadata_filter(index: Index) -> None:
     assert ids(where={"kind": "weather"}) == {1}
     index.add(["snow"], metadata=[{"kind": "weather"}])
     assert ids(where={"kind": "weather"}) == {1, 5}, "what was remembered of the metadata is forgotten"
+    for values in (
+        range(2023, 2026), frozenset([2024]), {2024: 0}.keys(), np.array([2024, 2]), pd.Series([2024]), iter([2024]),
+        np.int16(2024), 2024.0,
+    ):  # fmt: skip
+        index.add(["hail"], ids=["x"], metadata=[{"year": 2024, "day": date(2024, 1, 1), "tags": ["a"]}])
+        assert ids(where={"year": values}) == {"x"}
+        index.remove("x")
+    index.add(["hail"], ids=["x"], metadata=[{"day": date(2024, 1, 1), "hour": None, "tags": ["a"], "size": {"x": 1}}])
+    assert ids(where={"day": date(2024, 1, 1)}) == ids(where={"day": [np.datetime64("2024-01-01")]}) == {"x"}
+    assert ids(where={"hour": None}) == ids(where={"hour": [float("nan")]}) == {"x"}
+    assert ids(where={"tags": [("a",)], "size": {"x": 1}}) == {"x"}
+    assert ids(where={"tags": "a"}) == ids(where={"day": []}) == set()
+    with pytest.raises(InputError, match=r"where\['day'\] cannot be written as JSON: b'a' is a bytes"):
+        ids(where={"day": b"a"})
     with pytest.raises(InputError, match=r"No entry has metadata called 'kid'. Did you mean 'kind'\? There are: kind"):
         ids(where={"kid": 1})
     with pytest.raises(InputError, match="where must be a dict of values by name, or a function"):
         ids(where="kind")
+
+
+def test_few_answers_to_where_are_remembered(index: Index, monkeypatch: pytest.MonkeyPatch) -> None:
+    answered: list[object] = []
+    monkeypatch.setattr(
+        vector_index, "matching", lambda metadata, choices: answered.append(choices) or matching(metadata, choices)
+    )
+    for year in [2000, *range(2000, 2000 + vector_index.MOST_MASKS), 2000, 3000, 2000, 2001]:
+        index.search("rain", where={"year": year})
+    assert len(index._masks) == vector_index.MOST_MASKS
+    assert [choices["year"][0] for choices in answered] == [*range(2000, 2000 + vector_index.MOST_MASKS), 3000, 2001]
+    long = [np.arange(2000), np.arange(2000)]
+    long[1][1000] = -1  # which its repr does not show
+    index.add(["hail"], ids=["x"], metadata=[{"year": 1000}])
+    assert [len(index.search("hail", where={"year": values})) for values in long] == [1, 0]
+
+
+def test_what_is_given_out_can_be_changed(index: Index) -> None:
+    index.add(["hail"], ids=["x"], metadata=[{"tags": ["a"]}])
+    expected = {"id": "x", "text": "hail", "metadata": {"tags": ["a"]}}
+    for record in (index["x"], index.search("hail", k=1)[0], list(index)[-1]):
+        record["metadata"]["tags"].append("b")
+        record["metadata"]["rank"] = 1
+        assert index["x"] == expected
+
+
+def test_an_index_can_be_pickled(index: Index) -> None:
+    copy = pickle.loads(pickle.dumps(index))
+    assert copy.search("rain", k=2, where={"kind": "thing"}) == index.search("rain", k=2, where={"kind": "thing"})
 
 
 def test_add_and_remove(index: Index) -> None:
@@ -116,6 +177,9 @@ def test_tables_and_columns() -> None:
         assert index["c"] == {"id": "c", "text": "a blue car", "metadata": {"year": 3}}
     index = Index.build(frame["body"], encode, ids=frame["year"], metadata=frame[["key"]])
     assert index[3] == {"id": 3, "text": "a blue car", "metadata": {"key": "c"}}
+    rows = frame[["key"]].to_dict("records")
+    for metadata in (pl.DataFrame(rows), pa.Table.from_pylist(rows), pd.Series(rows), pl.Series(rows)):
+        assert list(Index.build(TEXTS, encode, ids=frame["year"], metadata=metadata)) == list(index)
 
 
 def test_bare_vectors_and_products() -> None:

@@ -69,7 +69,43 @@ def test_qdrant(index: Index, tmp_path: Path) -> None:
     assert uuid.UUID(points[4]["id"])
     assert points[4]["payload"]["id"] == "x"
     assert points[2]["payload"] == {**METADATA[3], "text": TEXTS[3]}
+    assert points[4]["payload"]["text_"] == "mine", "its metadata have the name of the text"
     np.testing.assert_array_equal(np.array([p["vector"] for p in points], dtype=np.float32), vectors_of(index))
+
+
+def test_metadata_with_names_that_a_payload_uses(tmp_path: Path) -> None:
+    metadata = [{"text": 1, "text_": 2, "id": 3}, {"id": 4}]
+    Index.from_vectors(np.eye(2), texts=["a", "b"], ids=["x", 7], metadata=metadata).export(tmp_path / "notes.jsonl")
+    payloads = [json.loads(line)["payload"] for line in (tmp_path / "notes.jsonl").read_text().splitlines()]
+    assert payloads[0] == {"text": "a", "text__": 1, "text_": 2, "id": "x", "id_": 3}
+    assert payloads[1] == {"text": "b", "id": 4}
+
+
+def test_a_backslash_before_u0000_is_no_nul(tmp_path: Path) -> None:
+    metadata = {"path": "C:\\u0000", "names": ["\0a", {"b\0": None}]}
+    Index.from_vectors(np.eye(1), texts=["b \\u0000 c\0"], metadata=[metadata]).export(tmp_path / "notes.copy")
+    _, text, written, _ = (tmp_path / "notes.copy").read_text().replace("\\\\", "\\").split("\t")
+    assert text == "b \\u0000 c"
+    assert json.loads(written) == {"path": "C:\\u0000", "names": ["a", {"b": None}]}
+
+
+@pytest.mark.parametrize(
+    ("name", "ids"),
+    [
+        ("notes.parquet", [1, "1"]),
+        ("notes.copy", [1, "1"]),
+        ("notes.copy", ["a", "a\0"]),
+        ("notes.jsonl", [str(uuid.UUID(int=10)), str(uuid.UUID(int=10)).upper()]),
+    ],
+)
+def test_ids_that_would_become_one(name: str, ids: list[int | str], tmp_path: Path) -> None:
+    (tmp_path / name).write_text("before")
+    index = Index.from_vectors(np.eye(3), ids=[*ids, "other"])
+    with pytest.raises(InputError, match=f"The ids {ids[0]!r} and .* would both be {str(ids[0])!r} in this format"):
+        index.export(tmp_path / name)
+    assert (tmp_path / name).read_text() == "before"
+    index.remove(ids[0])
+    index.export(tmp_path / name)
 
 
 def test_ids_for_qdrant() -> None:

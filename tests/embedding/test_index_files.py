@@ -228,6 +228,7 @@ def change_offsets(folder: Path, place: int, value: int) -> None:
     np.save(path, offsets)
 
 
+ENCODER = {"name": "encode", "hash": "", "probe": [1.0] * DIM}
 DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "no JSON": (write("index.json", b"{"), "index.json is not valid JSON"),
     "other JSON": (write("index.json", b"[1]"), "is not of an index"),
@@ -247,6 +248,10 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], str]] = {
     "rows": (change("segments", [["000001-00000000", -1]]), "a segment has -1 rows"),
     "a lost segment": (change("segments", [["000001-00000000", 3]]), "vectors.npy cannot be read: .*No such file"),
     "an encoder": (change("encoder", [1]), "index.json is damaged"),
+    "prompts": (change("encoder", {**ENCODER, "prompts": {"query": 1}}), "is damaged: its encoder is described by"),
+    "no prompts": (change("encoder", {**ENCODER, "prompts": "query"}), "is damaged: its encoder is described by"),
+    "a length": (change("encoder", {**ENCODER, "max_length": True}), "is damaged: its encoder is described by"),
+    "use of prompts": (change("encoder", {**ENCODER, "uses_prompts": 1}), "is damaged: its encoder is described by"),
     "removed": (change("removed", "/tmp/x"), "is no name of its files"),
     "vectors": (write("*.vectors.npy", b"garbage" * 9), "vectors.npy cannot be read"),
     "pickled vectors": (save_array("*.vectors.npy", np.array([{}], dtype=object)), "vectors.npy cannot be read"),

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -351,7 +352,7 @@ class RowColumns:
     def __init__(self, plan: IndexPlan, stream: RowStream) -> None:
         self.inputs = TaskInputs(task_spec(TASK), plan.column, (SENTENCE,))
         self._plan = plan
-        self._text = plan.column.partition("=")[2] or plan.column if plan.column else ""
+        self._text = ""  # the column of a table; a row of JSON may have other columns than the one before
         others = [*([plan.id_column] if plan.id_column else []), *(plan.metadata or [])]
         if stream.columns is None:
             return
@@ -380,10 +381,10 @@ class RowColumns:
 
     def metadata_of(self, row: InputRow) -> dict[str, Any]:
         """Return the metadata of a row."""
-        columns = self.inputs.as_columns(row.row.value)
+        columns = row.row.value if isinstance(row.row.value, Mapping) else {}  # a line is a text and nothing else
         if self._plan.metadata is not None:
             return {name: columns.get(name) for name in self._plan.metadata}
-        text = self._text or next((name for name, value in columns.items() if value == row.item), "")
+        text = self._text or (self.inputs.match(columns)[0][1] if columns else "")
         return {name: value for name, value in columns.items() if name not in (text, self._plan.id_column)}
 
 
@@ -415,7 +416,7 @@ def add_rows(
             raise DataError(f"{row.row.place}: the id {identifier!r:.80} is in the index already.")
     texts = [row.item for row in rows]
     try:
-        vectors: Any = work.index.encoder()(texts) if rows else []
+        vectors: Any = work.index.encoder().encode_document(texts) if rows else []
         with interruptions.held_back():
             work.index.add(texts, vectors=vectors, ids=ids, metadata=[columns.metadata_of(row) for row in rows])
             work.rows += len(window)

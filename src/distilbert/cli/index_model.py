@@ -23,7 +23,7 @@ def open_index(folder: str, model: str | None, loading: dict[str, Any]) -> Index
     index = Index.load(folder)
     if name := model or index.model_name:
         options = {option: value for option, value in loading.items() if value is not None}
-        return Index.load(folder, open_encoder(name, index.pooling, **options))
+        return Index.load(folder, open_encoder(name, **index.recipe, **options))
     if not index.encoder_name:
         raise UsageError(f"{folder} does not know its model: name it with --model.")
     raise UsageError(

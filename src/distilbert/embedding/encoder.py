@@ -27,10 +27,12 @@ from ..tasks.pooling import normalize as to_unit_length
 from ..tasks.sentence_modules import SentenceModules
 from ..tasks.windows import split_into_windows, stride_or_default, truncate
 from .stored_precision import PRECISIONS, quantize_embeddings
-from .vector_similarity import SIMILARITIES, compare_pairs
+from .vector_similarity import SIMILARITIES, compare_pairs, to_array
 
 CHUNK = 16384  # texts that are tokenized, sorted by length and encoded together
 LEAST_FOR_PROGRESS = 256  # texts; fewer take no time worth a bar
+# What a text is encoded as, and the names that models give its prompt.
+ROLES = {"query": ("query",), "document": ("document", "passage", "corpus")}
 
 
 class Encoder:
@@ -60,6 +62,7 @@ class Encoder:
         task: the pipeline behind it; its ``.runner`` and ``.tokenizer`` do the work.
         pooling: as given.
         prompts: texts by name.
+        recipe: arguments with which another encoder makes the same vectors, of queries and of documents.
         similarity_name: how vectors are compared.
 
     Raises:
@@ -153,9 +156,22 @@ class Encoder:
     @property
     def max_tokens(self) -> int:
         """Longest sequence that is read at once, in tokens; a longer text is cut, or read in windows."""
-        modules = self._modules(self.pooling)
-        of_folder = modules.max_length if modules is not None else None
-        return min(self.max_length or of_folder or self.task.max_tokens, self.task.max_tokens)
+        return min(self._longest(self.pooling) or self.task.max_tokens, self.task.max_tokens)
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """Arguments with which ``Encoder`` makes the same vectors from the same model, of queries and of documents.
+
+        What was left to the folder is stated. ``prompts`` are those of :meth:`encode_query` and
+        :meth:`encode_document`.
+        """
+        return {
+            "pooling": self.pooling,
+            "truncation": self._truncates(self.pooling),
+            "max_length": self._longest(self.pooling),
+            "truncate_dim": self.truncate_dim,
+            "prompts": {name: self._prompt_of(name) for name in ROLES},
+        }
 
     def encode(
         self,
@@ -251,12 +267,11 @@ class Encoder:
 
     def encode_query(self, texts: Any, **options: Any) -> Any:
         """Encode what is searched for: with the prompt ``"query"``, where the model has one; see :meth:`encode`."""
-        return self.encode(texts, **self._with_prompt("query", options))
+        return self._encode_as("query", texts, options)
 
     def encode_document(self, texts: Any, **options: Any) -> Any:
         """Encode what is searched in: with the prompt ``"document"``, where the model has one; see :meth:`encode`."""
-        names = ("document", "passage", "corpus")  # the names that models give it
-        return self.encode(texts, **self._with_prompt(next((n for n in names if n in self.prompts), names[0]), options))
+        return self._encode_as("document", texts, options)
 
     def embed_documents(self, texts: list[str]) -> list[list[float]]:
         """Encode what is searched in; the name that LangChain knows, and so is the next one."""
@@ -324,13 +339,26 @@ class Encoder:
         if prompt and not self._pools_prompt:
             raise InputError(
                 f"{self.name} leaves the tokens of a prompt out of the pooling, which is not done here; got {prompt!r}."
+                " Encoder(..., prompts={}) does without prompts."
             )
         return prompt
 
-    def _with_prompt(self, name: str, options: dict[str, Any]) -> dict[str, Any]:
+    def _encode_as(self, role: str, texts: Any, options: dict[str, Any]) -> Any:
         if options.get("prompt") is None and options.get("prompt_name") is None:
-            return options | {"prompt": self.prompts.get(name, "")}
-        return options
+            options = options | {"prompt": self._prompt_of(role)}
+        return self.encode(texts, **options)
+
+    def _prompt_of(self, role: str) -> str:
+        """Return the prompt of a role, one of ``ROLES``; empty where there is none."""
+        return next((self.prompts[name] for name in ROLES[role] if name in self.prompts), "")
+
+    def _truncates(self, pooling: str) -> bool:
+        return self.truncation if self.truncation is not None else self._modules(pooling) is not None
+
+    def _longest(self, pooling: str) -> int | None:
+        """Return the longest text in tokens, as it was given or as the folder says it; None where neither does."""
+        modules = self._modules(pooling)
+        return self.max_length or (None if modules is None else modules.max_length)
 
     def _sequences(self, texts: list[str], prompt: str, pooling: str) -> list[list[list[int]]]:
         """Return the windows of each text."""
@@ -339,9 +367,8 @@ class Encoder:
             texts = [prompt + text for text in texts]
         if modules is not None and modules.lowercase:
             texts = [text.lower() for text in texts]
-        truncation = self.truncation if self.truncation is not None else modules is not None
-        of_folder = modules.max_length if modules is not None else None
-        options = {"truncation": True, "max_length": self.max_length or of_folder}
+        truncation = self._truncates(pooling)
+        options = {"truncation": True, "max_length": self._longest(pooling)}
         tokenizer, longest = self.task.tokenizer, self.task.max_tokens
         if not truncation:
             longest = self.max_tokens
@@ -410,11 +437,7 @@ def _run(
 
 def _rows(vectors: Any, name: str) -> np.ndarray:
     """Return vectors as (n, D) float32."""
-    if isinstance(vectors, (list, tuple)) and vectors and hasattr(vectors[0], "detach"):
-        vectors = np.stack([each.detach().cpu().numpy() for each in vectors])
-    if hasattr(vectors, "detach"):
-        vectors = vectors.detach().cpu().numpy()
-    array = np.asarray(vectors)
+    array = to_array(vectors)
     if array.dtype.kind not in "fiu" or array.ndim not in (1, 2):
         raise InputError(
             f"{name} must be vectors (n, D), as encode() returns them, got {array.dtype} of shape {array.shape}."

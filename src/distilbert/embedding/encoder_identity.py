@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
@@ -12,6 +12,15 @@ from ..core.errors import InputError
 
 PROBE = "The quick brown fox jumps over 13 lazy dogs."
 LEAST_SIMILARITY = 0.99  # of the same model in bf16 or int8; another pooling or model is far below
+RECIPE: dict[str, tuple[type, ...]] = {
+    "pooling": (str,),
+    "truncation": (bool,),
+    "max_length": (int, type(None)),
+    "truncate_dim": (int, type(None)),
+    "prompts": (dict,),
+}
+# What a vector of a short text without a prompt does not show. ``"auto"`` may be the same pooling as ``"mean"``.
+UNSEEN = ("truncation", "max_length", "prompts")
 
 
 @dataclass(frozen=True)
@@ -20,16 +29,24 @@ class EncoderIdentity:
 
     Attributes:
         name: its folder or name.
-        pooling: how it makes one vector of a text; empty where that is not known.
         hash: of the files of its model; empty where that is not known.
-        probe: the vector that it gives :data:`PROBE`, (D,), of length 1. It tells whether another encoder is the same
-            model, in another place or precision.
+        probe: the vector that it gives the entry :data:`PROBE`, (D,), of length 1. It tells whether another encoder is
+            the same model, in another place or precision.
+        recipe: how it makes vectors, as :attr:`distilbert.Encoder.recipe` says it; empty where that is not known.
+        uses_prompts: whether queries have the encoder's prompt for queries, and entries that for documents. An index of
+            an earlier version does without them.
     """
 
     name: str
-    pooling: str
     hash: str
     probe: tuple[float, ...]
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    uses_prompts: bool = True
+
+    @property
+    def pooling(self) -> str:
+        """How it makes one vector of a text; empty where that is not known."""
+        return str(self.recipe.get("pooling", ""))
 
     @property
     def is_of_model(self) -> bool:
@@ -38,7 +55,8 @@ class EncoderIdentity:
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain values."""
-        return {"name": self.name, "pooling": self.pooling, "hash": self.hash, "probe": list(self.probe)}
+        own = {"name": self.name, "hash": self.hash, "probe": list(self.probe), "uses_prompts": self.uses_prompts}
+        return own | dict(self.recipe)
 
     @classmethod
     def from_json(cls, value: Any) -> Self | None:
@@ -49,11 +67,19 @@ class EncoderIdentity:
         """
         if value is None:
             return None
-        name, pooling, content_hash = texts = [value[key] for key in ("name", "pooling", "hash")]
+        name, content_hash, uses_prompts = value["name"], value["hash"], value.get("uses_prompts", False)
         probe = [float(number) for number in value["probe"]]
-        if not all(isinstance(text, str) for text in texts) or not np.isfinite(probe).all():
-            raise ValueError("its encoder is described by other values than texts and numbers")
-        return cls(name, pooling, content_hash, tuple(probe))
+        recipe = {argument: value[argument] for argument in RECIPE if argument in value}
+        fits = all(type(given) in RECIPE[argument] for argument, given in recipe.items())
+        texts = [name, content_hash, *recipe.get("prompts", {}).values()] if fits else []
+        if (
+            not fits
+            or not all(isinstance(text, str) for text in texts)
+            or type(uses_prompts) is not bool
+            or not np.isfinite(probe).all()
+        ):
+            raise ValueError("its encoder is described by other values than texts, numbers and arguments of an encoder")
+        return cls(name, content_hash, tuple(probe), recipe, uses_prompts)
 
     def check_is(self, other: EncoderIdentity) -> None:
         """Check that another encoder gives the same vectors as this one.
@@ -61,8 +87,13 @@ class EncoderIdentity:
         Raises:
             InputError: it gives other ones.
         """
-        if self.hash and (self.hash, self.pooling) == (other.hash, other.pooling):
-            return
+        for name in UNSEEN:
+            if name in self.recipe and name in other.recipe and self.recipe[name] != other.recipe[name]:
+                raise InputError(
+                    f"The index was made with {name}={self.recipe[name]!r}, and this encoder has "
+                    f"{name}={other.recipe[name]!r}, so it gives other vectors. Search with the encoder of the index, "
+                    "or build the index again."
+                )
         same_size = len(self.probe) == len(other.probe)
         similarity = float(np.dot(self.probe, other.probe)) if same_size else 0.0
         if similarity < LEAST_SIMILARITY:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,23 +15,29 @@ from ..core.errors import InputError
 from ..tasks.pooling import AUTO
 from .encoder import Encoder
 from .encoder_identity import PROBE, EncoderIdentity, probe_of
+from .vector_similarity import to_array
 
 
 @dataclass(frozen=True)
 class TextEncoder:
-    """A function from texts to vectors, and what is known about it.
+    """Makes vectors of texts, and knows which encoder does so.
 
     Attributes:
-        encode: texts -> (N, D) numbers.
+        encoder: an object with ``encode(texts)``, or a function of a list of texts.
         name: folder or name of the model.
-        pooling: how it makes one vector of a text; empty where that is not known.
-        hash_files: returns a hash of the model's files; empty where there are none.
+        is_model: whether there is a model of that name, which can be loaded.
+        recipe: how a model makes vectors, see :attr:`distilbert.Encoder.recipe`; empty where that is not known.
+        uses_prompts: whether queries and documents are encoded by the encoder's own ``encode_query`` and
+            ``encode_document``, where it has them. Otherwise ``encode`` does both.
+        options: of encoding.
     """
 
-    encode: Callable[[list[str]], Any]
+    encoder: Any
     name: str
-    pooling: str = ""
-    hash_files: Callable[[], str] = lambda: ""
+    is_model: bool = False
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    uses_prompts: bool = True
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
         """Return the vectors of texts, (N, D).
@@ -40,8 +45,23 @@ class TextEncoder:
         Raises:
             InputError: the encoder returned something else.
         """
-        vectors = self.encode(list(texts))
-        vectors = np.asarray(vectors.detach().cpu() if hasattr(vectors, "detach") else vectors)
+        return self._encode("encode", texts)
+
+    def encode_query(self, texts: Sequence[str]) -> np.ndarray:
+        """Return the vectors of what is searched for, (N, D); see :meth:`__call__`."""
+        return self._encode("encode_query" if self.uses_prompts else "encode", texts)
+
+    def encode_document(self, texts: Sequence[str]) -> np.ndarray:
+        """Return the vectors of what is searched in, (N, D); see :meth:`__call__`."""
+        return self._encode("encode_document" if self.uses_prompts else "encode", texts)
+
+    def hash(self) -> str:
+        """Return a hash of the model's files; empty where there are none."""
+        return hash_files(model_files(self.name)) if self.is_model else ""
+
+    def _encode(self, method: str, texts: Sequence[str]) -> np.ndarray:
+        encode = getattr(self.encoder, method, None) or getattr(self.encoder, "encode", self.encoder)
+        vectors = to_array(encode(list(texts), **self.options))
         if texts and (vectors.ndim != 2 or len(vectors) != len(texts) or vectors.dtype.kind not in "fiu"):
             raise InputError(
                 f"The encoder {self.name} must return an array with a row of numbers for each of {len(texts)} texts, "
@@ -57,7 +77,7 @@ def open_encoder(encoder: Any, pooling: str = "", **options: Any) -> TextEncoder
         encoder: the folder or name of a model, an object with ``encode(texts)`` such as :class:`~distilbert.Encoder`,
             or a function of a list of texts.
         pooling: that a model is to be read with; empty for what its folder says.
-        **options: of loading a model, such as ``precision`` and ``threads``.
+        **options: of :class:`~distilbert.Encoder` for a model, such as ``precision`` and ``threads``.
 
     Raises:
         InputError: it is none of these.
@@ -65,7 +85,10 @@ def open_encoder(encoder: Any, pooling: str = "", **options: Any) -> TextEncoder
     if isinstance(encoder, TextEncoder):
         return encoder
     if isinstance(encoder, str | os.PathLike):
-        return _of_model(os.fspath(encoder), pooling or AUTO, options)
+        name = os.fspath(encoder)
+        opened = Encoder(name, pooling=pooling or AUTO, **options)
+        name = str(Path(name).resolve()) if Path(name).is_dir() else name
+        return TextEncoder(opened, name, True, opened.recipe, options={"show_progress_bar": False})
     encode = getattr(encoder, "encode", encoder)
     if not callable(encode):
         raise InputError(
@@ -73,21 +96,28 @@ def open_encoder(encoder: Any, pooling: str = "", **options: Any) -> TextEncoder
             f"{type(encoder).__name__}."
         )
     folder, own_pooling = getattr(encoder, "folder", None), getattr(encoder, "pooling", "")
-    if isinstance(folder, Path) and isinstance(own_pooling, str):  # an encoder of ours, which knows its model
-        return TextEncoder(encode, str(folder.resolve()), own_pooling, lambda: hash_files(model_files(str(folder))))
-    return TextEncoder(encode, getattr(encode, "__qualname__", type(encoder).__name__))
+    if isinstance(folder, Path) and isinstance(own_pooling, str):  # as an encoder of ours, which knows its model
+        recipe = getattr(encoder, "recipe", {"pooling": own_pooling})
+        return TextEncoder(encoder, str(folder.resolve()), True, recipe)
+    return TextEncoder(encoder, getattr(encode, "__qualname__", type(encoder).__name__))
+
+
+def reopen_encoder(identity: EncoderIdentity, encoder: Any = None) -> TextEncoder:
+    """Return the encoder of an index.
+
+    Args:
+        identity: what the index remembers of it.
+        encoder: as in :func:`open_encoder`; a model is read as the index says. None: the model that the index names.
+
+    Raises:
+        InputError: it is none.
+    """
+    encoder = identity.name if encoder is None else encoder
+    recipe = identity.recipe if isinstance(encoder, str | os.PathLike) else {}
+    return replace(open_encoder(encoder, **recipe), uses_prompts=identity.uses_prompts)
 
 
 def identity_of(encoder: TextEncoder) -> EncoderIdentity:
     """Return what an index remembers of an encoder."""
-    return EncoderIdentity(encoder.name, encoder.pooling, encoder.hash_files(), probe_of(encoder([PROBE])[0]))
-
-
-def _of_model(name: str, pooling: str, options: dict[str, Any]) -> TextEncoder:
-    encoder = Encoder(name, pooling=pooling, **options)
-    return TextEncoder(
-        partial(encoder.encode, show_progress_bar=False),
-        str(Path(name).resolve()) if Path(name).is_dir() else name,
-        pooling,
-        lambda: hash_files(model_files(name)),
-    )
+    probe = probe_of(encoder.encode_document([PROBE])[0])
+    return EncoderIdentity(encoder.name, encoder.hash(), probe, encoder.recipe, encoder.uses_prompts)

@@ -64,9 +64,28 @@ def _entries(index: Exportable) -> Iterator[tuple[Record, np.ndarray]]:
             yield next(records), vector
 
 
+def _check_ids(index: Exportable, exported: Callable[[Id], Id]) -> None:
+    """Check that the ids of all entries still differ when they are exported.
+
+    Raises:
+        InputError: two become the same.
+    """
+    given: dict[Id, Id] = {}
+    for record in index:
+        identifier = exported(record["id"])
+        if identifier in given:
+            raise InputError(
+                f"The ids {given[identifier]!r:.80} and {record['id']!r:.80} would both be {identifier!r:.80} in this "
+                "format: remove one of these entries and add it under another id."
+            )
+        given[identifier] = record["id"]
+
+
 def _write_parquet(index: Exportable, path: Path) -> None:
     arrow, parquet = require("pyarrow", "parquet"), require("pyarrow.parquet", "parquet")
     ids_are_numbers = all(isinstance(record["id"], int) for record in index)
+    if not ids_are_numbers:
+        _check_ids(index, _valid_id)
     schema = arrow.schema(
         [
             ("id", arrow.int64() if ids_are_numbers else arrow.string()),
@@ -82,7 +101,7 @@ def _write_parquet(index: Exportable, path: Path) -> None:
             flat = arrow.array(np.ascontiguousarray(block).reshape(-1))
             columns = [
                 arrow.array(
-                    [row["id"] if ids_are_numbers else str(row["id"]) for row in rows], schema.field("id").type
+                    [row["id"] if ids_are_numbers else _valid_id(row["id"]) for row in rows], schema.field("id").type
                 ),
                 arrow.array([_valid(row["text"]) for row in rows], arrow.string()),
                 arrow.array([_valid(_json(row["metadata"])) for row in rows], arrow.string()),
@@ -93,34 +112,53 @@ def _write_parquet(index: Exportable, path: Path) -> None:
 
 def _write_pgvector(index: Exportable, path: Path) -> None:
     """Write lines for ``COPY table (id, content, metadata, embedding) FROM STDIN``: fields with tabs between them."""
+    _check_ids(index, lambda identifier: _without_nul(_valid_id(identifier)))
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for record, vector in _entries(index):
             numbers = ",".join(map(_shortest, vector.tolist()))
-            fields = (str(record["id"]), record["text"], _json(record["metadata"]), f"[{numbers}]")
-            file.write("\t".join(map(_copy_field, fields)) + "\n")
+            identifier, text, metadata = map(_without_nul, (str(record["id"]), record["text"], record["metadata"]))
+            file.write("\t".join(map(_copy_field, (identifier, text, _json(metadata), f"[{numbers}]"))) + "\n")
 
 
 def _copy_field(value: str | None) -> str:
     if value is None:
         return "\\N"
-    # PostgreSQL's texts hold no NUL, and JSON columns refuse it as an escape as well.
-    cleaned = (_valid(value) or "").replace("\0", "").replace("\\u0000", "")
-    return re.sub("[\\\\\b\f\n\r\t\v]", lambda match: _ESCAPES[match[0]], cleaned)
+    return re.sub("[\\\\\b\f\n\r\t\v]", lambda match: _ESCAPES[match[0]], _valid(value) or "")
+
+
+def _without_nul(value: Any) -> Any:
+    """Return a value of JSON without the character NUL, which PostgreSQL stores neither in texts nor in JSON."""
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    if isinstance(value, dict):
+        return {_without_nul(name): _without_nul(member) for name, member in value.items()}
+    return [_without_nul(member) for member in value] if isinstance(value, list) else value
 
 
 def _write_qdrant(index: Exportable, path: Path) -> None:
     """Write a point a line: ``{"id", "vector", "payload"}``, the members of ``points`` of Qdrant's upsert."""
+    _check_ids(index, qdrant_id)
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for record, vector in _entries(index):
-            payload: dict[str, Any] = dict(record["metadata"])
-            if record["text"] is not None:
-                payload["text"] = record["text"]
             point_id = qdrant_id(record["id"])
+            own: dict[str, Any] = {} if record["text"] is None else {"text": record["text"]}
             if point_id != record["id"]:
-                payload["id"] = record["id"]
+                own["id"] = record["id"]
+            payload = _beside(record["metadata"], own) | own
             numbers = "[" + ",".join(map(_shortest, vector.tolist())) + "]"
             start = _json({"id": point_id})[:-1]
             file.write(_valid(f'{start},"vector":{numbers},"payload":{_json(payload)}}}\n') or "")
+
+
+def _beside(metadata: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
+    """Return metadata in which names that the payload itself uses have a ``_`` at their end, or as many as it takes."""
+    named: dict[str, Any] = {}
+    for name, value in metadata.items():
+        free = name
+        while free in own or (free != name and free in metadata):
+            free += "_"
+        named[free] = value
+    return named
 
 
 def qdrant_id(identifier: Id) -> int | str:
@@ -140,6 +178,11 @@ def _shortest(number: float) -> str:
 
 def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _valid_id(identifier: Id) -> str:
+    """Return an id as a text that UTF-8 can hold."""
+    return _valid(str(identifier)) or ""
 
 
 def _valid(text: str | None) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any, TypedDict, overload
 import numpy as np
 
 from ..core.errors import DataError, InputError, suggest
-from ..tasks.columns import is_missing
+from ..tasks.columns import is_missing, to_inputs
 
 Id = int | str
 Where = Mapping[str, Any] | Callable[[Mapping[str, Any]], Any]
@@ -74,6 +74,17 @@ class RecordFile(Sequence[Record]):
         return Record(id=record["id"], text=record["text"], metadata=record["metadata"])
 
 
+def copy_of(record: Record) -> Record:
+    """Return a record that can be changed while the one of the index stays as it is."""
+    return Record(id=record["id"], text=record["text"], metadata=_copied(record["metadata"]))
+
+
+def _copied(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _copied(member) for name, member in value.items()}
+    return [_copied(member) for member in value] if isinstance(value, list) else value
+
+
 def is_record(value: Any) -> bool:
     """Whether a value read from JSON is a record."""
     return (
@@ -128,11 +139,21 @@ def _checked_metadata(values: Any, place: int) -> dict[str, Any]:
         return {}
     if not isinstance(values, Mapping) or not all(isinstance(name, str) for name in values):
         raise InputError(f"metadata[{place}] must be a dict with names as keys, got {values!r:.80}.")
-    values = {name: None if is_missing(value) else value for name, value in values.items()}
+    plain = _as_json(list(values.values()), f"metadata[{place}]")
+    return dict(zip(map(str, values), plain, strict=True))
+
+
+def _as_json(values: list[Any], described: str) -> list[Any]:
+    """Return values as they are read again when they have been written as JSON.
+
+    Raises:
+        InputError: they cannot be written.
+    """
+    values = [None if is_missing(value) else value for value in values]
     try:
-        plain: dict[str, Any] = json.loads(json.dumps(values, allow_nan=False, default=_to_plain))
+        plain: list[Any] = json.loads(json.dumps(values, allow_nan=False, default=_to_plain))
     except (TypeError, ValueError, RecursionError) as error:
-        raise InputError(f"metadata[{place}] cannot be written as JSON: {error}.") from None
+        raise InputError(f"{described} cannot be written as JSON: {error}.") from None
     return plain
 
 
@@ -144,33 +165,51 @@ def _to_plain(value: Any) -> Any:
     raise TypeError(f"{value!r:.60} is a {type(value).__name__}")
 
 
-def matching(metadata: Sequence[Mapping[str, Any]], where: Where) -> np.ndarray:
-    """Return which entries have the metadata that are asked for: (N,) bool.
+def to_choices(where: Any) -> dict[str, list[Any]]:
+    """Return which values a search asks for, by name, in the form that metadata have.
+
+    Args:
+        where: values by name: ``{"language": "en", "year": [2023, 2024]}`` asks for entries whose language is ``"en"``
+            and whose year is one of two. Anything that can be iterated over stands for several values, such as a
+            range, an array or a Series; only a text and a dict are values themselves.
+
+    Raises:
+        InputError: it is no dict, or metadata cannot have such a value.
+    """
+    if not isinstance(where, Mapping):
+        raise InputError(f"where must be a dict of values by name, or a function of the metadata, got {where!r:.80}.")
+    choices = {}
+    for name, value in where.items():
+        value = to_inputs(value)
+        is_one = isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable)
+        choices[name] = _as_json([value] if is_one else list(value), f"where[{name!r}]")
+    return choices
+
+
+def matching(metadata: Sequence[Mapping[str, Any]], choices: Mapping[str, Sequence[Any]]) -> np.ndarray:
+    """Return which entries have, under each name, one of the values that are asked for: (N,) bool.
 
     Args:
         metadata: of every entry.
-        where: values by name: ``{"language": "en", "year": [2023, 2024]}`` asks for entries whose language is ``"en"``
-            and whose year is one of two. Or a function that takes the metadata of an entry.
+        choices: see :func:`to_choices`.
 
     Raises:
         InputError: no entry has a name that is asked for.
     """
-    if callable(where):
-        return np.fromiter((bool(where(values)) for values in metadata), dtype=bool, count=len(metadata))
-    if not isinstance(where, Mapping):
-        raise InputError(f"where must be a dict of values by name, or a function of the metadata, got {where!r:.80}.")
     allowed = np.ones(len(metadata), dtype=bool)
-    for name, value in where.items():
-        choices = value if isinstance(value, list | tuple | set) else [value]
+    for name, values in choices.items():
+        lists = [value for value in values if isinstance(value, list | dict)]  # these have no hash
+        others = {value for value in values if not isinstance(value, list | dict)}
         has_name = False
-        for place, values in enumerate(metadata):
-            if name in values:
+        for place, details in enumerate(metadata):
+            if name in details:
                 has_name = True
-                allowed[place] &= values[name] in choices
+                value = details[name]
+                allowed[place] &= value in (lists if isinstance(value, list | dict) else others)
             else:
                 allowed[place] = False
         if not has_name and metadata:
-            known = list(dict.fromkeys(each for values in metadata for each in values))
+            known = list(dict.fromkeys(each for details in metadata for each in details))
             raise InputError(
                 f"No entry has metadata called {name!r}.{suggest(str(name), known)} "
                 f"There are: {', '.join(known) or 'none'}."

@@ -54,8 +54,11 @@ def quantize_embeddings(
             f"dimension, got {ranges.shape}."
         )
     steps = (ranges[1] - ranges[0]) / 255
-    quantized: np.ndarray = np.clip(np.floor((embeddings - ranges[0]) / np.where(steps == 0, 1, steps)), 0, 255)
-    result: np.ndarray = quantized.astype(np.uint8) if precision == "uint8" else (quantized - 128).astype(np.int8)
+    scaled = (embeddings - ranges[0]) / np.where(steps == 0, 1, steps)  # 0 to 255 within the ranges
+    if precision == "int8":
+        scaled = scaled - 128
+    limits = np.iinfo(precision)
+    result: np.ndarray = np.clip(np.trunc(scaled), limits.min, limits.max).astype(precision)
     return result
 
 

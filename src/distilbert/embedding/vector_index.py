@@ -22,10 +22,10 @@ import numpy as np
 
 from ..core.errors import InputError
 from ..tasks.checks import check_choice, check_count, check_text
-from ..tasks.columns import Column, to_inputs
+from ..tasks.columns import Column
 from .encoder_identity import PROBE, EncoderIdentity
 from .exact_search import Nearest, nearest, ranked
-from .index_encoder import TextEncoder, identity_of, open_encoder
+from .index_encoder import TextEncoder, identity_of, open_encoder, reopen_encoder
 from .index_folder import (
     INDEX_FILE,
     METHODS,
@@ -44,12 +44,13 @@ from .index_folder import (
     write_segment,
 )
 from .index_graph import VectorGraph
-from .index_inputs import from_table, to_int, to_vectors
-from .index_records import Id, Record, Where, matching, to_records
+from .index_inputs import from_table, to_int, to_queries, to_vectors
+from .index_records import Id, Record, Where, copy_of, matching, to_choices, to_records
 
 EXACT_ENTRIES = 500_000  # more than these, and an exact search on two cores takes longer than 50 ms
 MOST_SEGMENTS = 16  # of a folder; with more, saving writes one instead
 UNIT_TOLERANCE = 1e-6  # a vector whose length differs from 1 by no more stays as it is
+MOST_MASKS = 16  # answers to ``where`` that are remembered, a byte an entry each
 ENCODE_TEXTS = 4096  # texts that are encoded at once when an index is built
 
 
@@ -61,7 +62,8 @@ class Index:
     Args:
         dim: numbers of a vector.
         encoder: makes vectors of texts: an :class:`~distilbert.Encoder`, the folder or name of a model, any object with
-            ``encode(texts)``, or a function. None: the index takes vectors only.
+            ``encode(texts)``, or a function. Where it has ``encode_query`` and ``encode_document``, as our encoder has
+            for models with prompts, these encode queries and entries. None: the index takes vectors only.
         metric: ``"cosine"``, or ``"dot"`` for products of vectors as they are.
         method: ``"exact"`` compares a query with every vector: 100,000 take some milliseconds. ``"hnsw"`` follows a
             graph (extra ``search``): faster for millions, and it misses a few results.
@@ -116,7 +118,7 @@ class Index:
     def for_encoder(cls, encoder: Any, *, metric: str = "cosine", method: str = "exact") -> Self:
         """Return an empty index for the vectors of an encoder; see :class:`Index`."""
         opened = open_encoder(encoder)
-        return cls(len(opened([PROBE])[0]), opened, metric=metric, method=method)
+        return cls(opened.encode_document([PROBE]).shape[1], opened, metric=metric, method=method)
 
     @classmethod
     def from_vectors(
@@ -168,9 +170,8 @@ class Index:
     def __iter__(self) -> Iterator[Record]:
         """Yield all entries in the order in which they were added."""
         removed = set(self._removed.tolist())
-        places = iter(range(sum(len(segment.vectors) for segment in self._segments)))
-        for segment in self._segments:
-            yield from (record for record in segment.records if next(places) not in removed)
+        records = chain.from_iterable(segment.records for segment in self._segments)
+        yield from (copy_of(record) for place, record in enumerate(records) if place not in removed)
 
     @property
     def dim(self) -> int:
@@ -205,6 +206,11 @@ class Index:
         """How the encoder makes one vector of a text; empty where that is not known."""
         return "" if self._state.encoder is None else self._state.encoder.pooling
 
+    @property
+    def recipe(self) -> Mapping[str, Any]:
+        """Arguments of :class:`~distilbert.Encoder` with which the model makes its vectors; empty where not known."""
+        return {} if self._state.encoder is None else self._state.encoder.recipe
+
     def encoder(self) -> TextEncoder:
         """Return what makes vectors of texts, loaded and checked to be the one that made the index.
 
@@ -222,7 +228,7 @@ class Index:
                     f"This index was made with {identity.name}, which is no model that can be loaded: give the same "
                     "encoder, Index.load(folder, encoder=...), or pass vectors."
                 )
-            self._encoder = open_encoder(identity.name, identity.pooling)
+            self._encoder = reopen_encoder(identity)
         if not self._encoder_is_checked and self._state.encoder is not None:
             self._state.encoder.check_is(identity_of(self._encoder))
         self._encoder_is_checked = True
@@ -261,7 +267,7 @@ class Index:
         if vectors is None:
             if texts is None:
                 raise InputError("There is nothing to add: give texts, or vectors.")
-            vectors = self._encode(texts)
+            vectors = self.encoder().encode_document(texts)
         array, norm = self._prepared(to_vectors(vectors, self.dim))
         first = self._state.next_id
         records = to_records(len(array), range(first, first + len(array)) if ids is None else ids, texts, metadata)
@@ -304,7 +310,8 @@ class Index:
                 give a list of such lists.
             k: how many entries, at most.
             where: only entries with these metadata: ``{"language": "en", "year": [2023, 2024]}``, or a function of the
-                metadata. Such a search is always exact.
+                metadata. Anything that can be iterated over stands for several values, and only a text and a dict for
+                one. Such a search is always exact.
             column: name of the column of a table that holds the queries.
 
         Returns:
@@ -314,20 +321,13 @@ class Index:
             InputError: a query is empty or has another size, or the encoder is not the one of the index.
         """
         check_count(k, "k")
-        if not isinstance(queries, np.ndarray) or queries.dtype.kind in "UO":
-            queries = to_inputs(queries, column)
-        if isinstance(queries, str):
-            return self._hits(self._encode([check_text(queries, "The query", can_be_null=False)]), k, where)[0]
-        if isinstance(queries, list) and queries and isinstance(queries[0], str):
-            texts = [check_text(text, f"queries[{place}]", can_be_null=False) for place, text in enumerate(queries)]
-            return self._hits(self._encode(texts), k, where)
-        if isinstance(queries, Iterator):
-            return self.search(list(queries), k, where=where)
-        if isinstance(queries, list) and not queries:
-            return []
-        if np.ndim(queries) == 1:
-            return self._hits(np.asarray(queries)[None], k, where)[0]
-        return self._hits(queries, k, where)
+        given, is_single = to_queries(queries, column, self.dim)
+        if isinstance(given, list):
+            names = ["The query"] if is_single else [f"queries[{place}]" for place in range(len(given))]
+            texts = [check_text(text, name, can_be_null=False) for text, name in zip(given, names, strict=True)]
+            given = self.encoder().encode_query(texts)
+        hits = self._hits(given, k, where)
+        return hits[0] if is_single else hits
 
     def nearest(self, vectors: Any, k: int = 10, where: Where | None = None) -> list[Nearest]:
         """Return positions and scores of the nearest entries for each vector, (Q, D); see :meth:`search`.
@@ -397,6 +397,8 @@ class Index:
         """
         path = Path(folder)
         stored = read_index(path)
+        if encoder is not None and stored.state.encoder is not None:
+            encoder = reopen_encoder(stored.state.encoder, encoder)
         index = cls(stored.state.dim, encoder, metric=stored.state.metric)
         index._encoder_is_checked = not check
         index._open(path, stored)
@@ -412,7 +414,7 @@ class Index:
                 default the ending of the name tells it: ``.parquet``, ``.copy`` or ``.jsonl``.
 
         Raises:
-            InputError: neither tells a format.
+            InputError: neither tells a format, or two ids are the same in it, such as 1 and "1" where all are texts.
             MissingExtraError: ``pyarrow`` is not installed.
         """
         from .index_export import export
@@ -464,9 +466,6 @@ class Index:
         self._forget()
 
     # Vectors.
-
-    def _encode(self, texts: Sequence[str]) -> np.ndarray:
-        return self.encoder()(texts)
 
     def _identity(self) -> EncoderIdentity | None:
         """Return what the folder says about the encoder."""
@@ -530,7 +529,7 @@ class Index:
     def _record(self, place: int) -> Record:
         for segment in self._segments:
             if place < len(segment.vectors):
-                return segment.records[place]
+                return copy_of(segment.records[place])
             place -= len(segment.vectors)
         raise IndexError(place)
 
@@ -549,14 +548,21 @@ class Index:
             return alive
         if self._metadata is None:
             self._metadata = [record["metadata"] for segment in self._segments for record in segment.records]
-        if callable(where) or not isinstance(where, Mapping):
-            mask = matching(self._metadata, where)
+        if callable(where):
+            mask = np.fromiter((bool(where(values)) for values in self._metadata), bool, len(self._metadata))
         else:
-            key = repr(sorted(where.items(), key=repr))
-            if key not in self._masks:
-                self._masks[key] = matching(self._metadata, where)
-            mask = self._masks[key]
+            mask = self._mask(self._metadata, to_choices(where))
         return mask if alive is None else mask & alive
+
+    def _mask(self, metadata: list[dict[str, Any]], choices: dict[str, list[Any]]) -> np.ndarray:
+        """Return which entries have the metadata that are asked for, (N,) bool; the latest answers are remembered."""
+        key = repr(sorted(choices.items(), key=repr))
+        mask = self._masks.pop(key, None)
+        mask = matching(metadata, choices) if mask is None else mask
+        self._masks[key] = mask  # the latest stands last
+        for oldest in list(self._masks)[:-MOST_MASKS]:
+            self._masks.pop(oldest, None)
+        return mask
 
 
 def _with_graph(path: Path, state: IndexState, name: str, graph: VectorGraph | None) -> IndexState:

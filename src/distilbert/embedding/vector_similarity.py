@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,17 @@ from ..tasks.pooling import normalize
 BLOCK = 1 << 24  # numbers that the distances of one block take
 
 Compare = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def to_array(vectors: Any) -> np.ndarray:
+    """Return vectors of NumPy or of a framework, or a list of them, as an array; bfloat16 becomes float32."""
+    if isinstance(vectors, list | tuple) and any(hasattr(vector, "detach") for vector in vectors):
+        return np.stack([to_array(vector) for vector in vectors])
+    if hasattr(vectors, "detach"):  # of PyTorch, whose bfloat16 NumPy does not know
+        vectors = vectors.detach().cpu()
+        vectors = vectors.float() if vectors.dtype.is_floating_point else vectors
+    array: np.ndarray = np.asarray(vectors)
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
 
 def dot(a: np.ndarray, b: np.ndarray) -> np.ndarray:
