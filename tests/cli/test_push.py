@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub.utils import filter_repo_objects
 
 from distilbert.cli.environment import engine
 from distilbert.cli.name_completion import complete_model, complete_task
@@ -53,7 +54,12 @@ def test_a_folder_is_pushed(cli: Command, tmp_path: Path, uploads: list[tuple[st
     ]
     options = uploads[2][1]
     assert (options["repo_id"], options["revision"], options["folder_path"]) == ("user/reviews", "v2", folder)
-    assert "checkpoints/*" in options["ignore_patterns"]
+    model = ["README.md", "config.json", "model.safetensors", "1_Pooling/config.json", "onnx/model.onnx", "runs.json"]
+    local = [
+        "checkpoints/step-10/optimizer.safetensors", "tensorboard/events", "cache/tokens", "packed/encoder.packed",
+        "runs/lr-0.001/model.safetensors", "start/packed/encoder.packed", "run/checkpoints/step-10/model.safetensors",
+    ]  # fmt: skip
+    assert list(filter_repo_objects([*model, *local], ignore_patterns=options["ignore_patterns"])) == model
 
 
 def test_what_cannot_be_pushed(cli: Command, tmp_path: Path, uploads: list[tuple[str, dict[str, Any]]]) -> None:

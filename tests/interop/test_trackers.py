@@ -25,12 +25,12 @@ def test_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert run.config["learning_rate"] == 1e-4
     logged: dict[str, float] = {}
     send = run.log
-    monkeypatch.setattr(run, "log", lambda values, step: logged.update(values) or send(values, step=step))
+    monkeypatch.setattr(run, "log", lambda values: logged.update(values) or send(values))
     for record in RECORDS:
         callback.on_record(record)
     callback.on_end(None)
     assert logged == {
-        "train/loss": 0.5, "train/terms/task": 0.4, "train/learning_rate": 1e-4, "evaluation/accuracy": 0.9
+        "train/loss": 0.5, "train/terms/task": 0.4, "train/learning_rate": 1e-4, "evaluation/accuracy": 0.9, "step": 10
     }  # fmt: skip
     assert list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
 

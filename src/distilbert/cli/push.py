@@ -12,7 +12,6 @@ from .failures import OK, warn
 from .name_completion import complete_model
 
 EXAMPLE = "distilbert push models/reviews user/reviews --private"
-LEFT_OUT = ("checkpoints", "tensorboard", "cache")  # of a training run: they are no part of the model
 
 
 def command(
@@ -31,8 +30,8 @@ def command(
 ) -> int:
     """Upload a model, its tokenizer, its card and its report to the hub, and print the address of the commit.
 
-    Checkpoints, TensorBoard's files and caches stay here. The token is the one that `hf auth login` stored, or
-    HF_TOKEN.
+    Checkpoints, TensorBoard's files, caches, the further runs of a sweep and packed weights stay here. The token is
+    the one that `hf auth login` stored, or HF_TOKEN.
     """
     path = Path(folder).expanduser()
     if not (path / "config.json").is_file():
@@ -41,9 +40,9 @@ def command(
         raise UsageError(f"USER/NAME is expected, such as user/{path.resolve().name}; got {name!r}.")
     if not (path / "README.md").is_file():
         warn(f"{folder} has no card, README.md: the page of the model on the hub will be empty")
-    from ..core.hub import push
+    from ..core.hub import LOCAL_FOLDERS, push
 
-    ignored = [f"{part}/*" for part in LEFT_OUT]
+    ignored = [f"{parent}{name}/*" for name in LOCAL_FOLDERS for parent in ("", "*/")]
     try:
         print(
             push(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
-from .hub import resolve
-
-PREFERRED = "model*.safetensors"  # where a model has such weights, those of other formats are not read
+from .companions import sentence_files, tokenizer_files
+from .hub import LOCAL_FOLDERS, MODEL_FILES, WEIGHT_FILES, resolve, weight_patterns
 
 
 def hash_files(paths: Iterable[Path]) -> str:
@@ -21,23 +20,31 @@ def hash_files(paths: Iterable[Path]) -> str:
     return content.hexdigest()[:16]
 
 
-def model_files(name: str) -> Iterator[Path]:
-    """Yield the files of a model that is on this machine: those of its folder, in one format of weights.
+def model_files(name: str, is_exported: bool = False) -> list[Path]:
+    """Return the files that loading a model reads, of a model that is on this machine.
+
+    These are its configuration, its weights in the format that is read first, its quantization, its tokenizer and its
+    modules of sentence-transformers.
+
+    Args:
+        name: a file, a folder, or the name of an installed model or of one on the hub.
+        is_exported: an export in the folder is read in place of the weights. Then all files of the folder are returned,
+            as they are where a folder has no weights.
 
     Raises:
         ModelNotFoundError: there is none.
     """
     folder = Path(name)
     if folder.is_file():
-        yield folder
-        return
+        return [folder]
     folder = resolve(name, kind="config", local_files_only=True)
-    weights = {path.name for path in folder.glob(PREFERRED)}
-    for path in sorted(folder.rglob("*")):
-        is_other_format = path.suffix in (".bin", ".h5", ".msgpack") and weights and path.parent == folder
-        if (
-            path.is_file()
-            and not is_other_format
-            and not any(part.startswith(".") for part in path.parts[len(folder.parts) :])
-        ):
-            yield path
+    patterns = map(weight_patterns, WEIGHT_FILES)
+    weights = next(filter(None, ([path for each in pair for path in folder.glob(each)] for pair in patterns)), [])
+    if is_exported or not weights:
+        return sorted(path for path in folder.rglob("*") if path.is_file() and _is_content(path.relative_to(folder)))
+    own = [folder / file for file in MODEL_FILES if (folder / file).is_file()]
+    return sorted({*own, *weights, *tokenizer_files(folder).values(), *sentence_files(folder).values()})
+
+
+def _is_content(path: Path) -> bool:
+    return not any(part.startswith(".") or part in LOCAL_FOLDERS for part in path.parts)

@@ -23,10 +23,13 @@ TOKENIZER_FILES = (
 )  # fmt: skip
 CHAT_TEMPLATES = "additional_chat_templates/*.jinja"
 MODEL_FILES = ("config.json", "quantization.safetensors")
-SENTENCE_MODULES = "modules.json"  # of sentence-transformers: the parts of a model
-SENTENCE_FILES = (
-    SENTENCE_MODULES, "config_sentence_transformers.json", "sentence_bert_config.json", "[0-9]*_*/*",
+# Of sentence-transformers: the parts of a model, what is said of all of it, and how its encoder reads texts.
+SENTENCE_MODULES, SENTENCE_CONFIG, SENTENCE_ENCODER_CONFIG = (
+    "modules.json", "config_sentence_transformers.json", "sentence_bert_config.json",
 )  # fmt: skip
+SENTENCE_FILES = (SENTENCE_MODULES, SENTENCE_CONFIG, SENTENCE_ENCODER_CONFIG, "[0-9]*_*/*")
+PACKED = "packed"  # weights laid out for one machine
+LOCAL_FOLDERS = ("checkpoints", "tensorboard", "cache", "runs", PACKED)  # beside a model, and no part of it
 PATTERNS: dict[Kind, list[str]] = {
     "config": ["config.json"],
     "tokenizer": ["config.json", *TOKENIZER_FILES, CHAT_TEMPLATES],
@@ -119,6 +122,16 @@ def encoder_folder(folder: Path) -> Path:
     if not isinstance(name, str) or name in ("", ".", "..") or Path(name).name != name:
         return folder
     return folder / name
+
+
+def modules_folder(folder: Path) -> Path | None:
+    """Return where ``modules.json`` of an encoder is: in its folder or in the one above; None if there is none.
+
+    Args:
+        folder: of the encoder, as :func:`encoder_folder` returns it.
+    """
+    root = next((each for each in (folder, folder.parent) if (each / SENTENCE_MODULES).is_file()), None)
+    return root if root is not None and encoder_folder(root).resolve() == folder.resolve() else None
 
 
 def variant_name(file: str, variant: str | None) -> str:

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 
 from .. import __version__
 from ..core.errors import DistilBertError
+from ..core.hub import PACKED
 from ..core.schema import tensor_shapes
 from ..weights.folder import QUANTIZATION
 from .cache_folder import make_space, mark_used, packed_path, say_unwritable
@@ -31,7 +32,6 @@ from .packed_file import PackedFileWriter
 logger = logging.getLogger("distilbert")
 
 FORMAT = 1  # increase when the encoder asks for other weights, or for the same ones laid out otherwise
-FOLDER = "packed"  # in a model's folder
 SMALLEST = 4 << 20  # bytes of weights; smaller ones are laid out faster than a file is found
 SAMPLE = 1 << 16  # bytes at the beginning and the end of a file of weights that are compared at each start
 
@@ -113,7 +113,7 @@ class PackedWeights:
     @property
     def path_in_folder(self) -> Path:
         """Where ``distilbert pack`` writes it."""
-        return self.folder / FOLDER / self.name
+        return self.folder / PACKED / self.name
 
     @property
     def path_in_cache(self) -> Path | None:

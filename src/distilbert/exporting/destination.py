@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..core.companions import (
+    card_file,
+    companions_of,
+    copy_companions,
+    license_files,
+    remove_companions,
+    sentence_files,
+)
 from ..core.config import DistilBertConfig
 from ..core.errors import InputError
+from ..core.hub import encoder_folder
 from ..core.schema import Head, head_of
-from ..models.packaging.contents import CARD, LICENSE_FILE
 from ..weights.checkpoint import Checkpoint
+from ..weights.folder import weight_files
 from .export_record import EXPORT_RECORD, read_export_record, write_export_record
 from .formats import FORMATS
 
 CONFIG = "config.json"
+HOLDS_MODEL = "{} holds a model already; name another folder, or the model's own."
 
 
 @dataclass(frozen=True)
@@ -49,12 +58,13 @@ class Destination:
         """
         if folder.exists() and not folder.is_dir():
             raise InputError(f"{folder} is a file; an export is written into a folder.")
+        folder = encoder_folder(folder)
         is_source = folder.resolve() == checkpoint.folder.resolve()
         record = read_export_record(folder)
         if is_source:
             _check_source(folder, checkpoint, head)
         elif record is None and (folder / CONFIG).exists():
-            raise InputError(f"{folder} holds a model already; name another folder, or the model's own.")
+            raise InputError(HOLDS_MODEL.format(folder))
         existing = [name for name in paths if (folder / name).exists()]
         if existing and not overwrite:
             raise InputError(
@@ -66,16 +76,20 @@ class Destination:
         """Check that existing exports are of the model with this hash.
 
         Raises:
-            InputError: they are of other weights, and ``overwrite`` is not set.
+            InputError: they are of other weights, and ``overwrite`` is not set, or these weights are in the folder.
         """
-        if self.record is not None and self.record["model"] != model_hash and not self.overwrite:
+        if self.record is None or self._holds(model_hash):
+            return
+        if not self.overwrite:
             raise InputError(
                 f"The exports in {self.folder} are of other weights: name another folder, or replace them all "
                 "(--overwrite)."
             )
+        if not self.is_source and weight_files(self.folder):
+            raise InputError(HOLDS_MODEL.format(self.folder))
 
     def add_companions(self, staging: Path, model_hash: str, config: DistilBertConfig, tokenizer: Any) -> None:
-        """Write configuration, tokenizer, model card and licences into ``staging``.
+        """Write configuration, tokenizer, modules of sentence-transformers, model card and licences into ``staging``.
 
         Files that the destination has of this model already are left out, since someone may have edited them.
         """
@@ -83,20 +97,18 @@ class Destination:
         if tokenizer is not None:
             tokenizer.save_pretrained(staging)
         if not self.is_source:
-            for path in sorted(self.source.iterdir()):
-                if path.is_file() and (path.name == CARD or LICENSE_FILE.fullmatch(path.name)):
-                    shutil.copyfile(path, staging / path.name)
+            copy_companions(sentence_files(self.source) | license_files(self.source) | card_file(self.source), staging)
         if self.is_source or self._holds(model_hash):
-            for path in staging.iterdir():
-                if path.is_file() and path.name not in self.paths and (self.folder / path.name).exists():
-                    path.unlink()
+            for name in _files(staging):
+                if name not in self.paths and (self.folder / name).exists():
+                    (staging / name).unlink()
 
     def move(self, staging: Path, model_hash: str, precision: str, differences: dict[str, Any]) -> list[str]:
         """Move the files of ``staging`` to the destination, ``export.json`` last.
 
         Args:
             staging: a folder on the same disk.
-            model_hash: of the model; exports of other weights are removed.
+            model_hash: of the model; exports of other weights are removed, with all that came with them.
             precision: of the export.
             differences: between the model and the export, for ``export.json``.
 
@@ -107,11 +119,12 @@ class Destination:
         kept = previous if self._holds(model_hash) else {}
         entry = {"precision": precision, "files": list(self.paths), "checked": differences}
         write_export_record(staging, model_hash, kept | {self.paths[0]: entry})
-        names = sorted(path.relative_to(staging).as_posix() for path in staging.rglob("*") if path.is_file())
-        names.sort(key=lambda name: (name == EXPORT_RECORD, name in self.paths))
+        names = sorted(_files(staging), key=lambda name: (name == EXPORT_RECORD, name in self.paths))
         # Exports of other weights go first, so that old and new ones are never in the folder together.
         for name in set(_paths_of(previous)) - set(_paths_of(kept)):
             (self.folder / name).unlink(missing_ok=True)
+        if self.record is not None and not self._holds(model_hash) and not self.is_source:
+            remove_companions(self.folder, companions_of(self.folder) | card_file(self.folder))
         for name in names:
             target = self.folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -121,6 +134,11 @@ class Destination:
     def _holds(self, model_hash: str) -> bool:
         """Say whether the existing exports are of this model."""
         return self.record is not None and bool(self.record["model"] == model_hash)
+
+
+def _files(folder: Path) -> list[str]:
+    """Return the names of the files in a folder and in those below it."""
+    return [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
 
 
 def _paths_of(entries: dict[str, Any]) -> list[str]:

@@ -10,13 +10,15 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 
+from ..core.companions import copy_companions, license_files, remove_companions, sentence_files, tokenizer_files
 from ..core.errors import InputError, ModelNotFoundError, TokenizerError
 from ..core.files import check_output_folder, filling_folder
+from ..core.hub import encoder_folder
 from ..core.schema import HEADS, Head, head_of
 from ..text.tokenizer import DistilBertTokenizer
 from ..weights.checkpoint import open_checkpoint
 from ..weights.folder import FORMATS as WEIGHT_FILES
-from ..weights.folder import H5, SAFETENSORS, has_weights, remove_weights, save_as
+from ..weights.folder import H5, SAFETENSORS, has_weights, remove_weights, save_as, supersede_earlier_weights
 from ..weights.match import keep_layers, match
 
 FORMATS = {"safetensors": SAFETENSORS} | {name: name for name in WEIGHT_FILES if name != SAFETENSORS}
@@ -62,6 +64,9 @@ def convert(
 ) -> ConvertedModel:
     """Write a DistilBERT or BERT model as a DistilBERT folder.
 
+    The tokenizer and the modules of sentence-transformers come along, and licences where the folder has none. Of a
+    model that is overwritten, its card and licences stay, which somebody may have written.
+
     Args:
         source: a folder, or a name on the hub.
         output: new folder. The source itself takes the same model in a format that it does not have, with
@@ -87,10 +92,12 @@ def convert(
         raise InputError(f"{H5} cannot hold bfloat16; choose float32 or float16, or another format.")
     if head not in (None, "auto", "none"):
         raise InputError(f"head must be 'none' or 'auto', got {head!r}.")
-    if (Path(output) / "config.json").exists() and not overwrite:
+    earlier_folder = encoder_folder(Path(output))
+    holds_model = (earlier_folder / "config.json").exists()
+    if holds_model and not overwrite:
         raise InputError(f"{output} already holds a model; choose another folder, or overwrite it.")
     checkpoint = open_checkpoint(source)
-    in_place = Path(output).resolve() == checkpoint.folder.resolve()
+    in_place = earlier_folder.resolve() == checkpoint.folder.resolve()
     if in_place and (
         checkpoint.bert is not None
         or not (layers is None and head is None and dtype is None)
@@ -122,25 +129,31 @@ def convert(
         arrays[name] = array
     config.architectures = [kept_head.architecture]
     config.dtype = next(iter(arrays.values())).dtype.name
-    folder = check_output_folder(output)
+    folder = check_output_folder(earlier_folder if in_place else output)
+    modules, licenses = sentence_files(checkpoint.folder), license_files(checkpoint.folder)
+    licenses = {name: path for name, path in licenses.items() if not (folder / name).exists()}
+    earlier = tokenizer_files(folder) | sentence_files(folder) if holds_model else {}
     with filling_folder(folder):
         written = save_as(folder, arrays, FORMATS[to], kept_head)
-        names = {path.name for path in written}
         if in_place:
             has_tokenizer = _tokenizer(folder) is not None
         else:
             for name in WEIGHT_FILES:  # those of a model that is overwritten
                 if name != FORMATS[to]:
                     remove_weights(folder, name)
+            supersede_earlier_weights(folder)
             config.save_pretrained(folder)
             tokenizer = _tokenizer(checkpoint.folder)
             has_tokenizer = tokenizer is not None
-            names |= {"config.json"}
+            written.append(folder / "config.json")
             if tokenizer is not None:
-                names |= {Path(path).name for path in tokenizer.save_pretrained(folder)}
+                written += map(Path, tokenizer.save_pretrained(folder))
+            copy_companions(modules | licenses, folder)
+            written += [folder / name for name in modules | licenses]
+            remove_companions(folder, earlier.keys() - {path.relative_to(folder).as_posix() for path in written})
     return ConvertedModel(
         folder=folder,
-        files=sorted(names),
+        files=sorted(path.relative_to(folder).as_posix() for path in written),
         architecture=kept_head.architecture,
         n_layers=config.n_layers,
         parameters=sum(array.size for array in arrays.values()),

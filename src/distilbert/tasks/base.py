@@ -9,10 +9,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
+from ..core.companions import copy_companions, remove_companions, sentence_files
 from ..core.config import DistilBertConfig
 from ..core.errors import InputError
 from ..core.runner_protocol import AsynchronousRunner, Runner
@@ -22,10 +22,10 @@ from .answer_columns import column_names, columns_of_arguments, example_input, t
 from .batching import EncodedInput, Outputs, default_batch_tokens, run_encoded
 from .checks import check_choice, check_count
 from .columns import Column, to_inputs
-from .failed_inputs import ON_ERROR, FailedInputs
+from .failed_inputs import ON_ERROR, FailedInputs, counted_if
 from .foreign_tokenizers import to_task_tokenizer
 from .pipeline_arguments import task_parameters
-from .pipeline_base import Pipeline, is_single, iterate, sized
+from .pipeline_base import Pipeline, is_single, iterate, read_chunk, sized
 from .pipeline_steps import PipelineSteps
 from .runner_options import RunnerOptions, runner_of
 from .sentence_modules import SentenceModules, read_sentence_modules
@@ -34,6 +34,18 @@ from .task_tokenizer import TaskTokenizer
 
 LEAST_TOKENS = 5  # a question and its context, with three special tokens
 ParamsT = TypeVar("ParamsT")
+
+
+class ParsedInput(NamedTuple):
+    """An input that was checked.
+
+    Attributes:
+        place: what messages call it.
+        item: what :meth:`Task.parse` returned; None where it has no answer.
+    """
+
+    place: str
+    item: Any
 
 
 class Task(PipelineSteps, Pipeline, Generic[ParamsT]):
@@ -59,7 +71,8 @@ class Task(PipelineSteps, Pipeline, Generic[ParamsT]):
         precision: see ``runner``.
         threads: see ``runner``.
         batch_tokens: most tokens of a batch, counted as sequences x longest sequence; None: what suits the device.
-        batch_size: most sequences in a batch; None: only ``batch_tokens`` counts.
+        batch_size: most sequences in a batch, and most inputs that are read of an iterator at a time; None: only
+            ``batch_tokens`` counts.
         on_error: what an input that cannot be answered does, such as an empty text: ``"raise"`` stops with its error,
             ``"null"`` gives None in its place; the number of these is logged at the end.
         **params: default parameters of the task.
@@ -162,7 +175,9 @@ class Task(PipelineSteps, Pipeline, Generic[ParamsT]):
         Args:
             inputs: one input gives one answer. A list gives a list, and so does a column: a Series, an array, a
                 ``Column`` of a dataset, a ``datasets.Dataset``. An iterator, or another iterable, gives a lazy
-                iterator; it reads 1, 2, 4, ... inputs at a time, up to ``chunk_size``.
+                iterator; it reads 1, 2, 4, ... inputs at a time, up to ``chunk_size``, or up to ``batch_size`` where
+                there is one: 1 for a source that waits for an answer before it gives its next input. Where it raises
+                an error, or an input is wrong, the inputs before it are answered first.
             column: ``inputs`` is a table, and this is the name of the column to read, or a list of names for one dict a
                 row; a dict gives them by argument, such as ``{"question": "q", "context": "passage"}``.
             batch_tokens: replaces the task's own for this call.
@@ -187,15 +202,17 @@ class Task(PipelineSteps, Pipeline, Generic[ParamsT]):
         self.check(merged)
         budget = (batch_tokens or self.batch_tokens, batch_size or self.batch_size)
         if isinstance(inputs, list):
-            if isinstance(self.runner, AsynchronousRunner):
-                return list(self._answers(inputs, merged, budget, failures, self.first_chunk_size, ahead=1))
-            return list(self._answers(inputs, merged, budget, failures, self.chunk_size))
+            queues = isinstance(self.runner, AsynchronousRunner)
+            first = self.first_chunk_size if queues else self.chunk_size
+            return list(self._answers(inputs, merged, budget, failures, (first, self.chunk_size), ahead=int(queues)))
         if is_single(inputs):
-            answer = self._start_chunk([inputs], ["The input"], merged, budget, failures)()[0]
+            parsed = self._parse(inputs, "The input", merged, failures)
+            (answer,) = self._start_chunk([parsed], merged, budget, failures, retry=failures is not None)
             if failures is not None:
                 failures.report()
             return None if failures is not None and failures.count else self.single_answer(inputs, answer, params)
-        return sized(self._answers(iterate(inputs), merged, budget, failures, 1), inputs)
+        largest = min(self.chunk_size, budget[1] or self.chunk_size)
+        return sized(self._answers(iterate(inputs), merged, budget, failures, (1, largest)), inputs)
 
     def frame(self, table: Any, column: Column | None = None, **options: Any) -> Any:
         """Answer the rows of a table, and return the table with the answers as further columns.
@@ -212,11 +229,15 @@ class Task(PipelineSteps, Pipeline, Generic[ParamsT]):
                 ``on_error="null"`` a row without an answer has missing values in these columns.
 
         Returns:
-            A new table of the same kind, with the same rows in the same order. The index of pandas is kept.
+            A new table of the same kind, with the same rows in the same order. The index of pandas is kept. In the
+            other libraries a column has one type: where fill-mask fills one mask here and several there, the answer to
+            one is a list of one list.
 
         Raises:
             InputError: as in a call, or ``table`` is not a table.
         """
+        if isinstance(table, list) and not table:
+            return self([], **options)
         names = column_names(table)
         if column is None:
             column = columns_of_arguments(names, self.spec.inputs)
@@ -258,67 +279,81 @@ class Task(PipelineSteps, Pipeline, Generic[ParamsT]):
         params: ParamsT,
         budget: tuple[int, int | None],
         failures: FailedInputs | None,
-        size: int,
+        sizes: tuple[int, int],
         ahead: int = 0,
     ) -> Iterator[Any]:
-        """Answer ``size`` inputs at a time, then twice as many, up to ``chunk_size``.
+        """Answer as many inputs at a time as the first of ``sizes`` says, then twice as many, up to the second.
 
-        The next ``ahead`` chunks are started before the answers of a chunk are waited for.
+        The next ``ahead`` chunks are started before the answers of a chunk are waited for. An error in a list is raised
+        at once, since its answers come together. Before one in anything else, the inputs before it are answered.
         """
-        numbered = enumerate(inputs)
-        started: deque[Callable[[], list[Any]]] = deque()
-        while chunk := list(islice(numbered, size)):
-            places = [f"inputs[{index}]" for index, _ in chunk]
-            started.append(self._start_chunk([item for _, item in chunk], places, params, budget, failures))
+        size, largest = sizes
+        raise_at_once = failures is None and isinstance(inputs, list)
+        parsed = (self._parse(item, f"inputs[{index}]", params, failures) for index, item in enumerate(inputs))
+        started: deque[Iterator[Any]] = deque()
+        error: Exception | None = None
+        while error is None:
+            chunk, error = read_chunk(parsed, size)
+            if error is not None and raise_at_once:
+                raise error
+            if not chunk:
+                break
+            started.append(self._start_chunk(chunk, params, budget, failures, retry=not raise_at_once))
             if len(started) > ahead:
-                yield from started.popleft()()
-            size = min(2 * size, self.chunk_size)
-        for finish in started:
-            yield from finish()
+                yield from started.popleft()
+            size = min(2 * size, largest)
+        for answers in started:
+            yield from answers
         if failures is not None:
             failures.report()
+        if error is not None:
+            raise error
+
+    def _parse(self, item: Any, place: str, params: ParamsT, failures: FailedInputs | None) -> ParsedInput:
+        """Check an input; with ``failures``, one that cannot be answered is counted."""
+        parsed = None
+        with counted_if(failures, place):
+            parsed = self.parse(item, place, params)
+        return ParsedInput(place, parsed)
 
     def _start_chunk(
         self,
-        inputs: list[Any],
-        places: list[str],
+        chunk: list[ParsedInput],
         params: ParamsT,
         budget: tuple[int, int | None],
         failures: FailedInputs | None,
-    ) -> Callable[[], list[Any]]:
-        """Check inputs and start to answer them; the returned function gives the answers.
+        retry: bool,
+    ) -> Iterator[Any]:
+        """Start to answer inputs; the returned iterator gives the answers, None for an input without one.
 
-        With ``failures``, an input that cannot be answered gives None. Whatever stops a whole chunk, such as a text
-        that the tokenizer or the model refuses, has the chunk answered again, one input at a time.
+        With ``retry``, whatever stops the whole chunk, such as a text that the tokenizer or the model refuses, has the
+        chunk answered again, one input at a time.
         """
-        if failures is None:
-            items = [self.parse(item, place, params) for item, place in zip(inputs, places, strict=True)]
-            return self.start(items, params, budget)
-        parsed: dict[int, Any] = {}
-        for index, (item, place) in enumerate(zip(inputs, places, strict=True)):
-            with failures.counted(place):
-                parsed[index] = self.parse(item, place, params)
+        items = [each.item for each in chunk if each.item is not None]
+        finish: Callable[[], list[Any]] | None = None
         try:
-            finish = self.start(list(parsed.values()), params, budget) if parsed else list
+            finish = self.start(items, params, budget) if items else list
         except InputError:
-            finish = None
+            if not retry:
+                raise
 
-        def answers() -> list[Any]:
-            collected: list[Any] = [None] * len(inputs)
+        def answers() -> Iterator[Any]:
+            results: Iterator[Any] | None = None
             try:
-                results = finish() if finish is not None else None
+                results = None if finish is None else iter(finish())
             except InputError:
-                results = None
-            if results is not None:
-                for index, result in zip(parsed, results, strict=True):
-                    collected[index] = result
-                return collected
-            for index, item in parsed.items():
-                with failures.counted(places[index]):
-                    collected[index] = self.answer([item], params, budget)[0]
-            return collected
+                if not retry:
+                    raise
+            for place, item in chunk:
+                answer = None
+                if item is not None and results is not None:
+                    answer = next(results)
+                elif item is not None:
+                    with counted_if(failures, place):
+                        answer = self.answer([item], params, budget)[0]
+                yield answer
 
-        return answers
+        return answers()
 
     def answer(self, items: list[Any], params: ParamsT, budget: tuple[int, int | None]) -> list[Any]:
         """Answer checked inputs, in order; ``budget`` is batch_tokens and batch_size."""
@@ -357,6 +392,9 @@ class Task(PipelineSteps, Pipeline, Generic[ParamsT]):
     ) -> None:
         """Write model and tokenizer into a folder that :func:`~distilbert.pipeline` loads.
 
+        The modules of sentence-transformers of the folder that the model was read from come along. Those of another
+        model that is in ``save_directory`` are removed.
+
         Args:
             save_directory: the folder; it is created if needed.
             safe_serialization: False writes ``pytorch_model.bin`` instead of safetensors, of a PyTorch model.
@@ -370,10 +408,15 @@ class Task(PipelineSteps, Pipeline, Generic[ParamsT]):
                 f"A {type(self.runner).__name__} has no model to save. Copy the folder that it runs, or save the model "
                 "that it was exported from."
             )
+        folder = Path(save_directory)
+        modules = {} if self.model_folder is None else sentence_files(self.model_folder)
+        earlier = sentence_files(folder)
         super().save_pretrained(save_directory, safe_serialization, **options)
+        copy_companions(modules, folder)
+        remove_companions(folder, earlier.keys() - modules.keys())
         quantization = getattr(self.runner, "quantization", None)
         if quantization is not None:
-            quantization.save(Path(save_directory))
+            quantization.save(folder)
 
     @property
     def model(self) -> Any:

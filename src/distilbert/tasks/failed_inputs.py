@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from ..core.counted import counted
 from ..core.errors import InputError
@@ -43,3 +43,8 @@ class FailedInputs:
         if self.count:
             inputs = counted(self.count, "input has", "inputs have")
             logger.warning("%s: %s no answer (None). The first: %s", self._task, inputs, self._first)
+
+
+def counted_if(failures: FailedInputs | None, place: str) -> AbstractContextManager[None]:
+    """Return :meth:`FailedInputs.counted`; without ``failures``, errors are raised."""
+    return nullcontext() if failures is None else failures.counted(place)

@@ -9,7 +9,7 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from ..models.frameworks import FRAMEWORKS, framework_of
 from .checks import check_count
 from .columns import to_inputs
 from .pipeline_steps import StepColumns, to_array, to_tensor
+
+T = TypeVar("T")
 
 # What fills the end of a shorter row; other columns are filled with 0, and ids with that of [PAD].
 FILL_VALUES = {"labels": -100, "special_tokens_mask": 1}
@@ -138,15 +140,20 @@ class Pipeline(ABC):
 
     def _answer_batches(self, inputs: Iterable[Any], size: int, steps: Sequence[Mapping[str, Any]]) -> Iterator[Any]:
         for_preprocess, for_forward, for_postprocess = steps
-        remaining = iter(inputs)
-        while batch := list(islice(remaining, size)):
-            model_inputs = [self.preprocess(each, **for_preprocess) for each in batch]
+        preprocessed = (self.preprocess(each, **for_preprocess) for each in inputs)
+        error: Exception | None = None
+        while error is None:
+            batch, error = read_chunk(preprocessed, size)
+            if not batch:
+                break
             if len(batch) == 1:
-                outputs = [self.forward(model_inputs[0], **for_forward)]
+                outputs = [self.forward(batch[0], **for_forward)]
             else:
-                outputs = split_rows(self.forward(self._join(model_inputs), **for_forward), len(batch))
+                outputs = split_rows(self.forward(self._join(batch), **for_forward), len(batch))
             for each in outputs:
                 yield self.postprocess(each, **for_postprocess)
+        if error is not None:
+            raise error
 
     def forward(self, model_inputs: Any, **params: Any) -> Any:
         """Run :meth:`_forward` where the model is, without gradients; what it gives comes to the CPU."""
@@ -251,6 +258,17 @@ def is_single(inputs: Any) -> bool:
 def iterate(inputs: Any) -> Iterable[Any]:
     """Iterate over anything iterable, or over a dataset that only has ``len`` and indices."""
     return inputs if isinstance(inputs, Iterable) else (inputs[index] for index in range(len(inputs)))
+
+
+def read_chunk(source: Iterator[T], size: int) -> tuple[list[T], Exception | None]:
+    """Return the next ``size`` items, fewer at the end; and the error that ended the source after them, or None."""
+    chunk: list[T] = []
+    try:
+        for item in islice(source, size):
+            chunk.append(item)
+    except Exception as error:
+        return chunk, error
+    return chunk, None
 
 
 class SizedAnswers(Iterator[Any]):

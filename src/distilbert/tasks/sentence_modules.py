@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..core.errors import InputError, WeightsError
-from ..core.hub import SENTENCE_MODULES, encoder_folder
+from ..core.hub import SENTENCE_MODULES, modules_folder
 from ..core.json_files import read_json
 from ..weights.folder import open_tensors
 from .pooling import POOLINGS, normalize, pool
@@ -137,8 +137,8 @@ def read_sentence_modules(folder: Path) -> SentenceModules | None:
     Raises:
         InputError: a part is not known here, or a file is not as sentence-transformers writes it.
     """
-    root = next((each for each in (folder, folder.parent) if (each / SENTENCE_MODULES).is_file()), None)
-    if root is None or encoder_folder(root).resolve() != folder.resolve():
+    root = modules_folder(folder)
+    if root is None:
         return None
     parts = read_json(root / SENTENCE_MODULES, InputError, LARGEST_FILE)
     if not isinstance(parts, list) or not all(isinstance(part, Mapping) for part in parts):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
 
 from ..core.errors import InputError, ModelNotFoundError, WeightsError
 from ..core.files import output_folder, refuse_pointer, replacing, write_json
-from ..core.hub import WEIGHT_FILES, variant_name
+from ..core.hub import PACKED, WEIGHT_FILES, variant_name
 from ..core.json_files import read_json
 from ..core.schema import Head
 from .h5 import open_h5, save_h5
@@ -169,7 +169,9 @@ def save_as(folder: Path, arrays: Mapping[str, np.ndarray], to: str, head: Head)
 
 
 def supersede_earlier_weights(folder: Path, safe: bool = True, variant: str | None = None) -> None:
-    """Remove the int8 quantization of an earlier model, and warn of its weights where they are read before the new.
+    """Remove what was computed from the weights of an earlier model: its int8 quantization and its packed weights.
+
+    A warning names its weights where they are read before the new ones.
 
     Args:
         folder: where :func:`save_tensors` has written.
@@ -178,6 +180,10 @@ def supersede_earlier_weights(folder: Path, safe: bool = True, variant: str | No
     """
     if variant is None:
         (folder / QUANTIZATION).unlink(missing_ok=True)
+        with suppress(OSError):  # there are none, or they are in use: they are not trusted any more
+            for path in (folder / PACKED).glob("*.packed"):
+                path.unlink()
+            (folder / PACKED).rmdir()
     for name in FORMATS[: FORMATS.index(SAFETENSORS if safe else TORCH)]:
         for path in _files(folder, name, variant):
             logger.warning("%s is older than what was saved now and is read first; remove it if it differs.", path)
@@ -206,9 +212,9 @@ def _split(arrays: Mapping[str, np.ndarray], limit: int) -> list[dict[str, np.nd
 
 
 def _bytes(size: int | str) -> int:
-    if isinstance(size, int):
-        return size
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]i?B)\s*", size, re.IGNORECASE)
+    if isinstance(size, (int, np.integer)):
+        return int(size)
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]i?B)\s*", str(size), re.IGNORECASE)
     if not match:
         raise InputError(f"max_shard_size must be bytes or text such as '200MB' or '5GB', got {size!r}.")
     return int(float(match[1]) * UNITS[match[2].upper()])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +9,9 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 
+from ...core.companions import CARD, card_file, companions_of, copy_companions, license_files, places_of
 from ...core.errors import InputError, TokenizerError, WeightsError, WeightsMismatchError
 from ...core.files import write_json
-from ...core.hub import TOKENIZER_FILES
 from ...core.installed import CONFIG
 from ...core.json_files import read_config_file
 from ...core.schema import HEADS, Head, head_of
@@ -22,8 +21,6 @@ from ...weights.folder import QUANTIZATION, SAFETENSORS, open_tensors
 from ...weights.match import match
 from ...weights.tensors import save_safetensors
 
-CARD = "README.md"
-LICENSE_FILE = re.compile(r"(LICEN[CS]E|NOTICE|COPYING)([.-][A-Za-z0-9._-]+)?", re.IGNORECASE)
 DTYPES = {"bfloat16": np.dtype(ml_dtypes.bfloat16), "float32": np.dtype(np.float32), "keep": None}
 
 
@@ -47,8 +44,9 @@ class Contents:
 def collect(source: Path, target: Path, dtype: str) -> Contents:
     """Copy the files of a model that belong in a package.
 
-    These are ``config.json``, ``model.safetensors``, the tokenizer's files, the result of ``distilbert quantize``, the
-    model card, licences and notices. Other files, such as checkpoints, are left out.
+    These are ``config.json``, ``model.safetensors``, the files of the tokenizer and of sentence-transformers, the
+    result of ``distilbert quantize``, the model card, licences and notices. Other files, such as checkpoints, are left
+    out.
 
     Args:
         source: a model folder, with weights in any format.
@@ -67,23 +65,21 @@ def collect(source: Path, target: Path, dtype: str) -> Contents:
         raise InputError(f"{source} is no folder: a package is made of a model folder.")
     checkpoint = open_checkpoint(source)
     head = _check_weights(checkpoint)
-    _check_tokenizer(source, checkpoint.config.vocab_size)
+    folder = checkpoint.folder
+    _check_tokenizer(folder, checkpoint.config.vocab_size)
     target.mkdir(exist_ok=True)
-    for path in source.iterdir():
-        _check_is_inside(path, source)
-    licenses = tuple(
-        sorted(path.name for path in source.iterdir() if LICENSE_FILE.fullmatch(path.name) and path.is_file())
-    )
-    card = source / CARD
-    for name in (*TOKENIZER_FILES, QUANTIZATION, CARD, *licenses):
-        if (source / name).is_file():
-            shutil.copyfile(source / name, target / name)
-    _write_weights(source, target, DTYPES[dtype])
-    _write_config(source, target, None if dtype == "keep" else dtype)
+    card, files, places = card_file(folder), companions_of(folder), places_of(folder)
+    for path in [path for place in places for path in place.iterdir()] + list(files.values()):
+        _check_is_inside(path, places[0])
+    copy_companions(card | files, target)
+    if (folder / QUANTIZATION).is_file():
+        shutil.copyfile(folder / QUANTIZATION, target / QUANTIZATION)
+    _write_weights(folder, target, DTYPES[dtype])
+    _write_config(folder, target, None if dtype == "keep" else dtype)
     return Contents(
         target,
-        card.read_text(encoding="utf-8", errors="replace") if card.is_file() else None,
-        licenses,
+        card[CARD].read_text(encoding="utf-8", errors="replace") if card else None,
+        tuple(sorted(license_files(folder))),
         f"{checkpoint.bert or head.architecture} of {checkpoint.config.n_layers} layers, loaded by its name",
     )
 

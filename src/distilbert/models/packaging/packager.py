@@ -123,7 +123,8 @@ def write_wheel(path: Path, distribution: Distribution, model: Path) -> None:
     """
     info = distribution.dist_info
     files: dict[str, Path | str] = {f"{distribution.module}/__init__.py": init_py(distribution)}
-    files |= {f"{distribution.module}/{FOLDER}/{file.name}": file for file in sorted(model.iterdir())}
+    for file in sorted(path for path in model.rglob("*") if path.is_file()):
+        files[f"{distribution.module}/{FOLDER}/{file.relative_to(model).as_posix()}"] = file
     files |= {f"{info}/licenses/{name}": model / name for name in distribution.licenses}
     files |= {
         f"{info}/METADATA": metadata(distribution),
