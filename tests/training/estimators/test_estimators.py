@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.numpy import load_file, save_file
 from sklearn.base import clone
 from sklearn.compose import ColumnTransformer
 from sklearn.exceptions import NotFittedError
@@ -21,7 +23,9 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
 
 from distilbert import DistilBertClassifier, DistilBertTagger, DistilBertVectorizer, pipeline
-from distilbert.core.errors import InputError
+from distilbert.core.errors import InputError, ModelNotFoundError
+from distilbert.data.examples import SINGLE
+from distilbert.training.estimators.model_files import FILES, StoredModel
 from tests.behaviour.make_models import make
 
 TEXTS = [text for number in range(12) for text in (f"a fine film {number}", f"two hours of noise {number}")]
@@ -29,6 +33,9 @@ LABELS = ["good", "bad"] * 12
 WORDS = ("Mary was here", "John saw the film", "it was Mary", "the film John")
 SENTENCES = [words.split() for words in WORDS * 4]
 TAGS = [["B-PER", "O", "O"], ["B-PER", "O", "O", "O"], ["O", "O", "B-PER"], ["O", "O", "B-PER"]] * 4
+
+
+STEP = {"max_steps": 1}
 
 
 @pytest.fixture(scope="session")
@@ -126,6 +133,34 @@ def test_the_tagger(model: str) -> None:
     assert search.best_params_ == {"C": 100.0}
 
 
+class AnswersAs(DistilBertTagger):
+    """A tagger whose answers are given."""
+
+    answers: Any = ()
+
+    def predict(self, X: Any) -> list[list[Any]]:
+        return list(self.answers)
+
+
+def test_the_score_of_entities_is_that_of_an_evaluation() -> None:
+    tagger = AnswersAs()
+    tagger.classes_ = np.array(["B-PER", "L-PER", "O", "U-LOC", "U-PER"])
+    tagger.answers = [["B-PER", "L-PER", "U-LOC"]]
+    assert tagger.score([["a", "b", "c"]], [["U-PER", "U-PER", "U-LOC"]]) == 2 * 1 / (2 + 3)
+
+
+@pytest.mark.parametrize("method", ["fit", "finetune"])
+def test_tags_may_be_numbers(model: str, method: str) -> None:
+    numbers = [[{"O": 0, "B-PER": 10}[tag] for tag in tags] for tags in TAGS]
+    tagger = DistilBertTagger(model, method=method, C=100.0, finetune_options=STEP).fit(SENTENCES, numbers)
+    assert tagger.classes_.tolist() == [0, 10]
+    predicted = tagger.predict(SENTENCES)
+    assert {tag for tags in predicted for tag in tags} <= {0, 10}
+    assert predicted == numbers or method == "finetune"
+    assert tagger.score(SENTENCES, predicted) == 1
+    assert tagger.predict([["\u200b", "\u200b"]])[0][0] in (0, 10)
+
+
 def test_fine_tuning(model: str, tmp_path: Path) -> None:
     options = {"epochs": 8.0, "learning_rate": 3e-3, "batch_size": 8}
     classifier = DistilBertClassifier(model, method="finetune", finetune_options=options).fit(TEXTS, LABELS)
@@ -145,9 +180,68 @@ def test_fine_tuning(model: str, tmp_path: Path) -> None:
     assert tagger.score(SENTENCES, TAGS) > 0.5
 
 
+@pytest.mark.parametrize(("names", "given"), [(LABELS, "bad"), ([2.0, 1.0] * 12, 1)])
+def test_evaluation_data_has_the_labels_of_y(model: str, names: list[Any], given: Any) -> None:
+    """Whatever they are; 1 is not the second label."""
+    rows = [{"text": "two hours of noise", "label": given}, {"text": "a fine film", "label": names[0]}]
+    options = {"eval_data": rows, "select": "best", "learning_rate": 3e-3, "batch_size": 8, "baselines": False}
+    classifier = DistilBertClassifier(model, method="finetune", finetune_options=options).fit(TEXTS, names)
+    assert classifier.predict(["two hours of noise 3", "a fine film 3"]).tolist() == [names[1], names[0]]
+
+
+def test_many_labels_keep_their_order(model: str) -> None:
+    names = np.arange(12)[::-1].repeat(2)
+    texts = [f"film {number}" for number in range(24)]
+    classifier = DistilBertClassifier(model, method="finetune", finetune_options=STEP).fit(texts, names)
+    assert list(classifier._classify.config.id2label.values()) == [str(number) for number in range(12)]
+    assert classifier.predict_proba(texts).shape == (24, 12)
+
+
+def test_a_fine_tuned_model_is_kept_without_its_run_and_pickled_as_a_whole(model: str) -> None:
+    classifier = DistilBertClassifier(model, method="finetune", finetune_options=STEP).fit(TEXTS, LABELS)
+    assert {path.name for path in classifier.model_.folder.iterdir()} <= set(FILES)
+    restored = pickle.loads(pickle.dumps(classifier))
+    assert len(pickle.dumps(restored)) == len(pickle.dumps(classifier))
+    (restored.model_.folder / "model.safetensors").unlink()
+    with pytest.raises(ModelNotFoundError, match=r"model\.safetensors is gone, so this estimator cannot be saved"):
+        pickle.dumps(restored)
+
+
+def test_a_forked_child_leaves_the_model_where_it_is() -> None:
+    stored = [StoredModel()]
+    child = os.fork()
+    if not child:
+        stored.clear()
+        os._exit(0)
+    os.waitpid(child, 0)
+    folder = stored[0].folder
+    assert folder.is_dir()
+    stored.clear()
+    assert not folder.exists()
+
+
+def test_a_folder_that_was_trained_anew_is_another_model(tmp_path: Path) -> None:
+    folder = str(make(tmp_path, "encoder"))
+    tagger = DistilBertTagger(folder)
+    vectors, words = DistilBertVectorizer(folder).transform(TEXTS[:2]), [*tagger._word_vectors(SENTENCES[:1])]
+    weights = load_file(Path(folder, "model.safetensors"))
+    save_file({name: tensor * 1.5 for name, tensor in weights.items()}, Path(folder, "model.safetensors"))
+    assert not np.allclose(DistilBertVectorizer(folder).transform(TEXTS[:2]), vectors, atol=1e-3)
+    assert not np.allclose([*tagger._word_vectors(SENTENCES[:1])], words, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        *(
+            (
+                lambda model, name=name, value=value: DistilBertClassifier(
+                    model, method="finetune", finetune_options={name: value}
+                ).fit(TEXTS, LABELS),
+                f"finetune_options must not have {name}: DistilBertClassifier decides .*{name}.* by itself",
+            )
+            for name, value in (("problem", SINGLE), ("label_names", ["a", "b"]), ("output", "x"), ("train_data", []))
+        ),
         (lambda model: DistilBertVectorizer(model).transform("one"), "X is one text: give a list of texts"),
         (lambda model: DistilBertVectorizer(model).transform(["a", ""]), r"X\[1\] is an empty text"),
         (lambda model: DistilBertVectorizer(model).fit([3]), r"X\[0\] must be a str, got 3"),

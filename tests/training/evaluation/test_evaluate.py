@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from distilbert.core.errors import ConfigError, DataError, InputError
+from distilbert.data.examples import MULTI, SINGLE
 from distilbert.data.tag_conversion import convert_tags
 from distilbert.tasks import loading
 from distilbert.training.evaluation.evaluate_config import EvaluateConfig
@@ -125,6 +127,32 @@ def test_two_models_side_by_side(tmp_path: Path, task: str) -> None:
     page = Page((tmp_path / "out" / "report.html").read_text(encoding="utf-8"))
     assert ["Measured", "first", "second", "Difference"] in page.cells
     assert ["Layers", "2", "1", ""] in page.cells
+
+
+@pytest.mark.parametrize("names", [("bad", "good"), ("0", "1")])
+@pytest.mark.parametrize("problem", [SINGLE, MULTI])
+def test_the_order_of_the_labels_of_two_models_does_not_matter(
+    tmp_path: Path, problem: str, names: tuple[str, str]
+) -> None:
+    """The second may also call them by the numbers of the first."""
+    task = "text-classification"
+    first = write_model(tmp_path / "one", task, id2label={0: "bad", 1: "good"}, problem_type=problem)
+    turned = dict(enumerate(reversed(names)))
+    second = write_model(tmp_path / "other", task, id2label=turned, problem_type=problem)
+    state = load_file(Path(second, "model.safetensors"))
+    for name in ("classifier.weight", "classifier.bias"):
+        state[name] = state[name].flip(0).contiguous()
+    save_file(state, Path(second, "model.safetensors"), metadata={"format": "pt"})
+    lines = Path(write_data(tmp_path, task)).read_text().splitlines()
+    rows = [{"text": json.loads(line)["text"], "label": str(int(n % 3 == 0))} for n, line in enumerate(lines)]
+    result = run(tmp_path, task, model=first, compare=second, data=rows, speed=False)
+    one, other = result.models
+    assert other.metrics == pytest.approx(one.metrics, abs=1e-6)
+    assert other.details["classes"] == one.details["classes"]
+    assert other.details.get("confusion") == one.details.get("confusion")
+    assert result.comparison is not None
+    assert result.comparison.agreement == 1
+    assert all(difference.value == pytest.approx(0, abs=1e-6) for difference in result.comparison.differences.values())
 
 
 def test_the_same_seed_gives_the_same_evaluation(tmp_path: Path) -> None:

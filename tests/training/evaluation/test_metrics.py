@@ -28,6 +28,7 @@ from distilbert.data.examples import (
     TextExample,
 )  # fmt: skip
 from distilbert.tasks.registry import task_spec
+from distilbert.training.evaluation.classification_metrics import correlation
 from distilbert.training.evaluation.task_metrics import (
     breakdown,
     compute_metrics,
@@ -149,6 +150,23 @@ def test_binary_f1_is_that_of_the_second_label_and_files_may_use_numbers() -> No
     assert metrics["f1"] == pytest.approx(2 * 2 / (2 * 2 + 1 + 1))
     assert metrics["accuracy"] == 0.6
     assert set(metrics) == {"accuracy", "f1_macro", "f1", "matthews", "log_loss"}
+
+
+def test_tags_with_and_without_a_prefix_are_different_tags_of_the_same_entities() -> None:
+    task, labels = "token-classification", Labels(("O", "X", "I-X"))
+    sentence = [TaggedExample("a:1", ("v", "w"), ("X", "O"))]
+    metrics = compute_metrics(task, sentence, [("I-X", "O")], labels)
+    assert (metrics["f1"], metrics["token_accuracy"]) == (1, 0.5)
+    resampled = resampled_metrics(task, sentence, [("I-X", "O")], labels)(np.ones((1, 1)))
+    assert {name: values.item() for name, values in resampled.items()} == metrics
+
+
+@pytest.mark.parametrize("count", [3, 6, 7])
+def test_the_correlation_with_a_constant_is_zero(count: int) -> None:
+    """Also where the mean of equal numbers is another number."""
+    same = np.full(count, 0.1)
+    for other in (same, np.full(count, 0.7), np.arange(count) * 1.0):
+        assert correlation(same, other) == correlation(other, same) == 0
 
 
 def test_constant_predictions_give_zero_and_no_warning() -> None:

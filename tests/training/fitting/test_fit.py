@@ -18,9 +18,15 @@ from distilbert import ConfigError, DataError, EngineRunner, InputError, fit, pi
 from distilbert.core.runner_protocol import Batch
 from distilbert.data.examples import MULTI, REGRESSION, SINGLE
 from distilbert.models.pytorch.runner import PytorchRunner
-from distilbert.training.fitting import contrastive_tuning
+from distilbert.training.fitting import contrastive_tuning, linear_head
 from distilbert.training.fitting.fitter import FitResult, head_arrays
-from distilbert.training.fitting.linear_head import STRENGTHS, LinearHead, choose_strength, fit_linear_head
+from distilbert.training.fitting.linear_head import (
+    STRENGTHS,
+    LinearHead,
+    choose_strength,
+    fit_linear_head,
+    split_once,
+)
 from tests.training.fitting.tiny_encoder import write_encoder
 
 TOPICS = {"cold": "rain and snow fall all day", "food": "bread and cheese with soup", "cars": "an engine with a wheel"}
@@ -139,6 +145,9 @@ def test_the_same_seed_gives_the_same_model(encoder: str, tmp_path: Path) -> Non
 def test_refusals(encoder: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="eval_part"):
         fit(data=rows_of(9), model=encoder, output=str(tmp_path / "x"), eval_part=0.9)
+    numbers = [{"text": "a", "label": number / 4} for number in range(9)]
+    with pytest.raises(ConfigError, match="class_weights must be none: the labels are numbers"):
+        fit(data=numbers, model=encoder, output=str(tmp_path / "x"), class_weights="balanced")
     with pytest.raises(DataError, match="same label"):
         fit(data=[{"text": "a", "label": "x"}] * 5, model=encoder, output=str(tmp_path / "x"))
     other = [{"text": "a", "label": "unknown"}, {"text": "b", "label": "food"}]
@@ -158,6 +167,25 @@ def test_strength_of_many_examples_is_chosen_by_one_split() -> None:
     labels = (vectors[:, 0] + rng.standard_normal(6000) / 3 > 0).astype(int)
     assert choose_strength(vectors, labels) in STRENGTHS
     assert choose_strength(vectors[:3], np.array([0, 1, 2])) == 10.0
+
+
+@pytest.mark.filterwarnings("ignore:The number of unique classes")
+@pytest.mark.parametrize("count", [41, 42, 60, 79, 80, 200, 2000])
+@pytest.mark.parametrize("names", [2, 5, 20])
+def test_one_split_tests_on_a_fifth_and_knows_every_label(
+    monkeypatch: pytest.MonkeyPatch, count: int, names: int
+) -> None:
+    """Also just above the limit, with many labels, and with one that two examples have."""
+    monkeypatch.setattr(linear_head, "MANY", 40)
+    rng = np.random.default_rng(0)
+    labels = np.concatenate([np.repeat(np.arange(names), 2), rng.integers(1, names, count - 2 * names)])
+    for seed in range(5):
+        learned, tested = split_once(labels, seed)
+        assert set(labels[learned]) == set(range(names))
+        assert len({*learned, *tested}) == len(learned) + len(tested)
+        assert min(40, count // 5) / 2 <= len(tested) <= 40
+        assert len(learned) <= 40 + names
+    assert choose_strength(rng.standard_normal((count, 4)).astype(np.float32), labels) in STRENGTHS
 
 
 @pytest.mark.parametrize("balanced", [False, True])

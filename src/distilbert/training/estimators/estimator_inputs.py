@@ -1,4 +1,4 @@
-"""What estimators take as ``X``: texts in any container, and sentences that are split into words."""
+"""What estimators take: a model, and as ``X`` texts in any container, or sentences that are split into words."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...core.content_hash import model_files
 from ...core.errors import InputError
 from ...tasks.checks import check_text
 from ...tasks.columns import to_inputs
@@ -19,6 +20,18 @@ def named_or_default(model: Any) -> Any:
         InputError: there is no default one; the message says what to install.
     """
     return model if model != "" else installed_or_downloaded_default("sentence-similarity")[0]
+
+
+def file_versions(model: str) -> tuple[tuple[str, int, int], ...]:
+    """Return path, bytes and time of the last change of each file of a model; nothing if it is not on this machine.
+
+    A model that is kept in memory is kept under these: after its folder was trained anew, it is another model.
+    """
+    try:
+        stats = [(str(path), path.stat()) for path in model_files(model)]
+    except OSError:
+        return ()
+    return tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
 
 
 def to_texts(X: Any) -> list[str]:

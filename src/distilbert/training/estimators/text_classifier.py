@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
 from ...core.errors import InputError
+from ...data.examples import SINGLE
 from ...tasks.checks import check_choice
 from ...tasks.loading import pipeline
 from ..fitting.linear_head import fit_logistic_regression
@@ -38,7 +39,7 @@ class DistilBertClassifier(ModelOrHead, ClassifierMixin, BaseEstimator):  # type
         precision: that the model answers in.
         threads: on a CPU.
         finetune_options: with ``"finetune"``: settings of :class:`~distilbert.FinetuneConfig`, such as ``{"epochs":
-            1}``.
+            1}``. Rows of ``eval_data`` have a ``text`` and a ``label``, one of those in ``y``.
         random_state: seed of the cross-validation, or of fine-tuning.
 
     Attributes:
@@ -80,7 +81,8 @@ class DistilBertClassifier(ModelOrHead, ClassifierMixin, BaseEstimator):  # type
             y: a label for each: texts or numbers.
 
         Raises:
-            InputError: a text is empty, the lengths differ, or there is only one label.
+            InputError: a text is empty, the lengths differ, there is only one label, or ``finetune_options`` has a
+                setting that follows from ``X`` and ``y``.
         """
         check_choice(self.method, METHODS, "method")
         texts = to_texts(X)
@@ -116,7 +118,7 @@ class DistilBertClassifier(ModelOrHead, ClassifierMixin, BaseEstimator):  # type
             return np.empty((0, len(self.classes_)))
         if self.method == "fit":
             return np.asarray(self.head_.predict_proba(encoder_of(self)(texts)))
-        names = [str(number) for number in range(len(self.classes_))]
+        names = list(self._classify.config.id2label.values())  # in the order of classes_
         scores = [{item["label"]: item["score"] for item in answer} for answer in self._classify(texts)]
         return np.array([[each[name] for name in names] for each in scores])
 
@@ -131,10 +133,6 @@ class DistilBertClassifier(ModelOrHead, ClassifierMixin, BaseEstimator):  # type
         )
 
     def _finetuned(self, texts: list[str], numbers: np.ndarray) -> StoredModel:
-        rows = [{"text": text, "label": str(number)} for text, number in zip(texts, numbers.tolist(), strict=True)]
-        return self._finetune(
-            "text-classification",
-            rows,
-            problem="single_label_classification",
-            label_names=[str(number) for number in range(len(self.classes_))] if len(self.classes_) <= 10 else [],
-        )
+        names = [str(label) for label in self.classes_.tolist()]
+        rows = [{"text": text, "label": names[number]} for text, number in zip(texts, numbers, strict=True)]
+        return self._finetune("text-classification", rows, problem=SINGLE, label_names=names)

@@ -10,14 +10,14 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from ...embedding.index_encoder import TextEncoder, open_encoder
-from .estimator_inputs import named_or_default, to_texts
+from .estimator_inputs import file_versions, named_or_default, to_texts
 
 
 class DistilBertVectorizer(TransformerMixin, BaseEstimator):  # type: ignore[misc]
     """Texts -> their vectors, (N, D) float32, for pipelines of scikit-learn.
 
-    It learns nothing: ``transform`` works without ``fit``. A model is loaded once for all estimators of a process. A
-    pickle does not hold the model, it names it.
+    It learns nothing: ``transform`` works without ``fit``. A model is loaded once for all estimators of a process, and
+    again after its files have changed. A pickle does not hold the model, it names it.
 
     Args:
         model: folder or name of a model, an :class:`~distilbert.Encoder`, or another object with ``encode(texts)``;
@@ -85,10 +85,11 @@ def encoder_of(estimator: Any) -> TextEncoder:
     options = {name: value for name, value in options.items() if value is not None}
     model = named_or_default(estimator.model)
     if isinstance(model, str | os.PathLike):
-        return _encoder(os.fspath(model), estimator.pooling, tuple(options.items()))
+        name = os.fspath(model)
+        return _encoder(name, estimator.pooling, tuple(options.items()), file_versions(name))
     return open_encoder(model)
 
 
 @lru_cache(maxsize=2)
-def _encoder(model: str, pooling: str, options: tuple[tuple[str, Any], ...]) -> TextEncoder:
+def _encoder(model: str, pooling: str, options: tuple[tuple[str, Any], ...], versions: Any) -> TextEncoder:
     return open_encoder(model, pooling, **dict(options))

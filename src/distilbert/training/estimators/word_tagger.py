@@ -13,15 +13,16 @@ from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
 
 from ...core.errors import InputError
-from ...core.extras import require
 from ...tasks.base import Task
 from ...tasks.batching import EncodedInput, run_encoded
 from ...tasks.checks import check_choice
 from ...tasks.columns import to_inputs
 from ...tasks.loading import pipeline
 from ...tasks.pooling import join_windows
+from ...tasks.tagging_schemes import OUTSIDE
 from ...tasks.windows import split_into_windows, stride_or_default
-from .estimator_inputs import named_or_default, to_sentences
+from ..evaluation.tagging_metrics import EntityCounts, count_entities
+from .estimator_inputs import file_versions, named_or_default, to_sentences
 from .model_files import ModelOrHead, StoredModel
 from .text_classifier import METHODS
 
@@ -40,7 +41,8 @@ class DistilBertTagger(ModelOrHead, BaseEstimator):  # type: ignore[misc]
         C: with ``"fit"``: inverse strength of the regularization.
         precision: that the model answers in.
         threads: on a CPU.
-        finetune_options: with ``"finetune"``: settings of :class:`~distilbert.FinetuneConfig`.
+        finetune_options: with ``"finetune"``: settings of :class:`~distilbert.FinetuneConfig`. Rows of ``eval_data``
+            have ``words`` and ``tags``.
         random_state: seed of fine-tuning.
 
     Attributes:
@@ -74,28 +76,31 @@ class DistilBertTagger(ModelOrHead, BaseEstimator):  # type: ignore[misc]
 
         Args:
             X: sentences, each a list of words.
-            y: a list of tags for each sentence, one for each word.
+            y: a list of tags for each sentence, one for each word: texts, or numbers.
 
         Raises:
-            InputError: the lengths differ, or there is only one tag.
+            InputError: the lengths differ, there is only one tag, or ``finetune_options`` has a setting that follows
+                from ``X`` and ``y``.
         """
         check_choice(self.method, METHODS, "method")
         sentences = to_sentences(X)
         tags = _checked_tags(y, sentences)
         flat = np.array([tag for each in tags for tag in each])
-        self.classes_ = np.unique(flat)
+        self.classes_, numbers = np.unique(flat, return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError(f"y has one class only, {self.classes_.tolist()}: a tagger needs at least two.")
         self._forget_pipeline()
         if self.method == "finetune":
-            self.model_ = self._finetuned(sentences, tags)
+            self.model_ = self._finetuned(sentences, numbers)
         else:
             vectors = np.concatenate(list(self._word_vectors(sentences)))
             self.head_ = LogisticRegression(C=self.C, max_iter=500).fit(vectors, flat)
         return self
 
-    def predict(self, X: Any) -> list[list[str]]:
+    def predict(self, X: Any) -> list[list[Any]]:
         """Return a list of tags for each sentence.
+
+        A word of which a fine-tuned model's tokenizer leaves nothing has the tag ``O``, or the first of ``classes_``.
 
         Raises:
             NotFittedError: nothing was learned yet.
@@ -106,20 +111,32 @@ class DistilBertTagger(ModelOrHead, BaseEstimator):  # type: ignore[misc]
         if self.method == "fit":
             return [self.head_.predict(vectors).tolist() for vectors in self._word_vectors(sentences)]
         answers = self._tag([{"words": words} for words in sentences])
-        return [_tags_of_words(answer, words) for answer, words in zip(answers, sentences, strict=True)]
+        tags = dict(zip(self._names(), self.classes_.tolist(), strict=True))
+        outside = OUTSIDE if OUTSIDE in tags else next(iter(tags))
+        return [  # a model that tagged before may answer in a scheme of its own
+            [tags.get(name, name) for name in _tags_of_words(answer, words, outside)]
+            for answer, words in zip(answers, sentences, strict=True)
+        ]
 
     def score(self, X: Any, y: Any) -> float:
         """Return the F1 of entities, where the tags are of a scheme such as IOB2; else the share of right tags."""
         sentences = to_sentences(X)
         expected, predicted = _checked_tags(y, sentences), self.predict(sentences)
-        if all(tag == "O" or tag[:2] in ("B-", "I-", "E-", "S-", "L-", "U-") for tag in self.classes_):
-            return float(require("seqeval.metrics", "train").f1_score(expected, predicted, zero_division=0))
-        pairs = [pair for tags in zip(expected, predicted, strict=True) for pair in zip(*tags, strict=True)]
+        sentence_pairs = list(zip(expected, predicted, strict=True))
+        if all(tag == OUTSIDE or tag[:2] in ("B-", "I-", "E-", "S-", "L-", "U-") for tag in self._names()):
+            counts = [count for pair in sentence_pairs for count in count_entities(*pair).values()]
+            return sum(counts, EntityCounts()).f1
+        pairs = [pair for tags in sentence_pairs for pair in zip(*tags, strict=True)]
         return sum(a == b for a, b in pairs) / len(pairs)
+
+    def _names(self) -> list[str]:
+        """Return the tags in ``classes_`` as texts, as a fine-tuned model names them."""
+        return [str(tag) for tag in self.classes_.tolist()]
 
     def _word_vectors(self, sentences: Sequence[list[str]]) -> Iterator[np.ndarray]:
         """Yield the vectors of the words of each sentence, (W, D): of a word, the mean of its tokens'."""
-        task = _encoder_task(os.fspath(named_or_default(self.model)), self.precision, self.threads)
+        model = os.fspath(named_or_default(self.model))
+        task = _encoder_task(model, self.precision, self.threads, file_versions(model))
         for start in range(0, len(sentences), SENTENCES):
             yield from vectors_of_words(task, sentences[start : start + SENTENCES])
 
@@ -134,8 +151,10 @@ class DistilBertTagger(ModelOrHead, BaseEstimator):  # type: ignore[misc]
             ignore_labels=[],
         )
 
-    def _finetuned(self, sentences: list[list[str]], tags: list[list[str]]) -> StoredModel:
-        rows = [{"words": words, "tags": each} for words, each in zip(sentences, tags, strict=True)]
+    def _finetuned(self, sentences: list[list[str]], numbers: np.ndarray) -> StoredModel:
+        names = self._names()
+        tags = iter([names[number] for number in numbers])
+        rows = [{"words": words, "tags": [next(tags) for _ in words]} for words in sentences]
         return self._finetune("token-classification", rows)
 
 
@@ -165,7 +184,7 @@ def vectors_of_words(task: Task[Any], sentences: Sequence[list[str]]) -> list[np
 
 
 @lru_cache(maxsize=2)
-def _encoder_task(model: str, precision: str | None, threads: int | None) -> Task[Any]:
+def _encoder_task(model: str, precision: str | None, threads: int | None, versions: Any) -> Task[Any]:
     task = pipeline("feature-extraction", model, precision=precision, threads=threads)
     assert isinstance(task, Task)
     return task
@@ -183,11 +202,11 @@ def _checked_tags(y: Any, sentences: list[list[str]]) -> list[list[str]]:
     return tags
 
 
-def _tags_of_words(answer: list[dict[str, Any]], words: list[str]) -> list[str]:
-    """Return the tag of the first token of each word; ``O`` for a word of which the tokenizer leaves nothing."""
+def _tags_of_words(answer: list[dict[str, Any]], words: list[str], outside: str) -> list[str]:
+    """Return the tag of the first token of each word; ``outside`` for one of which the tokenizer leaves nothing."""
     starts = np.cumsum([0, *[len(word) + 1 for word in words[:-1]]]).tolist()
     by_word: dict[int, str] = {}
     for token in answer:
         place = int(np.searchsorted(starts, token["start"], side="right")) - 1
         by_word.setdefault(place, token["entity"])
-    return [by_word.get(place, "O") for place in range(len(words))]
+    return [by_word.get(place, outside) for place in range(len(words))]

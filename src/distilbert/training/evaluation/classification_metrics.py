@@ -257,6 +257,8 @@ def correlations(x: np.ndarray, y: np.ndarray) -> Metrics:
 
 def correlation(x: np.ndarray, y: np.ndarray) -> float:
     """Pearson's correlation of two (N,) arrays; 0 if one of them is constant."""
+    if not np.ptp(x) or not np.ptp(y):  # the mean of equal numbers may differ from them in the last digit
+        return 0.0
     x, y = x - x.mean(), y - y.mean()
     norm = math.sqrt((x @ x) * (y @ y))
     return float(np.clip(x @ y / norm, -1, 1)) if norm > 0 else 0.0

@@ -91,7 +91,10 @@ def _evaluate(
         tasks[names[1]] = _load_task(config, config.compare, tasks[names[0]].task)
     task_name = tasks[names[0]].task
     examples, sources = _read_examples(config, task_name)
-    evaluated = [_evaluate_model(name, task, examples, config, labels, metrics, report) for name, task in tasks.items()]
+    evaluated: list[_EvaluatedModel] = []
+    for name, task in tasks.items():
+        first_labels = evaluated[0].labels if evaluated else None
+        evaluated.append(_evaluate_model(name, task, examples, config, labels, first_labels, metrics, report))
     report("measuring speed", 0, 1)
     speeds = measure_speeds(tasks, examples) if config.speed else {}
     first = evaluated[0]
@@ -157,6 +160,7 @@ def _evaluate_model(
     examples: Sequence[Example],
     config: EvaluateConfig,
     given_labels: Labels | None,
+    first_labels: Labels | None,
     metrics: CustomMetrics,
     report: ProgressCallback,
 ) -> _EvaluatedModel:
@@ -167,6 +171,8 @@ def _evaluate_model(
     examples = in_scheme_of(labels, examples, what)
     check_labels(examples, labels, what)
     predictions = predict(task, examples, on_progress=lambda done, total: report(f"evaluating {name}", done, total))
+    if first_labels is not None:
+        labels, predictions = _in_order_of(first_labels, labels, predictions)
     arguments = (task.task, examples, predictions, labels)
     resampled = resampled_metrics(*arguments)
     results, severities = example_results(*arguments)
@@ -181,6 +187,18 @@ def _evaluate_model(
         results,
         severities,
     )
+
+
+def _in_order_of(first: Labels, labels: Labels, predictions: list[Any]) -> tuple[Labels, list[Any]]:
+    """Return labels and scores of texts in the order of another model's labels, if it has the same ones.
+
+    Some metrics and tables go by the number of a label, which must mean the same of both models.
+    """
+    numbers = [first.index.get(name, -1) for name in labels.names]
+    if not labels.problem or labels.problem != first.problem or sorted(numbers) != list(range(len(first.names))):
+        return labels, predictions
+    order = np.argsort(numbers)
+    return first, [scores[order] for scores in predictions]
 
 
 def _check_output(config: EvaluateConfig) -> None:

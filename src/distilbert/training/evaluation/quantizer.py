@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ...core.companions import CARD
 from ...core.errors import DataError, GateError, InputError
 from ...core.files import check_not_replaced, check_nothing_lost, replacing_folder, write_text
 from ...core.hub import resolve
@@ -31,7 +32,7 @@ from ...engine.quantization_search import (
     find_quantization,
 )
 from ...engine.sensitivity import ProgressCallback
-from ...models.packaging.contents import CARD, collect
+from ...models.packaging.contents import collect
 from ...tasks import Task
 from ...tasks.fill_mask import SPEC as FILL_MASK
 from ...tasks.registry import task_spec
@@ -280,6 +281,6 @@ def write_quantized(source: Path, target: Path, quantization: Quantization) -> l
         quantization.save(new)
         card = contents.card if contents.card is not None else f"# {escape_markdown(source.resolve().name)}\n"
         write_text(new / CARD, f"{card.rstrip()}\n\n{quantization_section(quantization.measured)}")
-        names = sorted(path.name for path in new.iterdir())
+        names = sorted(path.relative_to(new).as_posix() for path in new.rglob("*") if path.is_file())
         check_nothing_lost(target, new)
     return names

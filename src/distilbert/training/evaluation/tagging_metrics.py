@@ -136,10 +136,11 @@ def sum_counts(sentences: Sequence[Mapping[str, EntityCounts]]) -> dict[str, Ent
 
 def _metrics(examples: Sequence[Example], predictions: Sequence[Any], labels: Labels) -> Metrics:
     seqeval = require("seqeval.metrics.sequence_labeling", "evaluate")
-    expected = [[with_prefix(tag) for tag in tags] for tags in reference_tags(examples, labels)]
-    predicted = [[with_prefix(tag) for tag in tags] for tags in predictions]
+    expected, predicted = reference_tags(examples, labels), [list(tags) for tags in predictions]
     precision, recall, f1, _ = seqeval.precision_recall_fscore_support(
-        expected, predicted, average="micro", zero_division=0
+        *([[with_prefix(tag) for tag in tags] for tags in sentences] for sentences in (expected, predicted)),
+        average="micro",
+        zero_division=0,
     )
     token_accuracy = seqeval.accuracy_score(expected, predicted)
     return as_floats({"precision": precision, "recall": recall, "f1": f1, "token_accuracy": token_accuracy})

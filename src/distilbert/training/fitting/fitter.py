@@ -132,6 +132,8 @@ def fit(config: FitConfig | None = None, /, *, on_progress: ReportProgress | Non
     training = _read(config, config.data, config.split)
     labels = collect_labels(TASK, training.examples, problem=config.problem, names=config.label_names,
                             known=training.label_names)  # fmt: skip
+    if config.class_weights != "none" and labels.problem == REGRESSION:
+        raise ConfigError("class_weights must be none: the labels are numbers, so that there are no classes.")
     examples = of_kind(training.examples, TextExample)
     held_out: list[TextExample] = []
     if config.eval_data:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import log_loss
-from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
+from sklearn.model_selection import StratifiedKFold
 from threadpoolctl import threadpool_limits
 
 from ...data.examples import MULTI, REGRESSION, SINGLE
@@ -18,7 +18,7 @@ from ...tasks.pooling import normalize
 STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)  # of ``C``, which are tried where none is stated
 USUAL_STRENGTH = 10.0  # where there are too few examples to try
 FOLDS = 5
-MANY = 4000  # examples from which one split decides, on so many of them: C holds for any number of examples
+MANY = 4000  # examples above which one split decides, of so many on each side: C holds for any number of examples
 CERTAIN = 10.0  # score of a label that all examples have
 TOLERANCE, ITERATIONS = 1e-4, 500
 
@@ -104,18 +104,33 @@ def choose_strength(
     _, counts = np.unique(labels, return_counts=True)
     if len(counts) < 2 or counts.min() < 2:
         return USUAL_STRENGTH
-    if len(labels) > MANY and len(labels) // 5 >= len(counts):
-        rest = len(labels) - MANY
-        splitter: Any = StratifiedShuffleSplit(1, train_size=MANY, test_size=min(rest, MANY), random_state=seed)
+    if len(labels) > MANY:
+        splits: Any = [split_once(labels, seed)]
     else:
-        splitter = StratifiedKFold(min(FOLDS, int(counts.min())), shuffle=True, random_state=seed)
+        folds = StratifiedKFold(min(FOLDS, int(counts.min())), shuffle=True, random_state=seed)
+        splits = folds.split(vectors, labels)
     losses = np.zeros(len(STRENGTHS))
-    for train, test in splitter.split(vectors, labels):
+    for train, test in splits:
         model = _logistic_regression(STRENGTHS[0], class_weight).set_params(warm_start=True)
         for number, strength in enumerate(STRENGTHS):  # each begins where the one before ended
             model.set_params(C=strength).fit(vectors[train], labels[train])
             losses[number] += log_loss(labels[test], model.predict_proba(vectors[test]), labels=model.classes_)
     return STRENGTHS[int(losses.argmin())]
+
+
+def split_once(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return which examples to learn from and which to test on, as numbers: about four fifths and one, or ``MANY``.
+
+    The first part has an example of each label, however rare, so that the model can score all of the second.
+
+    Args:
+        labels: (N,), each of them twice at least.
+        seed: of the order.
+    """
+    order = np.random.default_rng(seed).permutation(len(labels))
+    learned = np.arange(len(labels)) < min(MANY, len(labels) * (FOLDS - 1) // FOLDS)
+    learned[np.unique(labels[order], return_index=True)[1]] = True  # the first example of each label
+    return order[learned], order[~learned][:MANY]
 
 
 def _logistic_regression(strength: float, class_weight: str | Mapping[Any, float] | None) -> LogisticRegression:
