@@ -41,13 +41,13 @@ def test_every_option_of_files_takes_several(cli: Command) -> None:
     ("arguments", "option"),
     [
         ("run --task fill-mask --input a.csv --input b.csv", "--input"),
-        ("run --model a --batch-tokens 99 --model b", "--model"),
+        ("export m --calibration a.csv --to onnx --calibration b.csv --output o", "--calibration"),
         ("quantize m --metric-data a.csv --metric-data=b.csv --output o", "--metric-data"),
     ],
 )
-def test_an_option_of_one_value_is_not_given_twice(cli: Command, arguments: str, option: str) -> None:
+def test_an_option_that_reads_one_file_is_not_given_twice(cli: Command, arguments: str, option: str) -> None:
     done = cli(*arguments.split())
-    assert (done.code, done.err) == (2, f"distilbert: {option} is given more than once, but takes one value.\n")
+    assert (done.code, done.err) == (2, f"distilbert: {option} is given more than once, but takes one file.\n")
 
 
 def test_a_value_may_look_like_an_option_that_stands_there_already(cli: Command) -> None:

@@ -63,6 +63,7 @@ from .failures import (
 )
 
 DEBUG = "DISTILBERT_DEBUG"
+READ_ONCE = ("input", "calibration", "metric_data")  # where an option of these takes one file
 NEVER_EMPTY = ("input", "output", "model", "cache", "folder")
 
 app = typer.Typer(
@@ -93,14 +94,13 @@ def _deferred(command: Callable[..., int]) -> Callable[..., Callable[[], int]]:
 
 
 class _Command(typer.core.TyperCommand):
-    """A command that refuses a second value where it takes one; click would take the last one without a word."""
+    """A command that refuses a second file where it reads one; click would silently take the last one."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         _, _, given = self.make_parser(ctx).parse_args(args=list(args))
         for option in given:
-            takes_one = not (option.multiple or getattr(option, "is_flag", False))
-            if takes_one and option.param_type_name == "option" and given.count(option) > 1:
-                raise UsageError(f"{option.opts[0]} is given more than once, but takes one value.")
+            if option.name in READ_ONCE and not option.multiple and given.count(option) > 1:
+                raise UsageError(f"{option.opts[0]} is given more than once, but takes one file.")
         return super().parse_args(ctx, args)
 
 
