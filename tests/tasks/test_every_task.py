@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import UserDict
 from collections.abc import Iterator
 from typing import Any
 
@@ -62,6 +63,64 @@ def test_iterator_is_read_in_growing_windows(name: str, task: Any) -> None:
         next(answers)
         seen.append(consumed)
     assert seen == [1, 3, 3, 7, 7, 7, 7, 15]
+
+
+def test_batch_size_bounds_what_is_read_of_an_iterator(name: str, task: Any) -> None:
+    items = inputs_for(name, 9, seed=3)
+    read: list[Any] = []
+
+    def source() -> Iterator[Any]:
+        for item in items:
+            read.append(item)
+            yield item
+
+    assert [len(read) for _ in task(source(), batch_size=1)] == [1, 2, 3, 4, 5, 6, 7, 8, 9]
+    read.clear()
+    assert [len(read) for _ in task(source(), batch_size=2)] == [1, 3, 3, 5, 5, 7, 7, 9, 9]
+
+
+def test_what_was_read_before_an_error_is_answered(name: str, task: Any) -> None:
+    items = inputs_for(name, 6, seed=3)
+    expected = task(items)
+
+    def source() -> Iterator[Any]:
+        yield from items
+        raise OSError("the source is gone")
+
+    for inputs, error in ((source(), OSError), (iter([*items, None, *items]), InputError)):
+        answers = task(inputs)
+        assert [close(next(answers), each) for each in expected] == [True] * 6
+        with pytest.raises(error, match=r"the source is gone|inputs\[6\]"):
+            next(answers)
+
+
+def test_a_list_with_a_bad_input_costs_no_computing(name: str, task: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Unused:
+        head, config = task.runner.head, task.runner.config
+
+        def __call__(self, batch: Any) -> Any:
+            raise AssertionError
+
+    monkeypatch.setattr(task, "runner", Unused())
+    with pytest.raises(InputError, match=r"inputs\[6\]"):
+        task([*inputs_for(name, 6), None])
+
+
+DICTS = {
+    "text-classification": {"text": "a film", "text_pair": "the sea"},
+    "token-classification": {"words": ["John", "in", "Paris"]},
+    "question-answering": {"question": "Who?", "context": "John made a film."},
+    "multiple-choice": {"context": "rain", "choices": ["a film", "the sea"]},
+    "sentence-similarity": {"text": "a film", "text_pair": "the sea"},
+}
+
+
+@pytest.mark.parametrize("name", list(DICTS))
+def test_any_mapping_is_a_dict(name: str, task: Any) -> None:
+    """Such as a row of ``datasets`` that is formatted when it is read."""
+    item: Any = DICTS[name]
+    assert task(UserDict(item)) == task(item)
+    assert task([UserDict(item), item]) == task([item, item])
 
 
 def test_dataset_with_indices_only(name: str, task: Any) -> None:

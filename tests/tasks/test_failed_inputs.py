@@ -77,6 +77,15 @@ def test_what_only_the_ids_or_the_model_show(make_task: Any, monkeypatch: pytest
     assert [answer is None for answer in answers] == [False, True, False]
 
 
+def test_what_only_the_ids_show_stops_an_iterator_after_the_answers_before_it(make_task: Any) -> None:
+    fill = make_task("fill-mask", "masked-lm", top_k=1)
+    texts = ["a [MASK]", "the [MASK]", "[MASK] b", "no mask", "[MASK]"]
+    answers = fill(iter(texts))
+    assert [next(answers)[0]["sequence"] for _ in range(3)] == [answer[0]["sequence"] for answer in fill(texts[:3])]
+    with pytest.raises(InputError, match=r"inputs\[3\] has no \[MASK\]"):
+        next(answers)
+
+
 def test_other_errors_are_not_hidden(make_task: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     task = make_task("text-classification", "labels", on_error="null")
 

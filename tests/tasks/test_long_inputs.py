@@ -46,9 +46,11 @@ def test_long_pairs(make_task: Any) -> None:
         assert task({"text": pair[0], "text_pair": pair[1]})["score"] > 0
 
 
+@pytest.mark.parametrize("side", ["right", "left"])
 @pytest.mark.parametrize("strategy", ["none", "simple", "first", "average", "max"])
-def test_entities_all_over_a_long_text(make_task: Any, strategy: str) -> None:
+def test_entities_all_over_a_long_text(make_task: Any, strategy: str, side: str) -> None:
     task = make_task("token-classification", "entities", aggregation_strategy=strategy, ignore_labels=[])
+    task.tokenizer.truncation_side = side
     entities = task(VERY_LONG)
     assert entities[-1]["end"] == len(VERY_LONG)
     starts = [entity["start"] for entity in entities]
@@ -129,3 +131,62 @@ def test_stride_too_long(make_task: Any) -> None:
         with pytest.raises(InputError, match="stride=62"):
             make_task(name, model)(LONG, stride=62)
         assert make_task(name, model)(LONG, stride=61)
+
+
+WHOLE = "the film " * 40 + "was very bad in paris"
+PAIR = {"text": WHOLE, "text_pair": "one two three " * 20 + "in berlin"}
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize(
+    ("name", "model", "params", "item", "texts", "options"),
+    [
+        ("text-classification", "labels", {"truncation": True, "max_length": 20}, WHOLE, (WHOLE,), {"max_length": 20}),
+        ("text-classification", "labels", {"truncation": True}, PAIR, tuple(PAIR.values()), {}),
+        (
+            "text-classification",
+            "labels",
+            {"truncation": "only_second"},
+            {"text": "a dog", "text_pair": WHOLE},
+            ("a dog", WHOLE),
+            {"truncation": "only_second"},
+        ),
+        ("feature-extraction", "encoder", {"truncation": True}, WHOLE, (WHOLE,), {}),
+        ("fill-mask", "masked-lm", {"truncation": True}, f"[MASK] {WHOLE} [MASK]", (f"[MASK] {WHOLE} [MASK]",), {}),
+        ("zero-shot-classification", "encoder", {"candidate_labels": "sea"}, WHOLE, (WHOLE,), {}),
+        (
+            "zero-shot-classification",
+            "nli",
+            {"candidate_labels": "sea", "hypothesis_template": "about {}"},
+            WHOLE,
+            (WHOLE, "about sea"),
+            {"truncation": "only_first"},
+        ),
+        (
+            "multiple-choice",
+            "choices",
+            {},
+            {"context": WHOLE, "choices": ["the sea", "rain"]},
+            (WHOLE, "the sea"),
+            {"truncation": "only_first"},
+        ),
+    ],
+)
+def test_texts_are_cut_as_the_tokenizer_cuts_them(
+    make_task: Any, side: str, name: str, model: str, params: Any, item: Any, texts: Any, options: Any
+) -> None:
+    task = make_task(name, model, **params)
+    task.tokenizer.truncation_side = side
+    expected = task.tokenizer(*texts, **{"truncation": True} | options)["input_ids"]
+    assert len(expected) == options.get("max_length", 64)
+    (encoded,) = task.encode([task.parse(item, "", task.params)], task.params)
+    assert encoded.sequences[0] == expected
+
+
+def test_windows_hold_a_pair_whose_shorter_text_is_cut_as_the_tokenizer_cuts_it(make_task: Any) -> None:
+    task = make_task("text-classification", "labels")
+    task.tokenizer.truncation_side = "left"
+    (encoded,) = task.encode([(WHOLE, PAIR["text_pair"])], task.params)
+    second = task.tokenizer.encode_ids([PAIR["text_pair"]], None, False)[0]
+    assert len(encoded.sequences) > 1
+    assert all(sequence[-31:-1] == second[-30:] for sequence in encoded.sequences)

@@ -182,6 +182,18 @@ def test_models_and_tokenizers_of_transformers(model_folder: Folder, name: str) 
     assert close(task(inputs), ours(inputs), 1e-4)
 
 
+def test_texts_are_cut_on_the_side_that_a_tokenizer_of_transformers_says(model_folder: Folder) -> None:
+    folder = model_folder("labels")
+    theirs = transformers.pipeline("text-classification", model=str(folder), device="cpu")
+    theirs.tokenizer.truncation_side = "left"
+    ours = pipeline("text-classification", folder, tokenizer=theirs.tokenizer, precision="fp32")
+    assert ours.tokenizer.truncation_side == "left"
+    long = "the film " * 40 + "was very bad in paris"
+    for item in (long, {"text": long, "text_pair": "rain"}, {"text": "rain", "text_pair": long}):
+        options = {"truncation": True, "max_length": 30, "top_k": None}
+        assert close(ours(item, **options), theirs(item, **options), 1e-4)
+
+
 def test_the_name_of_a_class_says_the_task(model_folder: Folder, tokenizer: Any) -> None:
     theirs = transformers.AutoModelForSequenceClassification.from_pretrained(model_folder("labels"))
     assert pipeline(model=theirs, tokenizer=tokenizer).task == "text-classification"

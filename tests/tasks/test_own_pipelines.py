@@ -70,6 +70,10 @@ def test_it_answers(parts: tuple[Any, Any], expected: list[float]) -> None:
     assert next(lazy) == pytest.approx(expected[0], abs=1e-5)
     assert list(lazy) == pytest.approx(expected[1:], abs=1e-5)
     assert margin([]) == []
+    before_error = margin(iter([*TEXTS[:3], None]), batch_size=4)
+    assert [next(before_error) for _ in range(3)] == pytest.approx(expected[:3], abs=1e-5)
+    with pytest.raises(ValueError):
+        next(before_error)
     halved = Margin(model, tokenizer, scale=0.5, task="margin", device="cpu")
     assert halved(TEXTS[1]) == pytest.approx(expected[1] / 2, abs=1e-5)
     assert halved(TEXTS[1], scale=1.0) == pytest.approx(expected[1], abs=1e-5)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from distilbert import pipeline
 from distilbert.core.errors import InputError
-from distilbert.tasks.token_classification import ScoredToken, find_entities, merge_windows
+from distilbert.tasks.token_classification import Entity, ScoredToken, find_entities, merge_windows
 from distilbert.training.evaluation.tagging_metrics import find_entities as entities_of_evaluation
 
 LABELS = {0: "O", 1: "B-PER", 2: "I-PER", 3: "LOC"}
@@ -37,11 +40,11 @@ SENTENCE = tokens(("anna", 1, 0.9), ("mar", 2, 0.6), ("##ia", 0, 0.8), ("b", 1, 
 
 
 def groups(strategy: str) -> list[tuple[str, str]]:
-    return [(e["entity_group"], e["word"]) for e in find_entities(SENTENCE, strategy, LABELS, text)]
+    return [(e.label, e.answer["word"]) for e in find_entities(SENTENCE, strategy, LABELS, text)]
 
 
 def test_strategies() -> None:
-    assert [e["entity"] for e in find_entities(SENTENCE, "none", LABELS, text)] == [
+    assert [e.label for e in find_entities(SENTENCE, "none", LABELS, text)] == [
         "B-PER", "I-PER", "O", "B-PER", "LOC", "LOC",
     ]  # fmt: skip
     assert groups("simple") == [("PER", "anna mar"), ("O", "##ia"), ("PER", "b"), ("LOC", "rome it")]
@@ -52,9 +55,10 @@ def test_strategies() -> None:
 
 def test_scores_and_places() -> None:
     first = find_entities(SENTENCE, "first", LABELS, text)[0]
-    assert first["score"] == pytest.approx((0.9 + 0.6) / 2)
-    assert (first["start"], first["end"]) == (0, 10)
-    assert type(first["score"]) is float
+    assert first.answer["score"] == pytest.approx((0.9 + 0.6) / 2)
+    assert (first.answer["start"], first.answer["end"]) == (0, 10)
+    assert (first.first, first.stop) == (1, 4)
+    assert type(first.answer["score"]) is float
     assert find_entities([], "average", LABELS, text) == []
 
 
@@ -67,7 +71,7 @@ def tagged(*tags: str, pieces: tuple[int, ...] = ()) -> list[tuple[str, str]]:
         for i, tag in enumerate(tags)
     ]
     entities = find_entities(scored, "simple", labels, " ".join)
-    return [(e["entity_group"], e["word"]) for e in entities if e["entity_group"] != "O"]
+    return [(e.label, e.answer["word"]) for e in entities if e.label != "O"]
 
 
 @pytest.mark.parametrize(("end", "single"), [("E", "S"), ("L", "U")])
@@ -94,14 +98,56 @@ def test_entities_are_those_that_evaluation_counts(tags: list[str]) -> None:
     assert {(kind, word.split()[0], word.split()[-1]) for kind, word in tagged(*tags)} == words
 
 
-def entity(start: int, end: int, score: float) -> dict[str, Any]:
-    return {"start": start, "end": end, "score": score}
+def entity(start: int, end: int, score: float) -> Entity:
+    return Entity("PER", {"start": start, "end": end, "score": score}, start, end)
 
 
 def test_windows_keep_the_longest_then_the_surest() -> None:
     a, b, c, d = entity(0, 4, 0.5), entity(2, 8, 0.1), entity(8, 9, 0.2), entity(8, 9, 0.3)
     assert merge_windows([a, c, b, d]) == [b, d]
     assert merge_windows([]) == []
+
+
+@pytest.fixture(scope="module")
+def hangul(model_folder: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A task whose uncased tokenizer makes two or three tokens of a character."""
+    folder: Path = tmp_path_factory.mktemp("hangul")
+    shutil.copytree(model_folder("entities"), folder, dirs_exist_ok=True)
+    vocabulary = (folder / "vocab.txt").read_text(encoding="utf-8").split("\n")
+    jamo = ["\u1112", "##\u1161", "##\u11ab", "##\u1100", "##\u116e", "##\u11a8", "##\u110b", "##\u1165"]
+    place = vocabulary.index("##a")
+    vocabulary[place : place + len(jamo)] = jamo
+    (folder / "vocab.txt").write_text("\n".join(vocabulary), encoding="utf-8")
+    task = pipeline("ner", folder, precision="fp32", ignore_labels=[])
+    task.tokenizer.model_max_length = 16
+    return task
+
+
+def test_tokens_of_one_character_are_all_answered(hangul: Any) -> None:
+    long = "한국어 " * 6
+    tokens = hangul.tokenizer.encode_batch([long])[0].tokens[1:-1]
+    assert len(tokens) == 48
+    answers = hangul(long)
+    assert [answer["word"] for answer in answers] == tokens
+    assert [answer["index"] for answer in answers] == list(range(1, 49))
+    assert [answer["start"] for answer in answers[:9]] == [0, 0, 0, 1, 1, 1, 2, 2, 4]
+
+
+def test_groups_that_end_inside_a_character_stay_beside_each_other(hangul: Any, monkeypatch: Any) -> None:
+    class EveryTokenBegins:
+        head, config = hangul.runner.head, hangul.runner.config
+
+        def __call__(self, batch: Any) -> Any:
+            logits = np.zeros((len(batch.input_ids), 6), np.float32)
+            logits[:, self.config.label2id["B-LOC"]] = 9
+            return {"logits": logits}
+
+    monkeypatch.setattr(hangul, "runner", EveryTokenBegins())
+    groups = hangul("한국어 " * 6, aggregation_strategy="simple")
+    assert [(group["start"], group["end"]) for group in groups[:9]] == [(0, 1)] * 3 + [(1, 2)] * 3 + [(2, 3)] * 2 + [
+        (4, 5)
+    ]
+    assert len(groups) == 48
 
 
 def test_accents_do_not_glue_words(make_task: Any) -> None:

@@ -19,6 +19,7 @@ class Ids:
     cls_token_id = -1
     sep_token_id = -2
     model_max_length = 512
+    truncation_side = "right"
 
 
 TOKENIZER: Any = Ids()
@@ -49,18 +50,27 @@ def test_windows_of_pairs_hold_the_longer_text(first: int, second: int, max_toke
 @given(st.integers(0, 40), st.integers(0, 40), st.integers(2, 30))
 def test_trimmed_pairs_fill_the_room(first: int, second: int, room: int) -> None:
     for strategy in ("longest_first", "only_first", "only_second", True):
-        a, b = truncate_pair([1] * first, [2] * second, room, strategy)
+        a, b = truncate_pair([1] * first, [2] * second, room, strategy, "right")
         assert len(a) + len(b) == min(first + second, room)
         assert not second or b or strategy in ("longest_first", True, "only_second")
 
 
-def test_trimming_by_hand() -> None:
-    assert tuple(map(len, truncate_pair([1] * 10, [2] * 3, 8, "longest_first"))) == (5, 3)
-    assert tuple(map(len, truncate_pair([1] * 10, [2] * 10, 9, "longest_first"))) == (4, 5)
-    assert tuple(map(len, truncate_pair([1] * 11, [2] * 10, 9, "longest_first"))) == (5, 4)
-    assert tuple(map(len, truncate_pair([1] * 10, [2] * 3, 8, "only_first"))) == (5, 3)
-    assert tuple(map(len, truncate_pair([1] * 10, [2] * 30, 8, "only_first"))) == (4, 4)
-    assert tuple(map(len, truncate_pair([1] * 5, [2] * 30, 8, "only_second"))) == (5, 3)
+@pytest.mark.parametrize(
+    ("first", "second", "room", "strategy", "kept"),
+    [
+        (10, 3, 8, "longest_first", (5, 3)),
+        (10, 10, 9, "longest_first", (4, 5)),
+        (11, 10, 9, "longest_first", (5, 4)),
+        (10, 3, 8, "only_first", (5, 3)),
+        (10, 30, 8, "only_first", (4, 4)),
+        (5, 30, 8, "only_second", (5, 3)),
+        (30, 5, 8, "only_second", (4, 4)),
+    ],
+)
+def test_trimming_by_hand(first: int, second: int, room: int, strategy: str, kept: tuple[int, int]) -> None:
+    a, b = list(range(first)), list(range(second))
+    assert truncate_pair(a, b, room, strategy, "right") == (a[: kept[0]], b[: kept[1]])
+    assert truncate_pair(a, b, room, strategy, "left") == (a[-kept[0] :], b[-kept[1] :])
 
 
 def test_truncation_never_exceeds_the_model() -> None:

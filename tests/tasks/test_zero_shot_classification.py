@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from distilbert import pipeline
 from distilbert.core.errors import InputError
@@ -119,3 +121,28 @@ def test_labels_are_encoded_once(make_task: Any, monkeypatch: pytest.MonkeyPatch
     assert sequences == 2 + len(LABELS)
     task("the sea and the film", LABELS)
     assert sequences == 3 + len(LABELS)
+    task("the sea and the film", LABELS, hypothesis_template="about {}")
+    assert sequences == 4 + 2 * len(LABELS)
+
+
+@pytest.mark.parametrize("runner", ["engine", "pytorch"])
+def test_labels_are_those_of_the_model_as_it_is_now(make_task: Any, runner: str) -> None:
+    task = make_task("zero-shot-classification", "encoder", runner=runner)
+    before = task("the film", LABELS)
+    generator = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in task.model.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=generator))
+    after = task("the film", LABELS)
+    fresh = pipeline("zero-shot-classification", task.model, tokenizer=task.tokenizer, runner=runner, precision="fp32")
+    assert after["scores"] != before["scores"]
+    assert after["labels"] == fresh("the film", LABELS)["labels"]
+    assert after["scores"] == pytest.approx(fresh("the film", LABELS)["scores"], abs=1e-6)
+    assert pickle.loads(pickle.dumps(task))("the film", LABELS)["labels"] == after["labels"]
+
+
+def test_the_longest_length_counts_for_labels(make_task: Any) -> None:
+    task, other = (make_task("zero-shot-classification", "encoder") for _ in range(2))
+    labels = ["sport and the sea and the city", "politics"]
+    task("the film", labels)
+    assert task("the film", labels, max_length=4) == other("the film", labels, max_length=4)

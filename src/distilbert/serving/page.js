@@ -101,7 +101,7 @@ const TASKS = {
   },
   "fill-mask": {
     title: "Fill mask",
-    question: "Which word stands behind [MASK]?",
+    question: "Which word fills [MASK]?",
     fields: [{ name: "text", label: "Text with [MASK]", rows: 3 }],
     examples: {
       "A capital": { text: "The capital of France is [MASK]." },
@@ -145,7 +145,7 @@ const TASKS = {
   },
   "feature-extraction": {
     title: "Vector",
-    question: "What vector stands for this text?",
+    question: "Which vector represents this text?",
     fields: [{ name: "text", label: "Text", rows: 4 }],
     examples: {
       "A sentence": { text: "A sentence becomes a point, and its neighbours mean nearly the same." },

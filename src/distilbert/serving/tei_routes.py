@@ -27,7 +27,7 @@ def check_direction(body: dict[str, Any]) -> bool:
     direction = body.get("truncation_direction")
     if direction is not None and str(direction).lower() != "right":
         raise invalid(
-            f"truncation_direction {direction!r:.40} is not known here: texts are cut at their ends, 'Right'."
+            f"truncation_direction {direction!r:.40} is not known here: texts are cut where the model's tokenizer says."
         )
     if body.get("prompt_name") is not None:
         raise invalid(

@@ -69,7 +69,7 @@ class FeatureExtractionParams:
 
 SPEC = TaskSpec(
     name="feature-extraction",
-    question="what vector stands for this text?",
+    question="which vector represents this text?",
     head="",
     inputs=(InputForm((TEXT,)),),
     parameters_class=FeatureExtractionParams,

@@ -79,7 +79,7 @@ class FillMaskParams:
 
 SPEC = TaskSpec(
     name="fill-mask",
-    question="which word stands behind `[MASK]`?",
+    question="which word fills `[MASK]`?",
     head="ForMaskedLM",
     inputs=(InputForm((TEXT,)),),
     parameters_class=FillMaskParams,

@@ -33,4 +33,5 @@ def to_task_tokenizer(tokenizer: Any) -> Any:
         tokenizer.save_pretrained(folder)
         converted = AutoTokenizer.from_pretrained(folder, use_fast=bool(getattr(tokenizer, "is_fast", True)))
     converted.name_or_path = getattr(tokenizer, "name_or_path", "")
+    converted.truncation_side = getattr(tokenizer, "truncation_side", "right")  # not saved if it was set later
     return converted

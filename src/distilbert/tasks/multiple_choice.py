@@ -91,7 +91,8 @@ class MultipleChoicePipeline(Task[MultipleChoiceParams]):
 
     The pairs are ``[CLS] context [SEP] question choice [SEP]``, as models are trained on SWAG and RACE; without a
     context ``[CLS] question [SEP] choice [SEP]``, without a question ``[CLS] context [SEP] choice [SEP]``. Scores are
-    in the order of the choices and sum to 1. A context too long for the model is cut at its end.
+    in the order of the choices and sum to 1. A context too long for the model is cut, at its end or where the
+    tokenizer's ``truncation_side`` says.
 
     A model without a head, such as one of sentences, compares vectors: of a question with those of the choices, or,
     where there is only a context, of the context with those of the context and each choice. Scores are a softmax of the
@@ -122,7 +123,7 @@ class MultipleChoicePipeline(Task[MultipleChoiceParams]):
         encoded = []
         for item, first in zip(items, firsts, strict=True):
             pairs = [
-                truncate_pair(first, second, self.max_tokens - 3, "only_first")
+                truncate_pair(first, second, self.max_tokens - 3, "only_first", self.tokenizer.truncation_side)
                 for second in islice(seconds, len(item.choices))
             ]
             encoded.append(EncodedInput([add_special(self.tokenizer, *pair) for pair in pairs], item.choices))

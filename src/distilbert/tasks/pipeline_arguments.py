@@ -32,7 +32,7 @@ PIPELINE = ArgumentTable(
             "attn_implementation": '`"eager"`, `"sdpa"` or, in PyTorch, `"flash_attention_2"`',
             "model_kwargs": "arguments of the model's `from_pretrained`, which may also be given directly",
             "pipeline_class": "a class derived from one of the pipeline classes",
-            "batch_size": "most sequences in a batch",
+            "batch_size": "most sequences in a batch; of an iterator, no more inputs are read at once",
         },
     ),
     *argument_rows(

@@ -36,7 +36,7 @@ class TextEncoding(Protocol):
 
     @property
     def overflowing(self) -> Sequence[TextEncoding]:
-        """The further windows of a text that was cut, in order."""
+        """The further windows of a text that was cut; from its end on, if it was cut on the left."""
 
 
 class TaskTokenizer(Protocol):
@@ -45,6 +45,10 @@ class TaskTokenizer(Protocol):
     @property
     def model_max_length(self) -> int:
         """Longest sequence, in tokens, that the tokenizer was saved for."""
+
+    @property
+    def truncation_side(self) -> str:
+        """The side on which texts are cut: ``"right"``, their end, or ``"left"``."""
 
     @property
     def cls_token_id(self) -> int | None:

@@ -205,7 +205,7 @@ class TextClassificationPipeline(Task[TextClassificationParams]):
             item = dict(zip(("text", "text_pair"), item[0], strict=True))  # [[a, b]], the oldest form of a pair
         if isinstance(item, (list, tuple)):
             raise InputError(f'{where} is a {type(item).__name__}; give a pair as {{"text": ..., "text_pair": ...}}.')
-        if not isinstance(item, dict):
+        if not isinstance(item, Mapping):
             return check_text(item, where), None
         check_fields(item, ["text"], ["text_pair"], where)
         pair = item.get("text_pair")

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..core.errors import InputError
+from ..text.truncation import window_spans
 from .base import Task
 from .batching import EncodedInput, Outputs
 from .checks import check_choice, check_fields, check_text, check_texts
@@ -121,7 +122,7 @@ class _TextWindows:
     Attributes:
         text: what offsets of the answer refer to.
         word_starts: first character of each word in ``text``; None where the input was a text.
-        windows: the encodings, in order.
+        windows: the encodings, in the order of the tokenizer.
     """
 
     text: str
@@ -194,21 +195,26 @@ class TokenClassificationPipeline(Task[TokenClassificationParams]):
         """Find the entities of each window, and merge those of the whole text."""
         text_windows: _TextWindows = encoded.metadata
         ignored = ["O"] if params.ignore_labels is None else params.ignore_labels
-        advance = self.window_length - 2 - stride_or_default(params.stride, self.window_length)
+        windows, to_text = text_windows.windows, self.tokenizer.convert_tokens_to_string
         entities = []
-        for number, (window, output) in enumerate(zip(text_windows.windows, outputs, strict=True)):
-            tokens = self._scored_tokens(window, text_windows, softmax(output["logits"]), number * advance)
+        for window, first_token, output in zip(windows, self._first_tokens(windows, params), outputs, strict=True):
+            tokens = self._scored_tokens(window, text_windows, softmax(output["logits"]), first_token)
             entities += [
                 entity
-                for entity in find_entities(
-                    tokens, params.strategy, self.config.id2label, self.tokenizer.convert_tokens_to_string
-                )
-                if entity.get("entity", entity.get("entity_group")) not in ignored
+                for entity in find_entities(tokens, params.strategy, self.config.id2label, to_text)
+                if entity.label not in ignored
             ]
-        return merge_windows(entities) if len(outputs) > 1 else entities
+        return [entity.answer for entity in merge_windows(entities)]
+
+    def _first_tokens(self, windows: Sequence[TextEncoding], params: TokenClassificationParams) -> list[int]:
+        """Return which token of the text each window begins with."""
+        stride = stride_or_default(params.stride, self.window_length)
+        length = sum(len(window.ids) - 2 for window in windows) - stride * (len(windows) - 1)
+        spans = window_spans(length, self.window_length - 2, stride, self.tokenizer.truncation_side)
+        return [start for start, _ in spans]
 
     def _scored_tokens(
-        self, window: TextEncoding, text_windows: _TextWindows, scores: np.ndarray, first_index: int
+        self, window: TextEncoding, text_windows: _TextWindows, scores: np.ndarray, first_token: int
     ) -> list[ScoredToken]:
         """Return the tokens of a window but its special ones; ``scores`` are (S, L)."""
         tokens = []
@@ -225,7 +231,7 @@ class TokenClassificationPipeline(Task[TokenClassificationParams]):
                 ScoredToken(
                     word=text_windows.text[start:end] if unknown else token,
                     scores=scores[index],
-                    index=first_index + index,
+                    index=first_token + index,
                     start=start,
                     end=end,
                     continues=token.startswith("##") and not unknown,
@@ -253,10 +259,11 @@ class ScoredToken:
     Attributes:
         word: vocabulary entry, or for an unknown token the text itself.
         scores: (L,) probabilities of the labels.
-        index: place in the sequence of tokens.
+        index: place in the sequence of tokens; of a word that of its first one.
         start: first character in the text.
         end: one past the last character.
         continues: it continues the word of the token before.
+        count: how many tokens it is.
     """
 
     word: str
@@ -265,11 +272,30 @@ class ScoredToken:
     start: int
     end: int
     continues: bool
+    count: int = 1
+
+
+class Entity(NamedTuple):
+    """An entity of a window, and its place in the sequence of tokens.
+
+    Characters do not say which entities of two windows overlap: a character may be several tokens, as Hangul is.
+
+    Attributes:
+        label: what it is.
+        answer: as the task gives it.
+        first: its first token.
+        stop: one past its last token.
+    """
+
+    label: str
+    answer: dict[str, Any]
+    first: int
+    stop: int
 
 
 def find_entities(
     tokens: list[ScoredToken], strategy: str, id2label: Mapping[int, str], to_text: Callable[[list[str]], str]
-) -> list[dict[str, Any]]:
+) -> list[Entity]:
     """Return the entities of one window, those of ignored labels too.
 
     Args:
@@ -278,32 +304,32 @@ def find_entities(
         id2label: label names.
         to_text: joins vocabulary entries to text.
     """
-    if strategy == "none":
-        return [_entity(token, id2label) for token in tokens]
-    if strategy != "simple":
+    if strategy not in ("none", "simple"):
         tokens = [_join_pieces(pieces, strategy, to_text) for pieces in _group_by_word(tokens)]
     entities = [_entity(token, id2label) for token in tokens]
+    if strategy == "none":
+        return entities
     return _group_by_tag(entities, [token.continues for token in tokens], to_text)
 
 
-def merge_windows(entities: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def merge_windows(entities: list[Entity]) -> list[Entity]:
     """Keep the longest of entities that overlap, and of equally long ones the one with the higher score."""
-    merged: list[dict[str, Any]] = []
-    for entity in sorted(entities, key=lambda e: e["start"]):
-        if not merged or entity["start"] >= merged[-1]["end"]:
+    merged: list[Entity] = []
+    for entity in sorted(entities, key=lambda each: each.first):
+        if not merged or entity.first >= merged[-1].stop:
             merged.append(entity)
-        elif _length_and_score(entity) > _length_and_score(merged[-1]):
+        elif _length_and_score(entity.answer) > _length_and_score(merged[-1].answer):
             merged[-1] = entity
     return merged
 
 
-def _length_and_score(entity: dict[str, Any]) -> tuple[int, float]:
-    return entity["end"] - entity["start"], entity["score"]
+def _length_and_score(answer: dict[str, Any]) -> tuple[int, float]:
+    return answer["end"] - answer["start"], answer["score"]
 
 
-def _entity(token: ScoredToken, id2label: Mapping[int, str]) -> dict[str, Any]:
+def _entity(token: ScoredToken, id2label: Mapping[int, str]) -> Entity:
     best = int(token.scores.argmax())
-    return {
+    answer = {
         "entity": id2label[best],
         "score": float(token.scores[best]),
         "index": token.index,
@@ -311,6 +337,7 @@ def _entity(token: ScoredToken, id2label: Mapping[int, str]) -> dict[str, Any]:
         "start": token.start,
         "end": token.end,
     }
+    return Entity(id2label[best], answer, token.index, token.index + token.count)
 
 
 def _group_by_word(tokens: list[ScoredToken]) -> list[list[ScoredToken]]:
@@ -332,34 +359,36 @@ def _join_pieces(pieces: list[ScoredToken], strategy: str, to_text: Callable[[li
     else:
         scores = pieces[0].scores
     text = to_text([piece.word for piece in pieces])
-    return ScoredToken(text, scores, pieces[0].index, pieces[0].start, pieces[-1].end, continues=False)
+    first, last = pieces[0], pieces[-1]
+    return ScoredToken(text, scores, first.index, first.start, last.end, continues=False, count=len(pieces))
 
 
-def _group_by_tag(
-    entities: list[dict[str, Any]], continues: list[bool], to_text: Callable[[list[str]], str]
-) -> list[dict[str, Any]]:
+def _group_by_tag(entities: list[Entity], continues: list[bool], to_text: Callable[[list[str]], str]) -> list[Entity]:
     """Join neighbours of one kind, unless an entity begins or has ended between them.
 
     ``continues`` says of each entity whether it is a further piece of the word before. ``S-`` and ``E-`` speak of whole
     words, so the pieces of a word that share such a tag stay together.
     """
-    groups: list[list[dict[str, Any]]] = []
+    groups: list[list[Entity]] = []
     previous = Tag.parse(OUTSIDE)
     for entity, is_further_piece in zip(entities, continues, strict=True):
-        tag = Tag.parse(entity["entity"])
+        tag = Tag.parse(entity.label)
         same_word = is_further_piece and tag == previous and tag.prefix in ("S", "E")
         if groups and (same_word or not tag.begins_after(previous)):
             groups[-1].append(entity)
         else:
             groups.append([entity])
         previous = tag
-    return [
-        {
-            "entity_group": group[0]["entity"].split("-", 1)[-1],
-            "score": float(np.mean([entity["score"] for entity in group])),
-            "word": to_text([entity["word"] for entity in group]),
-            "start": group[0]["start"],
-            "end": group[-1]["end"],
-        }
-        for group in groups
-    ]
+    return [_join_entities(group, to_text) for group in groups]
+
+
+def _join_entities(group: list[Entity], to_text: Callable[[list[str]], str]) -> Entity:
+    label = group[0].label.split("-", 1)[-1]
+    answer = {
+        "entity_group": label,
+        "score": float(np.mean([entity.answer["score"] for entity in group])),
+        "word": to_text([entity.answer["word"] for entity in group]),
+        "start": group[0].answer["start"],
+        "end": group[-1].answer["end"],
+    }
+    return Entity(label, answer, group[0].first, group[-1].stop)

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..core.errors import InputError
-from ..text.truncation import share_room, window_spans
+from ..text.truncation import cut_ids, share_room, window_spans
 from .checks import check_choice, check_count
 from .pipeline_arguments import task_parameters
 from .task_tokenizer import TaskTokenizer
@@ -77,16 +77,23 @@ def truncate(
 ) -> list[int]:
     """Return one sequence of at most ``max_tokens`` ids, special tokens included.
 
-    It is shorter where ``options["max_length"]`` says so, or the tokenizer where ``options`` names no length.
+    It is shorter where ``options["max_length"]`` says so, or the tokenizer where ``options`` names no length. The
+    tokenizer says on which side texts are cut, too.
     """
     max_tokens = min(options.get("max_length") or tokenizer.model_max_length, max_tokens)
+    side = tokenizer.truncation_side
     if second is None:
-        return add_special(tokenizer, first[: max_tokens - 2])
-    return add_special(tokenizer, *truncate_pair(first, second, max_tokens - 3, options["truncation"]))
+        return add_special(tokenizer, shorten(first, max_tokens - 2, side))
+    return add_special(tokenizer, *truncate_pair(first, second, max_tokens - 3, options["truncation"], side))
+
+
+def shorten(ids: list[int], length: int, side: str) -> list[int]:
+    """Return at most ``length`` ids: the first ones where a text is cut on the ``"right"``, or the last ones."""
+    return cut_ids(ids, length, 0, side)[0]
 
 
 def truncate_pair(
-    first: list[int], second: list[int], room: int, strategy: bool | str = "longest_first"
+    first: list[int], second: list[int], room: int, strategy: bool | str, side: str
 ) -> tuple[list[int], list[int]]:
     """Shorten a pair of texts to ``room`` ids together.
 
@@ -97,17 +104,19 @@ def truncate_pair(
         strategy: ``"longest_first"`` (True) shortens the longer text, then both alike; ``"only_first"`` and
             ``"only_second"`` shorten that text, and the other only where it alone fills the room; half of the room
             stays for it.
+        side: as in :func:`shorten`.
     """
     if len(first) + len(second) <= room:
         return first, second
     if strategy == "only_second":
-        kept = first if len(first) < room else first[: max(room // 2, room - len(second))]
-        return kept, second[: room - len(kept)]
-    if strategy == "only_first":
-        kept = second if len(second) < room else second[: max(room // 2, room - len(first))]
-        return first[: room - len(kept)], kept
-    first_length, second_length = share_room(len(first), len(second), room)
-    return first[:first_length], second[:second_length]
+        first_length = len(first) if len(first) < room else max(room // 2, room - len(second))
+        second_length = room - first_length
+    elif strategy == "only_first":
+        second_length = len(second) if len(second) < room else max(room // 2, room - len(first))
+        first_length = room - second_length
+    else:
+        first_length, second_length = share_room(len(first), len(second), room)
+    return shorten(first, first_length, side), shorten(second, second_length, side)
 
 
 def split_into_windows(
@@ -115,7 +124,8 @@ def split_into_windows(
 ) -> list[list[int]]:
     """Return sequences of at most ``max_tokens`` ids, special tokens included, that together hold the whole text.
 
-    Of a pair, the longer text is cut into windows. The shorter one stands in each window, cut to half of the room.
+    They are in the order of the text. Of a pair, the longer text is cut into windows. The shorter one stands in each
+    window, cut to half of the room.
     """
     if second is None:
         if len(first) <= max_tokens - 2:
@@ -126,11 +136,11 @@ def split_into_windows(
     if len(first) + len(second) <= room:
         return [add_special(tokenizer, first, second)]
     if len(first) >= len(second):
-        second = second[: room // 2]
+        second = shorten(second, room // 2, tokenizer.truncation_side)
         size = room - len(second)
         spans = window_spans(len(first), size, min(stride, size // 2))
         return [add_special(tokenizer, first[start:stop], second) for start, stop in spans]
-    first = first[: room // 2]
+    first = shorten(first, room // 2, tokenizer.truncation_side)
     size = room - len(first)
     spans = window_spans(len(second), size, min(stride, size // 2))
     return [add_special(tokenizer, first, second[start:stop]) for start, stop in spans]

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
 from ..core.errors import InputError
+from ..engine.model_weights import Snapshot, Unchanging
 from .base import Task
 from .batching import EncodedInput, Outputs, run_encoded
 from .checks import check_text, check_texts
@@ -32,7 +34,7 @@ class ZeroShotParams:
         candidate_labels: the labels, as a list or as one text with commas; required, here or in the call.
         hypothesis_template: a sentence with ``{}`` where the label goes; None: ``"This example is {}."`` for a model of
             inference, the label alone for a model of sentences.
-        truncation: accepted because other libraries have it; a text that is too long is always cut at its end.
+        truncation: accepted because other libraries have it; a text that is too long is always cut.
         max_length: tokens of the longest pair of text and label; by default what the tokenizer says.
         multi_label: judge each label on its own; otherwise exactly one of them is right, and scores sum to 1. A model
             of sentences gives the similarity of text and label, from 0 to 1.
@@ -83,21 +85,39 @@ SPEC = TaskSpec(
 )
 
 
+@dataclass(frozen=True)
+class _LabelVectors:
+    """The vectors of labels, and what they were computed from.
+
+    Attributes:
+        sequences: ids of each label.
+        weights: of the model; the runner, where it does not show them.
+        snapshot: of these weights.
+        vectors: (C, D), of length 1.
+    """
+
+    sequences: list[list[int]]
+    weights: Any
+    snapshot: Snapshot
+    vectors: np.ndarray
+
+
 class ZeroShotClassificationPipeline(Task[ZeroShotParams]):
     """A text -> ``{"sequence": str, "labels": [str], "scores": [float]}``, best label first.
 
     Each label becomes the pair ``[CLS] text [SEP] This example is <label>. [SEP]``; its score comes from the model's
-    logit for "entailment". A text too long for the model is cut at its end.
+    logit for "entailment". A text too long for the model is cut, at its end or where the tokenizer's
+    ``truncation_side`` says.
 
     A model without a head, such as one of sentences, compares the vector of the text, the mean of its tokens, with
-    those of the labels. These are computed once, so that the cost does not grow with their number. Scores are a softmax
-    of the cosines times 20. With all-MiniLM-L6-v2, 70 % of the questions of CLINC-150 get the right one of 150 labels
-    (the names of the intents, nothing learned).
+    those of the labels. These are computed once, so that the cost does not grow with their number, and again when the
+    model has changed. Scores are a softmax of the cosines times 20. With all-MiniLM-L6-v2, 70 % of the questions of
+    CLINC-150 get the right one of 150 labels (the names of the intents, nothing learned).
     """
 
     spec = SPEC
     in_chunks = True
-    _last_labels: tuple[tuple[str, ...], np.ndarray] | None = None
+    _last_labels: _LabelVectors | None = None
 
     def __call__(
         self, inputs: Any = None, candidate_labels: Any = None, *, sequences: Any = None, **params: Any
@@ -140,36 +160,41 @@ class ZeroShotClassificationPipeline(Task[ZeroShotParams]):
     def encode(self, items: list[str], params: ZeroShotParams) -> list[EncodedInput]:
         """One sequence per label; the text alone for a model that compares vectors."""
         if self.compares_vectors:
-            return self._alone(items, params)
+            sentences = [(params.hypothesis_template or "{}").format(label) for label in params.labels]
+            vectors = cache(partial(self._label_vectors, self._alone(sentences, params)))  # once for all these texts
+            alone = self._alone(items, params)
+            return [EncodedInput([ids], (text, vectors)) for text, ids in zip(items, alone, strict=True)]
         template = params.hypothesis_template or TEMPLATE
         hypotheses = self.tokenizer.encode_ids([template.format(label) for label in params.labels], None, False)
         room = min(params.max_length or self.tokenizer.model_max_length, self.max_tokens) - 3
+        side = self.tokenizer.truncation_side
         encoded = []
         for text, ids in zip(items, self.tokenizer.encode_ids(items, None, False), strict=True):
-            pairs = [truncate_pair(ids, hypothesis, room, "only_first") for hypothesis in hypotheses]
-            encoded.append(EncodedInput([add_special(self.tokenizer, *pair) for pair in pairs], text))
+            pairs = [truncate_pair(ids, hypothesis, room, "only_first", side) for hypothesis in hypotheses]
+            encoded.append(EncodedInput([add_special(self.tokenizer, *pair) for pair in pairs], (text, None)))
         return encoded
 
     def decode(self, encoded: EncodedInput, outputs: list[Outputs], params: ZeroShotParams) -> dict[str, Any]:
         """Compare the labels, or each label's entailment to its contradiction."""
+        text, label_vectors = encoded.metadata
         if self.compares_vectors:
-            scores = self._similarities(outputs[0]["last_hidden_state"], params)
+            scores = self._similarities(outputs[0]["last_hidden_state"], label_vectors(), params)
         else:
             scores = self._entailments(np.stack([output["logits"] for output in outputs]), params)
         order = [int(index) for index in scores.argsort()[::-1]]
         labels = params.labels
         return {
-            "sequence": encoded.metadata,
+            "sequence": text,
             "labels": [labels[index] for index in order],
             "scores": [float(scores[index]) for index in order],
         }
 
-    def _alone(self, texts: Sequence[str], params: ZeroShotParams) -> list[EncodedInput]:
-        """Return each text as one sequence, cut at its end."""
+    def _alone(self, texts: Sequence[str], params: ZeroShotParams) -> list[list[int]]:
+        """Return each text as one sequence, cut where it is too long."""
         options = {"truncation": True, "max_length": params.max_length}
         return [
-            EncodedInput([truncate(self.tokenizer, ids, None, options, self.max_tokens)], text)
-            for text, ids in zip(texts, self.tokenizer.encode_ids(list(texts), None, False), strict=True)
+            truncate(self.tokenizer, ids, None, options, self.max_tokens)
+            for ids in self.tokenizer.encode_ids(list(texts), None, False)
         ]
 
     def _entailments(self, logits: np.ndarray, params: ZeroShotParams) -> np.ndarray:
@@ -180,21 +205,43 @@ class ZeroShotClassificationPipeline(Task[ZeroShotParams]):
             return softmax(logits[:, [contradiction, entailment]])[:, 1]
         return softmax(logits[:, entailment])
 
-    def _similarities(self, hidden: np.ndarray, params: ZeroShotParams) -> np.ndarray:
-        """Return the score of each label, from the hidden states (T, D) of the text: (C,)."""
-        cosines = self._label_vectors(params) @ normalize(hidden.mean(axis=0))
+    def _similarities(self, hidden: np.ndarray, labels: np.ndarray, params: ZeroShotParams) -> np.ndarray:
+        """Return the score of each label (C,), from hidden states (T, D) of a text and vectors (C, D) of the labels."""
+        cosines = labels @ normalize(hidden.mean(axis=0))
         if params.multi_label or len(cosines) == 1:
             return np.asarray(np.clip(cosines, 0, 1))
         return softmax(cosines * SHARPNESS)
 
-    def _label_vectors(self, params: ZeroShotParams) -> np.ndarray:
-        """Return the vectors of the labels (C, D), of length 1; those of the last call are kept."""
-        sentences = tuple((params.hypothesis_template or "{}").format(label) for label in params.labels)
-        known = self._last_labels
-        if known is None or known[0] != sentences:
-            inputs = self._alone(sentences, params)
-            vectors = np.empty((len(inputs), self.config.dim), np.float32)
-            for index, (output,) in run_encoded(inputs, self.runner, self.batch_tokens):
-                vectors[index] = output["last_hidden_state"].mean(axis=0)
-            known = self._last_labels = (sentences, normalize(vectors))
-        return known[1]
+    def _label_vectors(self, sequences: list[list[int]]) -> np.ndarray:
+        """Return the vectors of labels (C, D), of length 1.
+
+        Those of the last call are taken if the labels are the same and the model has not changed.
+        """
+        weights = getattr(self.runner, "weights", self.runner)
+        kept = self._last_labels
+        if (
+            kept is not None
+            and kept.sequences == sequences
+            and kept.weights is weights
+            and kept.snapshot.is_current(np.concatenate(sequences))
+        ):
+            return kept.vectors
+        snapshot = self._snapshot()
+        vectors = np.empty((len(sequences), self.config.dim), np.float32)
+        inputs = [EncodedInput([ids]) for ids in sequences]
+        for index, (output,) in run_encoded(inputs, self.runner, self.batch_tokens):
+            vectors[index] = output["last_hidden_state"].mean(axis=0)
+        vectors = normalize(vectors)
+        self._last_labels = None if snapshot is None else _LabelVectors(sequences, weights, snapshot, vectors)
+        return vectors
+
+    def _snapshot(self) -> Snapshot | None:
+        """Return what tells later whether the model has changed; None where the runner cannot tell."""
+        if hasattr(self.runner, "weights"):
+            snapshot: Snapshot = self.runner.weights.snapshot()
+            return snapshot
+        return Unchanging() if self.model is self.runner else None  # such as the files of an exported folder
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Pickle and copy all but the vectors of labels."""
+        return {**self.__dict__, "_last_labels": None}
