@@ -34,6 +34,20 @@ def steps_of(records: list[Record], kind: str) -> list[int]:
     return [record["step"] for record in records if record["kind"] == kind]
 
 
+def test_the_best_step_is_one_whose_checkpoint_is_kept(tmp_path: Path, teacher: str) -> None:
+    """The best evaluation of all is that before a training with a learning rate that is too high."""
+    intervals: Record = {"evaluate_every": 1, "checkpoint_every": 2, "keep": 1, "max_steps": 6, "warmup": 0.0}
+    folder = distill(config_of(tmp_path, teacher, learning_rate=5.0, **intervals), verbose=False)
+    best = json.loads((folder / "summary.json").read_text())["best_step"]
+    perplexities = {
+        record["step"]: record["perplexity"] for record in read_metrics(folder) if record["kind"] == "evaluation"
+    }
+    assert list(perplexities) == list(range(7))
+    assert min(perplexities, key=perplexities.__getitem__) == 0
+    assert best == min((2, 4, 6), key=perplexities.__getitem__)
+    assert {path.name for path in (folder / "checkpoints").iterdir()} == {f"step-{best}", "step-6"}
+
+
 def test_a_distilled_folder(tmp_path: Path, teacher: str) -> None:
     shown: list[Record] = []
     folder = distill(config_of(tmp_path, teacher), on_record=shown.append)
@@ -186,15 +200,15 @@ def test_a_record_has_the_means_since_the_last_one(tmp_path: Path, teacher: str)
 
 
 def test_a_checkpoint_of_an_earlier_version_can_be_resumed(tmp_path: Path, teacher: str) -> None:
-    """Its ``state.json`` has no means; the next record covers the steps since the resume."""
+    """Its ``state.json`` has no means, so that the next record covers the steps since the resume, and no hashes."""
     plain = distill(config_of(tmp_path, teacher))
     lines = read_metrics(plain)
     shutil.rmtree(plain / "checkpoints" / "step-4")
     state = plain / "checkpoints" / "step-2" / "state.json"
     values = json.loads(state.read_text())
-    for name in ("unrecorded", "checksum", "files"):
+    for name in ("unrecorded", "checksum", "files", "inputs"):
         del values[name]
-    del values["data"]["content"]
+    values["data"]["content"] = "0"  # a hash of the text that is not used any more
     state.write_text(json.dumps(values))
     distill(config_of(tmp_path, teacher), resume=True)
     assert read_metrics(plain) == lines

@@ -7,6 +7,7 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,11 @@ from distilbert.training import checkpoints
 from distilbert.training.distill_config import DistillConfig
 from distilbert.training.finetuning.finetune_config import FinetuneConfig
 from distilbert.training.stop_signals import StopSignals
-from tests.training.finetuning.tiny_tasks import config_of, values_of
+from tests.training.finetuning.tiny_tasks import config_of, values_of, write_teacher
 
 from .tiny_run import Record, assert_equal, options, read_metrics, read_tensors, settings, start, write_model
+
+SENTENCES: Record = {"sequences": "sentences", "terms": {"hidden": 1.0}}
 
 
 def config_for(folder: Path, **changes: Any) -> DistillConfig:
@@ -133,6 +136,15 @@ def test_a_resume_that_finds_nothing_says_so(
     assert "has no checkpoint yet: it starts again at the first step" in capfd.readouterr().err
 
 
+def test_a_run_that_is_overwritten_and_stopped_does_not_look_finished(tmp_path: Path) -> None:
+    config = config_for(tmp_path)
+    folder = distill(config, verbose=False)
+    with pytest.raises(Interrupted):
+        distill(config, overwrite=True, verbose=False, on_record=signal_at(1, signal.SIGINT))
+    assert not (folder / "summary.json").exists()
+    assert (folder / "model.safetensors").exists()
+
+
 def test_a_damaged_checkpoint_is_not_resumed(tmp_path: Path) -> None:
     config = config_for(tmp_path)
     distill(config, verbose=False)
@@ -144,24 +156,61 @@ def test_a_damaged_checkpoint_is_not_resumed(tmp_path: Path) -> None:
         distill(config, resume=True, verbose=False)
 
 
-@pytest.mark.parametrize("streaming", [False, True])
-def test_another_text_of_the_same_size_is_not_resumed(tmp_path: Path, streaming: bool) -> None:
-    changes: Record = {"streaming": True, "max_held_out": 4} if streaming else {}
-    config = config_for(tmp_path, **changes)
+def in_another_order(text: str) -> str:
+    return "\n\n".join(reversed(text.strip().split("\n\n"))) + "\n"
+
+
+def with_other_letters(text: str) -> str:
+    return text.translate(str.maketrans("ab", "ba"))
+
+
+@pytest.mark.parametrize("change", [in_another_order, with_other_letters])
+@pytest.mark.parametrize("values", [{}, {"streaming": True, "max_held_out": 4}, SENTENCES])
+def test_another_text_of_the_same_size_is_not_resumed(
+    tmp_path: Path, values: Record, change: Callable[[str], str]
+) -> None:
+    config = config_for(tmp_path, max_steps=1, **values)
     distill(config, verbose=False)
     text = tmp_path / "text.txt"
-    text.write_text(text.read_text().translate(str.maketrans("ab", "ba")))
-    with pytest.raises(DataError, match=r"^The text has changed since this run was interrupted"):
+    before = text.read_text()
+    text.write_text(change(before))
+    assert len(text.read_text()) == len(before)
+    with pytest.raises(DataError, match=r"^data has changed since this run was interrupted"):
         distill(config, resume=True, verbose=False)
+
+
+def with_other_labels(text: str) -> str:
+    return text.replace("good", "###").replace("bad", "good").replace("###", "bad")
 
 
 def test_other_examples_are_not_resumed(tmp_path: Path) -> None:
     config = config_of(tmp_path, "single")
     finetune(config, verbose=False)
-    data = Path(config.train_data[0])
-    data.write_text(data.read_text().replace("good", "###").replace("bad", "good").replace("###", "bad"))
-    with pytest.raises(DataError, match=r"^train_data or unlabelled_data has changed"):
+    for sources, name in ((config.train_data, "train_data or unlabelled_data"), (config.eval_data, "eval_data")):
+        data = Path(sources[0])
+        before = data.read_text()
+        data.write_text(with_other_labels(before))
+        with pytest.raises(DataError, match=f"^{name} has changed since this run was interrupted"):
+            finetune(config, resume=True, verbose=False)
+        data.write_text(before)
+    finetune(config, resume=True, verbose=False)
+
+
+def test_other_models_are_not_resumed(tmp_path: Path) -> None:
+    values: Record = {"teacher": write_teacher(tmp_path / "teacher", "single"), "max_steps": 1}
+    config = config_of(tmp_path, "single", **values)
+    finetune(config, verbose=False)
+    write_teacher(tmp_path / "teacher", "single", seed=9)
+    with pytest.raises(DataError, match="^teacher has changed since this run was interrupted"):
         finetune(config, resume=True, verbose=False)
+    write_model(tmp_path / "model", head="", n_layers=2, seed=9)
+    with pytest.raises(DataError, match="^model and teacher have changed"):
+        finetune(config, resume=True, verbose=False)
+    text = config_for(tmp_path / "text", max_steps=1)
+    distill(text, verbose=False)
+    write_model(tmp_path / "text" / "teacher", seed=9)
+    with pytest.raises(DataError, match="^teacher has changed"):
+        distill(text, resume=True, verbose=False)
 
 
 def test_a_loss_that_explodes_is_said(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

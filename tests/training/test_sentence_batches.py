@@ -194,11 +194,12 @@ def test_too_little_text_and_too_many_processes_are_errors(tmp_path: Path) -> No
         open_text(tmp_path).check(4)
 
 
-def test_changed_text_cannot_be_resumed(tmp_path: Path) -> None:
+def test_a_copy_of_the_text_is_the_same_input(tmp_path: Path) -> None:
     text = open_text(tmp_path)
-    text.restore(text.step(0, 0, 1).state)
-    with pytest.raises(DataError, match="The text has changed"):
-        text.restore({"content": "0"})
+    (tmp_path / "copy").mkdir()
+    (tmp_path / "copy" / "other.txt").write_bytes((tmp_path / "text.txt").read_bytes())
+    assert text.inputs["data"]
+    assert open_text(tmp_path, data=[str(tmp_path / "copy" / "other.txt")]).inputs == text.inputs
 
 
 def test_the_cache_is_that_of_packed_text(tmp_path: Path) -> None:

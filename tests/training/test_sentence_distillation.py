@@ -90,6 +90,20 @@ def test_terms_without_a_vocabulary_work_on_any_text_and_teacher(tmp_path: Path,
     assert np.isfinite(last[metric])
 
 
+def test_vectors_are_compared_in_pairs(tmp_path: Path) -> None:
+    values: dict[str, Any] = {"sequences": "packed", "terms": {"pooled": 1.0}, "max_steps": 1}
+    with pytest.raises(ConfigError, match="micro_tokens must be at least 32, two sequences, .*in pairs; got 31"):
+        distill(settings(tmp_path, micro_tokens=31, **values), verbose=False)
+    with pytest.raises(ConfigError, match="Only one sequence is held out, .*raise held_out or max_held_out"):
+        distill(settings(tmp_path, max_held_out=1, **values), verbose=False)
+    assert not (tmp_path / "run" / "config.toml").exists()
+    for name in ("micro_tokens", "tokens_per_step"):
+        with pytest.raises(ConfigError, match=f"{name} must be at least 32, two sequences, for the term similarity"):
+            settings(tmp_path, sequences="packed", **{name: 31})
+    folder = distill(settings(tmp_path, sequences="packed", micro_tokens=32, tokens_per_step=32), verbose=False)
+    assert all(record["terms"]["similarity"] > 0 for record in read_metrics(folder) if record["kind"] == "train")
+
+
 def test_a_narrower_student_keeps_its_projection_in_checkpoints(tmp_path: Path) -> None:
     config = settings(tmp_path, init="random", layers="2", dim=12, n_heads=3, max_steps=2)
     folder = distill(config, verbose=False)

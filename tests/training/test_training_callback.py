@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from distilbert import TrainingCallback, distill
+from distilbert import TrainingCallback, WandbCallback, distill, finetune
 from distilbert.training.distill_config import DistillConfig
 from distilbert.training.training_progress import TrainingProgress
+from tests.training.finetuning.tiny_tasks import config_of as finetune_config
 
 from .tiny_run import SPEEDS, assert_equal, read_metrics, read_tensors, settings, write_model
 
@@ -63,6 +66,40 @@ def test_a_run_that_a_callback_ended_is_resumed_to_the_same_numbers(tmp_path: Pa
     resumed = distill(config, resume=True, verbose=False, callbacks=[Listener()])
     assert read_metrics(resumed) == read_metrics(plain)
     assert_equal(read_tensors(resumed, 4), read_tensors(plain, 4))
+
+
+class FakeWandb(ModuleType):
+    """Drops what W&B drops: values for a step before the last one."""
+
+    def __init__(self) -> None:
+        super().__init__("wandb")
+        self.kept: list[dict[str, float]] = []
+        self.axes: dict[str, str | None] = {}
+        self._step = -1
+
+    def init(self, **options: Any) -> FakeWandb:
+        return self
+
+    def define_metric(self, name: str, step_metric: str | None = None) -> None:
+        self.axes[name] = step_metric
+
+    def log(self, values: dict[str, float], step: int | None = None) -> None:
+        step = self._step + 1 if step is None else step
+        if step >= self._step:
+            self.kept.append(values)
+            self._step = step
+
+    def finish(self, exit_code: int) -> None:
+        pass
+
+
+def test_a_sweep_in_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wandb = FakeWandb()
+    monkeypatch.setitem(sys.modules, "wandb", wandb)
+    finetune(finetune_config(tmp_path, seeds=2, max_steps=2), verbose=False, callbacks=[WandbCallback()])
+    assert [values["step"] for values in wandb.kept] == [1, 2, 2, 1, 2, 2]
+    assert wandb.axes == {"step": None, "*": "step"}
+    assert ["train/loss" in values for values in wandb.kept] == [True, True, False] * 2
 
 
 @pytest.mark.parametrize(

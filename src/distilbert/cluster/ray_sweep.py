@@ -48,7 +48,7 @@ def run_sweep(
     if overwrite:
         for run in configs:
             shutil.rmtree(run.output, ignore_errors=True)
-    save_sweep(config)
+    save_sweep(config, overwrite)
     missing = [run for run in configs if not (Path(run.output) / "summary.json").is_file()]
     if missing:
         member = tune.with_parameters(train_member, configs=missing, folder=str(Path.cwd()))

@@ -9,5 +9,6 @@ Begin reading with :func:`.distillation.distill`, or with :func:`.finetuning.fin
   ``loss_terms.py``.
 - ``loop.py``, ``optimizer.py``, ``processes.py``, ``checkpoints.py``: steps, learning rate, processes, resuming.
 - ``run_folder.py``, ``run_summary.py``: what a run finds in its folder, and what it leaves there.
+- ``run_inputs.py``: by what a resumed run knows its data and models again. ``seeded_random.py``: numbers from a seed.
 - ``evaluation/``: metrics of labelled data. ``reports/``: pages, model cards and records of runs.
 """

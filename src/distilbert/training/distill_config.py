@@ -77,8 +77,8 @@ class TextConfig(TrainingConfig):
     encoding: str = setting("", "Encoding of files of text, such as windows-1252 or utf-16. Default: utf-8.")
     cache: str = setting("", "Folder for tokenized corpora. Default: OUTPUT/cache.", free=True)
     streaming: bool = setting(False, "Tokenize while training, for corpora whose tokens do not fit on the disk.")
-    held_out: float = setting(0.005, "Fraction of the text that is held out for evaluation.")
-    max_held_out: int = setting(512, "Largest number of held-out sequences.")
+    held_out: float = setting(0.005, "Fraction of the text that is held out for evaluation; not with streaming.")
+    max_held_out: int = setting(512, "Largest number of held-out sequences; with streaming, their number.")
     sequence_length: int = setting(512, "Tokens per sequence; there is no padding.")
     mask_probability: float = setting(0.15, "Fraction of the tokens that is selected for prediction.")
     mask_split: list[float] = setting(
@@ -198,6 +198,12 @@ class DistillConfig(TextConfig):
             self.sequences != "pairs" or self.sequence_length >= 11, "sequence_length", "at least 11 for pairs"
         )
         by_passages = self.reads_passages
+        for name in ("micro_tokens", "tokens_per_step"):
+            self._demand(
+                by_passages or "similarity" not in self.terms or getattr(self, name) >= 2 * self.sequence_length,
+                name,
+                f"at least {2 * self.sequence_length}, two sequences, for the term similarity",
+            )
         self._demand(not (by_passages and self.compares_vocabulary), "sequences", "'packed' for ce, mlm and mse")
         self._demand(not (by_passages and self.streaming), "sequences", "'packed' with streaming")
         for name in ("dim", "n_heads", "hidden_dim", "relation_heads"):

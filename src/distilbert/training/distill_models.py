@@ -5,14 +5,13 @@ from __future__ import annotations
 import copy
 from typing import TypeVar
 
-import torch
-
 from ..core.errors import ConfigError
 from ..core.schema import HEADS
 from ..models.auto import AutoTokenizer
 from ..models.pytorch import DistilBertForMaskedLM, DistilBertModel, DistilBertPreTrainedModel
 from ..weights.checkpoint import open_checkpoint
 from .distill_config import DistillConfig, PretrainConfig
+from .seeded_random import seeded
 
 MASKED_LM = HEADS["ForMaskedLM"]
 Model = TypeVar("Model", bound=DistilBertPreTrainedModel)
@@ -53,21 +52,21 @@ def build_student(
     Raises:
         ConfigError: the layers or sizes do not fit the teacher, or the vocabularies differ.
     """
-    torch.manual_seed(config.seed)
-    if config.student:
-        _check_same_vocabulary(config)
-        return type(teacher).from_pretrained(config.student).train()
-    layers = pick_layers(config.layers, teacher.config.n_layers)
-    sizes = copy.deepcopy(teacher.config)
-    sizes.n_layers = len(layers)
-    sizes.pruned_heads = {}
-    if config.init == "random":
+    with seeded(config.seed):
+        if config.student:
+            _check_same_vocabulary(config)
+            return type(teacher).from_pretrained(config.student).train()
+        layers = pick_layers(config.layers, teacher.config.n_layers)
+        if config.init == "teacher":
+            return with_layers(teacher, layers)
+        sizes = copy.deepcopy(teacher.config)
+        sizes.n_layers = len(layers)
+        sizes.pruned_heads = {}
         sizes.dim = config.dim or sizes.dim
         sizes.n_heads = config.n_heads or sizes.n_heads
         sizes.hidden_dim = config.hidden_dim or (4 * sizes.dim if config.dim else sizes.hidden_dim)
         sizes.validate()
         return type(teacher)(sizes)
-    return with_layers(teacher, layers)
 
 
 def with_layers(model: Model, layers: list[int]) -> Model:
@@ -130,11 +129,11 @@ def spread_evenly(count: int, n_layers: int) -> list[int]:
 
 def build_pretrained(config: PretrainConfig) -> DistilBertForMaskedLM:
     """Build the model that ``config`` describes and freeze the parameters that are not trained."""
-    torch.manual_seed(config.seed)
-    if config.init == "random":
-        model = DistilBertForMaskedLM(open_checkpoint(config.model, kind="config").config)
-    else:
-        model = DistilBertForMaskedLM.from_pretrained(config.model)
+    with seeded(config.seed):
+        if config.init == "random":
+            model = DistilBertForMaskedLM(open_checkpoint(config.model, kind="config").config)
+        else:
+            model = DistilBertForMaskedLM.from_pretrained(config.model)
     frozen = {"none": (), "layers": ("transformer",), "encoder": ("transformer", "embeddings")}[config.freeze]
     for module in frozen:
         getattr(model.distilbert, module).requires_grad_(False)

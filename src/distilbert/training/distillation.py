@@ -31,7 +31,9 @@ from .processes import agree_on_precision, cpu_threads, make_accelerator
 from .reports.model_card import is_ours, write_card
 from .reports.training_report import write_report
 from .run_folder import ModelFiles, open_run, start_run
+from .run_inputs import hash_model
 from .run_summary import about_run
+from .seeded_random import seeded
 from .training_callback import TrainingCallback
 from .training_progress import MetricsRecord, TrainingProgress
 
@@ -79,10 +81,13 @@ def distill(
     ):
         folder, checkpoint = open_run(config, (config.teacher, config.student), resume, overwrite, progress.notice)
         teacher = load_teacher(config.teacher, with_head=needs_head(config))
-        student = build_student(config, teacher)
-        plan = loss_plan(config, student.config, teacher.config)
-        objective = DistillObjective(student, plan, teacher)
-        return _train_on_text(config, folder, checkpoint, objective, config.teacher, progress)
+        with seeded(config.seed):  # until the projections are drawn
+            student = build_student(config, teacher)
+            plan = loss_plan(config, student.config, teacher.config)
+            objective = DistillObjective(student, plan, teacher)
+        models = {"teacher": hash_model(config.teacher)}
+        models |= {"student": hash_model(config.student)} if config.student else {}
+        return _train_on_text(config, folder, checkpoint, objective, config.teacher, models, progress)
 
 
 def needs_head(config: DistillConfig) -> bool:
@@ -123,7 +128,8 @@ def pretrain(
     ):
         folder, checkpoint = open_run(config, (config.model,), resume, overwrite, progress.notice)
         objective = DistillObjective(build_pretrained(config), LossPlan(chunk=config.chunk))
-        return _train_on_text(config, folder, checkpoint, objective, config.model, progress)
+        models = {"model": hash_model(config.model, "config" if config.init == "random" else "model")}
+        return _train_on_text(config, folder, checkpoint, objective, config.model, models, progress)
 
 
 def _train_on_text(
@@ -132,9 +138,10 @@ def _train_on_text(
     checkpoint: checkpoints.TrainingCheckpoint | None,
     objective: DistillObjective,
     base: str,
+    models: Mapping[str, str],
     progress: TrainingProgress,
 ) -> Path:
-    """Run the training; ``base`` names the model that the tokenizer comes from."""
+    """Run the training; ``base`` names the model that the tokenizer comes from, ``models`` has the hashes of models."""
     student = objective.student
     longest = student.config.max_position_embeddings
     if config.sequence_length > longest:
@@ -152,6 +159,7 @@ def _train_on_text(
         else:
             text = open_text(config, tokenizer, progress.show_tokenized)
     text.check(accelerator.num_processes)
+    evaluator = evaluator_of(objective, text)
     start_run(config, folder, checkpoint, accelerator)
     if config.gradient_checkpointing:
         student.gradient_checkpointing_enable()
@@ -163,8 +171,9 @@ def _train_on_text(
         precision=precision,
         objective=objective,
         batches=text,
+        inputs={**text.inputs, **models},
         steps=text.steps(),
-        evaluator=evaluator_of(objective, text),
+        evaluator=evaluator,
         save_model=files.save,
         load_model=files.load,
         on_record=progress.show_record,
@@ -181,9 +190,15 @@ Text = MaskedText | SentenceText
 
 
 def evaluator_of(objective: DistillObjective, text: Text) -> HeldOutEvaluator | VectorEvaluator:
-    """Return what measures the student on held-out text: its masked-LM head, or its vectors where it has none."""
-    if isinstance(objective.student, DistilBertForMaskedLM) and isinstance(text, MaskedText):
-        return HeldOutEvaluator(text, has_teacher=objective.teacher is not None)
+    """Return what measures the student on held-out text: its masked-LM head, or its vectors where it has none.
+
+    Raises:
+        ConfigError: there are no two held-out texts whose vectors could be compared.
+    """
+    if isinstance(text, MaskedText):
+        if isinstance(objective.student, DistilBertForMaskedLM):
+            return HeldOutEvaluator(text, has_teacher=objective.teacher is not None)
+        text.check_held_out_pairs()
     return VectorEvaluator(text)
 
 

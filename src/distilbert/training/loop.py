@@ -41,6 +41,8 @@ from .processes import (
     unsharded,
 )
 from .reports.metrics_log import MetricsLog, TensorBoardWriter
+from .run_inputs import check_same_inputs
+from .seeded_random import seeded
 from .stop_signals import StopSignals
 from .training_progress import RESUME, MetricsRecord
 
@@ -80,14 +82,15 @@ class TrainingState:
         step: steps done.
         tokens: tokens seen.
         seconds: time spent, over all resumes.
-        best_step: step of the best evaluation.
+        best_step: step of the best evaluation, of those at steps that are saved.
         best: value of the deciding metric at that step.
-        waited: evaluations since the best one.
+        waited: such evaluations since the best one.
         last: record of the newest evaluation.
         data: position in the data; see :meth:`.text_batches.Batches.restore`.
         precision: ``"fp32"`` or ``"bf16"``; a resumed run keeps it, whichever is faster by then.
         unrecorded: means over the steps that no training record contains yet.
         first_loss: mean loss of the first training record.
+        inputs: of the run; see :class:`TrainingSetup`.
     """
 
     step: int = 0
@@ -101,6 +104,7 @@ class TrainingState:
     precision: str = ""
     unrecorded: RunningMeans = field(default_factory=RunningMeans)
     first_loss: float | None = None
+    inputs: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of_checkpoint(cls, values: Mapping[str, Any]) -> Self:
@@ -142,6 +146,7 @@ class TrainingSetup:
         objective: module whose call ``(**arrays, counts=...)`` returns the loss and the terms, as contributions to
             means over the step. Its submodule ``student`` is what becomes the model.
         batches: yields the steps.
+        inputs: a hash of each thing that the run reads, by what messages call it; a run is resumed with the same ones.
         steps: how many steps to train.
         evaluator: None where there is nothing to evaluate on.
         save_model: writes a model folder, given the state of ``objective``.
@@ -155,6 +160,7 @@ class TrainingSetup:
     precision: str
     objective: nn.Module
     batches: Batches
+    inputs: Mapping[str, str]
     steps: int
     evaluator: Evaluator | None
     save_model: Callable[[Path, Tensors], None]
@@ -177,16 +183,18 @@ def train(
     Raises:
         TrainingError: the loss or the gradient is not finite; earlier checkpoints are untouched.
         CheckpointError: a checkpoint could not be written; earlier ones are untouched.
-        DataError: the data is not that of the run to resume.
+        DataError: an input is not that of the run to resume.
         Interrupted: Ctrl-C or SIGTERM; a checkpoint of the last step is written.
     """
     state, saved = TrainingState(precision=setup.precision), {}
     if checkpoint is not None:
         state = TrainingState.of_checkpoint(checkpoint.state)
+        check_same_inputs(state.inputs, setup.inputs)
         setup.load_model(checkpoint.folder / checkpoints.MODEL)
         saved = checkpoint.tensors()
         load_other_weights(setup.objective, saved)
         setup.batches.restore(state.data)
+    state.inputs = dict(setup.inputs)
     module, optimizer = distribute(setup.objective, setup.config, accelerator)
     if saved:
         load_optimizer(module, optimizer, saved)
@@ -230,7 +238,7 @@ class _Loop:
         setup, config, state = self.setup, self.setup.config, self.state
         self.module.train()
         if state.step == 0 and setup.evaluator is not None and setup.evaluator.before_training:
-            self.evaluate()
+            self.evaluate(is_saved=False)
         # A thread prepares the next step meanwhile, so that reading, packing and masking cost no time.
         with ThreadPoolExecutor(1, thread_name_prefix="batches") as pool:
             next_step = pool.submit(setup.batches.step, state.step, *self.rank)
@@ -257,7 +265,7 @@ class _Loop:
                     tokens, seconds = 0, 0.0
                 saves = state.step % config.checkpoint_every == 0 or is_last
                 if state.step % config.evaluate_every == 0 or saves:
-                    self.evaluate()
+                    self.evaluate(is_saved=saves)
                 stops, is_due = self.agree_on_saving()
                 if saves or is_due or stops or self.out_of_patience:
                     self.save()
@@ -310,8 +318,8 @@ class _Loop:
             }
         )
 
-    def evaluate(self) -> None:
-        """Evaluate the model, each process a share, and remember whether it is the best so far."""
+    def evaluate(self, is_saved: bool) -> None:
+        """Evaluate the model, each process a share; of those that are saved, remember which is the best so far."""
         start, state, evaluator = time.perf_counter(), self.state, self.setup.evaluator
         if evaluator is None:
             return
@@ -324,11 +332,12 @@ class _Loop:
         if not_finite:
             raise diverged(state.step, f"{not_finite[0]} of the evaluation became {metrics[not_finite[0]]}")
         state.last = {"step": state.step, "tokens": state.tokens, "seconds": round(state.seconds, 3)} | metrics
-        value = metrics[evaluator.deciding_metric]
-        if state.best is None or (value > state.best if evaluator.higher_is_better else value < state.best):
-            state.best, state.best_step, state.waited = value, state.step, 0
-        else:
-            state.waited += 1
+        if is_saved:
+            value = metrics[evaluator.deciding_metric]
+            if state.best is None or (value > state.best if evaluator.higher_is_better else value < state.best):
+                state.best, state.best_step, state.waited = value, state.step, 0
+            else:
+                state.waited += 1
         self.metrics.write({"kind": "evaluation", **state.last})
         state.seconds += time.perf_counter() - start
 
@@ -383,8 +392,10 @@ def optimizer_step(
     totals = {name: float(count) for name, count in zip(names, accelerator.reduce(counts), strict=True)}
     sums: dict[str, Tensor] = {}
     for index, micro_batch in enumerate(step.micro_batches):
-        torch.manual_seed(_dropout_seed(config.seed, number, micro_batch.number))
-        with accumulating_gradients(module, accelerator, last=index + 1 == len(step.micro_batches)):
+        with (
+            seeded(_dropout_seed(config.seed, number, micro_batch.number)),
+            accumulating_gradients(module, accelerator, last=index + 1 == len(step.micro_batches)),
+        ):
             with autocast:
                 loss, terms = module(**on_device(micro_batch, accelerator.device), counts=totals)
             accelerator.backward(loss * accelerator.num_processes)

@@ -17,7 +17,7 @@ from .config_fields import Settings
 from .distill_config import TrainingConfig
 from .processes import Tensors
 
-CONFIG = "config.toml"
+CONFIG, SUMMARY, FAILED = "config.toml", "summary.json", "failed.json"
 # What a run writes beside it and its model.
 WRITTEN = ("metrics.jsonl", "summary.json", "report.html", "tokenizer.json", "vocab.txt", "checkpoints")
 
@@ -27,6 +27,30 @@ def open_run(
 ) -> tuple[Path, checkpoints.TrainingCheckpoint | None]:
     """Check what the output folder contains, and find the checkpoint to resume from.
 
+    Arguments and errors are those of :func:`open_run_folder`.
+
+    Returns:
+        The folder, which may not exist yet, and the newest checkpoint of the run to resume, if any.
+
+    Raises:
+        WeightsError: the newest checkpoint is damaged.
+    """
+    folder, goes_on = open_run_folder(config, models, resume, overwrite, notice)
+    if not goes_on:
+        return folder, None
+    checkpoint = checkpoints.newest(folder / "checkpoints")
+    if checkpoint is None:
+        notice(f"the run in {folder} has no checkpoint yet: it starts again at the first step")
+    else:
+        checkpoint.check_files()
+    return folder, checkpoint
+
+
+def open_run_folder(
+    config: TrainingConfig, models: Iterable[str], resume: bool, overwrite: bool, notice: Callable[[str], None]
+) -> tuple[Path, bool]:
+    """Check what the output folder contains.
+
     Args:
         config: settings of the run.
         models: those that the run reads; it must not replace or remove them. Empty names pass.
@@ -35,12 +59,11 @@ def open_run(
         notice: called with a line, where there is nothing to resume.
 
     Returns:
-        The folder, which may not exist yet, and the newest checkpoint of the run to resume, if any.
+        The folder, which may not exist yet, and whether it holds the run to resume.
 
     Raises:
         InputError: the folder holds a model, or a run, and neither ``resume`` nor ``overwrite`` says what to do.
         ConfigError: the run in the folder had other settings.
-        WeightsError: the newest checkpoint is damaged.
     """
     if resume and overwrite:
         raise InputError("resume goes on with a run and overwrite starts it anew: choose one.")
@@ -66,18 +89,12 @@ def open_run(
             )
         if resume:
             notice(f"{folder} holds no run to resume: this one starts at the first step")
-        return folder, None
+        return folder, False
     if resume:
         check_same_settings(config, folder)
-        checkpoint = checkpoints.newest(folder / "checkpoints")
-        if checkpoint is None:
-            notice(f"the run in {folder} has no checkpoint yet: it starts again at the first step")
-        else:
-            checkpoint.check_files()
-        return folder, checkpoint
-    if not overwrite:
+    elif not overwrite:
         raise InputError(f"{folder} holds a run; go on with it (resume), start it anew (overwrite), or name another.")
-    return folder, None
+    return folder, resume
 
 
 def check_same_settings(config: Settings, folder: Path) -> None:
@@ -104,15 +121,46 @@ def check_same_settings(config: Settings, folder: Path) -> None:
 def start_run(
     config: TrainingConfig, folder: Path, checkpoint: checkpoints.TrainingCheckpoint | None, accelerator: Accelerator
 ) -> None:
-    """Write the settings into the folder; a run that starts at step 0 first removes what an earlier one left."""
+    """Write the settings into the folder; a run that starts at step 0 first removes what an earlier one left.
+
+    The model and the reports of an earlier run stay until there are new ones.
+    """
+    accelerator.wait_for_everyone()  # until each process has looked into the folder
     if accelerator.is_main_process:
         folder.mkdir(parents=True, exist_ok=True)
         if checkpoint is None:
-            checkpoints.clear(folder / "checkpoints")
-            for events in (folder / "tensorboard").glob("events.out.*"):
-                events.unlink()
+            clear_progress(folder)
         config.save(folder / CONFIG)
     accelerator.wait_for_everyone()
+
+
+def discard_run(folder: Path) -> None:
+    """Make a folder one that holds no run. A model in it and other files stay until a run replaces them."""
+    if (folder / CONFIG).is_file():
+        clear_progress(folder)
+        (folder / FAILED).unlink(missing_ok=True)
+        (folder / CONFIG).unlink()
+
+
+def is_finished(config: TrainingConfig) -> bool:
+    """Say whether a run has its results, or failed for good.
+
+    Raises:
+        ConfigError: these are the results of a run with other settings.
+    """
+    folder = Path(config.output)
+    if not any((folder / name).is_file() for name in (SUMMARY, FAILED)):
+        return False
+    check_same_settings(config, folder)
+    return True
+
+
+def clear_progress(folder: Path) -> None:
+    """Remove the summary of a run, by which it counts as finished, and its checkpoints and events."""
+    (folder / SUMMARY).unlink(missing_ok=True)
+    checkpoints.clear(folder / "checkpoints")
+    for events in (folder / "tensorboard").glob("events.out.*"):
+        events.unlink()
 
 
 @dataclass(frozen=True)

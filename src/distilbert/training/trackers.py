@@ -14,6 +14,8 @@ MOST_CHARACTERS = 500  # of a setting that MLflow keeps
 class WandbCallback(TrainingCallback):
     """Sends a run to Weights & Biases (package ``wandb``).
 
+    Its charts have the step as their axis. A sweep, whose runs each begin at the first step, is one run there.
+
     Args:
         project: name of the project.
         **options: of ``wandb.init``, such as ``name``, ``tags`` and ``mode="offline"``.
@@ -30,10 +32,13 @@ class WandbCallback(TrainingCallback):
     def on_start(self, settings: dict[str, Any]) -> None:
         """See :class:`TrainingCallback`."""
         self._run = self._wandb.init(config=settings, **self._options)
+        # As an axis, and not as the argument of ``log``, which drops records whose step is lower than the last one's.
+        self._run.define_metric("step")
+        self._run.define_metric("*", step_metric="step")
 
     def on_record(self, record: dict[str, Any]) -> None:
         """See :class:`TrainingCallback`."""
-        self._run.log(dict(scalars(record["kind"], record)), step=record["step"])
+        self._run.log(dict(scalars(record["kind"], record)) | {"step": record["step"]})
 
     def on_end(self, error: BaseException | None) -> None:
         """See :class:`TrainingCallback`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -210,6 +211,20 @@ def test_a_head_goes_on_or_starts_afresh(tmp_path: Path) -> None:
         if ".layer." in name or "embeddings" in name:
             torch.testing.assert_close(fresh[name], tensor)
     assert not torch.allclose(fresh["classifier.weight"], kept["classifier.weight"])
+
+
+def test_a_fresh_head_has_the_tags_of_the_data(tmp_path: Path) -> None:
+    """A head that goes on gets them in its own scheme, as far as it has them."""
+    model = write_teacher(tmp_path / "start", "tags")
+    rows = [
+        {"words": ["a", "b", "c"], "tags": ["B-PER", "E-PER", "S-ORG"]},
+        {"words": ["a", "b"], "tags": ["S-PER", "O"]},
+    ]
+    config = config_of(tmp_path, "tags", model=model, train_data=rows, eval_data=[])
+    fresh = finetuner.read_data(replace(config, fresh_head=True), lambda line: None)
+    assert fresh.labels.names == ("O", "S-ORG", "B-PER", "E-PER", "S-PER")
+    kept = finetuner.read_data(config, lambda line: None)
+    assert kept.labels.names == ("O", "S-ORG", "B-PER", "I-PER")
 
 
 @pytest.mark.usefixtures("unreported")

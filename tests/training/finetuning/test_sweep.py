@@ -86,7 +86,7 @@ def test_a_single_run_of_the_same_settings_is_one_of_them(swept: Any, tmp_path: 
     assert (alone / "model.safetensors").read_bytes() == (twin / "model.safetensors").read_bytes()
 
 
-def test_a_resume_does_what_is_left(swept: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resume_does_what_is_left(swept: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     folder, config, _ = swept
     cut = tmp_path / "cut"
     shutil.copytree(folder, cut)
@@ -98,7 +98,8 @@ def test_a_resume_does_what_is_left(swept: Any, tmp_path: Path, monkeypatch: pyt
         (cut / name).unlink()
     seen: list[Record] = []
     lines: list[str] = []
-    finetune(own, resume=True, on_record=seen.append, on_data=lines.append)
+    finetune(own, resume=True, verbose=False, on_record=seen.append, on_data=lines.append)
+    assert "checkpoint" not in caplog.text
     assert [record["step"] for record in seen if record["kind"] == "train"] == [1, 2]
     assert lines.count("24 examples to train on (text = sentence, label = label)") == 2
     assert (cut / "model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
@@ -107,6 +108,50 @@ def test_a_resume_does_what_is_left(swept: Any, tmp_path: Path, monkeypatch: pyt
         for entry in table["runs"]:
             entry["metrics"].pop("tokens_per_second", None)
     assert before == after
+
+
+def interrupt(record: Record) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_sweep_that_is_overwritten_and_stopped_does_not_go_on_with_the_runs_before_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = config_of(tmp_path, seeds=2, max_steps=1, baselines=False)
+    folder = finetune(config, verbose=False)
+    notes = folder / "runs" / "lr-0.01-seed-43" / "notes.txt"
+    notes.write_text("mine")
+    longer = config_of(tmp_path, seeds=2, max_steps=3, baselines=False)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(longer, overwrite=True, verbose=False, on_record=interrupt)
+    for name in ("summary.json", "runs.json"):
+        assert not (folder / name).exists(), name
+    for name in ("config.toml", "summary.json", "checkpoints/step-1"):
+        assert not (notes.parent / name).exists(), name
+    caplog.clear()
+    finetune(longer, resume=True, verbose=False)
+    for entry in table_of(folder)["runs"]:
+        assert json.loads((folder / entry["folder"] / "summary.json").read_text())["steps"] == 3
+    said = [record.getMessage() for record in caplog.records]
+    assert [line for line in said if "to resume" in line] == []  # of a run that had not begun
+    assert len([line for line in said if "no checkpoint yet" in line]) == 1  # of the run that was stopped
+    assert notes.read_text() == "mine"
+
+
+def test_a_finished_run_with_other_settings_is_not_taken(swept: Any, tmp_path: Path) -> None:
+    folder, config, _ = swept
+    shutil.copytree(folder, tmp_path / "copy")
+    own = FinetuneConfig(**{**config.to_dict(), "output": str(tmp_path / "copy")})
+    settings = tmp_path / "copy" / "runs" / "lr-0.03-seed-44" / "config.toml"
+    settings.write_text(settings.read_text().replace("max_steps = 2", "max_steps = 1"))
+    with pytest.raises(ConfigError, match=r"lr-0\.03-seed-44 holds a run with other settings.*\n  max_steps: 1 -> 2"):
+        finetune(own, resume=True)
+
+
+@pytest.mark.parametrize("rates", [[3e-5, 5e-5, 3e-5], [1.0000001e-4, 1.0000002e-4]])
+def test_two_runs_do_not_share_a_folder(tmp_path: Path, rates: list[float]) -> None:
+    with pytest.raises(ConfigError, match="learning_rates must be different in their first six digits"):
+        config_of(tmp_path, learning_rates=rates)
 
 
 def test_folders_that_are_taken(swept: Any, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from distilbert.core.errors import ConfigError, DataError
+from distilbert.core.errors import ConfigError
 from distilbert.core.runner_protocol import Batch
 from distilbert.data.examples import Labels
 from distilbert.data.labelled import read_examples
@@ -23,8 +24,9 @@ from distilbert.tasks import pipeline
 from distilbert.text.fast import DistilBertTokenizerFast
 from distilbert.training.evaluation.task_metrics import predict
 from distilbert.training.finetuning.encoded_examples import encode_examples
+from distilbert.training.finetuning.finetune_config import FinetuneConfig
 from distilbert.training.finetuning.finetune_data import read_data
-from distilbert.training.finetuning.finetune_tasks import EncodedExample, finetune_task, labelled_rows
+from distilbert.training.finetuning.finetune_tasks import EncodedExample, labelled_rows
 from distilbert.training.finetuning.finetuner import finetune
 from distilbert.training.finetuning.labelled_batches import LabelledBatches
 from distilbert.training.finetuning.other_vocabulary import scores_for
@@ -216,7 +218,8 @@ def test_a_teacher_may_have_another_vocabulary(tmp_path: Path, kind: str) -> Non
         ]
         for of in (tokenizer(), model.tokenizer)
     )
-    scores = scores_for(student, read, model.score(read), finetune_task(config.task))
+    scores, weights_of_rows = scores_for(student, read, model.score(read))
+    assert all(weights.all() for weights in weights_of_rows)
     task = pipeline(TASKS[kind], teacher, runner="engine", precision="fp32")
     place = 0
     for group in (data.training, data.unlabelled):
@@ -246,9 +249,39 @@ def test_a_teacher_that_scores_tokens_needs_the_same_vocabulary(tmp_path: Path, 
         finetune(config_of(tmp_path, kind, teacher=teacher))
 
 
-def test_words_that_one_tokenizer_leaves_out_are_named() -> None:
-    ids, starts = np.arange(4), np.array([1, 2])
-    student = [EncodedExample((ids,), 0, word_starts=starts)]
-    teacher = [EncodedExample((ids,), 0, word_starts=starts[:1])]
-    with pytest.raises(DataError, match="Sentence 1 has 2 words as the model reads it, and 1 as its teacher does"):
-        scores_for(student, teacher, [np.zeros((1, 3))], finetune_task("token-classification"))
+def read_words(*windows: list[int]) -> list[EncodedExample]:
+    """A sentence in windows, of which each has these words, of one token each."""
+    return [
+        EncodedExample(
+            (np.arange(len(words) + 2),), 0, word_starts=np.arange(1, len(words) + 1), words=np.array(words, np.int64)
+        )
+        for words in windows
+    ]
+
+
+def test_a_word_has_the_scores_of_the_same_word() -> None:
+    """Whichever window it stands in, and whichever words either tokenizer leaves out; else it has no weight."""
+    student, teacher = read_words([3, 4], [0, 2]), read_words([0, 1], [], [3, 5])
+    given = [np.array([[0.0, 10], [1, 11]]), np.zeros((0, 2)), np.array([[3.0, 13], [5, 15]])]
+    scores, row_weights = scores_for(student, teacher, given)
+    assert [rows.tolist() for rows in scores] == [[[3, 13], [0, 0]], [[0, 10], [0, 0]]]
+    assert [rows.tolist() for rows in row_weights] == [[1, 0], [1, 0]]
+    config = FinetuneConfig(task="token-classification", model="m", train_data=["t"], output="o", teacher="t")
+    batches = LabelledBatches(config, student, teacher_scores=scores, teacher_weights=row_weights)
+    step = batches.step(0, 0, 1)
+    assert step.counts["teacher_rows"] == 2
+    for micro_batch in step.micro_batches:
+        unread = micro_batch.arrays["teacher_mask"] == 0
+        assert not micro_batch.arrays["teacher_scores"][unread].any()
+
+
+@pytest.mark.usefixtures("unreported")
+def test_a_teacher_with_another_vocabulary_may_cut_at_other_words(tmp_path: Path) -> None:
+    teacher = with_other_words(write_teacher(tmp_path / "teacher", "tags"))
+    words = ["".join(letters) for letters in itertools.product("uvw", repeat=3)][:12]  # three tokens for the teacher
+    train = tmp_path / "train-tags.conll"
+    train.write_text("".join(f"{word}\t{('O', *LABELS['tags'])[row % 5]}\n" for row, word in enumerate(words)) * 2)
+    train.write_text(train.read_text() + "\n" + train.read_text())
+    config = config_of(tmp_path, "tags", teacher=teacher, max_length=15, long_texts="cut", max_steps=1, eval_data=[])
+    ((_, terms),) = losses(finetune(config))
+    assert terms["teacher"] > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ from typing import Any
 import pytest
 
 from distilbert.core.errors import ConfigError, TrainingError
-from distilbert.training.finetuning import finetuner
+from distilbert.training.finetuning import finetuner, trials
 from distilbert.training.finetuning.finetune_config import FinetuneConfig
 from distilbert.training.finetuning.finetuner import finetune
 from distilbert.training.finetuning.trials import SearchedField, search_space
 
+from .test_sweep import interrupt
 from .tiny_tasks import config_of
 
 SEARCH = ["learning_rate=1e-4:1e-1", "batch_size=4|8", "epochs=1:2", "freeze=none|embeddings"]
@@ -42,12 +44,14 @@ def test_what_is_searched(tmp_path: Path) -> None:
         ("freeze=a:b", "must be LOW:HIGH"),
         ("batch_size=0|8", "batch_size must be at least 1"),
         ("new_head=linear|huge", "new_head"),
+        ("max_length=16:64", "max_length 64 is more than the model's 23 positions"),
+        ("freeze=1|3", "freeze: the model has 2 blocks; got 3"),
     ],
 )
 def test_what_cannot_be_searched(tmp_path: Path, entry: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message.replace("|", r"\|")):
         finetune(config_of(tmp_path, trials=2, search=[entry]))
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
@@ -104,6 +108,40 @@ def test_the_best_run_becomes_the_model_and_a_stopped_search_goes_on(
     trained += ["the interrupt came"]
     again = finetune(replace(whole, output=str(tmp_path / "again")))
     assert figures_of(json.loads((again / "runs.json").read_text())) == figures_of(table)
+
+
+def test_a_search_that_is_overwritten_and_stopped_does_not_go_on_with_the_runs_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def runs(config: FinetuneConfig) -> Iterator[FinetuneConfig]:
+        for folder in trials.trial_folders(config):
+            yield replace(config, output=str(folder), trials=0, search=[])
+
+    def failing(config: FinetuneConfig, *arguments: Any) -> Path:
+        raise TrainingError("the loss is NaN")
+
+    def steps() -> list[int]:
+        return [json.loads(path.read_text())["steps"] for path in (tmp_path / "run" / "runs").glob("*/summary.json")]
+
+    monkeypatch.setattr(finetuner, "trial_runs", runs)
+    config = config_of(tmp_path, trials=2, max_steps=1, baselines=False)
+    finetune(config, verbose=False)
+    assert steps() == [1, 1]
+    longer = replace(config, max_steps=2)
+    with pytest.raises(KeyboardInterrupt):
+        finetune(longer, overwrite=True, verbose=False, on_record=interrupt)
+    assert steps() == []
+    finetune(longer, resume=True, verbose=False)
+    assert steps() == [2, 2]
+    with monkeypatch.context() as patch:
+        patch.setattr(finetuner, "_finetune_once", failing)
+        with pytest.raises(ConfigError, match="All 2 runs of the search failed"):
+            finetune(longer, overwrite=True, verbose=False)
+    with pytest.raises(ConfigError, match="All 2 runs of the search failed"):
+        finetune(longer, resume=True, verbose=False)  # a run that failed is not repeated
+    with pytest.raises(KeyboardInterrupt):
+        finetune(longer, overwrite=True, verbose=False, on_record=interrupt)
+    assert not list((tmp_path / "run").rglob("failed.json"))
 
 
 def test_metrics_of_your_own_in_every_evaluation(tmp_path: Path) -> None:

@@ -183,6 +183,27 @@ def test_an_interrupted_run_goes_on_to_the_same_model(tmp_path: Path, monkeypatc
         np.testing.assert_array_equal(tensor, weights(whole.folder)[name])
 
 
+@pytest.mark.parametrize("steps", [3, 2])
+def test_a_run_that_is_overwritten_and_stopped_while_it_is_planned_begins_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, steps: int
+) -> None:
+    """Neither the training of the old plan goes on, nor are its settings in the way."""
+
+    def stop(*arguments: Any) -> None:
+        raise Interrupted("stopped")
+
+    values = settings(tmp_path, target_speedup=1.0, layers="0,", max_steps=steps)
+    expected = weights(shrink(**values, verbose=False).folder)
+    shrink(**values | {"layers": "1,", "max_steps": 3}, overwrite=True, verbose=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(planner.Planner, "write", stop)
+        with pytest.raises(Interrupted):
+            shrink(**values, overwrite=True, verbose=False)
+    result = shrink(**values, resume=True, verbose=False)
+    for name, tensor in weights(result.folder).items():
+        np.testing.assert_array_equal(tensor, expected[name])
+
+
 def test_what_cannot_be_shrunk_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     values = settings(tmp_path)
     encoder, words = write_teacher(tmp_path / "words", "text"), tmp_path / "quantized"

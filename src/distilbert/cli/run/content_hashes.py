@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ...core.content_hash import hash_files, model_files
 from ...core.errors import ModelNotFoundError
+from ...tasks.runner_options import RUNNERS_OF_EXPORTED
 from .plan import RunPlan
 
 
@@ -18,6 +19,7 @@ class ContentHashes:
     """
 
     def __init__(self, plan: RunPlan) -> None:
+        self._is_exported = plan.loading.get("runner") in RUNNERS_OF_EXPORTED
         self._models = [str(name) for name in map(plan.loading.get, ("model", "config", "tokenizer")) if name]
         executor = ThreadPoolExecutor(2, thread_name_prefix="hash")
         inputs = [] if plan.input is None or plan.is_sharded else [Path(plan.input)]  # a manifest hashes its own
@@ -34,6 +36,6 @@ class ContentHashes:
 
     def _hash_models(self) -> str:
         try:
-            return hash_files(path for name in self._models for path in model_files(name))
+            return hash_files(path for name in self._models for path in model_files(name, self._is_exported))
         except ModelNotFoundError:
             return ""

@@ -19,7 +19,7 @@ from ...text.tokenizer_base import TokenizerBase
 from ..distill_config import DistillConfig
 from .epoch_order import EpochOrder
 from .packed_sequences import hold_out_sections, mix
-from .text_batches import MicroBatch, Step, check_same_text, content_hash, open_token_cache, warn_of_few_steps
+from .text_batches import MicroBatch, Step, open_token_cache, warn_of_few_steps
 from .token_cache import OnTokenized, TokenCache
 
 SENTENCE_ENDS = (".", "!", "?")
@@ -37,6 +37,7 @@ class SentenceText:
         tokenizer: its special ids are used, and those of the signs that end a sentence.
 
     Attributes:
+        inputs: see :class:`.text_batches.Batches`.
         facts: what a report says about the data.
 
     Raises:
@@ -64,7 +65,7 @@ class SentenceText:
             )
         self._mean_length = float(inner_lengths(self._training).mean()) + 2
         self._order = EpochOrder(len(self._training), config.seed)
-        self._content_hash = content_hash(cache.counts)
+        self.inputs = {"data": cache.content}
         self.facts: dict[str, Any] = {
             "sources": config.data,
             "sequence_length": config.sequence_length,
@@ -115,7 +116,7 @@ class SentenceText:
             counts["texts"] += len(mask)
             counts["pairs"] += len(mask) * (len(mask) - 1)
         tokens = int(inner_lengths(texts).sum()) + 2 * len(texts)
-        return Step(micro_batches, counts, tokens, {"content": self._content_hash, "position": {}})
+        return Step(micro_batches, counts, tokens, {})
 
     def held_out(self, process: int, processes: int) -> list[MicroBatch]:
         """Return the held-out micro-batches of a process."""
@@ -126,12 +127,7 @@ class SentenceText:
         return [self._micro_batch(index, groups[index]) for index in range(process, len(groups), processes)]
 
     def restore(self, state: dict[str, Any]) -> None:
-        """See :class:`.text_batches.Batches`.
-
-        Raises:
-            DataError: the text is not that of the run to resume.
-        """
-        check_same_text(state, self._content_hash)
+        """See :class:`.text_batches.Batches`; a step depends on nothing but its number."""
 
     def _micro_batch(self, number: int, texts: np.ndarray) -> MicroBatch:
         lengths = inner_lengths(texts) + 2

@@ -53,6 +53,7 @@ class StreamedSequences:
         length: S.
         held_out: the held-out sequences, in order.
         counts: (V,) int64, how often each id occurs in the first block; 0 for special tokens.
+        content: hash of the held-out sequences and of the first block, in their order.
 
     Raises:
         ConfigError: an argument is out of range.
@@ -101,6 +102,7 @@ class StreamedSequences:
         self._content = self._load()
         self.counts = np.bincount(self._content.ravel(), minlength=len(tokenizer)).astype(np.int64)
         self.counts[tokenizer.all_special_ids] = 0
+        self.content = hashlib.sha256(tokens.tobytes() + self._content.tobytes()).hexdigest()
 
     def take(self, start: int, count: int) -> np.ndarray:
         """Return the sequences at positions ``start`` to ``start + count - 1`` of the stream.

@@ -9,7 +9,6 @@ Shapes: B sequences of a micro-batch, S tokens of a sequence, V vocabulary.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ...core.counted import counted
-from ...core.errors import ConfigError, DataError
+from ...core.errors import ConfigError
 from ...text.tokenizer_base import TokenizerBase
 from ..distill_config import TextConfig
 from .masking import IGNORED, mask_tokens, token_weights
@@ -63,7 +62,13 @@ class Step:
 
 
 class Batches(Protocol):
-    """Where the training loop gets its steps from."""
+    """Where the training loop gets its steps from.
+
+    Attributes:
+        inputs: a hash of the data in their order, by the name of their setting.
+    """
+
+    inputs: dict[str, str]
 
     def step(self, number: int, process: int, processes: int) -> Step:
         """Return the share of a process in step ``number`` (from 0); called in ascending order."""
@@ -82,6 +87,10 @@ class MaskedText:
         counts: (V,) how often each id occurs.
         tokenizer: its special ids are used.
         facts: what a report says about the data.
+        content: hash of the text in its order.
+
+    Attributes:
+        inputs: see :class:`Batches`.
     """
 
     def __init__(
@@ -92,12 +101,13 @@ class MaskedText:
         counts: np.ndarray,
         tokenizer: TokenizerBase,
         facts: dict[str, Any],
+        content: str,
     ) -> None:
         self.config, self.training, self.facts = config, training, facts
         self._held_out = held_out
         self._weights = token_weights(counts, tokenizer.all_special_ids, config.mask_smoothing)
         self._mask_token_id, self._vocab_size = tokenizer.mask_token_id, len(counts)
-        self._content_hash = content_hash(counts)
+        self.inputs = {"data": content}
 
     @property
     def micro_batches_per_step(self) -> int:
@@ -145,7 +155,7 @@ class MaskedText:
             "pairs": sum(len(array) * (len(array) - 1) for array in labels),
         }
         position = self.training.state() if isinstance(self.training, StreamedSequences) else {}
-        return Step(micro_batches, counts, ids.size, {"content": self._content_hash, "position": position})
+        return Step(micro_batches, counts, ids.size, {"position": position})
 
     def held_out(self, process: int, processes: int) -> list[MicroBatch]:
         """Return the held-out micro-batches of a process; their masks are the same in every run."""
@@ -156,15 +166,27 @@ class MaskedText:
             if index % processes == process
         ]
 
+    def check_held_out_pairs(self) -> None:
+        """Raise :class:`ConfigError` if no pass holds two held-out sequences, whose vectors could be compared."""
+        if self.config.sequences_per_pass < 2:
+            raise ConfigError(
+                f"micro_tokens must be at least {2 * self.config.sequence_length}, two sequences, as the vectors of "
+                f"held-out texts are compared in pairs; got {self.config.micro_tokens}."
+            )
+        if len(self._held_out) < 2:
+            raise ConfigError(
+                "Only one sequence is held out, and the vectors of held-out texts are compared in pairs: raise "
+                "held_out or max_held_out, shorten sequence_length, or give more text."
+            )
+
     def restore(self, state: dict[str, Any]) -> None:
         """See :class:`Batches`.
 
         Raises:
-            DataError: the text is not that of the run to resume.
+            DataError: the files of a stream are not those of the run to resume.
         """
         if isinstance(self.training, StreamedSequences):
             self.training.restore(state.get("position", state))  # earlier versions wrote the position alone
-        check_same_text(state, self._content_hash)
 
     def _micro_batch(self, number: int, ids: np.ndarray, seed: int, first: int) -> MicroBatch:
         config = self.config
@@ -179,20 +201,6 @@ class MaskedText:
             split=(config.mask_split[0], config.mask_split[1], config.mask_split[2]),
         )
         return MicroBatch(number, {"input_ids": masked.input_ids, "labels": masked.labels})
-
-
-def content_hash(counts: np.ndarray) -> str:
-    """Return what tells one corpus from another: a hash of how often each id occurs, (V,)."""
-    return hashlib.blake2b(counts.astype("<i8").tobytes(), digest_size=16).hexdigest()
-
-
-def check_same_text(state: dict[str, Any], content: str) -> None:
-    """Raise :class:`DataError` unless a step's ``state`` is of the text whose :func:`content_hash` is ``content``."""
-    if state.get("content", content) != content:
-        raise DataError(
-            "The text has changed since this run was interrupted, so it cannot go on where it stopped. Bring back the "
-            "files, or start anew."
-        )
 
 
 def warn_of_few_steps(steps: int, epochs: float, sequences: int, per_step: int) -> None:
@@ -237,7 +245,7 @@ def open_text(config: TextConfig, tokenizer: TokenizerBase, on_tokenized: OnToke
             encoding=config.encoding,
         )
         facts |= {"held_out_sequences": len(stream.held_out)}
-        return MaskedText(config, stream, stream.held_out, stream.counts, tokenizer, facts)
+        return MaskedText(config, stream, stream.held_out, stream.counts, tokenizer, facts, stream.content)
     cache = open_token_cache(config, tokenizer, on_tokenized)
     split = split_corpus(
         cache,
@@ -256,7 +264,7 @@ def open_text(config: TextConfig, tokenizer: TokenizerBase, on_tokenized: OnToke
         "left_out_tokens": split.training.left_out + split.held_out.left_out,
         "fingerprint": cache.fingerprint,
     }
-    return MaskedText(config, split.training, split.held_out, cache.counts, tokenizer, facts)
+    return MaskedText(config, split.training, split.held_out, cache.counts, tokenizer, facts, cache.content)
 
 
 def open_token_cache(config: TextConfig, tokenizer: TokenizerBase, on_tokenized: OnTokenized | None) -> TokenCache:

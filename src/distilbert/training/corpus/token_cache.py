@@ -44,12 +44,14 @@ class TokenCache:
         ends: (documents,) int64, mapped from disk: the end of each document in ``tokens``, after its ``[SEP]``.
         counts: (V,) int64, how often each id occurs; 0 for special tokens.
         fingerprint: changes when the sources, the column, the encoding or the tokenizer change.
+        content: hash of the tokens in their order and of the ends, whatever files they come from.
     """
 
     tokens: np.ndarray
     ends: np.ndarray
     counts: np.ndarray
     fingerprint: str
+    content: str = ""
 
 
 def tokenize_corpus(
@@ -136,25 +138,34 @@ def open_cache(folder: Path) -> TokenCache | None:
         meta = json.loads((folder / META).read_text(encoding="utf-8"))
         if meta["format"] != FORMAT or any((folder / name).stat().st_size != n for name, n in meta["bytes"].items()):
             return None
-        if meta["hash"] != _hash_of(folder, meta):
+        hashes = _file_hashes(folder)
+        if meta["hash"] != _hash_of(hashes, meta):
             return None
         return TokenCache(
             np.memmap(folder / TOKENS, meta["dtype"], mode="r"),
             np.memmap(folder / ENDS, "<i8", mode="r"),
             np.fromfile(folder / COUNTS, "<i8"),
             meta["fingerprint"],
+            hashlib.sha256(hashes[TOKENS] + hashes[ENDS]).hexdigest(),
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
 
-def _hash_of(folder: Path, meta: dict[str, Any]) -> str:
-    """Return the hash of the files of a cache and of its other values."""
+def _file_hashes(folder: Path) -> dict[str, bytes]:
+    hashes = {}
+    for name in (TOKENS, ENDS, COUNTS):
+        with (folder / name).open("rb") as file:
+            hashes[name] = hashlib.file_digest(file, "sha256").digest()
+    return hashes
+
+
+def _hash_of(hashes: dict[str, bytes], meta: dict[str, Any]) -> str:
+    """Return the hash of a cache, given those of its files and its other values."""
     content = hashlib.sha256()
     content.update(json.dumps({name: meta[name] for name in meta if name != "hash"}, sort_keys=True).encode())
     for name in (TOKENS, ENDS, COUNTS):
-        with (folder / name).open("rb") as file:
-            content.update(hashlib.file_digest(file, "sha256").digest())
+        content.update(hashes[name])
     return content.hexdigest()
 
 
@@ -221,7 +232,7 @@ class CacheWriter:
         }
         meta = json.loads(json.dumps(meta))  # as they will be read
         with (self._folder / META).open("w", encoding="utf-8") as text:
-            json.dump(meta | {"hash": _hash_of(self._folder, meta)}, text, indent=2)
+            json.dump(meta | {"hash": _hash_of(_file_hashes(self._folder), meta)}, text, indent=2)
         for file in (TOKENS, ENDS, COUNTS, META):
             sync_to_disk(self._folder / file)
 

@@ -39,7 +39,7 @@ class FinetuneConfig(TrainingConfig):
     eval_data: list[str] = setting(None, "Labelled files to evaluate on.", factory=list, in_memory=True)
     unlabelled_data: list[str] = setting(
         None,
-        "Further data of the same kind; only the teacher's scores of them are learned.",
+        "Further data of the same kind. Only the teacher's scores of them are learned; for fill-mask their words, too.",
         factory=list,
         in_memory=True,
     )
@@ -152,6 +152,11 @@ class FinetuneConfig(TrainingConfig):
         self._demand(bool(self.eval_data) or self.select == "last", "select", "last where eval_data is not given")
         self._demand(bool(self.eval_data) or self.seeds == 1, "seeds", "1 where eval_data is not given")
         self._demand(all(rate > 0 for rate in self.learning_rates), "learning_rates", "above 0")
+        self._demand(
+            len({f"{rate:g}" for rate in self.learning_rates}) == len(self.learning_rates),
+            "learning_rates",
+            "different in their first six digits, by which their folders are named",
+        )
         self._demand(self.trials >= 0, "trials", "0 or more")
         self._demand(bool(self.eval_data) or not self.trials, "trials", "0 where eval_data is not given")
         self._demand(

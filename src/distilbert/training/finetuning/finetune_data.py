@@ -103,10 +103,10 @@ def read_data(config: FinetuneConfig, on_data: Callable[[str], None]) -> Finetun
 
 
 def _labels_of_tagger(config: FinetuneConfig) -> Labels | None:
-    """Return the labels of the model to train if it tags words already, else those of a teacher, else None."""
+    """Return the labels of the model to train if it keeps its head for tags, else those of a teacher, else None."""
     if config.task != "token-classification":
         return None
-    for name in filter(None, (config.model, config.teacher)):
+    for name in filter(None, ("" if config.fresh_head else config.model, config.teacher)):
         source = open_checkpoint(name).config
         head = head_of(source.architectures)
         if head is not None and head.name == "ForTokenClassification":

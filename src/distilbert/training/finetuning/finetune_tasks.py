@@ -45,6 +45,7 @@ class EncodedExample:
 
         allowed: question-answering: (S,) bool, the tokens of the context; else None.
         word_starts: token-classification: (W,) int64, the first token of each word, in one window only; else None.
+        words: token-classification: (W,) int64, the number in its sentence of each of these words; else None.
     """
 
     sequences: tuple[np.ndarray, ...]
@@ -52,6 +53,7 @@ class EncodedExample:
     target: np.ndarray | None = None
     allowed: np.ndarray | None = None
     word_starts: np.ndarray | None = None
+    words: np.ndarray | None = None
 
     @property
     def tokens(self) -> int:
@@ -199,7 +201,7 @@ class TagFinetuning(FinetuneTask[TaggedExample]):
             if tags is not None:
                 target = np.full(len(ids), IGNORED, np.int64)  # (S,)
                 target[tokens] = tags[words]
-            examples.append(EncodedExample((ids,), number, target, word_starts=tokens))
+            examples.append(EncodedExample((ids,), number, target, word_starts=tokens, words=words))
         return examples
 
     def label_arrays(

@@ -33,7 +33,17 @@ from ..loop import TrainingSetup, TrainingState, train
 from ..processes import agree_on_precision, cpu_threads, make_accelerator
 from ..reports.model_card import is_ours, write_card
 from ..reports.training_report import write_report
-from ..run_folder import CONFIG, ModelFiles, open_run, start_run
+from ..run_folder import (
+    CONFIG,
+    ModelFiles,
+    clear_progress,
+    discard_run,
+    is_finished,
+    open_run,
+    open_run_folder,
+    start_run,
+)
+from ..run_inputs import hash_examples, hash_model
 from ..run_summary import about_run
 from ..training_callback import TrainingCallback
 from ..training_progress import MetricsRecord, TrainingProgress
@@ -44,9 +54,9 @@ from .finetune_objective import FinetuneObjective
 from .finetune_tasks import EncodedExample, finetune_task
 from .labelled_batches import LabelledBatches, SequenceMasking
 from .other_vocabulary import scores_for
-from .sweep import finish_sweep, is_sweep, sweep_configs
-from .task_models import Teacher, build_model, starts_linear
-from .trials import finish_trials, forget_failure, is_finished, search_space, trial_runs, write_failure
+from .sweep import RUNS_TABLE, finish_sweep, is_sweep, sweep_configs
+from .task_models import Teacher, build_model, check_model_fits, starts_linear
+from .trials import finish_trials, forget_failure, search_space, trial_folders, trial_runs, write_failure
 
 EVALUATION = "evaluation"  # folder inside that of the run
 SMOOTHING = 0.7  # of the weights for selecting tokens to mask, as in pretraining
@@ -111,11 +121,11 @@ def _finetune_sweep(
     accelerator = make_accelerator(config)  # waits for all processes, so that each has looked before one writes
     configs = sweep_configs(config)
     if accelerator.is_main_process:
-        save_sweep(config)
+        save_sweep(config, overwrite)
     for run in configs:
         progress.show_data(f"learning rate {run.learning_rate:g}, seed {run.seed}")
-        if not (resume and (Path(run.output) / "summary.json").is_file()):
-            _finetune_once(run, resume, overwrite, progress, metrics)
+        if not (resume and is_finished(run)):
+            _finetune_member(run, resume, overwrite, progress, metrics)
     if accelerator.is_main_process:
         finish_sweep(folder, configs)
     accelerator.wait_for_everyone()
@@ -124,14 +134,27 @@ def _finetune_sweep(
 
 def open_sweep(config: FinetuneConfig, resume: bool, overwrite: bool, notice: Callable[[str], None]) -> Path:
     """Check that the runs of a sweep may be written or resumed, and return their folder; arguments as of finetune."""
-    return open_run(config, (config.model, config.teacher), resume, overwrite, notice)[0]
+    return open_run_folder(config, (config.model, config.teacher), resume, overwrite, notice)[0]
 
 
-def save_sweep(config: FinetuneConfig) -> None:
-    """Write the settings of a sweep into its folder."""
+def save_sweep(config: FinetuneConfig, overwrite: bool) -> None:
+    """Write the settings of a sweep or a search into its folder; one that starts over first removes earlier runs."""
     folder = Path(config.output)
     folder.mkdir(parents=True, exist_ok=True)
+    if overwrite:
+        clear_progress(folder)
+        (folder / RUNS_TABLE).unlink(missing_ok=True)
+        for run in trial_folders(config) if config.trials else [Path(run.output) for run in sweep_configs(config)]:
+            discard_run(run)
     config.save(folder / CONFIG)
+
+
+def _finetune_member(
+    run: FinetuneConfig, resume: bool, overwrite: bool, progress: TrainingProgress, metrics: CustomMetrics
+) -> None:
+    """Run the training of one member of a sweep or a search; a resume begins those that have not begun."""
+    goes_on = resume and (Path(run.output) / CONFIG).is_file()
+    _finetune_once(run, goes_on, (resume or overwrite) and not goes_on, progress, metrics)
 
 
 def _finetune_trials(
@@ -142,7 +165,7 @@ def _finetune_trials(
     folder = open_sweep(config, resume, overwrite, progress.notice)
     accelerator = make_accelerator(config)
     if accelerator.is_main_process:
-        save_sweep(config)
+        save_sweep(config, overwrite)
     runs = []
     for number, run in enumerate(trial_runs(config), 1):
         chosen = ", ".join(f"{name} {_shown(getattr(run, name))}" for name in names)
@@ -150,7 +173,7 @@ def _finetune_trials(
         if not (resume and is_finished(run)):
             forget_failure(run)
             try:
-                _finetune_once(run, resume, overwrite, progress, metrics)
+                _finetune_member(run, resume, overwrite, progress, metrics)
             except TrainingError as error:
                 progress.notice(f"trial {number} failed: {error}")
                 if accelerator.is_main_process:
@@ -176,6 +199,7 @@ def _finetune_once(
 ) -> Path:
     """Run the training of one seed and learning rate."""
     folder, checkpoint = open_run(config, (config.model, config.teacher), resume, overwrite, progress.notice)
+    check_model_fits(config)
     accelerator = make_accelerator(config)
     data = read_data(config, progress.show_data if accelerator.is_main_process else lambda line: None)
     precision = checkpoint.state["precision"] if checkpoint else agree_on_precision(config.precision, accelerator)
@@ -211,6 +235,7 @@ def _finetune_once(
         precision=precision,
         objective=FinetuneObjective(student, config, data.labels.problem, masked_lm_teacher),
         batches=batches,
+        inputs=batches.inputs | _hash_inputs(config, data),
         steps=batches.steps(),
         evaluator=evaluator,
         save_model=files.save,
@@ -232,6 +257,13 @@ def _finetune_once(
     return folder
 
 
+def _hash_inputs(config: FinetuneConfig, data: FinetuneData) -> dict[str, str]:
+    """Return a hash of each input besides the examples to train on, by the name of its setting."""
+    models = {name: getattr(config, name) for name in ("model", "teacher")}
+    hashes = {name: hash_model(model) for name, model in models.items() if model}
+    return hashes | ({"eval_data": hash_examples(data.evaluation)} if config.eval_data else {})
+
+
 def _make_batches(
     config: FinetuneConfig,
     data: FinetuneData,
@@ -241,11 +273,9 @@ def _make_batches(
     accelerator: Accelerator,
 ) -> LabelledBatches:
     """Encode the examples and compute what the batches need besides: masking, teacher scores and class weights."""
-    if config.max_length > positions:
-        raise ConfigError(f"max_length {config.max_length} is more than the model's {positions} positions.")
     length = config.max_length or min(positions, finetune_task(config.task).longest_sequence or positions)
     examples = _encode(config, data, tokenizer, length)
-    masking, teacher_scores, class_weights = None, None, None
+    masking, teacher_scores, teacher_weights, class_weights = None, None, None, None
     if trains_on_text_alone(config.task):
         ids = np.concatenate([example.sequences[0] for example in examples])
         counts = np.bincount(ids, minlength=len(tokenizer))  # (V,)
@@ -257,12 +287,17 @@ def _make_batches(
             length = min(length, teacher.model.config.max_position_embeddings)
             read = _encode(config, data, teacher.tokenizer, length)
             scores = _score_examples(teacher, read, accelerator)
-            teacher_scores = scores_for(examples, read, scores, finetune_task(config.task))
+            teacher_scores, teacher_weights = scores_for(examples, read, scores)
     if config.class_weights == "balanced":
         label_counts = class_counts(data.training, data.labels)  # (L,)
         class_weights = label_counts.sum() / (len(label_counts) * np.maximum(label_counts, 1))
     return LabelledBatches(
-        config, examples, class_weights=class_weights, teacher_scores=teacher_scores, masking=masking
+        config,
+        examples,
+        class_weights=class_weights,
+        teacher_scores=teacher_scores,
+        teacher_weights=teacher_weights,
+        masking=masking,
     )
 
 

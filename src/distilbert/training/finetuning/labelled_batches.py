@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from ...core.errors import DataError
 from ...text.tokenizer_base import TokenizerBase
 from ..corpus.keyed_random import ORDER, KeyedRandom
 from ..corpus.masking import IGNORED, mask_tokens
@@ -53,7 +52,11 @@ class LabelledBatches:
         class_weights: (L,) weight of each label; None for equal weights.
         teacher_scores: the teacher's scores of each example; None without a teacher, and for fill-mask, where the
             teacher computes them during training.
+        teacher_weights: 1 for the rows of each example that the teacher scored, else 0; None: it scored all.
         masking: for fill-mask.
+
+    Attributes:
+        inputs: see :class:`~distilbert.training.corpus.text_batches.Batches`.
     """
 
     def __init__(
@@ -63,15 +66,17 @@ class LabelledBatches:
         *,
         class_weights: np.ndarray | None = None,
         teacher_scores: Sequence[np.ndarray] | None = None,
+        teacher_weights: Sequence[np.ndarray] | None = None,
         masking: SequenceMasking | None = None,
     ) -> None:
         self.config, self.examples = config, examples
-        self._class_weights, self._teacher_scores, self._masking = class_weights, teacher_scores, masking
+        self._class_weights, self._masking = class_weights, masking
+        self._teacher_scores, self._teacher_weights = teacher_scores, teacher_weights
         self._sizes = np.array([example.tokens for example in examples])
         targets = (example.target for example in examples if example.target is not None)
         self._no_target = np.zeros_like(next(targets, np.zeros((), np.int64)))  # of an unlabelled example
         self._order = (-1, np.zeros(0, np.int64))
-        self._examples_hash = _hash_of(examples)
+        self.inputs = {"train_data or unlabelled_data": _hash_of(examples)}
 
     @property
     def steps_per_epoch(self) -> int:
@@ -96,19 +101,10 @@ class LabelledBatches:
                 counts["label_weight"] += float(arrays["label_weights"].sum())
                 counts["teacher_rows"] += float(arrays["teacher_mask"].sum())
                 micro_batches.append(MicroBatch(position, arrays))
-        return Step(micro_batches, counts, tokens, {"examples": self._examples_hash})
+        return Step(micro_batches, counts, tokens, {})
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Check that the examples are those of the run to resume; a step depends on nothing else but its number.
-
-        Raises:
-            DataError: they are not.
-        """
-        if state.get("examples", self._examples_hash) != self._examples_hash:  # earlier versions wrote no hash
-            raise DataError(
-                "train_data or unlabelled_data has changed since this run was interrupted, so it cannot go on where it "
-                "stopped. Bring back the files, or start anew."
-            )
+        """See :class:`~distilbert.training.corpus.text_batches.Batches`; a step depends on nothing but its number."""
 
     def _order_of(self, epoch: int) -> np.ndarray:
         if self._order[0] != epoch:
@@ -133,6 +129,8 @@ class LabelledBatches:
         arrays = self._masked(examples, indices, epoch) if self._masking else self._labelled(examples)
         if self._teacher_scores is not None:
             arrays["teacher_scores"] = np.concatenate([self._teacher_scores[index] for index in indices])
+        if self._teacher_weights is not None:
+            arrays["teacher_mask"] = np.concatenate([self._teacher_weights[index] for index in indices])
         if is_empty and self._masking:
             for name in ("rows", "labels", "label_weights", "teacher_mask"):
                 arrays[name] = arrays[name][:0]

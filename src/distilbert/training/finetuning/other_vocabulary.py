@@ -2,59 +2,64 @@
 
 What both see alike are examples, and in token classification their words. So the scores of a text, a choice or a word
 can be learned from any teacher; those of tokens, for question answering, from one with the same vocabulary only.
+
+Shapes: R rows of scores, K scores of a row.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Any
 
 import numpy as np
 
-from ...core.errors import DataError
-from .finetune_tasks import EncodedExample, FinetuneTask
+from .finetune_tasks import EncodedExample
 
 
 def scores_for(
-    student: Sequence[EncodedExample],
-    teacher: Sequence[EncodedExample],
-    scores: Sequence[np.ndarray],
-    finetuning: FinetuneTask[Any],
-) -> list[np.ndarray]:
-    """Return the teacher's scores for each example of the student.
+    student: Sequence[EncodedExample], teacher: Sequence[EncodedExample], scores: Sequence[np.ndarray]
+) -> tuple[list[np.ndarray], list[np.ndarray]]:
+    """Return the teacher's scores for each example of the student, and the weights of their rows.
 
-    The windows of a long text may be cut at other words. In token classification the rows are words, whichever window
-    they stand in. Otherwise, where the numbers of windows differ, each window gets the mean of the teacher's scores.
+    The windows of a long text may be cut at other words, and each tokenizer may leave out words of its own. In token
+    classification a word has the scores that the teacher gave it, whichever window it stands in; a word that the
+    teacher does not read has the weight 0. Otherwise, where the numbers of windows differ, each window gets the mean of
+    the teacher's scores.
 
     Args:
         student: as the student reads them; all windows of a text lie side by side.
         teacher: the same texts, as the teacher reads them.
         scores: the teacher's scores (R, K) of each of ``teacher``.
-        finetuning: the task.
 
-    Raises:
-        DataError: a sentence has words that one of the two vocabularies leaves out.
+    Returns:
+        Scores (R, K) and weights float32 of each of ``student``: (R,) for words, else (1,).
     """
     result: list[np.ndarray] = []
+    weights: list[np.ndarray] = []
     position = 0
     for (_, own), (_, others) in zip(groupby(student, _number), groupby(teacher, _number), strict=True):
-        windows, count = list(own), len(list(others))
-        group = list(scores[position : position + count])
-        position += count
-        sizes = [finetuning.scored_rows(window) for window in windows]
-        rows = np.concatenate(group)  # (R, K)
-        if len(rows) == sum(sizes):
-            result += np.split(rows, np.cumsum(sizes)[:-1])
-        elif windows[0].word_starts is None:
-            result += [rows.mean(axis=0, keepdims=True)] * len(windows)
-        else:
-            raise DataError(
-                f"Sentence {windows[0].example + 1} has {sum(sizes)} words as the model reads it, and {len(rows)} as "
-                "its teacher does: their tokenizers leave out other characters."
-            )
-    return result
+        windows, read = list(own), list(others)
+        group = list(scores[position : position + len(read)])
+        position += len(read)
+        if windows[0].words is None:
+            alike = len(windows) == len(read)
+            result += group if alike else [np.concatenate(group).mean(axis=0, keepdims=True)] * len(windows)
+            weights += [np.ones(1, np.float32)] * len(windows)
+            continue
+        row_of = {word: row for row, word in enumerate(word for window in read for word in _words(window))}
+        rows = np.concatenate([*group, np.zeros_like(group[0], shape=(1, group[0].shape[1]))])  # the last: no scores
+        for window in windows:
+            numbers = np.array([row_of.get(word, -1) for word in _words(window)], np.int64)  # (R,)
+            result.append(rows[numbers])
+            weights.append((numbers >= 0).astype(np.float32))
+    return result, weights
 
 
 def _number(example: EncodedExample) -> int:
     return example.example
+
+
+def _words(example: EncodedExample) -> list[int]:
+    assert example.words is not None
+    words: list[int] = example.words.tolist()
+    return words

@@ -15,7 +15,7 @@ from ...tasks.registry import task_spec
 from ..run_folder import CONFIG
 from .finetune_config import FinetuneConfig
 
-RUNS = "runs"
+RUNS, RUNS_TABLE = "runs", "runs.json"
 NOT_COPIED = (CONFIG, "checkpoints", "tensorboard", "cache")
 
 
@@ -73,7 +73,7 @@ def finish_sweep(folder: Path, configs: Sequence[FinetuneConfig]) -> None:
     best = choose(spreads, key=lambda rate: spreads[rate]["median"])
     chosen = spreads[best]["run"]
     write_json(
-        folder / "runs.json",
+        folder / RUNS_TABLE,
         {
             "main_metric": main_metric,
             "chosen": chosen,

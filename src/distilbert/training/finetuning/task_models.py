@@ -24,6 +24,7 @@ from ...models.pytorch.runner import PytorchRunner
 from ...tasks.registry import TASKS
 from ...weights.checkpoint import open_checkpoint
 from ..distill_models import MASKED_LM, load_teacher, pick_layers, with_layers
+from ..seeded_random import seeded
 from .finetune_config import FinetuneConfig
 from .finetune_tasks import EncodedExample, finetune_task
 
@@ -35,30 +36,48 @@ TEACHER_BATCH_TOKENS = 4096
 def build_model(config: FinetuneConfig, labels: Labels) -> Any:
     """Load the model to train, with a head for ``labels``; ``seed`` decides its random weights.
 
+    :func:`check_model_fits` has checked the settings.
+
     The model's own head is kept if it is for this task and these labels; otherwise the head is initialised at random.
 
     Raises:
         ConfigError: the model has a head for this task with other labels, or a head for another task.
     """
-    torch.manual_seed(config.seed)
     head = HEADS[TASKS[config.task].head]
     source = open_checkpoint(config.model).config
     target = _target_config(source, head, labels)
     if config.pooling:
         target.classifier_pooling = config.pooling
     model_class = getattr(pytorch, head.architecture)
-    if _keeps_head(config, labels):
-        model = model_class.from_pretrained(config.model, config=target)
-    else:
-        if starts_linear(config, labels):
-            target.seq_classif_dropout = 0.0  # its numbers are shifted, and dropping one would drop the shift
-        model = model_class(target)
-        encoder = DistilBertModel.from_pretrained(config.model)
-        model.distilbert.load_state_dict(encoder.state_dict())
+    with seeded(config.seed):
+        if _keeps_head(config, labels):
+            model = model_class.from_pretrained(config.model, config=target)
+        else:
+            if starts_linear(config, labels):
+                target.seq_classif_dropout = 0.0  # its numbers are shifted, and dropping one would drop the shift
+            model = model_class(target)
+            encoder = DistilBertModel.from_pretrained(config.model)
+            model.distilbert.load_state_dict(encoder.state_dict())
     if config.layers:
         model = with_layers(model, pick_layers(config.layers, model.config.n_layers))
     _freeze(model, config.freeze)
     return model
+
+
+def check_model_fits(config: FinetuneConfig) -> None:
+    """Check the settings that depend on the sizes of the model to train, before anything is loaded.
+
+    Raises:
+        ConfigError: the model has fewer positions than ``max_length``, or fewer blocks than are to be frozen.
+    """
+    source = open_checkpoint(config.model).config
+    if config.max_length > source.max_position_embeddings:
+        raise ConfigError(
+            f"max_length {config.max_length} is more than the model's {source.max_position_embeddings} positions."
+        )
+    blocks = len(pick_layers(config.layers, source.n_layers)) if config.layers else source.n_layers
+    if config.freeze.isdecimal() and int(config.freeze) > blocks:
+        raise ConfigError(f"freeze: the model has {blocks} blocks; got {config.freeze}.")
 
 
 def starts_linear(config: FinetuneConfig, labels: Labels) -> bool:
@@ -259,7 +278,5 @@ def _freeze(model: Any, what: str) -> None:
     encoder.embeddings.requires_grad_(False)
     blocks = encoder.transformer.layer
     count = {"embeddings": 0, "encoder": len(blocks)}.get(what, int(what) if what.isdecimal() else 0)
-    if count > len(blocks):
-        raise ConfigError(f"freeze: the model has {len(blocks)} blocks; got {count}.")
     for block in blocks[:count]:
         block.requires_grad_(False)

@@ -14,8 +14,10 @@ from typing import Any
 from ...core.errors import ConfigError
 from ...core.extras import require
 from ...core.files import write_json
+from ..run_folder import CONFIG, FAILED
 from .finetune_config import FinetuneConfig
-from .sweep import RUNS, copy_results, final_metrics
+from .sweep import RUNS, RUNS_TABLE, copy_results, final_metrics
+from .task_models import check_model_fits
 
 SEARCHABLE = (
     "learning_rate", "epochs", "batch_size", "warmup", "weight_decay", "layer_decay", "clip", "temperature",
@@ -23,7 +25,6 @@ SEARCHABLE = (
 )  # fmt: skip
 LOGARITHMIC_FROM = 10.0  # ratio of the ends of a range from which it is searched by its logarithm
 RANDOM_TRIALS = 5  # before the sampler learns from results
-FAILED = "failed.json"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def search_space(config: FinetuneConfig) -> list[SearchedField]:
     space = [_parse(entry) for entry in config.search]
     for field in space:
         for value in field.choices or (field.low, field.high):
-            replace(config, trials=0, search=[], **{field.name: value})  # checks the value
+            check_model_fits(replace(config, trials=0, search=[], **{field.name: value}))  # which checks the value, too
     return space
 
 
@@ -95,6 +96,11 @@ def _value(text: str, kind: str) -> Any:
     return {"int": int, "float": float}.get(kind, str)(text.strip())
 
 
+def trial_folders(config: FinetuneConfig) -> list[Path]:
+    """Return the folder of each run."""
+    return [Path(config.output) / RUNS / f"trial-{number:03d}" for number in range(config.trials)]
+
+
 def trial_runs(config: FinetuneConfig) -> Iterator[FinetuneConfig]:
     """Yield the settings of one run after the other. Each must be finished before the next is asked for.
 
@@ -108,11 +114,9 @@ def trial_runs(config: FinetuneConfig) -> Iterator[FinetuneConfig]:
     distributions = {each.name: each.distribution(optuna) for each in search_space(config)}
     sampler = optuna.samplers.TPESampler(seed=config.seed, n_startup_trials=RANDOM_TRIALS)
     study = optuna.create_study(direction="maximize", sampler=sampler)
-    for number in range(config.trials):
+    for folder in trial_folders(config):
         trial = study.ask(distributions)
-        run = replace(
-            config, output=str(Path(config.output) / RUNS / f"trial-{number:03d}"), trials=0, search=[], **trial.params
-        )
+        run = replace(config, output=str(folder), trials=0, search=[], **trial.params)
         yield run
         if (Path(run.output) / FAILED).is_file():
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
@@ -148,21 +152,18 @@ def finish_trials(config: FinetuneConfig, configs: Sequence[FinetuneConfig]) -> 
     if not finished:
         raise ConfigError(f"All {len(runs)} runs of the search failed: search lower learning rates.")
     best = (max if higher_is_better else min)(finished, key=lambda run: run["metrics"][main_metric])
-    write_json(folder / "runs.json", {"main_metric": main_metric, "chosen": best["folder"], "runs": runs})
+    write_json(folder / RUNS_TABLE, {"main_metric": main_metric, "chosen": best["folder"], "runs": runs})
     copy_results(folder / best["folder"], folder)
 
 
 def write_failure(config: FinetuneConfig, reason: str) -> None:
     """Note that a run failed for good."""
-    Path(config.output).mkdir(parents=True, exist_ok=True)
-    write_json(Path(config.output) / FAILED, {"failed": reason})
+    folder = Path(config.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    config.save(folder / CONFIG)
+    write_json(folder / FAILED, {"failed": reason})
 
 
 def forget_failure(config: FinetuneConfig) -> None:
     """Remove the note that a run failed, before it begins anew."""
     (Path(config.output) / FAILED).unlink(missing_ok=True)
-
-
-def is_finished(config: FinetuneConfig) -> bool:
-    """Say whether a run has its results, or failed."""
-    return any((Path(config.output) / name).is_file() for name in ("summary.json", FAILED))

@@ -32,7 +32,7 @@ from ..finetuning.finetuner import finetune
 from ..finetuning.sweep import copy_results
 from ..reports.model_card import shrink_section
 from ..reports.rendering import escape_markdown
-from ..run_folder import CONFIG, check_same_settings
+from ..run_folder import CONFIG, check_same_settings, discard_run
 from ..run_summary import machine
 from ..shrink_config import SHRUNK_TASKS, ShrinkConfig
 from .planner import Planner, Report
@@ -100,12 +100,17 @@ def shrink(
     if not (folder / PLAN).is_file():
         folder.mkdir(parents=True, exist_ok=True)
         config.save(folder / CONFIG)
+        discard_run(folder / RUN)  # which began with what another plan left of the model
         plan = Planner(config, teacher, metric_examples, report).write(folder / START)
         write_json(folder / PLAN, plan)
     plan = json.loads((folder / PLAN).read_text(encoding="utf-8"))
     if config.epochs and not (folder / RUN / "summary.json").is_file():
+        has_begun = (folder / RUN / CONFIG).is_file()
         finetune(
-            _finetuning(config, teacher.task, folder, labels), resume=resume, overwrite=not resume, verbose=verbose
+            _finetuning(config, teacher.task, folder, labels),
+            resume=has_begun,
+            overwrite=not has_begun,
+            verbose=verbose,
         )
     smaller = folder / (RUN if config.epochs else START)
     report("measuring both models")
@@ -133,7 +138,6 @@ def _open(config: ShrinkConfig, resume: bool, overwrite: bool) -> Path:
         raise InputError(f"{folder} holds a run of another command; name another folder.")
     _discard_model(folder)
     (folder / PLAN).unlink(missing_ok=True)
-    (folder / RUN / "summary.json").unlink(missing_ok=True)
     return folder
 
 
