@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 import transformers
@@ -97,8 +98,62 @@ def test_labels() -> None:
     assert config.label2id == {"LABEL_0": 0, "LABEL_1": 1, "LABEL_2": 2, "LABEL_3": 3}
     assert DistilBertConfig(label2id={"x": 0, "y": 1}).id2label == {0: "x", 1: "y"}
     assert DistilBertConfig.from_dict({"id2label": {"0": "a", "1": "b"}}, num_labels=3).id2label[2] == "LABEL_2"
-    renamed = DistilBertConfig.from_dict({"id2label": {"0": "a"}, "label2id": {"a": 0}}, id2label={0: "x", 1: "y"})
-    assert renamed.label2id == {"x": 0, "y": 1}
+
+
+@pytest.mark.parametrize("number", [{}, {"num_labels": 3}])
+@pytest.mark.parametrize("kept", [("id2label",), ("label2id",), ("id2label", "label2id")])
+def test_new_names_of_labels_replace_those_of_the_file(kept: tuple[str, ...], number: dict[str, int]) -> None:
+    file = {"id2label": {"0": "a", "1": "b"}, "label2id": {"a": 0, "b": 1}, "num_labels": 2}
+    new = {"id2label": {0: "x", 1: "y", 2: "z"}, "label2id": {"x": 0, "y": 1, "z": 2}}
+    config = DistilBertConfig.from_dict(file, **{name: new[name] for name in kept}, **number)
+    assert {"id2label": config.id2label, "label2id": config.label2id} == new
+    same = DistilBertConfig.from_dict(file, num_labels=2)
+    assert (same.id2label, same.label2id) == ({0: "a", 1: "b"}, {"a": 0, "b": 1})
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({"num_labels": 2, "label2id": {"a": 0, "b": 1, "c": 2}}, "num_labels is 2, but label2id names 3 labels"),
+        ({"num_labels": 3, "id2label": {0: "a", 1: "b"}}, "num_labels is 3, but id2label names 2 labels"),
+        ({"id2label": {0: "a", 1: "b"}, "label2id": {"a": 1, "b": 0}}, "label2id must be the inverse of id2label"),
+        ({"id2label": {0: "a", 1: "b"}, "label2id": {"a": 0}}, "label2id must be the inverse of id2label"),
+        ({"label2id": {"a": 0, "b": 0}}, "label2id must give each label a number of its own"),
+    ],
+)
+def test_labels_that_contradict_each_other(labels: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        DistilBertConfig(**labels)
+    with pytest.raises(ConfigError, match=message):
+        DistilBertConfig.from_dict({"model_type": "distilbert", "id2label": {"0": "x"}}, **labels)
+
+
+def test_files_of_transformers_may_contradict_themselves(tmp_path: Path) -> None:
+    names = {0: "a", 1: "b", 2: "c"}
+    theirs = transformers.DistilBertConfig(id2label=names, label2id={"LABEL_0": 0})
+    theirs.save_pretrained(tmp_path)
+    for config in (DistilBertConfig.from_pretrained(tmp_path), DistilBertConfig(**theirs.to_dict())):
+        assert (config.id2label, config.label2id) == (names, {"LABEL_0": 0})
+
+
+def test_names_of_labels_are_numbered_with_integers() -> None:
+    config = DistilBertConfig()
+    config.id2label, config.label2id = {"0": "bad", "1": "good"}, {"bad": "0", "good": "1"}
+    assert (config.id2label, config.label2id) == ({0: "bad", 1: "good"}, {"bad": 0, "good": 1})
+
+
+def test_integers_of_numpy_and_pytorch() -> None:
+    for number in (np.int64(1), torch.tensor(1)):
+        config = DistilBertConfig(n_layers=number, num_labels=number, pad_token_id=number, pruned_heads={0: [number]})
+        config.n_layers = config.num_labels = number
+        assert (config.n_layers, config.num_labels, config.pruned_heads) == (1, 1, {0: [1]})
+        assert json.loads(config.to_json_string())["pad_token_id"] == 1
+        named = DistilBertConfig(id2label={0: "a", number: "b"}, label2id={"a": 0, "b": number})
+        assert json.loads(named.to_json_string())["label2id"] == {"a": 0, "b": 1}
+    for heads in (np.array([2, 1]), torch.tensor([2, 1]), range(1, 3)):
+        assert DistilBertConfig(pruned_heads={0: heads, -6: [1, 0]}).pruned_heads == {0: [0, 1, 2]}
+    with pytest.raises(ConfigError, match="num_labels must be a positive integer"):
+        DistilBertConfig(num_labels=np.float32(2.0))
 
 
 def test_old_files_keep_their_extra_keys(tmp_path: Path) -> None:

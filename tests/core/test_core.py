@@ -15,6 +15,7 @@ from distilbert import DistilBertError, MissingExtraError
 from distilbert.core import errors
 from distilbert.core.extras import require
 from distilbert.core.files import output_folder, replacing, replacing_folder, write_text
+from distilbert.core.model_checks import seen_keys
 from distilbert.core.outputs import MaskedLMOutput
 from distilbert.core.runner_protocol import Batch
 from distilbert.core.schema import HEADS, head_of, tensor_shapes, tied
@@ -71,6 +72,16 @@ def test_rows_count_from_the_start_of_the_batch() -> None:
     assert batch.rows is not None
     assert batch.input_ids[batch.rows].tolist() == [5, 7, 9]
     assert batch.rows.dtype == np.int64
+
+
+@pytest.mark.parametrize("hidden", [-np.inf, np.finfo(np.float32).min, -10_000.0])
+def test_floating_masks_of_four_dimensions(hidden: float) -> None:
+    keep = np.array([[1.0, 0.0, 1.0], [0.0, 0.0, 0.0]])[None, None]
+    np.testing.assert_array_equal(seen_keys(keep, np.any), keep == 1)
+    np.testing.assert_array_equal(seen_keys(np.where(keep == 1, 0.0, hidden), np.any), keep == 1)
+    assert seen_keys(np.zeros((1, 1, 2, 2)), np.any).all(), "it adds nothing"
+    np.testing.assert_array_equal(seen_keys(np.array([0.5, 0.0, hidden]), np.any), [True, True, False])
+    assert seen_keys(np.zeros((0, 1, 2, 2)), np.any).shape == (0, 1, 2, 2)
 
 
 def test_every_error_is_a_distilbert_error_and_a_builtin_one() -> None:

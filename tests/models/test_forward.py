@@ -9,6 +9,7 @@ import torch
 
 from distilbert import ConfigError, DeviceError, InputError, UnknownArgumentError
 from distilbert.core.schema import HEADS
+from distilbert.models.pytorch.losses import sequence_classification_loss
 from distilbert.models.pytorch.modeling import FFN
 from tests.tiny import HEAD_NAMES, LENGTH, SIZES, tiny_inputs, tiny_labels, tiny_model
 
@@ -71,6 +72,19 @@ def test_four_dimensional_masks() -> None:
     torch.testing.assert_close(joined[:, 5:], model(ids[:1, 5:])[0], **EXACT)
     with pytest.raises(InputError, match=r"attention_mask must be \(4, 11\)"):
         model(ids, flat[:, :5])
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+def test_masks_that_are_added_to_the_scores(attention: str) -> None:
+    model = tiny_model()
+    model.set_attn_implementation(attention)
+    ids = tiny_inputs()["input_ids"]
+    keep = torch.ones(4, LENGTH, LENGTH).tril()
+    wanted = model(ids, keep[:, None])[0]
+    torch.testing.assert_close(model(ids, model.get_extended_attention_mask(keep))[0], wanted, rtol=0, atol=0)
+    infinite = torch.zeros(4, 1, LENGTH, LENGTH).masked_fill(keep[:, None] == 0, -torch.inf)
+    torch.testing.assert_close(torch.compile(model, backend="eager", fullgraph=True)(ids, infinite)[0], wanted, **EXACT)
+    torch.testing.assert_close(model(ids, torch.zeros_like(infinite))[0], model(ids)[0], **EXACT)
 
 
 def test_multiple_choice_takes_positions() -> None:
@@ -258,6 +272,17 @@ def test_labels_to_regress_on_that_do_not_fit() -> None:
         model(**tiny_inputs(), labels=torch.zeros(4))
     for labels in (torch.zeros(4), torch.zeros(4, 1)):
         assert tiny_model("ForSequenceClassification", num_labels=1)(**tiny_inputs(), labels=labels).loss > 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("kind", ["regression", "multi_label_classification", "single_label_classification"])
+def test_losses_are_computed_in_fp32(dtype: torch.dtype, kind: str) -> None:
+    logits = torch.tensor([[0.1, -2.0], [3.0, 0.7]]).to(dtype)
+    labels = torch.tensor([1, 0]) if kind.startswith("single") else torch.tensor([[1001.5, 1003.0], [70_000.0, 0.9]])
+    loss = sequence_classification_loss(logits, labels, kind)
+    torch.testing.assert_close(loss, sequence_classification_loss(logits.float(), labels, kind), rtol=0, atol=0)
+    exact = sequence_classification_loss(logits.double(), labels, kind)
+    assert (loss.dtype, exact.dtype) == (torch.float32, torch.float64)
 
 
 def test_ids_are_integers() -> None:

@@ -262,3 +262,12 @@ def test_loading_needs_little_more_memory_than_the_weights(tmp_path: Path) -> No
     )
     result = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
     assert 0.8 * weights <= int(result.stdout) <= 1.2 * weights
+
+
+@pytest.mark.parametrize("tie", [True, False])
+@pytest.mark.parametrize("trained", [True, False])
+def test_resized_weights_are_trained_if_they_were(trained: bool, tie: bool) -> None:
+    model = tiny_model("ForMaskedLM", tie_word_embeddings=tie).requires_grad_(trained)
+    model.resize_token_embeddings(100)
+    model.resize_position_embeddings(30)
+    assert {parameter.requires_grad for parameter in model.parameters()} == {trained}

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 
 from distilbert import (
     AutoConfig,
+    ConfigError,
     DistilBertConfig,
     InputError,
     ModelNotFoundError,
@@ -249,6 +250,57 @@ def test_a_state_dict_with_the_tied_projection(framework: str, tmp_path: Path) -
     del state["distilbert.embeddings.word_embeddings.weight"]  # the other of the two is kept by some savers
     same.save_pretrained(tmp_path / "saved", state_dict=state)
     assert_same(model_class(framework, "ForMaskedLM").from_pretrained(tmp_path / "saved"), model, tmp_path)
+
+
+def test_a_configuration_is_copied(framework: str, folder: Path) -> None:
+    config = AutoConfig.from_pretrained(folder, attn_implementation="eager")
+    config.name_or_path = "mine"
+    first, second = (model_class(framework).from_pretrained(folder, config=config) for _ in range(2))
+    first.prune_heads({0: [1]})
+    first.resize_token_embeddings(99)
+    for other in (config, second.config):
+        assert (other.pruned_heads, other.vocab_size, other.attn_implementation) == ({}, 97, "eager")
+    assert config.name_or_path == "mine"
+
+
+def test_the_arrays_of_a_state_dict_stay_the_callers(framework: str, tmp_path: Path) -> None:
+    source = tiny_model("ForSequenceClassification")
+    expected = {name: tensor.numpy().copy() for name, tensor in source.state_dict().items()}
+    model = model_class(framework).from_pretrained(None, config=source.config, state_dict=source.state_dict())
+    for tensor in source.state_dict().values():
+        tensor += 1
+    for name, array in arrays(model, tmp_path).items():
+        np.testing.assert_array_equal(array, expected[name])
+
+
+def test_a_save_that_fails_leaves_the_folder(framework: str, folder: Path, tmp_path: Path) -> None:
+    model = model_class(framework).from_pretrained(folder)
+    model.resize_token_embeddings(99)
+    model.config.best_score = np.float32(0.5)
+    with pytest.raises(ConfigError, match="'best_score' of the configuration cannot be written as JSON"):
+        model.save_pretrained(folder)
+    del model.config.best_score
+    with pytest.raises(InputError, match="max_shard_size must be bytes or text such as '200MB'"):
+        model.save_pretrained(folder, max_shard_size=1e9)
+    assert_same(model_class(framework).from_pretrained(folder), tiny_model("ForSequenceClassification"), tmp_path)
+
+
+def test_new_sizes(framework: str, folder: Path, tmp_path: Path) -> None:
+    model = model_class(framework).from_pretrained(folder, pad_token_id=96)
+    model.resize_token_embeddings(np.int64(50))
+    model.resize_position_embeddings(np.int64(30))
+    assert model.config.pad_token_id is None, "it would be outside of the vocabulary"
+    model.save_pretrained(tmp_path / "new", max_shard_size=np.int64(10**9))
+    assert_same(model_class(framework).from_pretrained(tmp_path / "new"), model, tmp_path)
+    with pytest.raises(InputError, match=r"new_num_position_embeddings must be an integer, got 30\.5"):
+        model.resize_position_embeddings(30.5)
+
+
+def test_the_type_of_a_state_dict_is_that_of_its_weights(framework: str, folder: Path, tmp_path: Path) -> None:
+    state = {name: tensor.bfloat16() for name, tensor in tiny_model("ForSequenceClassification").state_dict().items()}
+    positions = {"distilbert.embeddings.position_ids": torch.arange(23)[None]}
+    model_class(framework).from_pretrained(folder).save_pretrained(tmp_path, state_dict=positions | state)
+    assert DistilBertConfig.from_pretrained(tmp_path).dtype_name == "bfloat16"
 
 
 def test_return_unused_kwargs(framework: str, folder: Path) -> None:

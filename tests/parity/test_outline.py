@@ -40,7 +40,8 @@ NAMES = [
     ("keras flax", "arrays.concrete", "PyTorch knows by itself whether it is compiling"),
     ("flax", "arrays.get_tree arrays.set_tree", "weights as a tree are JAX's idiom"),
     ("flax", "arrays.tree_leaves arrays.unflatten", "a tree and its arrays by path"),
-    ("flax", "arrays.has_values arrays.drop_values", "a model of Flax can be without weights"),
+    ("flax", "arrays.has_values arrays.drop_values arrays.fill_missing", "a model of Flax can be without weights"),
+    ("flax", "arrays.all_weights", "a model of Keras or PyTorch lists its own"),
     (
         "pytorch",
         "attention.attend_flash attention.flash_takes attention.attend_varlen attention.require_flash",
@@ -82,7 +83,11 @@ NAMES = [
         "pretrained.*.get_extended_attention_mask pretrained.*.get_head_mask",
         "tools of attribution call them, and these are made for PyTorch",
     ),
-    ("pytorch", "surgery.copy_tensors surgery.mark_loaded", "only classes of PyTorch are derived by users"),
+    (
+        "pytorch",
+        "pretrained.*.base_model surgery.copy_tensors surgery.mark_loaded",
+        "only classes of PyTorch are derived by users",
+    ),
     ("pytorch", "surgery.keep_tokens surgery.replace_linear", "shrink trains what it cut, and training is PyTorch's"),
     ("pytorch", "pretrained.*.load_state_dict pretrained.*.tie_weights", "only parameters of PyTorch can be shared"),
     ("keras", "pretrained.*.build pretrained.*.get_config", "how Keras builds and saves a model"),
@@ -101,7 +106,11 @@ NAMES = [
     ("flax", "surgery.model_without_weights surgery.fresh_weight", "Keras builds a model with its weights"),
     ("pytorch", "surgery._NoInit", "drawing weights without memory would import PyTorch's compiler"),
     ("pytorch", "surgery.init_module surgery.set_parameter", "elsewhere layers take initializers and keep variables"),
-    ("keras", "surgery.resize_embedding surgery.unlock surgery.copy_rows", "Keras rebuilds a layer in place"),
+    (
+        "keras",
+        "surgery.resize_embedding surgery.rebuild surgery.unlock surgery.copy_rows",
+        "Keras rebuilds a layer in place",
+    ),
 ]
 # Frameworks, parameters, and why the same function has none elsewhere.
 PARAMETERS = [

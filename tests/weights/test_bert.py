@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from safetensors.torch import save_file
 
 from distilbert import (
     AutoConfig,
@@ -213,3 +214,30 @@ def test_convert_refuses(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="layers must name"):
         convert(tmp_path / "bert", tmp_path / "x", head="none", layers=[5])
     assert not (tmp_path / "x").exists()
+
+
+def test_the_options_of_a_bert_are_those_of_its_twin(tmp_path: Path) -> None:
+    save_bert(tmp_path, "BertForTokenClassification")
+    path = tmp_path / "config.json"
+    options = {"output_hidden_states": True, "return_dict": False, "classifier_dropout": 0.5, "depth_of_sea": [7]}
+    path.write_text(json.dumps(json.loads(path.read_text()) | options | {"pruned_heads": {"1": [0]}}))
+    config = AutoConfig.from_pretrained(tmp_path)
+    assert (config.output_hidden_states, config.return_dict, config.depth_of_sea) == (True, False, [7])
+    assert (config.seq_classif_dropout, config.dropout, config.pruned_heads) == (0.5, 0.1, {1: [0]})
+    assert not {"type_vocab_size", "layer_norm_eps", "hidden_size", "classifier_dropout"} & config.to_dict().keys()
+
+
+def test_a_pruned_bert_loads_as_a_pruned_twin(tmp_path: Path) -> None:
+    whole = save_bert(tmp_path)
+    twin = AutoModel.from_pretrained(tmp_path)
+    twin.prune_heads({1: [0]})
+    kept = slice(8, None)  # of 3 heads of 8 channels
+    attention = whole.encoder.layer[1].attention
+    for lin in (attention.self.query, attention.self.key, attention.self.value):
+        lin.weight.data, lin.bias.data = lin.weight.data[kept].clone(), lin.bias.data[kept].clone()
+    attention.output.dense.weight.data = attention.output.dense.weight.data[:, kept].clone()
+    save_file(whole.state_dict(), tmp_path / "model.safetensors")
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"pruned_heads": {"1": [0]}}))
+    pruned = AutoModel.from_pretrained(tmp_path)
+    torch.testing.assert_close(pruned(**INPUTS)[0], twin(**INPUTS)[0])

@@ -125,6 +125,23 @@ def test_untied_weights_are_saved(tmp_path: Path) -> None:
     torch.testing.assert_close(back(**tiny_inputs()).logits, model(**tiny_inputs()).logits)
 
 
+def test_tied_weights_that_differ(folder: Path) -> None:
+    model = DistilBertForMaskedLM.from_pretrained(folder)
+    words = load_file(folder / "model.safetensors")["distilbert.embeddings.word_embeddings.weight"]
+    rewrite(folder, lambda arrays: arrays | {"vocab_projector.weight": words.copy()})
+    again = DistilBertForMaskedLM.from_pretrained(folder)
+    torch.testing.assert_close(again(**tiny_inputs()).logits, model(**tiny_inputs()).logits, rtol=0, atol=0)
+    rewrite(folder, lambda arrays: arrays | {"vocab_projector.weight": words + 1})
+    with pytest.raises(Mismatch, match="different weights for vocab_projector.weight and .*tie_word_embeddings=False"):
+        DistilBertForMaskedLM.from_pretrained(folder)
+    untied = DistilBertForMaskedLM.from_pretrained(folder, tie_word_embeddings=False)
+    torch.testing.assert_close(untied.vocab_projector.weight, untied.get_input_embeddings().weight + 1)
+    untied.config.tie_word_embeddings = True
+    with pytest.raises(Mismatch, match="DistilBertForMaskedLM has different weights for vocab_projector.weight"):
+        untied.save_pretrained(folder / "new")
+    assert not (folder / "new").exists()
+
+
 def test_layers_are_picked_in_the_order_given() -> None:
     tensors = {f"transformer.layer.{n}.ffn.lin1.bias": in_memory(np.full(1, n)) for n in range(12)}
     tensors["embeddings.LayerNorm.bias"] = in_memory(np.zeros(1))

@@ -17,11 +17,13 @@ from .config_checks import (
     MOST_LABELS,
     check_config,
     check_count,
+    check_labels_agree,
     dtype_name,
     heads_by_layer,
-    int_key,
+    ids_by_label,
     labels_by_id,
     mapping,
+    plain_integer,
     shown,
 )
 from .errors import ConfigError, UnsupportedArchitectureError, reject_unknown
@@ -60,6 +62,10 @@ OF_THIS_RUN: dict[str, Any] = {
     # What transformers reads and sets in the configuration of a model of its own.
     "_attn_implementation_internal": None, "_experts_implementation": None, "_experts_implementation_internal": None,
 }  # fmt: skip
+# Where a model was read from and how it was saved.
+SET_BY_SAVING = ("architectures", "dtype_name", "_name_or_path")
+# They describe the labels together.
+LABEL_FIELDS = ("num_labels", "id2label", "label2id")
 # How near an unknown name must be to a known one, as difflib measures it, to be taken for a mistake in writing.
 MISSPELT = 0.85
 
@@ -86,7 +92,7 @@ class DistilBertConfig(KnownToTransformers):
         pad_token_id: id of ``[PAD]``, or None.
         num_labels: number of labels (L); 2 unless ``id2label`` says otherwise.
         id2label: label names by id; string keys, as JSON has them, become int.
-        label2id: the inverse; derived from ``id2label`` where absent.
+        label2id: the inverse; either may be absent, and is then derived from the other.
         problem_type: ``"regression"``, ``"single_label_classification"``, ``"multi_label_classification"`` or None
             (chosen from the labels at each call).
         tie_word_embeddings: the masked-LM projection shares the word embeddings.
@@ -161,6 +167,7 @@ class DistilBertConfig(KnownToTransformers):
         if "model_type" not in values:  # it is part of to_dict(), which may hold fields of any name
             for name in others:
                 self._refuse_misspelt(name)
+            check_labels_agree(values)
         self._assign(values)
 
     @classmethod
@@ -195,7 +202,7 @@ class DistilBertConfig(KnownToTransformers):
             value = named.pop(name, default)
             if value is None and isinstance(default, bool):
                 value = default
-            object.__setattr__(self, name, copy.deepcopy(value))
+            object.__setattr__(self, name, copy.deepcopy(plain_integer(value)))
         self.pruned_heads = heads_by_layer(self.pruned_heads or {}, self.n_layers)
         self._assign_labels(named.pop("num_labels", None), named.pop("id2label", None), named.pop("label2id", None))
         named.pop("model_type", None)
@@ -206,8 +213,12 @@ class DistilBertConfig(KnownToTransformers):
         self.validate()
 
     def _assign_labels(self, num_labels: int | None, id2label: Any, label2id: Any) -> None:
+        num_labels = plain_integer(num_labels)
+        label2id = None if label2id is None else ids_by_label(label2id)
         if id2label is None and label2id is not None:
-            id2label = {int_key("label2id", number): label for label, number in mapping("label2id", label2id).items()}
+            id2label = {number: label for label, number in label2id.items()}
+            if len(id2label) < len(label2id):
+                raise ConfigError(f"label2id must give each label a number of its own, got {shown(label2id)}.")
         if id2label is None:
             self.num_labels = 2 if num_labels is None else num_labels
             return
@@ -226,8 +237,7 @@ class DistilBertConfig(KnownToTransformers):
         if num_labels is not None and num_labels != len(self.id2label):
             self.num_labels = num_labels  # a new number makes old names meaningless
             return
-        names = mapping("label2id", label2id) if label2id else {}
-        self.label2id = dict(names) if names else {label: index for index, label in self.id2label.items()}
+        self.label2id = label2id or {label: index for index, label in self.id2label.items()}
 
     def _keep(self, name: str, value: Any) -> None:
         """Keep a field that is not a DistilBERT's own."""
@@ -251,6 +261,7 @@ class DistilBertConfig(KnownToTransformers):
 
     @num_labels.setter
     def num_labels(self, number: int) -> None:
+        number = plain_integer(number)
         check_count("num_labels", number, MOST_LABELS)
         if number != len(getattr(self, "id2label", {})):
             self.id2label = {index: f"LABEL_{index}" for index in range(number)}
@@ -311,8 +322,13 @@ class DistilBertConfig(KnownToTransformers):
             object.__setattr__(self, name, value)
             return
         name = ALIASES.get(name, name)
+        value = plain_integer(value)
         if name == "pruned_heads":
             value = heads_by_layer(value or {}, self.n_layers)
+        elif name == "id2label":
+            value = labels_by_id(value)
+        elif name == "label2id":
+            value = ids_by_label(value)
         if name in DistilBertConfig.__annotations__:
             object.__setattr__(self, name, value)
             return
@@ -388,7 +404,6 @@ class DistilBertConfig(KnownToTransformers):
             for name, value in config_dict.items():
                 setattr(self, name, value)
             self.pruned_heads = heads_by_layer(self.pruned_heads, self.n_layers)
-            self.id2label = labels_by_id(self.id2label)
             self.validate()
         except Exception:
             self.__dict__.clear()
@@ -428,7 +443,8 @@ class DistilBertConfig(KnownToTransformers):
         Args:
             config_dict: the dictionary; a ``model_type`` other than ``"distilbert"`` is an error.
             return_unused_kwargs: return a pair: the configuration, and the overrides that it has no use for.
-            **overrides: arguments of the constructor that replace values of the file.
+            **overrides: arguments of the constructor that replace values of the file. A new ``id2label``, ``label2id``
+                or another ``num_labels`` replaces all that the file says about labels.
         """
         values = mapping("The content of config.json", config_dict)
         cls._check_model_type(values)
@@ -436,20 +452,15 @@ class DistilBertConfig(KnownToTransformers):
         unused = {name: value for name, value in overrides.items() if return_unused_kwargs and name not in known}
         overrides = {name: value for name, value in overrides.items() if name not in unused}
         reject_unknown(overrides, known, cls.__name__)
-        accepted = {*ARGUMENTS, *own_parameters(cls), "model_type"}
+        check_labels_agree(overrides)
         replaced = {ALIASES.get(name, name) for name in overrides}
+        if replaced & set(LABEL_FIELDS) and not _keeps_labels(values, overrides):
+            replaced.update(LABEL_FIELDS)
         merged = {name: value for name, value in values.items() if ALIASES.get(name, name) not in replaced} | overrides
-        if "num_labels" in overrides and "id2label" not in overrides and "label2id" not in overrides:
-            labels = merged.get("id2label") or {}
-            if len(labels) != overrides["num_labels"]:
-                merged.pop("id2label", None)
-                merged.pop("label2id", None)
-        if "id2label" in overrides:
-            merged.pop("num_labels", None)
-            if "label2id" not in overrides:
-                merged.pop("label2id", None)
-        config = cls(**{name: value for name, value in merged.items() if name in accepted})
-        for name in merged.keys() - accepted:
+        accepted = {*ARGUMENTS, *own_parameters(cls)}
+        arguments = {name: value for name, value in merged.items() if name in accepted}
+        config = cls(**arguments, model_type=cls.model_type)
+        for name in merged.keys() - accepted - {"model_type"}:
             config._keep(name, merged[name])
         return (config, unused) if return_unused_kwargs else config
 
@@ -549,6 +560,23 @@ class DistilBertConfig(KnownToTransformers):
         """Upload ``config.json`` to the hub; arguments as :func:`distilbert.core.hub.push`."""
         upload = upload_arguments(CONFIG_SAVING.check(options, f"{type(self).__name__}.push_to_hub"))
         return push_saved(self.save_pretrained, repo_id, **upload)
+
+
+def call_options(config: DistilBertConfig) -> str:
+    """Return what a call may depend on, as text: a compiled function of a model is out of date where it has changed.
+
+    This is the whole configuration, except for what saving a model writes into it.
+    """
+    fields = vars(config) | {"extra": config.extra}
+    return repr({name: value for name, value in fields.items() if name not in SET_BY_SAVING})
+
+
+def _keeps_labels(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> bool:
+    """Return whether the labels of a file remain: the overrides have no names, and as many labels as the file."""
+    if "id2label" in overrides or "label2id" in overrides:
+        return False
+    names = values.get("id2label") or values.get("label2id")
+    return isinstance(names, Mapping) and len(names) == overrides["num_labels"]
 
 
 def field_names(names: Iterable[str]) -> set[str]:

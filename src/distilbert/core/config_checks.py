@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -83,6 +84,30 @@ def check_labels(config: Any) -> None:
         int_key("label2id", number)
 
 
+def check_labels_agree(given: Mapping[str, Any]) -> None:
+    """Check that the arguments ``num_labels``, ``id2label`` and ``label2id`` say the same, as far as they are given.
+
+    A file is not checked: transformers writes and reads ones whose ``label2id`` is out of date.
+    """
+    id2label = None if given.get("id2label") is None else labels_by_id(given["id2label"])
+    label2id = ids_by_label(given["label2id"]) if given.get("label2id") else None
+    if id2label is not None and label2id is not None:
+        differs = any(id2label.get(number) != label for label, number in label2id.items())
+        if differs or not set(id2label.values()) <= label2id.keys():
+            raise ConfigError(
+                f"label2id must be the inverse of id2label, got {shown(label2id)} and {shown(id2label)}. "
+                "Leave one of them out."
+            )
+    numbers = list((id2label or {}).keys() or (label2id or {}).values())
+    number = given.get("num_labels")
+    counts_from_1 = sorted(numbers) == list(range(1, len(numbers) + 1))
+    if number is not None and numbers and number not in (len(numbers), len(numbers) + counts_from_1):
+        name = "label2id" if id2label is None else "id2label"
+        raise ConfigError(
+            f"num_labels is {shown(number)}, but {name} names {len(numbers)} labels. Leave one of them out."
+        )
+
+
 def check_count(name: str, value: Any, largest: int) -> None:
     """Check that a value is an integer from 1 to ``largest``."""
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -111,17 +136,22 @@ def labels_by_id(id2label: Any) -> dict[int, str]:
     return {int_key("id2label", number): str(label) for number, label in id2label.items()}
 
 
+def ids_by_label(label2id: Any) -> dict[str, int]:
+    """Return the numbers of labels by name; they may be text."""
+    return {str(label): int_key("label2id", number) for label, number in mapping("label2id", label2id).items()}
+
+
 def heads_by_layer(pruned_heads: Any, n_layers: Any) -> dict[int, list[int]]:
     """Return the pruned heads of each layer, sorted; the keys may be text, as JSON has them, or count from the end."""
-    result = {}
+    result: dict[int, set[int]] = {}
     for layer, heads in mapping("pruned_heads", pruned_heads).items():
-        if not isinstance(heads, (list, tuple, set)):
+        if isinstance(heads, (str, bytes, Mapping)) or not hasattr(heads, "__iter__"):
             raise ConfigError(f"pruned_heads must map layers to lists of heads, got {shown(heads)}.")
         number = int_key("pruned_heads", layer)
         if isinstance(n_layers, int) and -n_layers <= number < 0:
             number += n_layers
-        result[number] = sorted(int_key("pruned_heads", head) for head in heads)
-    return result
+        result.setdefault(number, set()).update(int_key("pruned_heads", head) for head in heads)
+    return {layer: sorted(heads) for layer, heads in result.items()}
 
 
 def mapping(name: str, value: Any) -> Mapping[Any, Any]:
@@ -131,8 +161,19 @@ def mapping(name: str, value: Any) -> Mapping[Any, Any]:
     return value
 
 
+def plain_integer(value: Any) -> Any:
+    """Return an integer of NumPy or PyTorch as an int of Python, and any other value as it is."""
+    if isinstance(value, int):
+        return value
+    try:
+        return operator.index(value)
+    except TypeError:
+        return value
+
+
 def int_key(name: str, value: Any) -> int:
     """Return an integer that may be text."""
+    value = plain_integer(value)
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     if isinstance(value, str) and re.fullmatch(r"-?\d{1,18}", value, re.ASCII):

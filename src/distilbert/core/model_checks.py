@@ -1,13 +1,13 @@
 """What the models of every framework refuse, in the same words.
 
-Legend: B batch, C choices, S sequence, D dim, N heads. The functions see shapes, types and NumPy arrays, never a tensor
-of a framework. A size is None in a shape where a graph is being traced and the size is not known yet; an unknown size
-fits everything.
+Legend: B batch, C choices, S sequence, D dim, N heads. The functions see shapes, types and NumPy arrays; only
+:func:`seen_keys` sees a tensor, with operators that every framework has. A size is None in a shape where a graph is
+being traced and the size is not known yet; an unknown size fits everything.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -229,6 +229,22 @@ def check_attention_mask(shape: Shape, batch: int | None, length: int | None) ->
         )
 
 
+def seen_keys(mask: Any, any_of: Callable[[Any], Any]) -> Any:
+    """Return what a floating attention mask of four dimensions lets queries see, as a bool tensor of its shape.
+
+    Such a mask is added to attention scores: 0 where a key is seen, a very low number such as -inf elsewhere. One with
+    1 where a key is seen and 0 elsewhere is understood as well: it holds positive numbers and no negative one. So a
+    positive number is seen and a negative one is not; 0 is not seen if the mask has positive numbers and no negative
+    one, and otherwise it is.
+
+    Args:
+        mask: (B, 1 or N, S, S), a tensor of any framework.
+        any_of: returns whether a bool tensor holds any True, as a tensor.
+    """
+    zero_is_seen = any_of(mask < 0) | ~any_of(mask > 0)
+    return (mask > 0) | (zero_is_seen & (mask >= 0))
+
+
 def check_head_mask(config: DistilBertConfig, shape: Shape) -> None:
     """Check the shape of a head mask: (N,) or (n_layers, N).
 
@@ -290,7 +306,7 @@ def check_class_labels(integers: bool, dtype: object) -> None:
 
 
 def check_vocabulary_size(new_num_tokens: int, pad_to_multiple_of: int | None) -> int:
-    """Return the size of a resized vocabulary, rounded up to a multiple.
+    """Return the size of a resized vocabulary, rounded up to a multiple, as an int of Python.
 
     Raises:
         InputError: a number is not an integer, or nothing would be left.
@@ -303,17 +319,20 @@ def check_vocabulary_size(new_num_tokens: int, pad_to_multiple_of: int | None) -
         size = -(-size // pad_to_multiple_of) * pad_to_multiple_of
     if size < 1:
         raise InputError(f"A vocabulary needs at least one entry, got {size}.")
-    return size
+    return int(size)
 
 
-def check_number_of_positions(positions: int) -> None:
-    """Check the new number of positions of a model.
+def check_number_of_positions(positions: int) -> int:
+    """Return the new number of positions of a model as an int of Python.
 
     Raises:
-        InputError: nothing would be left.
+        InputError: it is not an integer, or nothing would be left.
     """
+    if not isinstance(positions, (int, np.integer)):
+        raise InputError(f"new_num_position_embeddings must be an integer, got {positions!r}.")
     if positions < 1:
         raise InputError(f"A model needs at least one position, got {positions}.")
+    return int(positions)
 
 
 def only_device(device_map: Mapping[str, Any]) -> Any:

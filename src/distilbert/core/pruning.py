@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 import numpy as np
 
 from .config import DistilBertConfig
+from .config_checks import heads_by_layer
 
 
 def prune(config: DistilBertConfig, heads_to_prune: Mapping[int, Collection[int]]) -> dict[int, np.ndarray]:
@@ -23,11 +24,7 @@ def prune(config: DistilBertConfig, heads_to_prune: Mapping[int, Collection[int]
     Raises:
         ConfigError: no such layer or head, or no head would be left.
     """
-    layers = config.n_layers
-    merged: dict[int, set[int]] = {}
-    for layer, heads in heads_to_prune.items():
-        merged.setdefault(layer + layers if -layers <= layer < 0 else layer, set()).update(heads)
-    heads_to_prune = {layer: sorted(heads) for layer, heads in merged.items()}
+    heads_to_prune = heads_by_layer(heads_to_prune, config.n_layers)
     before = config.pruned_heads
     config.pruned_heads = {
         layer: sorted({*before.get(layer, ()), *heads_to_prune.get(layer, ())})

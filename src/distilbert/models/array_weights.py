@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,8 @@ import numpy as np
 from ..core.config import DistilBertConfig
 from ..core.errors import InputError
 from ..core.schema import PREFIX, Head, head_shapes, tensor_shapes, tied
+
+MOST_LISTED = 5  # weights in a message
 
 
 class WeightsInMemory:
@@ -68,3 +70,46 @@ class ArrayWeights(WeightsInMemory):
     def snapshot(self) -> Any:
         """Return what tells later whether the weights are still those of now."""
         return self._take_snapshot()
+
+
+def check_only_known_weights(
+    model: Any,
+    weights: Mapping[str, Any],
+    names: Iterable[str],
+    find: Callable[[Any, str], tuple[Any, bool]],
+    advice: str,
+) -> None:
+    """Check that a model has the weights of its architecture and no others, before they are written by their names.
+
+    Args:
+        model: a Keras or Flax model.
+        weights: all of its variables, by their paths in its framework.
+        names: what its checkpoint holds.
+        find: ``find_variable`` of its framework.
+        advice: how to save a model with others.
+
+    Raises:
+        InputError: a class that a user wrote has others, or lacks some.
+    """
+    known = set()
+    missing = []
+    for name in names:
+        try:
+            variable = find(model, name)[0]
+        except (AttributeError, IndexError):
+            variable = None
+        if variable is None:
+            missing.append(name)
+        else:
+            known.add(id(variable))
+    others = [path for path, variable in weights.items() if id(variable) not in known]
+    faults = [
+        f"{verb} {', '.join(listed[:MOST_LISTED])}{', ...' if len(listed) > MOST_LISTED else ''}"
+        for verb, listed in (("has", others), ("lacks", missing))
+        if listed
+    ]
+    if faults:
+        raise InputError(
+            f"{type(model).__name__} {' and '.join(faults)}. A checkpoint holds exactly the weights of a "
+            f"{model.head_spec.architecture}. {advice}"
+        )

@@ -16,6 +16,7 @@ from ..core.loading_arguments import SAVING, upload_arguments
 from ..core.model_checks import refuse_flash_attention
 from ..core.schema import HEADS, Head, tied
 from ..weights.folder import save_tensors, supersede_earlier_weights
+from ..weights.match import without_aliases
 from ..weights.tensors import as_array
 
 # The arguments of push_to_hub that are those of save_pretrained.
@@ -67,11 +68,15 @@ class PreTrainedMixin:
 
         Args:
             save_directory: the folder.
-            arrays: the weights; a tensor that is tied to another may be among them.
+            arrays: the weights; a tensor that is tied to another may be among them, and is left out.
             dtype: name of their type.
             state_dict: tensors to write instead of ``arrays``.
             is_main_process: as the other arguments, of ``save_pretrained``.
             options: the arguments that ``save_pretrained`` does not name.
+
+        Raises:
+            ConfigError: the configuration cannot be written; nothing has been written then.
+            WeightsMismatchError: a tensor differs from the one that it is tied to; nothing has been written then.
         """
         options = SAVING.check(options, f"{type(self).__name__}.save_pretrained")
         upload = upload_arguments(options)
@@ -81,17 +86,16 @@ class PreTrainedMixin:
             return
         if state_dict is not None:
             arrays = {str(name): as_array(tensor) for name, tensor in state_dict.items()}
-            dtype = next((array.dtype.name for array in arrays.values()), dtype)
-        arrays = dict(arrays)
-        for alias, original in tied(self.config, self.head_spec).items():
-            copy = arrays.pop(alias, None)
-            if copy is not None:
-                arrays.setdefault(original, copy)
+            dtype = next((array.dtype.name for array in arrays.values() if "float" in array.dtype.name), dtype)
+        shared = tied(self.config, self.head_spec)
+        arrays = without_aliases(arrays, shared, where=type(self).__name__, read=np.asarray)
         own = "head_spec" not in vars(type(self))  # a class that a user wrote
         # fully_shard puts a class with this prefix in front of the model's.
         name = type(self).__name__.removeprefix("FSDP")
         self.config.architectures = [name if own else self.head_spec.architecture]
         self.config.dtype = dtype
+        self.config.validate()
+        self.config.to_json_string()  # what cannot be written is an error before the weights of a folder are replaced
         save_tensors(
             Path(save_directory), arrays, max_shard_size=max_shard_size, safe=safe_serialization, variant=variant
         )
@@ -106,6 +110,24 @@ class PreTrainedMixin:
     def base_model(self) -> Any:
         """The encoder: ``distilbert`` of a model with a head, else the model itself."""
         return getattr(self, self.base_model_prefix, self)
+
+    def _encoder(self) -> Any:
+        """The encoder, for methods that read or change its parts.
+
+        Raises:
+            InputError: a class that a user wrote has several, or none.
+        """
+        encoder = self.base_model
+        if not hasattr(encoder, "embeddings") or not hasattr(encoder, "transformer"):
+            raise InputError(
+                f"{type(self).__name__} has several encoders, or none, and none of them is called "
+                f"{self.base_model_prefix!r}: call this method of the encoder that you mean."
+            )
+        return encoder
+
+    def _stacks(self) -> list[Any]:
+        """The stacks of blocks that recompute activations together."""
+        return [self._encoder().transformer]
 
     @property
     def attn_implementation(self) -> str:
@@ -141,30 +163,38 @@ class PreTrainedMixin:
 
     def get_input_embeddings(self) -> Any:
         """Return the word embeddings."""
-        return self.base_model.embeddings.word_embeddings
+        return self._encoder().embeddings.word_embeddings
 
     def get_position_embeddings(self) -> Any:
         """Return the position embeddings."""
-        return self.base_model.embeddings.position_embeddings
+        return self._encoder().embeddings.position_embeddings
 
     def get_output_embeddings(self) -> Any:
         """Return the projection of masked language modelling, or None where there is none."""
         return getattr(self, "vocab_projector", None)
+
+    def _set_vocabulary_size(self, size: int) -> None:
+        """Say in the configuration how many word embeddings there are; an id of padding beyond them is dropped."""
+        self.config.vocab_size = size
+        if self.config.pad_token_id is not None and self.config.pad_token_id >= size:
+            self.config.pad_token_id = None
 
     # Training -------------------------------------------------------------------------------------------------------
 
     @property
     def is_gradient_checkpointing(self) -> bool:
         """Whether blocks are recomputed in the backward pass."""
-        return bool(self.base_model.transformer.gradient_checkpointing)
+        return any(stack.gradient_checkpointing for stack in self._stacks())
 
     def gradient_checkpointing_enable(self) -> None:
         """Recompute each block in the backward pass instead of keeping its activations.
 
         As with :meth:`gradient_checkpointing_disable`, functions that Keras or JAX traced before keep what they had.
         """
-        self.base_model.transformer.gradient_checkpointing = True
+        for stack in self._stacks():
+            stack.gradient_checkpointing = True
 
     def gradient_checkpointing_disable(self) -> None:
         """Keep activations, the default."""
-        self.base_model.transformer.gradient_checkpointing = False
+        for stack in self._stacks():
+            stack.gradient_checkpointing = False

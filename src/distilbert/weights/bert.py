@@ -45,9 +45,7 @@ LEFT_OUT = re.compile(r"pooler\.|cls\.seq_relationship\.|.*position_ids$")
 SEGMENTS = "embeddings.token_type_embeddings.weight"
 POSITIONS = "embeddings.position_embeddings.weight"
 
-CONFIG_FIELDS = {  # BERT's field -> DistilBERT's
-    "vocab_size": "vocab_size",
-    "max_position_embeddings": "max_position_embeddings",
+CONFIG_FIELDS = {  # BERT's field -> DistilBERT's, where the names differ
     "num_hidden_layers": "n_layers",
     "num_attention_heads": "n_heads",
     "hidden_size": "dim",
@@ -55,16 +53,10 @@ CONFIG_FIELDS = {  # BERT's field -> DistilBERT's
     "hidden_dropout_prob": "dropout",
     "attention_probs_dropout_prob": "attention_dropout",
     "hidden_act": "activation",
-    "initializer_range": "initializer_range",
-    "pad_token_id": "pad_token_id",
-    "tie_word_embeddings": "tie_word_embeddings",
-    "id2label": "id2label",
-    "label2id": "label2id",
-    "problem_type": "problem_type",
-    "torch_dtype": "dtype",
-    "dtype": "dtype",
-    "_name_or_path": "_name_or_path",
+    "classifier_dropout": "seq_classif_dropout",
 }
+# Fields of a BERT that mean nothing in a DistilBERT: of segments, of the pooler, and of what DistilBERT has fixed.
+ONLY_OF_BERT = re.compile(r"type_vocab_size|pooler_\w+|directionality|layer_norm_eps|position_embedding_type")
 # These heads compute the same function in both models, so they can be converted. The others cannot, for the reason
 # that stands beside them.
 EXACT_HEADS = {
@@ -109,9 +101,11 @@ def config_from_bert(values: Mapping[str, Any]) -> dict[str, Any]:
             )
     names = values.get("architectures") or ["BertModel"]
     source = names[0] if isinstance(names, list) and isinstance(names[0], str) else "BertModel"
-    twin = {new: values[old] for old, new in CONFIG_FIELDS.items() if values.get(old) is not None}
-    if values.get("pad_token_id", 0) is None:
-        twin["pad_token_id"] = None
+    twin = {
+        CONFIG_FIELDS.get(name, name): value
+        for name, value in values.items()
+        if not ONLY_OF_BERT.fullmatch(name) and not (value is None and name in CONFIG_FIELDS)
+    }
     return twin | {"model_type": "distilbert", "architectures": [f"DistilBert{EXACT_HEADS.get(source) or 'Model'}"]}
 
 

@@ -6,9 +6,10 @@ happens twice: ``from_checkpoint`` of the model classes loads its weights; its t
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from ..core.loading_arguments import HUB_ARGUMENTS, LOADING, WEIGHT_ARGUMENTS, h
 from ..core.model_checks import check_config_type
 from ..core.schema import Head, Shapes
 from . import bert
-from .file_names import FileTensors, plain_names
+from .file_names import FileTensors, has_names, plain_names
 from .folder import weight_files
 from .match import Matched, match, match_shapes, normalize
 from .source import WeightSource
@@ -105,18 +106,36 @@ class Checkpoint:
             name_in_file=name_in_file,
         )
 
-    def match_shapes(self, shapes: Shapes, model: str, *, ignore_mismatched_sizes: bool = False) -> Matched:
+    def match_shapes(
+        self,
+        shapes: Shapes,
+        model: str,
+        *,
+        encoders: Collection[str],
+        shared: Mapping[str, str],
+        ignore_mismatched_sizes: bool = False,
+    ) -> Matched:
         """Return the tensors of a class that a user wrote; a warning names those that start afresh.
 
         Args:
             shapes: name -> shape of everything that the class saves.
             model: name of the class.
+            encoders: what stands before the names of each encoder in the class. All of its tensors have to be there,
+                under these names or under DistilBERT's own.
+            shared: name -> name of the tensor that it is tied to.
             ignore_mismatched_sizes: let tensors outside the blocks that have another shape start afresh.
         """
+        raw = {} if self.bert is not None else self.source.open(self.path)
+        if has_names(raw, shapes.keys() - shared.keys(), encoders):
+            others = {name: tensor for name, tensor in raw.items() if name not in shapes}
+            tensors = normalize(plain_names(others, self._place, prefix="").tensors)
+        else:
+            tensors = self.tensors()
         matched = match_shapes(
-            {} if self.bert is not None else self.source.open(self.path),
-            self.tensors(),
+            tensors | {name: raw[name] for name in shapes if name in raw},
             shapes,
+            encoders=encoders,
+            shared=shared,
             where=self._place,
             model=model,
             ignore_mismatched_sizes=ignore_mismatched_sizes,
@@ -148,7 +167,7 @@ def open_checkpoint(
 
     Args:
         name_or_path: a folder, or a name on the hub; None if ``config`` and ``state_dict`` are given.
-        config: a configuration, or where to read one, to use instead of that of the folder.
+        config: a configuration, which is copied, or where to read one, to use instead of that of the folder.
         overrides: fields that replace those of the configuration; and other arguments of ``from_pretrained`` that are
             known from transformers, see :data:`distilbert.core.loading_arguments.LOADING`.
         config_class: of the configuration, where a model has one with fields of its own.
@@ -182,8 +201,8 @@ def open_checkpoint(
         overrides = LOADING.check(overrides or {}, where, [*ARGUMENTS, *own_parameters(config_class), *present])
         if config is None:
             config = config_from_dict(values, overrides, folder, config_class)
-        elif overrides:
-            config = config.replaced(overrides)
+        else:
+            config = config.replaced(overrides) if overrides else copy.deepcopy(config)
     if name_or_path is not None:
         config.name_or_path = name_or_path
     names = values.get("architectures") or ["BertModel"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 
 from ..core.errors import WeightsMismatchError
@@ -55,7 +56,19 @@ class FileTensors:
         return (self.prefix if is_encoder else _parent(self.prefix)) + name
 
 
-def plain_names(tensors: Tensors, where: object) -> FileTensors:
+def has_names(tensors: Tensors, names: Collection[str], encoders: Collection[str]) -> bool:
+    """Return whether a file names its tensors as a class that a user wrote does, rather than as another model.
+
+    Args:
+        tensors: by their names in the file.
+        names: those of the class.
+        encoders: what stands before the names of each encoder in the class.
+    """
+    has_encoders = all(any(prefix + first in tensors for first in FIRST_NAMES) for prefix in encoders)
+    return set(names) <= tensors.keys() or (bool(encoders) and has_encoders)
+
+
+def plain_names(tensors: Tensors, where: object, prefix: str | None = None) -> FileTensors:
     """Take prefixes of wrappers from the names of tensors, and leave out what is no weight of a model.
 
     A prefix that is not usual is said once, and so is what training left in the file.
@@ -63,6 +76,7 @@ def plain_names(tensors: Tensors, where: object) -> FileTensors:
     Args:
         tensors: by their names in the file.
         where: the folder or file, for messages.
+        prefix: what to take from the names; None for what stands before those of the encoder.
 
     Raises:
         WeightsMismatchError: the file holds several encoders, or two tensors with the same name.
@@ -70,7 +84,7 @@ def plain_names(tensors: Tensors, where: object) -> FileTensors:
     unwrapped: Tensors = {}
     for name, tensor in tensors.items():
         _add(unwrapped, WRAPPERS.sub("", name), replace(tensor, origin=name), where)
-    prefix = _prefix(unwrapped, where)
+    prefix = _prefix(unwrapped, where) if prefix is None else prefix
     plain: Tensors = {}
     ignored = []
     for name, tensor in unwrapped.items():

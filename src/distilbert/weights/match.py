@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+import numpy as np
 
 from ..core.config import DistilBertConfig
 from ..core.errors import ConfigError, WeightsMismatchError
@@ -14,6 +16,8 @@ from .tensors import Tensors
 
 MOST_LISTED = 200  # names in a message
 LAYER = re.compile(r"(transformer\.layer\.)(\d+)(\..*)")
+ENCODER_MODULES = ("embeddings.", "transformer.")
+T = TypeVar("T")
 
 
 class LoadingKeys(set[Any]):
@@ -81,6 +85,34 @@ def keep_layers(tensors: Tensors, layers: Sequence[int]) -> Tensors:
     return kept
 
 
+def without_aliases(
+    tensors: Mapping[str, T], shared: Mapping[str, str], *, where: object, read: Callable[[T], np.ndarray]
+) -> dict[str, T]:
+    """Return tensors without the second name of those that are tied, which stands in for the first if that is missing.
+
+    Args:
+        tensors: by their names.
+        shared: name -> name of the tensor that it is tied to.
+        where: the folder, file or model, for messages.
+        read: returns the array of a tensor.
+
+    Raises:
+        WeightsMismatchError: two that are tied differ.
+    """
+    kept = dict(tensors)
+    for alias, original in shared.items():
+        if alias not in kept:
+            continue
+        copy = kept.pop(alias)
+        if original in kept and not np.array_equal(read(copy), read(kept[original]), equal_nan=True):
+            raise WeightsMismatchError(
+                f"{where} has different weights for {alias} and {original}, which are one tensor where "
+                "tie_word_embeddings is true. tie_word_embeddings=False in the configuration keeps both."
+            )
+        kept.setdefault(original, copy)
+    return kept
+
+
 def match(
     tensors: Tensors,
     config: DistilBertConfig,
@@ -110,11 +142,8 @@ def match(
     expected, shared = tensor_shapes(config, head), tied(config, head)
     prefix = PREFIX if head.name else ""
     available = {name if _module(name) in HEAD_MODULES else prefix + name: tensor for name, tensor in tensors.items()}
-    for alias, original in shared.items():
-        copy = available.pop(alias, None)
-        if copy is not None:
-            available.setdefault(original, copy)
-        del expected[alias]
+    available = without_aliases(available, shared, where=where, read=lambda tensor: tensor.read())
+    expected = {name: shape for name, shape in expected.items() if name not in shared}
     own = set(head_shapes(config, head))
     present = {_module(name) for name in available}
     fresh = [name for name in expected if name in own and _module(name) not in present]
@@ -137,28 +166,39 @@ def match(
 
 
 def match_shapes(
-    raw: Tensors, normal: Tensors, shapes: Shapes, *, where: object, model: str, ignore_mismatched_sizes: bool = False
+    tensors: Tensors,
+    shapes: Shapes,
+    *,
+    encoders: Collection[str],
+    shared: Mapping[str, str],
+    where: object,
+    model: str,
+    ignore_mismatched_sizes: bool = False,
 ) -> Matched:
-    """Find the tensors of a class that a user wrote. What the file lacks outside the encoder starts afresh.
+    """Find the tensors of a class that a user wrote. What the file lacks outside the encoders starts afresh.
 
     Args:
-        raw: the tensors by their names in the file.
-        normal: the same by normalized names, see :func:`normalize`.
+        tensors: by the names of the class; those of an encoder may have DistilBERT's names, without a prefix.
         shapes: name -> shape of everything that the class saves.
+        encoders: what stands before the names of each encoder in the class, such as ``distilbert.``.
+        shared: name -> name of the tensor that it is tied to.
         where: the folder or file, for messages.
         model: name of the class, for messages.
         ignore_mismatched_sizes: let tensors outside the blocks that have another shape start afresh.
 
     Raises:
-        WeightsMismatchError: lists all tensors of the encoder that are missing, and all that are misshapen.
+        WeightsMismatchError: lists all tensors of the encoders that are missing, and all that are misshapen.
     """
-    available = {name: raw[name] if name in raw else normal.get(name.removeprefix(PREFIX)) for name in shapes}
-    misshapen = {
-        name: tensor.shape for name, tensor in available.items() if tensor is not None and tensor.shape != shapes[name]
-    }
+    plain = {name: _name_in_encoder(name, encoders) for name in shapes}
+    names = {name: name if name in tensors else plain[name] for name in shapes}
+    available = {name: tensors[found] for name, found in names.items() if found in tensors}
+    used = {names[name] for name in available}
+    available = without_aliases(available, shared, where=where, read=lambda tensor: tensor.read())
+    expected = {name: shape for name, shape in shapes.items() if name not in shared}
+    misshapen = {name: tensor.shape for name, tensor in available.items() if tensor.shape != expected[name]}
     mismatched = [name for name in misshapen if ignore_mismatched_sizes and not LAYER.search(name)]
-    missing = [name for name in shapes if available[name] is None]
-    lines = [f"  {name} {shapes[name]} is missing" for name in missing if name.startswith(PREFIX)]
+    missing = [name for name in expected if name not in available]
+    lines = [f"  {name} {shapes[name]} is missing" for name in missing if plain[name].startswith(ENCODER_MODULES)]
     lines += [
         f"  {name}: the file has {shape}, needed is {shapes[name]}"
         for name, shape in misshapen.items()
@@ -166,14 +206,18 @@ def match_shapes(
     ]
     if lines:
         raise WeightsMismatchError("\n".join([f"The weights of {where} do not fit {model}.", *lines]))
-    tensors = {name: tensor for name, tensor in available.items() if tensor is not None and name not in misshapen}
-    used = {*tensors, *(name.removeprefix(PREFIX) for name in tensors)}
     return Matched(
-        tensors,
+        {name: tensor for name, tensor in available.items() if name not in misshapen},
         [*missing, *mismatched],
-        [name for name in normal if name not in used],
+        [name for name in tensors if name not in used],
         [(name, misshapen[name], shapes[name]) for name in mismatched],
     )
+
+
+def _name_in_encoder(name: str, encoders: Collection[str]) -> str:
+    """Return DistilBERT's name, without a prefix, for a tensor of an encoder; other names are returned as they are."""
+    plain = (name.removeprefix(prefix) for prefix in encoders if name.startswith(prefix))
+    return next((inner for inner in plain if inner.startswith(ENCODER_MODULES)), name)
 
 
 def _module(name: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..core.errors import InputError
 from .folder import FORMATS, H5, MSGPACK, SAFETENSORS, TORCH, open_tensors
-from .tensors import Tensors, as_array, in_memory
+from .tensors import Tensors, as_array, copied_when_read
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class WeightSource:
         if self.state_dict is not None:
             if not isinstance(self.state_dict, Mapping):
                 raise InputError(f"state_dict must map names to tensors, got a {type(self.state_dict).__name__}.")
-            tensors = {str(name): in_memory(as_array(tensor)) for name, tensor in self.state_dict.items()}
+            tensors = {str(name): copied_when_read(as_array(tensor)) for name, tensor in self.state_dict.items()}
         elif folder is None:
             raise InputError("Give the folder or name of a model; it may be None only if state_dict= is given.")
         else:

@@ -75,6 +75,11 @@ def in_memory(array: np.ndarray) -> LazyTensor:
     return LazyTensor(array.shape, array.dtype.name, lambda: array)
 
 
+def copied_when_read(array: np.ndarray) -> LazyTensor:
+    """Wrap an array that stays the caller's: a model that reads it does not share its memory."""
+    return LazyTensor(array.shape, array.dtype.name, array.copy)
+
+
 def open_safetensors(path: Path) -> Tensors:
     """Return the tensors of a safetensors file; only its header is read.
 

@@ -108,6 +108,17 @@ def test_four_dimensional_masks() -> None:
         model(ids, flat[:, :5])
 
 
+def test_masks_that_are_added_to_the_scores() -> None:
+    model, ids = flax_model(), inputs()["input_ids"]
+    keep = np.tril(np.ones((4, 1, LENGTH, LENGTH), np.float32))
+    wanted = model(ids, keep)[0]
+    for hidden in (-np.inf, np.finfo(np.float32).min):
+        added = np.where(keep == 1, np.float32(0), np.float32(hidden))
+        close(model(ids, added)[0], wanted)
+    close(nnx.jit(lambda m, i, a: m(i, a)[0])(model, ids, added), wanted)
+    close(model(ids, np.zeros_like(keep))[0], model(ids)[0])
+
+
 def test_multiple_choice_takes_positions_and_embeddings() -> None:
     model = flax_model("ForMultipleChoice")
     given = inputs("ForMultipleChoice")

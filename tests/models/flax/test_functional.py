@@ -155,6 +155,8 @@ def test_loading_without_weights(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="keep the tree that"):
         _ = model.params
     close(model(**inputs(), params=params).logits, saved(**inputs()).logits, 0)
+    with pytest.raises(InputError, match="keep the tree that"):
+        model.save_pretrained(tmp_path / "again")
     model.save_pretrained(tmp_path / "again", params=params)
     close(load(tmp_path / "again")(**inputs()).logits, saved(**inputs()).logits, 0)
 

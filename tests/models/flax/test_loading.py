@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import subprocess
@@ -33,7 +34,7 @@ from distilbert.models.flax import (
 from distilbert.models.flax.device import pick_device
 from distilbert.models.flax.heads import TiedProjector
 from tests.models.flax.tiny import close, flax_class, flax_model, inputs
-from tests.tiny import HEAD_NAMES
+from tests.tiny import HEAD_NAMES, tiny_config
 
 
 @pytest.fixture
@@ -170,6 +171,18 @@ def test_pieces() -> None:
     assert untied.num_parameters() == sum(leaf.size for leaf in leaves) + 97 * 24
 
 
+def test_a_projection_of_its_own_is_never_left_out(tmp_path: Path) -> None:
+    model = flax_model("ForMaskedLM")
+    model.set_output_embeddings(nnx.Linear(24, 97, rngs=nnx.Rngs(0)))
+    with pytest.raises(
+        WeightsMismatchError, match="different weights for vocab_projector.weight and .*word_embeddings"
+    ):
+        model.save_pretrained(tmp_path)
+    model.config.tie_word_embeddings = False
+    model.save_pretrained(tmp_path)
+    close(flax_class("ForMaskedLM").from_pretrained(tmp_path)(**inputs()).logits, model(**inputs()).logits, 0)
+
+
 def test_params_are_a_plain_tree_and_are_checked(tmp_path: Path) -> None:
     model, other = flax_model("ForSequenceClassification"), flax_model("ForSequenceClassification", seed=7)
     tree = model.params
@@ -182,6 +195,10 @@ def test_params_are_a_plain_tree_and_are_checked(tmp_path: Path) -> None:
     loaded = FlaxDistilBertForSequenceClassification.from_pretrained(tmp_path)
     close(loaded(**inputs()).logits, other(**inputs()).logits, 0)
     close(model.params["classifier"]["bias"], tree["classifier"]["bias"], 0)
+    host = jax.tree.map(np.array, tree)
+    other.params = host
+    host["classifier"]["bias"] += 1
+    close(other.params["classifier"]["bias"], tree["classifier"]["bias"], 0)
     wrong = tree | {"classifier": {"kernel": np.zeros((5, 24)), "stray": np.zeros(1)}}
     with pytest.raises(WeightsMismatchError) as caught:
         model.params = wrong
@@ -234,6 +251,14 @@ def test_resizing_positions(sinusoidal: bool, positions: int, tmp_path: Path) ->
     close(FlaxDistilBertModel.from_pretrained(tmp_path)(ids)[0], before)
     with pytest.raises(InputError, match="at least one position"):
         model.resize_position_embeddings(0)
+
+
+def test_a_copy_has_a_configuration_of_its_own() -> None:
+    model = flax_model("ForSequenceClassification")
+    copied = copy.deepcopy(model)
+    copied.prune_heads({0: [1]})
+    assert copied.config is copied.distilbert.config
+    assert (copied.config.pruned_heads, model.config.pruned_heads) == ({0: [1]}, {})
 
 
 def test_pruned_heads_survive_saving(tmp_path: Path) -> None:
@@ -301,3 +326,25 @@ def test_loading_needs_little_more_memory_than_the_weights(tmp_path: Path) -> No
     unit = 1 if sys.platform == "darwin" else 1024
     result = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=True)
     assert int(result.stdout) * unit <= 1.3 * weights, int(result.stdout) * unit / weights
+
+
+class WithOwnLayer(FlaxDistilBertForSequenceClassification):
+    """A class as a user writes it, with a layer that no checkpoint of DistilBERT has."""
+
+    def __init__(self, config: DistilBertConfig, *, rngs: Any = None, **options: Any) -> None:
+        super().__init__(config, rngs=rngs, **options)
+        self.extra = nnx.Linear(24, 24, rngs=nnx.Rngs(5))
+
+    def head(self, hidden: Any, deterministic: bool | None = None) -> Any:
+        return super().head(self.extra(hidden), deterministic)
+
+
+def test_layers_of_ones_own_start_afresh_and_are_never_left_out(folder: Path, tmp_path: Path) -> None:
+    model = WithOwnLayer.from_pretrained(folder)
+    built = WithOwnLayer(tiny_config("ForSequenceClassification"))
+    close(model.extra.kernel.get_value(), built.extra.kernel.get_value(), 0)
+    built.params = model.params
+    close(model(**inputs()).logits, built(**inputs()).logits, 0)
+    with pytest.raises(InputError, match="WithOwnLayer has extra/bias, extra/kernel. A checkpoint holds exactly"):
+        model.save_pretrained(tmp_path / "own")
+    assert not (tmp_path / "own").exists()

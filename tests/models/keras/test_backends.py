@@ -31,6 +31,12 @@ for head in HEAD_NAMES:
     batch = Batch.of([[1, 2, 3, 4], [5, 6], [7, 8, 9, 10, 11, 12, 13]])
     for name, array in KerasRunner(twin)(batch).items():
         assert_close(array, PytorchRunner(model)(batch)[name], name)
+own = twin.get_arrays()
+twin.set_arrays(changed := {name: array.copy() for name, array in own.items()})
+for array in changed.values():
+    array += 1
+for name, array in twin.get_arrays().items():
+    np.testing.assert_array_equal(array, own[name], err_msg="the arrays stay the caller's")
 twin.compile(optimizer=keras.optimizers.Adam(1e-2))
 history = twin.fit(given, epochs=4, verbose=0).history["loss"]
 assert history[-1] < history[0], history
@@ -50,6 +56,9 @@ for checkpointing in (False, True):
     twin.compile(optimizer=keras.optimizers.SGD(1e-2))
     histories.append(twin.fit(given, epochs=4, verbose=0).history["loss"])
 assert_close(*map(np.asarray, histories))
+twin.config.return_dict = False
+assert np.isfinite(twin.fit(given, validation_data=(given,), verbose=0).history["val_loss"]).all()
+assert np.isfinite(twin.test_on_batch(given))
 print("done")
 """
 

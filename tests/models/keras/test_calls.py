@@ -116,6 +116,18 @@ def test_inside_a_functional_model() -> None:
     assert {id(v) for v in encoder.weights} <= {id(v) for v in model.trainable_weights}
 
 
+def test_masks_that_are_added_to_the_scores() -> None:
+    model, ids = tiny_keras(), inputs()["input_ids"]
+    keep = np.tril(np.ones((4, 1, LENGTH, LENGTH), np.float32))
+    wanted = model(ids, keep)[0]
+    for hidden in (-np.inf, np.finfo(np.float32).min):
+        added = np.where(keep == 1, np.float32(0), np.float32(hidden))
+        assert_close(model(ids, added)[0], wanted)
+    assert_close(model(ids, added.tolist())[0], wanted)
+    assert_close(tf.function(lambda i, a: model(i, a)[0])(ids, tf.constant(added)), wanted)
+    assert_close(model(ids, np.zeros_like(keep))[0], model(ids)[0])
+
+
 def test_token_types() -> None:
     model, zeros = tiny_keras("ForSequenceClassification"), np.zeros((4, LENGTH), int)
     assert_same(model(inputs(), token_type_ids=zeros), model(inputs()), 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,12 @@ from distilbert import (
     WeightsMismatchError,
     convert,
 )
-from distilbert.models.keras import TFDistilBertForSequenceClassification, TFDistilBertModel, to_tflite
+from distilbert.models.keras import (
+    TFDistilBertForSequenceClassification,
+    TFDistilBertModel,
+    TFDistilBertPreTrainedModel,
+    to_tflite,
+)
 from distilbert.models.keras.tflite import run_tflite
 from tests.models.assertions import assert_close, assert_same
 from tests.models.keras.twins import (
@@ -35,7 +41,7 @@ from tests.models.keras.twins import (
     tiny_keras,
     twin_of,
 )  # fmt: skip
-from tests.tiny import HEAD_NAMES, all_but_one_slow, model_class, tiny_config, tiny_inputs, tiny_model
+from tests.tiny import HEAD_NAMES, SIZES, all_but_one_slow, model_class, tiny_config, tiny_inputs, tiny_model
 
 
 @pytest.fixture
@@ -244,3 +250,66 @@ def test_configs_of_layers_hold_everything(tmp_path: Path) -> None:
     values: dict[str, Any] = fresh_keras("ForSequenceClassification", problem_type="regression").get_config()
     back = TFDistilBertForSequenceClassification.from_config(json.loads(json.dumps(values)))
     assert back.config == tiny_config("ForSequenceClassification", problem_type="regression")
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_resized_weights_are_trained_if_they_were(tied: bool) -> None:
+    model = fresh_keras("ForMaskedLM", tie_word_embeddings=tied)
+    trained = len(model.trainable_weights)
+    for resize in (model.resize_token_embeddings, model.resize_position_embeddings):
+        resize(30)
+        assert len(model.trainable_weights) == trained
+        for variable in model.weights:
+            variable.trainable = False
+        resize(40)
+        assert not model.trainable_weights
+        for variable in model.weights:
+            variable.trainable = True
+
+
+def test_sinusoidal_positions_are_never_trained() -> None:
+    model = fresh_keras(sinusoidal_pos_embds=True)
+    table = model.get_position_embeddings().embeddings
+    trained = len(model.weights) - 1
+    for trainable in (True, False, True):
+        model.embeddings.trainable = trainable
+        assert not any(variable is table for variable in model.trainable_weights)
+    assert len(model.trainable_weights) == trained
+    model.resize_position_embeddings(30)
+    model.trainable = True
+    assert len(model.trainable_weights) == trained
+
+
+class WithOwnHead(TFDistilBertPreTrainedModel):
+    """A class as a user writes it, with weights that no checkpoint of DistilBERT has."""
+
+    def __init__(self, config: DistilBertConfig, **options: Any) -> None:
+        super().__init__(config, **options)
+        self.distilbert = TFDistilBertModel(config, name="distilbert")
+        self.score = keras.layers.Dense(1, name="score")
+        self.score.build((None, 24))
+
+
+def test_weights_of_ones_own_are_never_left_out(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"WithOwnHead has .*/kernel.* lacks embeddings\..*model\.save\("):
+        WithOwnHead(tiny_config()).save_pretrained(tmp_path / "own")
+    assert not (tmp_path / "own").exists()
+
+
+class OwnConfig(DistilBertConfig):
+    model_type = "own"
+    depth: int = 3
+
+
+@keras.saving.register_keras_serializable("tests")
+class WithOwnConfig(TFDistilBertForSequenceClassification):
+    config_class = OwnConfig
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # Keras's own, with NumPy 2.4
+def test_copies_and_keras_files_have_the_whole_configuration(tmp_path: Path) -> None:
+    model = WithOwnConfig(OwnConfig(depth=5, attn_implementation="eager", **SIZES))
+    model.save(tmp_path / "own.keras")
+    for other in (copy.deepcopy(model), keras.models.load_model(tmp_path / "own.keras")):
+        assert (type(other.config), other.config.depth, other.attn_implementation) == (OwnConfig, 5, "eager")
+        assert_same(other(inputs()), model(inputs()), 0)

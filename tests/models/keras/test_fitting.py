@@ -76,6 +76,36 @@ def test_a_dataset_and_what_a_tokenizer_returns() -> None:
     assert model.evaluate(tf.data.Dataset.from_tensor_slices(given).batch(4), verbose=0) == pytest.approx(whole, 1e-5)
 
 
+@pytest.mark.parametrize("kind", [BatchEncoding, dict])
+@pytest.mark.parametrize("head", ["ForSequenceClassification", "ForQuestionAnswering"])
+def test_every_entry_takes_lists(head: str, kind: Any) -> None:
+    model = tiny_keras(head, **NO_DROPOUT)
+    model.compile(optimizer=keras.optimizers.SGD(0.0), jit_compile=False)
+    exact = pytest.approx(float(model(inputs(head) | labels(head)).loss), abs=1e-4)
+    x = kind({name: array.tolist() for name, array in inputs(head).items()})
+    with_labels = kind({**x, **{name: array.tolist() for name, array in labels(head).items()}})
+    lists = [array.tolist() for array in labels(head).values()]
+    y, weights = lists if len(lists) > 1 else lists[0], [1.0] * 4
+    validation = [(x, y), [x, y, weights], (with_labels,), with_labels]
+    for data in validation:
+        assert model.fit(x, y, validation_data=data, verbose=0).history == {"loss": [exact], "val_loss": [exact]}
+    for entry in (model.evaluate, model.train_on_batch, model.test_on_batch):
+        quiet = {"verbose": 0} if entry == model.evaluate else {}
+        assert (entry(x, y, **quiet), entry(with_labels, **quiet)) == (exact, exact)
+        assert entry(with_labels, sample_weight=weights, **quiet) == exact
+
+
+def test_training_a_model_whose_calls_return_tuples() -> None:
+    model = tiny_keras("ForSequenceClassification", return_dict=False, **NO_DROPOUT)
+    given = inputs() | labels("ForSequenceClassification")
+    exact = pytest.approx(float(model(given)[0]), abs=1e-4)
+    model.compile(optimizer=keras.optimizers.SGD(0.0), metrics=["accuracy"], jit_compile=False)
+    assert model.fit(given, validation_data=(given,), verbose=0).history["val_loss"] == [exact]
+    for entry in (model.evaluate, model.train_on_batch, model.test_on_batch):
+        assert entry(given, return_dict=True)["loss"] == exact
+    assert type(model(given)) is tuple
+
+
 @pytest.mark.parametrize("head", HEAD_NAMES)
 def test_predict_returns_an_output_of_arrays(head: str) -> None:
     model = tiny_keras(head)

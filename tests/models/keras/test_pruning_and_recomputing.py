@@ -34,7 +34,7 @@ def test_pruned_heads_equal_pytorch_and_survive_saving(head: str, tmp_path: Path
     whole = twin(inputs())
     for each in (model, twin):
         each.prune_heads({0: [0, 2]})
-        each.prune_heads({0: [2], 1: [1]})
+        each.prune_heads({0: np.array([2]), np.int64(1): [1]})
     assert twin.config.pruned_heads == {0: [0, 2], 1: [1]}
     attention = twin.base_model.transformer.layer[0].attention
     assert (attention.q_lin.kernel.shape, attention.out_lin.kernel.shape) == ((24, 8), (8, 24))

@@ -203,6 +203,20 @@ def test_datasets_become_batches(label: str, tokenizer: DistilBertTokenizerFast)
     )
 
 
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_labels_of_tokens_are_padded(side: str, tokenizer: DistilBertTokenizerFast) -> None:
+    rows = {"input_ids": [[5, 6], [7, 8, 9]], "attention_mask": [[1, 1], [1, 1, 1]], "labels": [[1, 2], [3, 4, 0]]}
+    tokenizer.padding_side = side
+    options = {"batch_size": 2, "shuffle": False, "tokenizer": tokenizer}
+    dataset = datasets.Dataset.from_dict(rows)
+    ((batch, labels),) = fresh_keras("ForTokenClassification").prepare_tf_dataset(dataset, **options)
+    assert labels.numpy()[0].tolist() == ([1, 2, -100] if side == "right" else [-100, 1, 2])
+    assert labels.numpy()[1].tolist() == [3, 4, 0]
+    assert batch["input_ids"].shape == (2, 3)
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r"rows of labels have different shapes: \(2,\), \(3,\)"):
+        next(iter(fresh_keras(CLASSIFIER).prepare_tf_dataset(dataset, **options)))
+
+
 def test_datasets_without_labels_and_mistakes() -> None:
     encoder = fresh_keras()
     batches = encoder.prepare_tf_dataset(_dataset([4, 4, 4], None), batch_size=2, shuffle=False)

@@ -18,6 +18,7 @@ from distilbert import (
     DistilBertForTokenClassification,
     DistilBertModel,
     DistilBertPreTrainedModel,
+    InputError,
     WeightsMismatchError,
 )
 from distilbert.core.outputs import SequenceClassifierOutput
@@ -172,6 +173,119 @@ def test_an_incomplete_encoder_is_an_error(tmp_path: Path) -> None:
         OldStyle.from_pretrained(tmp_path, n_layers=2)
 
 
+class Renamed(DistilBertPreTrainedModel):
+    """An encoder under another name."""
+
+    def __init__(self, config: DistilBertConfig) -> None:
+        super().__init__(config)
+        self.reader = DistilBertModel(config)
+        self.score = nn.Linear(config.dim, 1)
+        self.post_init()
+
+
+class TwoEncoders(DistilBertPreTrainedModel):
+    """Two encoders of one configuration, and a smaller one beside them."""
+
+    def __init__(self, config: DistilBertConfig) -> None:
+        super().__init__(config)
+        self.query = DistilBertModel(config)
+        self.passage = DistilBertModel(config)
+        self.small = DistilBertModel(tiny_config(n_layers=1, dim=12))
+        self.post_init()
+
+
+@pytest.mark.parametrize("cls", [Renamed, TwoEncoders])
+@pytest.mark.parametrize("safe", [True, False])
+def test_encoders_under_other_names(cls: Any, safe: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = shaken(cls(tiny_config()))
+    model.save_pretrained(tmp_path, safe_serialization=safe)
+    loaded, info = cls.from_pretrained(tmp_path, output_loading_info=True)
+    assert_equal_weights(loaded, model)
+    assert not any(info.values())
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("cls", [Renamed, TwoEncoders])
+@pytest.mark.parametrize("head", ["", "ForMaskedLM"])
+def test_encoders_under_other_names_start_from_a_pretrained_one(
+    cls: Any, head: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    pretrained = tiny_model(head)
+    pretrained.save_pretrained(tmp_path)
+    model, info = cls.from_pretrained(tmp_path, output_loading_info=True)
+    for name in ("reader",) if cls is Renamed else ("query", "passage"):
+        assert_equal_weights(getattr(model, name), pretrained.base_model)
+    fresh = {name for name in model.state_dict() if name.startswith(("score.", "small."))}
+    assert info["missing_keys"] == fresh
+    assert info["unexpected_keys"] == {name for name in pretrained.state_dict() if name.startswith("vocab_t")} | {
+        name for name in pretrained.state_dict() if name.startswith(("vocab_layer", "vocab_projector.bias"))
+    }
+    assert len(caplog.records) == 1
+
+
+@pytest.mark.parametrize(("cls", "encoder"), [(Renamed, "reader"), (TwoEncoders, "passage")])
+def test_an_incomplete_encoder_under_another_name_is_an_error(cls: Any, encoder: str, tmp_path: Path) -> None:
+    state = cls(tiny_config()).state_dict()
+    missing = f"{encoder}.transformer.layer.1.ffn.lin1.weight"
+    old = {name.replace("LayerNorm.weight", "LayerNorm.gamma"): x for name, x in state.items() if name != missing}
+    with pytest.raises(WeightsMismatchError) as caught:
+        cls.from_pretrained(None, config=tiny_config(), state_dict=old)
+    assert str(caught.value).splitlines() == [
+        f"The weights of state_dict do not fit {cls.__name__}.",
+        f"  {missing} (40, 24) is missing",
+    ]
+
+
+def test_methods_with_encoders_under_other_names(tmp_path: Path) -> None:
+    model = Renamed(tiny_config())
+    assert model.base_model is model.reader
+    model.resize_token_embeddings(99)
+    model.resize_position_embeddings(30)
+    model.prune_heads({0: [1]})
+    assert model.reader.config.vocab_size == model.get_input_embeddings().num_embeddings == 99
+    model.save_pretrained(tmp_path)
+    assert_equal_weights(Renamed.from_pretrained(tmp_path), model)
+    for each in (model, TwoEncoders(tiny_config())):
+        each.gradient_checkpointing_enable(every_n_layers=2)
+        stacks = [module.transformer for module in each.modules() if isinstance(module, DistilBertModel)]
+        assert all(stack.gradient_checkpointing and stack.checkpointing.every_n_layers == 2 for stack in stacks)
+        each.gradient_checkpointing_disable()
+        assert not each.is_gradient_checkpointing
+    assert each.base_model is each
+    for call in (
+        each.get_input_embeddings,
+        lambda: each.prune_heads({0: [1]}),
+        lambda: each.resize_token_embeddings(9),
+    ):
+        with pytest.raises(InputError, match="TwoEncoders has several encoders, or none"):
+            call()
+    assert (each.config.pruned_heads, each.config.vocab_size) == ({}, 97)
+
+
+@pytest.mark.parametrize("options", [{"bias": False}, {"elementwise_affine": False}])
+def test_layer_norms_without_weights(options: dict[str, Any]) -> None:
+    class Normed(Renamed):
+        def __init__(self, config: DistilBertConfig) -> None:
+            super().__init__(config)
+            self.norm = nn.LayerNorm(config.dim, **options)
+            self.post_init()
+
+    for tensor in Normed(tiny_config()).norm.parameters():
+        assert tensor.eq(1).all()
+
+
+def test_a_loss_with_weights_is_part_of_its_class(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Weighted(Renamed):
+        def __init__(self, config: DistilBertConfig) -> None:
+            super().__init__(config)
+            self.loss = nn.CrossEntropyLoss(weight=torch.tensor([1.0, 3.0]))
+
+    model = shaken(Weighted(tiny_config()))
+    model.save_pretrained(tmp_path)
+    assert_equal_weights(Weighted.from_pretrained(tmp_path), model)
+    assert not caplog.records, "it was not left over from training"
+
+
 def test_loading_info_of_an_own_head(tmp_path: Path) -> None:
     tiny_model("ForTokenClassification").save_pretrained(tmp_path)
     model, info = OldStyle.from_pretrained(tmp_path, output_loading_info=True)
@@ -214,6 +328,18 @@ def test_own_classes_have_the_methods_of_ours(tmp_path: Path) -> None:
     assert_equal_weights(OldStyle.from_pretrained(tmp_path), model)
 
 
+def test_a_tied_model_that_a_user_derived(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    class Derived(DistilBertForMaskedLM):
+        pass
+
+    model = shaken(Derived(tiny_config()))
+    model.save_pretrained(tmp_path)
+    loaded, info = Derived.from_pretrained(tmp_path, output_loading_info=True)
+    assert_equal_weights(loaded, model)
+    assert not any(info.values())
+    assert not caplog.records
+
+
 def test_a_language_model_of_its_own_is_tied(tmp_path: Path) -> None:
     class Decoder(DistilBertPreTrainedModel):
         def __init__(self, config: DistilBertConfig) -> None:
@@ -231,6 +357,13 @@ def test_a_language_model_of_its_own_is_tied(tmp_path: Path) -> None:
     loaded = Decoder.from_pretrained(tmp_path)
     assert loaded.decoder.weight is loaded.get_input_embeddings().weight
     assert_equal_weights(loaded, model)
+    tiny_model().save_pretrained(tmp_path)
+    _, info = Decoder.from_pretrained(tmp_path, output_loading_info=True)
+    assert not any(info.values()), "the decoder is the word embeddings"
+    state = shaken(model).state_dict()
+    state["decoder.weight"] = state["decoder.weight"] + 1
+    with pytest.raises(WeightsMismatchError, match="different weights for decoder.weight and distilbert.emb"):
+        Decoder.from_pretrained(tmp_path, state_dict=state)
     free = Decoder(tiny_config(tie_word_embeddings=False))
     assert free.decoder.weight is not free.get_input_embeddings().weight
 

@@ -77,7 +77,9 @@ def set_tree(model: nnx.Module, tree: Mapping[str, Any], keep_types: bool = Fals
     if faults:
         raise WeightsMismatchError("\n".join(["These params do not fit the model:", *faults]))
     for path, variable in current.items():
-        variable.set_value(jnp.asarray(new[path], None if keep_types else variable.get_value().dtype))
+        array, dtype = new[path], None if keep_types else variable.get_value().dtype
+        # An array of NumPy can change; JAX would share its memory.
+        variable.set_value(jnp.array(array, dtype, copy=isinstance(array, np.ndarray)))
 
 
 def has_values(model: nnx.Module) -> bool:
@@ -90,6 +92,19 @@ def drop_values(model: nnx.Module) -> None:
     for _, variable in _weights(model):
         value = variable.get_value()
         variable.set_value(jax.ShapeDtypeStruct(value.shape, value.dtype))
+
+
+def fill_missing(model: nnx.Module, other: nnx.Module) -> None:
+    """Take the values that a model lacks from another one of the same class."""
+    values = dict(_weights(other))
+    for path, variable in _weights(model):
+        if isinstance(variable.get_value(), jax.ShapeDtypeStruct):
+            variable.set_value(values[path].get_value())
+
+
+def all_weights(model: nnx.Module) -> dict[str, nnx.Variable[Any]]:
+    """Return all variables by their paths, such as ``embeddings/word_embeddings/embedding``."""
+    return {"/".join(path): variable for path, variable in _weights(model)}
 
 
 def _weights(model: nnx.Module) -> Iterator[tuple[tuple[str, ...], nnx.Variable[Any]]]:

@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from ...core.model_checks import seen_keys
+
 
 def attend_eager(
     q: Array, k: Array, v: Array, mask: Array | None, dropout: Callable[[Array], Array], head_mask: Array | None
@@ -80,9 +82,12 @@ def extend_mask(attention_mask: Any) -> Array | None:
 
     Args:
         attention_mask: (B, S) with 1 for tokens and 0 for padding, or (B, 1 or N, S, S) with 1 where the query of a row
-            sees the key of a column; None for no padding.
+            sees the key of a column; a floating one of four dimensions may also be what is added to the scores, see
+            :func:`distilbert.core.model_checks.seen_keys`. None for no padding.
     """
     if attention_mask is None:
         return None
-    mask = jnp.asarray(attention_mask).astype(bool)
-    return mask[:, None, None, :] if mask.ndim == 2 else mask
+    mask = jnp.asarray(attention_mask)
+    if mask.ndim == 2:
+        return mask.astype(bool)[:, None, None, :]
+    return seen_keys(mask, jnp.any) if jnp.issubdtype(mask.dtype, jnp.floating) else mask.astype(bool)

@@ -11,18 +11,20 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from ...core.config import DistilBertConfig
+from ...core.config import DistilBertConfig, call_options
 from ...core.errors import InputError
 from ...core.loading_arguments import BUILDING
 from ...core.model_checks import check_config_type
 from ...core.schema import tensor_shapes, tied
 from ...weights.checkpoint import OPENING_ARGUMENTS, Checkpoint, open_checkpoint
-from ..array_weights import ArrayWeights
+from ..array_weights import ArrayWeights, check_only_known_weights
 from ..pretrained_mixin import PreTrainedMixin
 from . import surgery
 from .arrays import (
     Tree,
+    all_weights,
     drop_values,
+    fill_missing,
     find_variable,
     get_tree,
     has_values,
@@ -37,30 +39,26 @@ from .functional import PureModule, cast_floating
 from .layer_factory import WEIGHT_TYPES, LayerFactory
 from .snapshot import ModelSnapshot
 
-# The fields that decide what a call computes, and so what ``jit`` traces.
-TRACED_FIELDS = ("output_attentions", "output_hidden_states", "return_dict", "problem_type", "attn_implementation")
+# What to do with a model whose weights are not those of a checkpoint.
+OTHER_WEIGHTS = "Save nnx.state(model) instead, for example with Orbax."
 
 
 class StaticConfig:
-    """A configuration, together with the values of ``TRACED_FIELDS`` when Flax read the module.
+    """A configuration, together with what it held when Flax read the module.
 
-    Two are equal if they hold the same object and had the same values. Comparing by content alone would let ``jit``
-    hand one model the configuration of another.
+    Two are equal if they hold the same object and it held the same. Comparing by content alone would let ``jit`` hand
+    one model the configuration of another.
     """
 
     def __init__(self, config: DistilBertConfig) -> None:
         self.config = config
-        self.traced_values = tuple(getattr(config, name) for name in TRACED_FIELDS)
+        self.options = call_options(config)
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, StaticConfig)
-            and self.config is other.config
-            and self.traced_values == other.traced_values
-        )
+        return isinstance(other, StaticConfig) and self.config is other.config and self.options == other.options
 
     def __hash__(self) -> int:
-        return hash((id(self.config), self.traced_values))
+        return hash((id(self.config), self.options))
 
 
 class ConfiguredModule(nnx.Module):
@@ -102,7 +100,8 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
     """Base of the six Flax classes.
 
     Args:
-        config: sizes and options. The model keeps this object, so changes made to it later are seen.
+        config: sizes and options. The model keeps this object, so changes made to it later are seen. ``nnx.clone``
+            shares it, as all that is no variable; ``copy.deepcopy`` copies it.
         rngs: random numbers for fresh weights and for dropout.
         seed: makes them where ``rngs`` is not given.
         dtype: type to compute in.
@@ -215,7 +214,7 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
 
         Args:
             pretrained_model_name_or_path: a folder, or a name on the hub; None with ``config`` and ``state_dict``.
-            config: use this configuration instead of the folder's.
+            config: use a copy of this configuration instead of the folder's.
             dtype: type to compute in: ``jnp.float32`` (the default), another floating type, its name, or ``"auto"`` for
                 that of the file.
             torch_dtype: the older name of ``dtype``.
@@ -321,6 +320,8 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
             model.set_attn_implementation(attn_implementation)
         if device is not None:
             nnx.update(model, jax.device_put(nnx.state(model), device))
+        if not has_values(model):  # a class that a user wrote has layers of its own
+            fill_missing(model, cls(config, rngs=rngs, dtype=computed, param_dtype=stored))  # type: ignore[call-arg]
         model.eval()
         return (model, matched.loading_info()) if output_loading_info else model  # type: ignore[return-value]
 
@@ -361,12 +362,11 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
             set_tree(model, params, keep_types=True)
             types = {str(leaf.dtype) for _, leaf in tree_leaves(params)}
             dtype = types.pop() if len(types) == 1 else dtype
-        aliases = tied(self.config, self.head_spec)
-        names = [name for name in tensor_shapes(self.config, self.head_spec) if name not in aliases]
-        arrays = {name: read_variable(model, name) for name in names}
+        elif state_dict is None:
+            self._require_params()
         self._write_folder(
             save_directory,
-            arrays,
+            model._get_arrays() if state_dict is None else {},
             dtype,
             state_dict=state_dict,
             is_main_process=is_main_process,
@@ -376,6 +376,18 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
             push_to_hub=push_to_hub,
             options=options,
         )
+
+    def _get_arrays(self) -> dict[str, np.ndarray]:
+        """Return the weights by their names in a checkpoint.
+
+        Raises:
+            InputError: a class that a user wrote has other weights.
+        """
+        names = list(tensor_shapes(self.config, self.head_spec))
+        if not hasattr(self.get_output_embeddings(), "kernel"):  # it reads the word embeddings
+            names = [name for name in names if name not in tied(self.config, self.head_spec)]
+        check_only_known_weights(self, all_weights(self), names, find_variable, OTHER_WEIGHTS)
+        return {name: read_variable(self, name) for name in names}
 
     # Parts ----------------------------------------------------------------------------------------------------------
 
@@ -461,7 +473,7 @@ class FlaxDistilBertPreTrainedModel(PreTrainedMixin, ConfiguredModule):
     def set_input_embeddings(self, embeddings: nnx.Embed) -> None:
         """Replace the word embeddings."""
         self.base_model.embeddings.word_embeddings = embeddings
-        self.config.vocab_size = embeddings.num_embeddings
+        self._set_vocabulary_size(embeddings.num_embeddings)
 
     def num_parameters(self, only_trainable: bool = False, exclude_embeddings: bool = False) -> int:
         """Return the number of weights, shared ones once; ``exclude_embeddings`` leaves out tables of embeddings."""

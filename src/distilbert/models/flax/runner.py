@@ -12,7 +12,7 @@ import numpy as np
 from flax import nnx
 from jax import Array
 
-from ...core.config import DistilBertConfig
+from ...core.config import DistilBertConfig, call_options
 from ...core.model_checks import check_length
 from ...core.runner_protocol import Batch, check_batch, name_outputs, pools_mean
 from ...core.schema import Head
@@ -28,7 +28,8 @@ class FlaxRunner:
     A compiled function is for one shape. So batches are padded to a few lengths, numbers of sequences and numbers of
     requested tokens (:func:`round_up`), and each shape is compiled once.
 
-    Before each batch the runner looks whether the model has changed, and takes its weights anew if so.
+    Before each batch the runner looks whether the model or its configuration has changed, and takes its weights anew if
+    so.
 
     Args:
         model: any of the six classes; it is switched to evaluation mode.
@@ -40,13 +41,12 @@ class FlaxRunner:
         self.model = model
         self._requested_device = device
         head, dim = model.head_spec, model.config.dim
-        pools = pools_mean(head, model.config)
 
         def run(graphdef: Any, state: Any, ids: Array, mask: Array, rows: Array) -> Array:
             """Compute (R, L) at ``rows`` (R,) of the flattened (B * S) rectangle; of all sequences if it pools."""
             merged: Any = nnx.merge(graphdef, state)
             output = merged.base_model(ids, mask, output_attentions=False, output_hidden_states=False, return_dict=True)
-            if pools:
+            if pools_mean(head, merged.config):
                 return merged.head(mean_of_tokens(output.last_hidden_state, mask))
             hidden = output.last_hidden_state.reshape(-1, dim)[rows]  # (R, D)
             return merged.head(hidden) if head.name else hidden
@@ -86,7 +86,7 @@ class FlaxRunner:
         padded, mask = self._pad(batch)
         positions = np.flatnonzero(mask)[tokens]  # (R,) of the requested tokens in the flattened rectangle
         fill = np.zeros(round_up(len(positions)) - len(positions), positions.dtype)
-        if not self._snapshot.is_current():
+        if not self._snapshot.is_current() or call_options(self.config) != self._options:
             self._take_weights()
         outputs = self._run(
             self._graphdef, self._state, padded, mask, np.concatenate([positions, fill]).astype(np.int32)
@@ -95,7 +95,7 @@ class FlaxRunner:
 
     def _take_weights(self) -> None:
         """Keep the weights that the model has now, in evaluation mode, whichever mode the model is in."""
-        self._snapshot = ModelSnapshot(self.model)
+        self._snapshot, self._options = ModelSnapshot(self.model), call_options(self.config)
         twin: Any = nnx.merge(*nnx.split(self.model))
         twin.eval()
         self._graphdef, state = nnx.split(twin)

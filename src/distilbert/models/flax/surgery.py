@@ -96,7 +96,7 @@ def resize_token_embeddings(
 
 def resize_position_embeddings(model: Any, positions: int) -> None:
     """Change the number of positions of a model. Learned ones are kept and new ones random; sinusoidal are computed."""
-    check_number_of_positions(positions)
+    positions = check_number_of_positions(positions)
     old = model.get_position_embeddings()
     new = _layer_factory(model, positions).embedding(positions, old.features)
     if model.config.sinusoidal_pos_embds:

@@ -9,7 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import ml_dtypes
-from keras import ops
+from keras import backend, ops
+
+from ...core.model_checks import seen_keys
 
 
 def attend_eager(
@@ -53,9 +55,13 @@ def extend_mask(attention_mask: Any | None) -> Any | None:
 
     Args:
         attention_mask: (B, S) with 1 for tokens and 0 for padding, or (B, 1 or N, S, S) with 1 where the query of a row
-            sees the key of a column; None for no padding.
+            sees the key of a column; a floating one of four dimensions may also be what is added to the scores, see
+            :func:`distilbert.core.model_checks.seen_keys`. None for no padding.
     """
     if attention_mask is None:
         return None
-    seen = ops.not_equal(attention_mask, 0)
-    return ops.expand_dims(seen, (1, 2)) if len(seen.shape) == 2 else seen
+    if len(attention_mask.shape) == 2:
+        return ops.expand_dims(ops.not_equal(attention_mask, 0), (1, 2))
+    if backend.is_float_dtype(backend.standardize_dtype(attention_mask.dtype)):
+        return seen_keys(ops.convert_to_tensor(attention_mask), ops.any)
+    return ops.not_equal(attention_mask, 0)

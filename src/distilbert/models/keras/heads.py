@@ -26,7 +26,7 @@ from .arrays import to_numpy
 from .losses import choice_loss, sequence_classification_loss, span_loss, token_loss
 from .modeling import ACTIVATIONS, TFDistilBertModel, layer_norm, linear
 from .pretrained import TFDistilBertPreTrainedModel
-from .surgery import copy_rows, unlock
+from .surgery import copy_rows, rebuild
 
 serializable = keras.saving.register_keras_serializable(package="distilbert")
 
@@ -62,9 +62,7 @@ class VocabProjector(layers.Layer):
         """Change the number of outputs to ``size``, as in ``config.vocab_size`` already; the first ones are kept."""
         kernel = None if self.tied else to_numpy(self.kernel.value)
         bias = to_numpy(self.bias.value)[:size]
-        unlock(self, self.bias, *(() if self.tied else (self.kernel,)))
-        self.built = False
-        self.build()
+        rebuild(self, "bias", *(() if self.tied else ("kernel",)))
         copy_rows(bias, self.bias)
         if kernel is not None:
             fresh = to_numpy(self.kernel.value).copy()

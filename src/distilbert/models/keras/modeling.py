@@ -54,12 +54,7 @@ class Embeddings(layers.Layer):
             config.vocab_size, config.dim, _normal(config), name="word_embeddings", dtype=dtype
         )
         self.position_embeddings = layers.Embedding(
-            config.max_position_embeddings,
-            config.dim,
-            _normal(config),
-            name="position_embeddings",
-            dtype=dtype,
-            trainable=not config.sinusoidal_pos_embds,
+            config.max_position_embeddings, config.dim, _normal(config), name="position_embeddings", dtype=dtype
         )
         self.LayerNorm = layer_norm("LayerNorm", dtype)
         self.dropout = layers.Dropout(config.dropout, name="dropout", dtype=dtype)
@@ -282,7 +277,8 @@ class TFDistilBertModel(TFDistilBertPreTrainedModel):
 
         Args:
             input_ids: (B, S) ids; either these or ``inputs_embeds``.
-            attention_mask: (B, S), 1 for tokens and 0 for padding; or (B, 1 or N, S, S).
+            attention_mask: (B, S), 1 for tokens and 0 for padding; or (B, 1 or N, S, S), 1 where a query sees a key, or
+                floating and added to the scores: 0 where it does, the lowest number elsewhere.
             head_mask: (N,) or (n_layers, N), a factor for each head.
             inputs_embeds: (B, S, D) instead of word embeddings.
             output_attentions: return the maps; computed by the eager implementation whichever is set.

@@ -17,13 +17,16 @@ from ...core.schema import tensor_shapes, tied
 from ...weights.checkpoint import OPENING_ARGUMENTS, Checkpoint, open_checkpoint
 from ...weights.file_names import plain_names
 from ...weights.match import match, normalize
-from ...weights.tensors import in_memory
-from ..array_weights import ArrayWeights
+from ...weights.tensors import copied_when_read
+from ..array_weights import ArrayWeights, check_only_known_weights
 from . import surgery
-from .arrays import read_variable, to_numpy, write_variable
+from .arrays import find_variable, read_variable, to_numpy, write_variable
 from .device import pick_device, pick_dtype
 from .snapshot import ModelSnapshot
 from .trainable_model import TrainableModel
+
+# What to do with a model whose weights are not those of a checkpoint.
+OTHER_WEIGHTS = "Save the model with model.save('model.keras') or model.save_weights(...) instead."
 
 
 class TFDistilBertPreTrainedModel(TrainableModel):
@@ -69,9 +72,10 @@ class TFDistilBertPreTrainedModel(TrainableModel):
     # Loading and saving ---------------------------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
-        """Return what a ``.keras`` file needs to build the model again."""
+        """Return what a ``.keras`` file or a copy needs to build the model again."""
+        config = self.config.to_dict() | {"attn_implementation": self.config.attn_implementation}
         dtype = keras.dtype_policies.serialize(self.dtype_policy)
-        return {"config": self.config.to_dict(), "name": self.name, "dtype": dtype, "trainable": self.trainable}
+        return {"config": config, "name": self.name, "dtype": dtype, "trainable": self.trainable}
 
     @classmethod
     def from_config(
@@ -96,7 +100,7 @@ class TFDistilBertPreTrainedModel(TrainableModel):
                 :data:`distilbert.core.loading_arguments.BUILDING`.
         """
         if isinstance(config, Mapping):
-            return cls(**dict(config) | {"config": DistilBertConfig.from_dict(config["config"])})
+            return cls(**dict(config) | {"config": cls.config_class.from_dict(config["config"])})
         BUILDING.check(others, f"{cls.__name__}.from_config")
         model = cls(config, dtype=pick_dtype(dtype if dtype is not None else torch_dtype, config))
         if attn_implementation is not None:
@@ -135,7 +139,7 @@ class TFDistilBertPreTrainedModel(TrainableModel):
 
         Args:
             pretrained_model_name_or_path: a folder, or a name on the hub; None with ``config`` and ``state_dict``.
-            config: use this configuration instead of the folder's.
+            config: use a copy of this configuration instead of the folder's.
             dtype: a floating type such as ``"bfloat16"``, a policy such as ``"mixed_bfloat16"``, or ``"auto"`` for the
                 type of the file; Keras's current policy (float32) if None.
             torch_dtype: the older name of ``dtype``.
@@ -219,9 +223,16 @@ class TFDistilBertPreTrainedModel(TrainableModel):
         return (model, matched.loading_info()) if output_loading_info else model  # type: ignore[return-value]
 
     def get_arrays(self) -> dict[str, np.ndarray]:
-        """Return the weights by their names in a checkpoint, without those that are tied to another."""
+        """Return the weights by their names in a checkpoint, without those that are tied to another.
+
+        Raises:
+            InputError: a class that a user wrote has other weights.
+        """
         shared = tied(self.config, self.head_spec)
-        return {n: read_variable(self, n) for n in tensor_shapes(self.config, self.head_spec) if n not in shared}
+        names = [name for name in tensor_shapes(self.config, self.head_spec) if name not in shared]
+        weights = {variable.path: variable for variable in self.weights}
+        check_only_known_weights(self, weights, names, find_variable, OTHER_WEIGHTS)
+        return {name: read_variable(self, name) for name in names}
 
     def set_arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Put arrays by their names in a checkpoint in place of the weights.
@@ -230,7 +241,7 @@ class TFDistilBertPreTrainedModel(TrainableModel):
             WeightsMismatchError: some are missing, left over or of another shape; nothing has been changed.
         """
         tensors = normalize(
-            plain_names({name: in_memory(array) for name, array in arrays.items()}, "set_arrays").tensors
+            plain_names({name: copied_when_read(array) for name, array in arrays.items()}, "set_arrays").tensors
         )
         matched = match(tensors, self.config, self.head_spec, where="set_arrays")
         for name, tensor in matched.tensors.items():

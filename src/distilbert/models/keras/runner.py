@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ...core.config import DistilBertConfig
+from ...core.config import DistilBertConfig, call_options
 from ...core.model_checks import check_length
 from ...core.runner_protocol import Batch, check_batch, name_outputs, pools_mean
 from ...core.schema import Head
@@ -27,18 +27,18 @@ class KerasRunner:
     """Runs a model on packed batches through one compiled function.
 
     Batches are padded to a few shapes. On TensorFlow one graph serves all of them, other backends compile one for each.
+    Before each batch the runner looks whether the model or its configuration has changed, and compiles anew if so.
 
     Args:
         model: any of the six classes.
         device: where to run, as :func:`.device.pick_device` takes it; None for the device of the weights. On another
-            device the runner has a copy of the weights. It looks before each batch whether the model has changed, and
-            copies them anew if so.
+            device the runner has a copy of the weights, which is made anew where they have changed.
     """
 
     def __init__(self, model: TFDistilBertPreTrainedModel, device: Any = None) -> None:
         self.model = model
         self._device = device_of(model) if device is None else pick_device(device)
-        self._selected_tokens, self._snapshot = self._prepare()
+        self._prepare()
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle and copy the model alone; compiled functions are made anew."""
@@ -76,21 +76,20 @@ class KerasRunner:
         count = len(positions)
         rows = np.zeros(_round_up(count), dtype=np.int32)
         rows[:count] = positions
-        if not self._snapshot.is_current():
-            self._selected_tokens, self._snapshot = self._prepare()
+        if not self._snapshot.is_current() or call_options(self.config) != self._options:
+            self._prepare()
         with keras.device(self.device):
             outputs = self._selected_tokens.predict_on_batch({"ids": padded, "mask": mask, "rows": rows})
         values = np.asarray(outputs, dtype=np.float32)[:count]  # (R, D) or (R, L)
         return name_outputs(self.head, values)
 
-    def _prepare(self) -> tuple[_SelectedTokens, ModelSnapshot]:
-        """Return what computes, with the weights of now, and what it was made from."""
+    def _prepare(self) -> None:
+        """Make what computes, with the weights of now, and keep what it was made from."""
         copied = self._device != device_of(self.model)
-        snapshot = ModelSnapshot(self.model, copied)
-        selected_tokens = _SelectedTokens(copy_to(self.model, self._device) if copied else self.model)
+        self._snapshot, self._options = ModelSnapshot(self.model, copied), call_options(self.config)
+        self._selected_tokens = _SelectedTokens(copy_to(self.model, self._device) if copied else self.model)
         # XLA would compile for every shape; TensorFlow's plain graphs take any.
-        selected_tokens.compile(jit_compile=keras.backend.backend() != "tensorflow")
-        return selected_tokens, snapshot
+        self._selected_tokens.compile(jit_compile=keras.backend.backend() != "tensorflow")
 
 
 class _SelectedTokens(keras.Model):

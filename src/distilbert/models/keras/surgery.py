@@ -17,9 +17,14 @@ from .arrays import to_numpy
 
 
 def set_sinusoidal(embedding: Any) -> None:
-    """Fill position embeddings with sines and cosines."""
+    """Fill position embeddings with sines and cosines and keep them from being trained."""
     table = embedding.embeddings
     table.assign(sinusoidal_positions(*table.shape))
+    # Keras sorts a variable when it is added to a layer; one that was not trained then never is.
+    unlock(embedding, table)
+    table.trainable = False
+    embedding._track_variable(table)
+    embedding._tracker.lock()
 
 
 def resize_token_embeddings(
@@ -40,7 +45,7 @@ def resize_token_embeddings(
     embedding = model.get_input_embeddings()
     old = embedding.input_dim
     size = check_vocabulary_size(old if new_num_tokens is None else new_num_tokens, pad_to_multiple_of)
-    model.config.vocab_size = size
+    model._set_vocabulary_size(size)
     resize_embedding(embedding, size)
     projector = model.get_output_embeddings()
     if projector is not None:
@@ -56,7 +61,7 @@ def resize_token_embeddings(
 
 def resize_position_embeddings(model: Any, positions: int) -> None:
     """Change the number of positions of a model. Learned ones are kept and new ones random; sinusoidal are computed."""
-    check_number_of_positions(positions)
+    positions = check_number_of_positions(positions)
     embedding = model.get_position_embeddings()
     resize_embedding(embedding, positions)
     if model.config.sinusoidal_pos_embds:
@@ -66,12 +71,9 @@ def resize_position_embeddings(model: Any, positions: int) -> None:
 
 def resize_embedding(embedding: Any, size: int) -> None:
     """Change the number of rows of an embedding layer; the first ones are kept."""
-    old = embedding.embeddings
-    rows = to_numpy(old.value)[:size]
-    unlock(embedding, old)
+    rows = to_numpy(embedding.embeddings.value)[:size]
     embedding.input_dim = size
-    embedding.built = False
-    embedding.build(None)
+    rebuild(embedding, "embeddings")
     copy_rows(rows, embedding.embeddings)
 
 
@@ -96,14 +98,20 @@ def prune_heads(model: Any, heads_to_prune: Mapping[int, list[int]]) -> None:
 
 def _replace_linear(lin: Any, kernel: np.ndarray, bias: np.ndarray) -> None:
     """Replace the weights of a linear map by a kernel (in, out) and a bias (out,)."""
-    trained = lin.kernel.trainable, lin.bias.trainable
-    unlock(lin, lin.kernel, lin.bias)
     lin.units = len(bias)
-    lin.built = False
-    lin.build((None, None, len(kernel)))
+    rebuild(lin, "kernel", "bias", input_shape=(None, None, len(kernel)))
     lin.kernel.assign(kernel)
     lin.bias.assign(bias)
-    lin.kernel.trainable, lin.bias.trainable = trained
+
+
+def rebuild(layer: Any, *names: str, input_shape: Any = None) -> None:
+    """Make the variables of a layer anew, in the sizes that it has now; each is trained if the one before was."""
+    before = {name: getattr(layer, name) for name in names}
+    unlock(layer, *before.values())
+    layer.built = False
+    layer.build(input_shape)
+    for name, variable in before.items():
+        getattr(layer, name).trainable = variable.trainable
 
 
 def unlock(layer: Any, *variables: Any) -> None:

@@ -37,7 +37,7 @@ from .losses import fit_weights
 
 LABELS = ("labels", "start_positions", "end_positions")
 
-# The method that is running around a call: another model's "call", "predict" or "export".
+# The method that is running around a call: another model's "call", a "step" of training, "predict" or "export".
 _outer_method: ContextVar[str | None] = ContextVar("outer_method", default=None)
 
 
@@ -102,7 +102,7 @@ class CheckedModel(PreTrainedMixin, keras.Model):
             arguments = {name: value for name, value in arguments.items() if name not in LABELS}
         shapes = {name: _shape(value) for name, value in arguments.items() if hasattr(value, "shape")}
         check_shapes(self.config, self._flat_shapes(shapes))
-        if _outer_method.get() is None:
+        if _outer_method.get() in (None, "step"):
             check_values(self.config, arguments)
         return arguments
 
@@ -198,11 +198,22 @@ class TrainableModel(CheckedModel):
             return metrics
         return [[_copy_metric(metric) for metric in metrics] for _ in self.label_names]
 
-    def fit(self, x: Any = None, y: Any = None, *args: Any, class_weight: Any = None, **kwargs: Any) -> Any:
-        """Train as :meth:`keras.Model.fit` does; ``x`` may be the output of a tokenizer with labels added to it."""
-        x, y = self._split_labels(x, y, kwargs.get("sample_weight"))
+    def fit(
+        self, x: Any = None, y: Any = None, *args: Any, class_weight: Any = None, sample_weight: Any = None,
+        validation_data: Any = None, **kwargs: Any,
+    ) -> Any:  # fmt: skip
+        """Train as :meth:`keras.Model.fit` does.
+
+        ``x`` may be the output of a tokenizer with labels added to it, and so may the inputs in ``validation_data``.
+        """
+        x, y, sample_weight = self._prepare_data(x, y, sample_weight)
+        if isinstance(validation_data, (tuple, list)):
+            validation_data = self._prepare_data(*validation_data)
+        elif isinstance(validation_data, Mapping):
+            validation_data = self._prepare_data(validation_data)
         if hasattr(x, "element_spec"):  # a tf.data.Dataset has its own order, and Keras warns of its own default
             kwargs.setdefault("shuffle", False)
+        kwargs |= {"sample_weight": sample_weight, "validation_data": validation_data}
         with self._weighting_classes(class_weight) as rest:
             return super().fit(x, y, *args, class_weight=rest, **kwargs)
 
@@ -210,14 +221,35 @@ class TrainableModel(CheckedModel):
         self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, **kwargs: Any
     ) -> Any:
         """Train on one batch, as :meth:`keras.Model.train_on_batch` does."""
-        x, y = self._split_labels(x, y, sample_weight)
+        x, y, sample_weight = self._prepare_data(x, y, sample_weight)
         with self._weighting_classes(class_weight) as rest:
             return super().train_on_batch(x, y, sample_weight=sample_weight, class_weight=rest, **kwargs)
 
-    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, sample_weight: Any = None, **kwargs: Any) -> Any:
         """Measure the loss and the metrics, as :meth:`keras.Model.evaluate` does."""
-        x, y = self._split_labels(x, y, kwargs.get("sample_weight"))
-        return super().evaluate(x, y, *args, **kwargs)
+        x, y, sample_weight = self._prepare_data(x, y, sample_weight)
+        return super().evaluate(x, y, *args, sample_weight=sample_weight, **kwargs)
+
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, **kwargs: Any) -> Any:
+        """Measure the loss and the metrics on one batch, as :meth:`keras.Model.test_on_batch` does."""
+        x, y, sample_weight = self._prepare_data(x, y, sample_weight)
+        return super().test_on_batch(x, y, sample_weight=sample_weight, **kwargs)
+
+    # Keras's steps read the loss and the logits from an output by name, whatever the configuration says of tuples.
+
+    def train_step(self, *args: Any, **kwargs: Any) -> Any:
+        """Train on one batch inside a compiled function; the arguments are those of the backend."""
+        with inside("step"):
+            return super().train_step(*args, **kwargs)
+
+    def test_step(self, *args: Any, **kwargs: Any) -> Any:
+        """Measure one batch inside a compiled function; the arguments are those of the backend."""
+        with inside("step"):
+            return super().test_step(*args, **kwargs)
+
+    def _symbolic_build(self, *args: Any, **kwargs: Any) -> Any:
+        with inside("step"):
+            return super()._symbolic_build(*args, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Return the output for all of ``x`` as NumPy arrays; labels in ``x`` are ignored."""
@@ -273,16 +305,28 @@ class TrainableModel(CheckedModel):
             raise InputError(f"There are no labels to compute a loss from: put {names} beside the inputs, or pass y.")
         return labels
 
-    def _split_labels(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
-        """Return inputs as a dictionary of arrays, and labels apart from them where Keras needs it.
+    def _prepare_data(self, x: Any, y: Any = None, sample_weight: Any = None) -> tuple[Any, Any, Any]:
+        """Return inputs as a dictionary of arrays, labels and weights as arrays, and labels apart where Keras needs it.
 
         Keras drops ``sample_weight`` silently where ``y`` is None.
         """
-        x = _as_dictionary(x)
+        x, y, sample_weight = _as_dictionary(x), self._for_labels(y), self._for_labels(sample_weight)
         names = self.label_names or LABELS[:1]
         if sample_weight is None or y is not None or not isinstance(x, Mapping) or any(name not in x for name in names):
-            return x, y
-        return {n: column for n, column in x.items() if n not in names}, _one_or_list(tuple(x[name] for name in names))
+            return x, y, sample_weight
+        inputs = {name: column for name, column in x.items() if name not in names}
+        return inputs, _one_or_list(tuple(x[name] for name in names)), sample_weight
+
+    def _for_labels(self, values: Any) -> Any:
+        """Return labels, or weights of them, as Keras takes them: lists of numbers as arrays, one for each label."""
+        if isinstance(values, Mapping):
+            return _as_dictionary(values)
+        if not isinstance(values, (list, tuple)):
+            return values
+        if len(self.label_names) > 1 and len(values) == len(self.label_names):
+            return [np.asarray(value) if isinstance(value, (list, tuple)) else value for value in values]
+        is_one_array = len(values) == 1 and len(getattr(values[0], "shape", ())) > 0
+        return values if is_one_array else np.asarray(values)
 
     @contextmanager
     def _weighting_classes(self, class_weight: Mapping[int, float] | None) -> Iterator[Mapping[int, float] | None]:
@@ -351,7 +395,8 @@ class TrainableModel(CheckedModel):
                 are taken as ``labels``.
             batch_size: rows of a batch, B.
             shuffle: another order in each epoch.
-            tokenizer: pads the rows of each batch to one length; without it they must have one length.
+            tokenizer: pads the rows of each batch to one length, and labels of tokens with -100; without it the rows
+                must have one length.
             collate_fn: turns a list of rows into a batch, instead of the tokenizer.
             collate_fn_args: further arguments of ``collate_fn``.
             drop_remainder: leave out a last batch of fewer rows; None for what ``shuffle`` says.
@@ -376,7 +421,7 @@ class TrainableModel(CheckedModel):
             )
         labels = [name for name in columns if name in self.label_names]
         if collate_fn is None and tokenizer is not None:
-            collate_fn, collate_fn_args = _pad_rows, {"tokenizer": tokenizer}
+            collate_fn, collate_fn_args = _pad_rows, {"tokenizer": tokenizer, "per_token": self.head_spec.per_token}
         options = (
             {} if collate_fn is None else {"collate_fn": collate_fn, "collate_fn_args": dict(collate_fn_args or {})}
         )
@@ -498,15 +543,35 @@ def _as_dictionary(x: Any) -> Any:
     """Turn the output of a tokenizer into a dictionary of arrays, the only mapping that Keras accepts."""
     if not isinstance(x, Mapping):
         return x
-    return {name: np.asarray(column) if isinstance(column, list) else column for name, column in x.items()}
+    return {name: np.asarray(column) if isinstance(column, (list, tuple)) else column for name, column in x.items()}
 
 
-def _pad_rows(rows: list[dict[str, Any]], tokenizer: Any) -> dict[str, np.ndarray]:
-    """Return rows as a batch: what the tokenizer makes is padded to one length, labels are stacked."""
+def _pad_rows(rows: list[dict[str, Any]], tokenizer: Any, per_token: bool) -> dict[str, np.ndarray]:
+    """Return rows as a batch: what the tokenizer makes is padded to one length, other columns are stacked.
+
+    Args:
+        rows: of ``input_ids`` and other columns.
+        tokenizer: pads.
+        per_token: labels that are lists have one for each token, and are padded with -100.
+
+    Raises:
+        InputError: a column has rows of different lengths.
+    """
     made = {"input_ids", "attention_mask", "token_type_ids"}
-    padded = tokenizer.pad([{n: row[n] for n in row if n in made} for row in rows], return_tensors="np")
-    others = {name: np.asarray([row[name] for row in rows]) for name in rows[0] if name not in made}
-    return {**padded, **others}
+    batch = dict(tokenizer.pad([{n: row[n] for n in row if n in made} for row in rows], return_tensors="np"))
+    for name in [name for name in rows[0] if name not in made]:
+        column = [np.asarray(row[name]) for row in rows]
+        if per_token and name == "labels":
+            missing = [batch["input_ids"].shape[1] - len(labels) for labels in column]
+            sides = [(0, n) if tokenizer.padding_side == "right" else (n, 0) for n in missing]
+            column = [np.pad(labels, side, constant_values=-100) for labels, side in zip(column, sides, strict=True)]
+        if len({array.shape for array in column}) > 1:
+            raise InputError(
+                f"The rows of {name} have different shapes: {', '.join(str(array.shape) for array in column)}. "
+                "Pad them, or pass a collate_fn that does."
+            )
+        batch[name] = np.stack(column)
+    return batch
 
 
 def _copy_metric(metric: Any) -> Any:

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...core.errors import DeviceError
+from ...core.model_checks import seen_keys
 from .packing import Packing, attend_packed
 
 
@@ -113,12 +114,14 @@ def extend_mask(attention_mask: Tensor | None) -> Tensor | None:
 
     Args:
         attention_mask: (B, S) with 1 for tokens and 0 for padding, or (B, 1 or N, S, S) with 1 where the query of a row
-            sees the key of a column; None for no padding.
+            sees the key of a column; a floating one of four dimensions may also be what is added to the scores, see
+            :func:`distilbert.core.model_checks.seen_keys`. None for no padding.
     """
     if attention_mask is None:
         return None
-    mask = attention_mask.bool()
-    return mask[:, None, None, :] if mask.dim() == 2 else mask
+    if attention_mask.dim() == 2:
+        return attention_mask.bool()[:, None, None, :]
+    return seen_keys(attention_mask, torch.any) if attention_mask.is_floating_point() else attention_mask.bool()
 
 
 @functools.cache

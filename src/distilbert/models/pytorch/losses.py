@@ -1,7 +1,7 @@
 """The losses of the five heads.
 
 Legend: B batch, C choices, S sequence, V vocabulary, L labels. Each loss is a scalar, the mean over the labels
-that are not left out.
+that are not left out. It is computed in float32, or in float64 where the logits are.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ def sequence_classification_loss(logits: Tensor, labels: Tensor, problem_type: s
     problem_type = pick_problem_type(problem_type, logits.shape[-1], integers=not labels.is_floating_point())
     if problem_type == "single_label_classification":
         return _cross_entropy(logits, labels)
+    logits = _at_least_float32(logits)
     labels = labels.to(logits.dtype)
     if problem_type == "regression":
         check_labels(tuple(labels.shape), tuple(logits.shape), labels.numel() == logits.numel())
@@ -75,6 +76,7 @@ def _cross_entropy(logits: Tensor, labels: Tensor, ignored: int = IGNORED) -> Te
     check_tensor("labels", labels, isinstance(labels, Tensor), "pt")
     labels = labels.reshape(-1)  # (R,)
     check_labels(tuple(labels.shape), tuple(logits.shape), labels.shape == logits.shape[:1])
+    logits = _at_least_float32(logits)
     integers = not labels.is_floating_point() and labels.dtype != torch.bool
     check_class_labels(integers, str(labels.dtype).removeprefix("torch."))
     if torch.compiler.is_compiling():
@@ -84,3 +86,7 @@ def _cross_entropy(logits: Tensor, labels: Tensor, ignored: int = IGNORED) -> Te
     except IndexError:
         check_label_range(to_numpy(labels), logits.shape[-1], ignored)
         raise
+
+
+def _at_least_float32(logits: Tensor) -> Tensor:
+    return logits.to(torch.promote_types(logits.dtype, torch.float32))

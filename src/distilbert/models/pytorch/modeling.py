@@ -228,6 +228,7 @@ class DistilBertModel(DistilBertPreTrainedModel):
     """The bare encoder: token ids to hidden states."""
 
     head_spec = HEADS[""]
+    is_encoder = True
 
     def __init__(self, config: DistilBertConfig) -> None:
         super().__init__(config)
@@ -253,7 +254,8 @@ class DistilBertModel(DistilBertPreTrainedModel):
 
         Args:
             input_ids: (B, S) ids; either these or ``inputs_embeds``.
-            attention_mask: (B, S), 1 for tokens and 0 for padding; or (B, 1 or N, S, S).
+            attention_mask: (B, S), 1 for tokens and 0 for padding; or (B, 1 or N, S, S), 1 where a query sees a key, or
+                floating and added to the scores: 0 where it does, the lowest number elsewhere.
             head_mask: (N,) or (n_layers, N), a factor for each head.
             inputs_embeds: (B, S, D) instead of word embeddings.
             output_attentions: return the maps; computed by the eager implementation whichever is set.

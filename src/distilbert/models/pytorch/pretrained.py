@@ -35,7 +35,8 @@ class DistilBertPreTrainedModel(KnownToTransformers, PreTrainedMixin, nn.Module)
 
     A class with another head builds ``self.distilbert = DistilBertModel(config)`` and its own modules, and calls
     :meth:`post_init` at the end of its constructor. It is saved and loaded like the six; what a folder has no weights
-    for starts from what the constructor and :meth:`_init_weights` gave it.
+    for starts from what the constructor and :meth:`_init_weights` gave it. The encoder may have another name, and there
+    may be several: each that is built with the configuration of the model starts from the encoder of a folder.
 
     Args:
         config: sizes and options. The model keeps this object, so changes made to it later are seen.
@@ -43,6 +44,7 @@ class DistilBertPreTrainedModel(KnownToTransformers, PreTrainedMixin, nn.Module)
 
     config: DistilBertConfig
     framework = "pt"
+    is_encoder = False
     transformers_type = ("transformers.modeling_utils", "PreTrainedModel")
     supports_gradient_checkpointing = True
     # Trainer would otherwise count the labels of a whole accumulated step; our losses are means over one batch.
@@ -81,7 +83,7 @@ class DistilBertPreTrainedModel(KnownToTransformers, PreTrainedMixin, nn.Module)
         if self.config.sinusoidal_pos_embds and positions is not None:
             surgery.set_sinusoidal(positions)
         self.tie_weights()
-        if self.config.extra.get("gradient_checkpointing") and hasattr(self.base_model, "transformer"):
+        if self.config.extra.get("gradient_checkpointing"):
             self.gradient_checkpointing_enable()  # as files of transformers 4.10 and older ask for it
 
     def init_weights(self) -> None:
@@ -168,7 +170,7 @@ class DistilBertPreTrainedModel(KnownToTransformers, PreTrainedMixin, nn.Module)
             pretrained_model_name_or_path: a folder, or a name on the hub; None with ``config`` and ``state_dict``.
             *model_args: positional arguments, after the configuration, of the constructor of a class that has some of
                 its own.
-            config: use this configuration instead of the folder's.
+            config: use a copy of this configuration instead of the folder's.
             dtype: ``torch.float32`` (the default), another floating type, its name, or ``"auto"`` for that of the file.
             torch_dtype: the older name of ``dtype``.
             device_map: ``"auto"`` for the GPU if there is one; a device, its name or number; None for the CPU.
@@ -271,7 +273,13 @@ class DistilBertPreTrainedModel(KnownToTransformers, PreTrainedMixin, nn.Module)
             # A class of a user may compute with its weights while it is built, so they are real from the start.
             model = cls(config, *model_args, **(model_arguments or {}))
             shapes = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-            matched = checkpoint.match_shapes(shapes, cls.__name__, ignore_mismatched_sizes=ignore_mismatched_sizes)
+            matched = checkpoint.match_shapes(
+                shapes,
+                cls.__name__,
+                encoders=model._encoder_prefixes(),
+                shared={alias: original for original, *aliases in model._shared_names() for alias in aliases},
+                ignore_mismatched_sizes=ignore_mismatched_sizes,
+            )
             target = pick_dtype(dtype if dtype is not None else torch_dtype, config, matched.tensors)
             model.to(device=device, dtype=target)
             surgery.copy_tensors(model, {name: to_torch(x.read()) for name, x in matched.tensors.items()})
@@ -331,6 +339,34 @@ class DistilBertPreTrainedModel(KnownToTransformers, PreTrainedMixin, nn.Module)
     # Parts ----------------------------------------------------------------------------------------------------------
 
     @property
+    def base_model(self) -> Any:
+        """The encoder: ``distilbert``, or the only one that a class of a user has; without one, the model itself."""
+        if self.is_encoder or hasattr(self, self.base_model_prefix):
+            return super().base_model
+        encoders = [module for module in self.modules() if getattr(module, "is_encoder", False)]
+        return encoders[0] if len(encoders) == 1 else self
+
+    def _encoder_prefixes(self) -> list[str]:
+        """What stands before the names of the encoders that a folder has to have: ``distilbert``, and all others that
+        were built with the configuration of this model.
+        """
+        return [
+            path + "." if path else ""
+            for path, module in self.named_modules()
+            if getattr(module, "is_encoder", False) and (module.config is self.config or path == self.base_model_prefix)
+        ]
+
+    def _stacks(self) -> list[Any]:
+        return [module for module in self.modules() if hasattr(module, "gradient_checkpointing")]
+
+    def _shared_names(self) -> list[list[str]]:
+        """The names of each parameter, in the order of a file."""
+        names: dict[int, list[str]] = {}
+        for name, parameter in self.named_parameters(remove_duplicate=False):
+            names.setdefault(id(parameter), []).append(name)
+        return list(names.values())
+
+    @property
     def device(self) -> torch.device:
         """Device of the weights."""
         return next(self.parameters()).device
@@ -375,8 +411,8 @@ class DistilBertPreTrainedModel(KnownToTransformers, PreTrainedMixin, nn.Module)
 
     def set_input_embeddings(self, embeddings: nn.Embedding) -> None:
         """Replace the word embeddings."""
-        self.base_model.embeddings.word_embeddings = embeddings
-        self.config.vocab_size = embeddings.num_embeddings
+        self._encoder().embeddings.word_embeddings = embeddings
+        self._set_vocabulary_size(embeddings.num_embeddings)
 
     def tie_weights(self) -> None:
         """Let the projection to the vocabulary share the word embeddings, if the configuration says so."""
@@ -387,10 +423,7 @@ class DistilBertPreTrainedModel(KnownToTransformers, PreTrainedMixin, nn.Module)
     def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
         """Load weights by name, as in PyTorch; a file that holds a shared tensor under one of its names is complete."""
         state = dict(state_dict)
-        names_of: dict[int, list[str]] = {}
-        for name, parameter in self.named_parameters(remove_duplicate=False):
-            names_of.setdefault(id(parameter), []).append(name)
-        for names in names_of.values() if strict else ():
+        for names in self._shared_names() if strict else ():
             present = [name for name in names if name in state]
             if present:
                 state.update((name, state[present[0]]) for name in names if name not in state)
@@ -450,11 +483,9 @@ class DistilBertPreTrainedModel(KnownToTransformers, PreTrainedMixin, nn.Module)
         """
         if every_n_layers < 1:
             raise InputError(f"every_n_layers must be at least 1, got {every_n_layers}.")
-        transformer = self.base_model.transformer
-        transformer.gradient_checkpointing = True
-        transformer.checkpointing = GradientCheckpointing(
-            dict(gradient_checkpointing_kwargs or {}), every_n_layers, offload
-        )
+        checkpointing = GradientCheckpointing(dict(gradient_checkpointing_kwargs or {}), every_n_layers, offload)
+        for stack in self._stacks():
+            stack.gradient_checkpointing, stack.checkpointing = True, checkpointing
 
     def activation_checkpointing_enable(
         self,

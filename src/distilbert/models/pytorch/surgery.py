@@ -43,8 +43,7 @@ def init_module(module: nn.Module, config: DistilBertConfig) -> None:
         if isinstance(module, nn.Embedding) and module.padding_idx is not None:
             module.weight.data[module.padding_idx].zero_()
     elif isinstance(module, nn.LayerNorm):
-        module.weight.data.fill_(1.0)
-        module.bias.data.zero_()
+        module.reset_parameters()  # ones and zeros, of what the module has
 
 
 def fresh_weight(name: str, empty: Tensor, config: DistilBertConfig) -> Tensor:
@@ -113,7 +112,6 @@ def resize_token_embeddings(
     init_module(new, model.config)
     _copy_rows(old.weight, new.weight, mean_resizing)
     new._keeps_weights = True  # type: ignore[assignment]
-    new.weight.requires_grad_(old.weight.requires_grad)
     model.set_input_embeddings(new)
     projector = model.get_output_embeddings()
     if projector is not None:
@@ -129,7 +127,7 @@ def resize_token_embeddings(
 
 def resize_position_embeddings(model: Any, positions: int) -> None:
     """Change the number of positions of a model. Learned ones are kept and new ones random; sinusoidal are computed."""
-    check_number_of_positions(positions)
+    positions = check_number_of_positions(positions)
     old = model.get_position_embeddings()
     new = nn.Embedding(positions, old.embedding_dim, device=old.weight.device, dtype=old.weight.dtype)
     init_module(new, model.config)
@@ -137,7 +135,7 @@ def resize_position_embeddings(model: Any, positions: int) -> None:
         set_sinusoidal(new)
     else:
         _copy_rows(old.weight, new.weight)
-    model.base_model.embeddings.position_embeddings = new
+    model._encoder().embeddings.position_embeddings = new
     model.config.max_position_embeddings = positions
 
 
@@ -151,8 +149,9 @@ def prune_heads(model: Any, heads_to_prune: Mapping[int, Collection[int]]) -> No
     Raises:
         ConfigError: there is no such layer or head, or no head would be left.
     """
+    blocks = model._encoder().transformer.layer
     for layer, channels in prune(model.config, heads_to_prune).items():
-        attention = model.base_model.transformer.layer[layer].attention
+        attention = blocks[layer].attention
         rows = torch.from_numpy(channels)
         for name in ("q_lin", "k_lin", "v_lin"):
             lin = getattr(attention, name)
@@ -183,6 +182,8 @@ def replace_linear(lin: nn.Linear, weight: Tensor, bias: Tensor) -> None:
 
 @torch.no_grad()
 def _copy_rows(old: Tensor, new: Tensor, fill_with_mean: bool = False) -> None:
+    """Let a parameter that replaces another start from its rows; it is trained if the other one was."""
+    new.requires_grad_(old.requires_grad)
     rows = min(len(old), len(new))
     new[:rows] = old[:rows]
     if fill_with_mean:

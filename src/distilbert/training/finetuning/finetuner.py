@@ -199,9 +199,9 @@ def _finetune_once(
 ) -> Path:
     """Run the training of one seed and learning rate."""
     folder, checkpoint = open_run(config, (config.model, config.teacher), resume, overwrite, progress.notice)
-    check_model_fits(config)
     accelerator = make_accelerator(config)
     data = read_data(config, progress.show_data if accelerator.is_main_process else lambda line: None)
+    check_model_fits(config)
     precision = checkpoint.state["precision"] if checkpoint else agree_on_precision(config.precision, accelerator)
     student = build_model(config, data.labels)
     tokenizer = AutoTokenizer.from_pretrained(config.model)
