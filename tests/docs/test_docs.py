@@ -212,7 +212,8 @@ def test_commands_are_ones_that_the_command_line_takes() -> None:
             try:
                 known[name].make_context(name, normalized([name, *given])[1:], resilient_parsing="..." in words)
             except Exception as error:
-                pytest.fail(f"{page}: {line}\n{getattr(error, 'format_message', lambda: error)()}")
+                reason = error.format_message() if hasattr(error, "format_message") else error
+                pytest.fail(f"{page}: {line}\n{reason}")
             checked += 1
     assert checked > 50
 
