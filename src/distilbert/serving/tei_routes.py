@@ -19,7 +19,7 @@ from .vectors import embed
 
 
 def check_direction(body: dict[str, Any]) -> bool:
-    """Return whether long texts are cut; they are cut at their ends.
+    """Return whether long texts are cut: at their ends, or on the side that the model's tokenizer has.
 
     Raises:
         RequestError: another direction is asked for.
@@ -27,7 +27,8 @@ def check_direction(body: dict[str, Any]) -> bool:
     direction = body.get("truncation_direction")
     if direction is not None and str(direction).lower() != "right":
         raise invalid(
-            f"truncation_direction {direction!r:.40} is not known here: texts are cut where the model's tokenizer says."
+            f"truncation_direction {direction!r:.40} is not known here: texts are cut at their ends, 'Right', or "
+            "where the truncation_side of the model's tokenizer says."
         )
     if body.get("prompt_name") is not None:
         raise invalid(
