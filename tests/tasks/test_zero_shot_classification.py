@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from distilbert import pipeline
 from distilbert.core.errors import InputError
@@ -127,6 +126,7 @@ def test_labels_are_encoded_once(make_task: Any, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("runner", ["engine", "pytorch"])
 def test_labels_are_those_of_the_model_as_it_is_now(make_task: Any, runner: str) -> None:
+    torch = pytest.importorskip("torch")
     task = make_task("zero-shot-classification", "encoder", runner=runner)
     before = task("the film", LABELS)
     generator = torch.Generator().manual_seed(0)
