@@ -133,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit with its code.
 
     It is 0 after success, 1 after a failure, 2 after wrong usage, 130 after Ctrl-C, 141 where the reader of a pipe has
-    gone, and 143 after SIGTERM.
+    gone, and 143 after SIGTERM. ``serve`` first answers what waits: it is 0 after SIGTERM and after the first Ctrl-C.
 
     Args:
         arguments: those after the program's name; None takes them from ``sys.argv``.

@@ -28,7 +28,7 @@ def command(
     """Write laid-out weights into the folder of a model, for a quick start and memory that processes share.
 
     Without this command, the first use of a model on a machine writes them into the cache. The file is for the kernels
-    of this machine's CPU and for this version; others pass it over.
+    of this machine's CPU and for this version; other CPUs and versions ignore it.
     """
     from ..core.hub import resolve
     from ..engine.engine_runner import EngineRunner

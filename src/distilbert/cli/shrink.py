@@ -21,7 +21,7 @@ OPTIONS = CONFIG_FILE | {
 
 @with_config_options(ShrinkConfig, OPTIONS, argument="model")
 def command(config: ShrinkConfig, resume: bool, overwrite: bool, json: bool) -> int:
-    """Shrink a fine-tuned model: fewer layers and columns, as fast as you ask for, with what it loses measured.
+    """Shrink a fine-tuned model: fewer layers and columns, as fast as you ask for; measure what it loses.
 
     What is left learns from the model's answers. If it loses more than is allowed, no model is written.
     """

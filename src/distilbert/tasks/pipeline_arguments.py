@@ -74,7 +74,7 @@ CALLING = ArgumentTable(
     *argument_rows(
         "refused",
         {
-            "truncation max_length": "this task reads long texts in windows, so nothing is cut",
+            "truncation max_length": "this task reads long texts in windows, and cuts what cannot be read so",
             "return_tensors": "only feature extraction gives tensors",
             "add_special_tokens": "models are trained with `[CLS]` and `[SEP]` around each text",
             "offset_mapping": "offsets are those of the tokenizer",

@@ -86,7 +86,7 @@ class FinetuneConfig(TrainingConfig):
     temperature: float = setting(2.0, "Temperature of the teacher's and the student's scores.")
     teacher_weight: float = setting(0.5, "Weight of the teacher in the loss, up to 1; the labels have the rest.")
     batch_size: int = setting(32, "Examples per step, over all processes.")
-    patience: int = setting(0, "Stop after so many evaluations without a better one; 0 for never.")
+    patience: int = setting(0, "Stop after this many evaluations without a better one; 0 for never.")
     select: str = setting("last", "Which checkpoint becomes the model.", choices=("last", "best"))
     seeds: int = setting(1, "Number of runs with consecutive seeds; the run with the median becomes the model.")
     learning_rates: list[float] = setting(None, "Learning rates to try; the best becomes the model.", factory=list)
