@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Self
 
+from ..core.content_hash import hash_start
 from ..data.file_formats import format_of
 from ..data.row_stream import Row, RowStream
 from ..data.text_lines import check_encoding
 from .run.input_rows import input_format
 
 GROWING_FORMATS = ("csv", "jsonl", "txt")  # whose reader stands right behind the row that it has read last
-BLOCK_BYTES = 1 << 20  # read at once
 
 
 class Change(Enum):
@@ -95,11 +94,4 @@ class InputSnapshot:
 
 def _hash_of(path: str, size: int) -> str:
     """Return a hash of the first bytes of a file, or of all where it has fewer; empty where there is no file."""
-    if not Path(path).is_file():
-        return ""
-    content = hashlib.sha256()
-    with Path(path).open("rb") as file:
-        while size > 0 and (block := file.read(min(size, BLOCK_BYTES))):
-            content.update(block)
-            size -= len(block)
-    return content.hexdigest()
+    return hash_start(Path(path), size) if Path(path).is_file() else ""

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from ..core.content_hash import hash_start
 from ..core.errors import DataError, UsageError
 from ..core.files import replacing, sync_to_disk
 from ..data.addresses import is_address, path_of
@@ -25,7 +26,6 @@ from ..data.text_lines import LineStart
 from .answer_settings import AnswerSettings
 
 FORMATS = ("json", "jsonl", "csv", "tsv", "txt", "parquet")
-BLOCK_BYTES = 1 << 20  # read at once
 VERSION = 1  # raise it when the manifest or the meaning of a shard changes
 
 OnPlanned = Callable[[str, int, int], None]  # a file, its rows and shards
@@ -195,12 +195,7 @@ def _content_of(name: str, size: int) -> str:
     if is_address(name):
         store: Any = path
         return str(store.fs.ukey(store.path))
-    content = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(min(size, BLOCK_BYTES)):
-            content.update(block)
-            size -= len(block)
-    return content.hexdigest()[:32]
+    return hash_start(path, size)[:32]
 
 
 def _changes(before: Mapping[str, Any], now: Mapping[str, Any], above: str = "") -> Iterator[str]:

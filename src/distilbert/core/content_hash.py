@@ -9,6 +9,8 @@ from pathlib import Path
 from .companions import sentence_files, tokenizer_files
 from .hub import LOCAL_FOLDERS, MODEL_FILES, WEIGHT_FILES, resolve, weight_patterns
 
+BLOCK_BYTES = 1 << 20  # read at once
+
 
 def hash_files(paths: Iterable[Path]) -> str:
     """Return one hash of the names and the bytes of some files."""
@@ -18,6 +20,16 @@ def hash_files(paths: Iterable[Path]) -> str:
         with path.open("rb") as file:
             content.update(hashlib.file_digest(file, "sha256").digest())
     return content.hexdigest()[:16]
+
+
+def hash_start(path: Path, size: int) -> str:
+    """Return a hash of the first ``size`` bytes of a file, or of all where it has fewer."""
+    content = hashlib.sha256()
+    with path.open("rb") as file:
+        while size > 0 and (block := file.read(min(size, BLOCK_BYTES))):
+            content.update(block)
+            size -= len(block)
+    return content.hexdigest()
 
 
 def model_files(name: str, is_exported: bool = False) -> list[Path]:
