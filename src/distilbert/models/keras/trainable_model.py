@@ -33,7 +33,7 @@ from ...core.model_checks import (
 from ...core.outputs import ModelOutput
 from ..pretrained_mixin import PreTrainedMixin
 from .arrays import concrete
-from .losses import fit_weights
+from .losses import IGNORED, fit_weights
 
 LABELS = ("labels", "start_positions", "end_positions")
 
@@ -564,7 +564,7 @@ def _pad_rows(rows: list[dict[str, Any]], tokenizer: Any, per_token: bool) -> di
         if per_token and name == "labels":
             missing = [batch["input_ids"].shape[1] - len(labels) for labels in column]
             sides = [(0, n) if tokenizer.padding_side == "right" else (n, 0) for n in missing]
-            column = [np.pad(labels, side, constant_values=-100) for labels, side in zip(column, sides, strict=True)]
+            column = [np.pad(labels, side, constant_values=IGNORED) for labels, side in zip(column, sides, strict=True)]
         if len({array.shape for array in column}) > 1:
             raise InputError(
                 f"The rows of {name} have different shapes: {', '.join(str(array.shape) for array in column)}. "
