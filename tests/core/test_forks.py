@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import os
 import pickle
 import subprocess
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from distilbert import DistilBertTokenizerFast
-from distilbert.core.forks import ForkSafeLock
+from distilbert.core.forks import ForkSafeLock, PerProcess
 from tests.behaviour.make_models import make
 
 pytestmark = [
@@ -207,3 +208,101 @@ def test_threads_of_a_child_that_compute_first_at_the_same_time(tmp_path: Path, 
     command = [sys.executable, str(tmp_path / "script.py"), str(make(tmp_path, "labels")), runner]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=250, check=False)
     assert (result.returncode, result.stdout) == (0, "done\n"), result.stderr
+
+
+class WithThreads:
+    """Stands for an object whose end would wait for ever in a child."""
+
+    process = os.getpid()
+
+    def __del__(self) -> None:
+        if os.getpid() != self.process:
+            os._exit(3)
+
+
+def test_a_child_makes_another_object_and_leaves_its_parents_alone() -> None:
+    made: list[int] = []
+
+    def make() -> WithThreads:
+        made.append(os.getpid())
+        return WithThreads()
+
+    each = PerProcess(make)
+    assert each() is each()
+    holders = [each]
+
+    def use_in_child() -> None:
+        holders[0]().process = os.getpid()
+        assert made == [os.getppid(), os.getpid()]
+        assert holders[0]() is holders[0]()
+        holders.clear()
+        gc.collect()
+
+    del each
+    assert exit_code_of_child(use_in_child) == 0
+    assert made == [os.getpid()]
+
+
+def test_a_fork_waits_for_an_object_that_is_being_made() -> None:
+    has_begun, steps = threading.Event(), []
+
+    def make() -> str:
+        has_begun.set()
+        time.sleep(0.3)
+        steps.append("made")
+        return "object"
+
+    each = PerProcess(make)
+    thread = threading.Thread(target=each)
+    thread.start()
+    assert has_begun.wait(20)
+
+    def check() -> None:
+        assert steps == ["made"]
+        assert each() == "object"
+
+    assert exit_code_of_child(check) == 0
+    thread.join()
+
+
+def test_an_object_that_cannot_be_made_is_tried_again() -> None:
+    outcomes = [ValueError("no"), None]
+
+    def make() -> str:
+        outcome = outcomes.pop(0)
+        if outcome is not None:
+            raise outcome
+        return "object"
+
+    each = PerProcess(make)
+    with pytest.raises(ValueError, match="no"):
+        each()
+    assert each() == "object"
+
+
+def test_locks_are_made_while_processes_are_forked() -> None:
+    is_over = threading.Event()
+    failures: list[Any] = []
+
+    def make_locks() -> None:
+        kept = [ForkSafeLock() for _ in range(2000)]  # so many that other threads get their turn before the last
+        while not is_over.is_set():
+            kept.append(ForkSafeLock())
+            if len(kept) > 3000:
+                del kept[2000:]
+
+    threads = [threading.Thread(target=make_locks) for _ in range(2)]
+    before, sys.unraisablehook = sys.unraisablehook, failures.append  # where errors before a fork go
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for thread in threads:
+            thread.start()
+        assert [exit_code_of_child(lambda: None) for _ in range(30)] == [0] * 30
+    finally:
+        is_over.set()
+        for thread in threads:
+            thread.join()
+        sys.unraisablehook = before
+        sys.setswitchinterval(interval)
+    assert failures == []

@@ -15,10 +15,11 @@ from distilbert.core.errors import InputError
 from distilbert.core.runner_protocol import Batch
 from distilbert.core.schema import HEADS
 from distilbert.exporting import verification
-from distilbert.exporting.exported_runner import SESSIONS, load_exported
+from distilbert.exporting.exported_runner import load_exported
 from distilbert.exporting.exporter import export
 from distilbert.exporting.formats import FORMATS
 from distilbert.exporting.libraries import import_openvino, quiet
+from distilbert.exporting.runtime_sessions import SESSIONS
 from distilbert.models import pytorch
 from distilbert.models.pytorch.runner import PytorchRunner
 

@@ -1,27 +1,35 @@
-"""Children that are forked while another thread computes, with the runners of exported folders."""
+"""Exported folders in processes that are forked while another thread computes, and in spawned ones."""
 
 from __future__ import annotations
 
 import os
+import pickle
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from distilbert.core.runner_protocol import Batch
+from distilbert.exporting.exported_runner import load_exported
 
 from .conftest import MakeExport
 
-pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks there")
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks there")
+BATCH = Batch.of([[2, 7, 9, 3], [2, 5, 3]])
 
-SCRIPT = """
+FORKS = """
 import multiprocessing
 import sys
 import threading
 
-from distilbert import pipeline
+from distilbert import InputError, pipeline
 
 TEXTS = [f"a good film {number}" for number in range(16)]
-task = pipeline("text-classification", sys.argv[1], runner=sys.argv[2], threads=2)
+folder, runner = sys.argv[1:]
+task = pipeline("text-classification", folder, runner=runner, threads=2)
 expected = task(TEXTS)
 is_over = False
 
@@ -31,32 +39,128 @@ def compute():
         task(TEXTS)
 
 
-def send_answer(sender):
-    sender.send(task(TEXTS))
+def answer(use):
+    try:
+        return use()
+    except InputError as error:
+        return str(error)
+
+
+def send_answers(sender):
+    sender.send(answer(lambda: task(TEXTS)))
+    sender.send(answer(lambda: pipeline("text-classification", folder, runner=runner, threads=1)(TEXTS)))
+
+
+def check(given):
+    if runner == "openvino":
+        assert "has used OpenVINO" in given, given
+        return
+    for answer, before in zip(given, expected, strict=True):
+        assert answer["label"] == before["label"]
+        assert abs(answer["score"] - before["score"]) < 1e-5
 
 
 thread = threading.Thread(target=compute, daemon=True)
 thread.start()
 context = multiprocessing.get_context("fork")
-for _ in range(5):
+for _ in range(20):
     receiver, sender = context.Pipe()
-    child = context.Process(target=send_answer, args=(sender,), daemon=True)
+    child = context.Process(target=send_answers, args=(sender,), daemon=True)
     child.start()
-    assert receiver.poll(60), "the child hangs"
-    for answer, before in zip(receiver.recv(), expected, strict=True):
-        assert answer["label"] == before["label"]
-        assert abs(answer["score"] - before["score"]) < 1e-5
-    child.kill()
+    for _ in range(2):
+        assert receiver.poll(60), "the child hangs"
+        check(receiver.recv())
+    child.join(60)
+    assert child.exitcode == 0, child.exitcode
 is_over = True
 thread.join(60)
 print("done")
 """
 
+DROPPED = """
+import gc
+import os
+import sys
+from pathlib import Path
 
-@pytest.mark.parametrize(("to", "runner"), [("onnx", "onnxruntime"), ("openvino", "openvino")])
-def test_a_child_made_while_a_thread_computes(exported: MakeExport, tmp_path: Path, to: str, runner: str) -> None:
-    (tmp_path / "script.py").write_text(SCRIPT, encoding="utf-8")
+from distilbert.core.runner_protocol import Batch
+from distilbert.exporting.exported_runner import load_exported
+
+runner = load_exported(Path(sys.argv[1]), sys.argv[2], threads=2)
+runner(Batch.of([[2, 7, 9, 3]] * 40))
+process = os.fork()
+if process == 0:
+    del runner
+    gc.collect()
+    os._exit(0)
+code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+assert code == 0, code
+print("done")
+"""
+
+
+def run_script(folder: Path, script: str, *arguments: str) -> None:
+    (folder / "script.py").write_text(script, encoding="utf-8")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    command = [sys.executable, str(tmp_path / "script.py"), str(exported("labels", to)), runner]
+    command = [sys.executable, str(folder / "script.py"), *arguments]
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400, check=False)
     assert (result.returncode, result.stdout) == (0, "done\n"), result.stderr
+
+
+@needs_fork
+@pytest.mark.parametrize(("to", "runner"), [("onnx", "onnxruntime"), ("openvino", "openvino")])
+def test_a_child_made_while_a_thread_computes_answers_or_says_why_not(
+    exported: MakeExport, tmp_path: Path, to: str, runner: str
+) -> None:
+    run_script(tmp_path, FORKS, str(exported("labels", to)), runner)
+
+
+@needs_fork
+@pytest.mark.parametrize(("to", "runner"), [("onnx", "onnxruntime"), ("openvino", "openvino")])
+def test_a_child_drops_a_session_without_waiting_for_its_threads(
+    exported: MakeExport, tmp_path: Path, to: str, runner: str
+) -> None:
+    run_script(tmp_path, DROPPED, str(exported("labels", to)), runner)
+
+
+CHANGED = """
+import os
+import shutil
+import sys
+from pathlib import Path
+
+from distilbert import WeightsError
+from distilbert.core.runner_protocol import Batch
+from distilbert.exporting.exported_runner import load_exported
+
+folder = Path(sys.argv[1])
+runner = load_exported(folder, "onnxruntime")
+file = folder / "onnx" / "model.onnx"
+shutil.copy(file, folder / "copy")
+os.replace(folder / "copy", file)
+runner(Batch.of([[2, 3]]))  # the parent goes on with what it had
+process = os.fork()
+if process == 0:
+    try:
+        runner(Batch.of([[2, 3]]))
+    except WeightsError as error:
+        os._exit(0 if "has changed" in str(error) else 1)
+    os._exit(2)
+code = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+assert code == 0, code
+print("done")
+"""
+
+
+@needs_fork
+def test_a_child_takes_no_file_that_its_parent_did_not_open(exported: MakeExport, tmp_path: Path) -> None:
+    shutil.copytree(exported("labels", "onnx"), tmp_path / "labels")
+    run_script(tmp_path, CHANGED, str(tmp_path / "labels"))
+
+
+@pytest.mark.parametrize(("to", "runner"), [("onnx", "onnxruntime"), ("openvino", "openvino")])
+def test_a_runner_can_be_pickled(exported: MakeExport, to: str, runner: str) -> None:
+    original = load_exported(exported("labels", to), runner)
+    copy = pickle.loads(pickle.dumps(original))
+    assert (copy.head, copy.precision, copy.config) == (original.head, original.precision, original.config)
+    np.testing.assert_array_equal(copy(BATCH)["logits"], original(BATCH)["logits"])

@@ -1,7 +1,8 @@
 """Forked children of a process that has computed: its locks, the threads of OpenMP, and the memory of MKL.
 
 A lock that another thread holds at the fork stays locked in the child, where nobody can release it. So every lock of
-this package is a :class:`ForkSafeLock`, which is free in the child.
+this package is a :class:`ForkSafeLock`, which is free in the child. Objects of other libraries have locks and threads
+of their own: what does not survive a fork is in a :class:`PerProcess`, which makes another one in the child.
 
 PyTorch and oneDNN share the threads of GNU OpenMP. A child has none of its parent's threads, but a copy of the list of
 them, and would wait for them for ever. So the threads end before each fork. Parent and child start new ones
@@ -22,8 +23,12 @@ import os
 import sys
 import threading
 import weakref
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
 
 SOFT_PAUSE = 1  # omp_pause_soft of OpenMP 5.0: end the threads, keep the settings
 
@@ -63,7 +68,7 @@ class ForkSafeLock:
     def __init__(self, forks_wait: bool = False) -> None:
         self.forks_wait = forks_wait
         self._lock = threading.RLock()
-        _LOCKS.add(self)
+        _LOCKS[id(self)] = self
 
     def __enter__(self) -> None:
         self._lock.acquire()
@@ -83,14 +88,47 @@ class ForkSafeLock:
         self._lock = threading.RLock()
 
 
-_LOCKS: weakref.WeakSet[ForkSafeLock] = weakref.WeakSet()
+class PerProcess(Generic[T]):
+    """An object that does not survive a fork, such as one with threads: a forked child makes another at its first use.
+
+    The one that a child inherits is neither used nor destroyed there, since it would wait for threads of the parent. A
+    fork waits while one is being made.
+
+    Args:
+        make: makes one; called at first use in each process.
+    """
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._made: list[T] = []
+        self._lock = ForkSafeLock(forks_wait=True)
+        _PER_PROCESS[id(self)] = self
+
+    def __call__(self) -> T:
+        """Return the object of this process."""
+        made = self._made
+        if not made:
+            with self._lock:
+                made = self._made
+                if not made:
+                    made.append(self._make())
+        return made[0]
+
+    def forget(self) -> None:
+        """Leave the object as it is, for ever."""
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._made))
+        self._made = []
+
+
+_LOCKS: weakref.WeakValueDictionary[int, ForkSafeLock] = weakref.WeakValueDictionary()
+_PER_PROCESS: weakref.WeakValueDictionary[int, PerProcess[Any]] = weakref.WeakValueDictionary()
 _fork = threading.Lock()  # one fork at a time
 _held: list[ForkSafeLock] = []  # during a fork
 
 
 def _before_fork() -> None:
     _fork.acquire()
-    for lock in list(_LOCKS):
+    for lock in _alive(_LOCKS):
         if lock.forks_wait:
             lock.__enter__()
             _held.append(lock)
@@ -105,8 +143,15 @@ def _after_fork_in_parent() -> None:
 def _after_fork_in_child() -> None:
     _held.clear()
     _fork.release()
-    for lock in list(_LOCKS):
+    for lock in _alive(_LOCKS):
         lock.renew()
+    for each in _alive(_PER_PROCESS):
+        each.forget()
+
+
+def _alive(objects: weakref.WeakValueDictionary[int, T]) -> list[T]:
+    """Return the objects, to which other threads may be adding."""
+    return [each for reference in objects.valuerefs() if (each := reference()) is not None]
 
 
 if hasattr(os, "register_at_fork"):

@@ -230,7 +230,7 @@ def open_file(target: Format, path: Path, head: Head) -> ModelFunction:
         from .writers import open_program
 
         return open_program(path, head.name)
-    from .exported_runner import SESSIONS
+    from .runtime_sessions import SESSIONS
 
     return SESSIONS[target.runner](path)
 
