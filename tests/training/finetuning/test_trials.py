@@ -54,6 +54,17 @@ def test_what_cannot_be_searched(tmp_path: Path, entry: str, message: str) -> No
     assert not (tmp_path / "run").exists()
 
 
+def test_class_weights_of_a_regression_are_refused_before_the_first_trial(tmp_path: Path) -> None:
+    rows = tmp_path / "numbers.tsv"
+    rows.write_text("text\tlabel\na\t1.5\nb\t2.5\n", encoding="utf-8")
+    config = config_of(
+        tmp_path, train_data=[str(rows)], eval_data=[str(rows)], trials=2, search=["class_weights=none|balanced"]
+    )
+    with pytest.raises(ConfigError, match="class_weights must be none: the labels are numbers"):
+        finetune(config)
+    assert not Path(config.output).exists()
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

@@ -161,7 +161,10 @@ def _finetune_trials(
     config: FinetuneConfig, resume: bool, overwrite: bool, progress: TrainingProgress, metrics: CustomMetrics
 ) -> Path:
     """Run the trainings whose settings Optuna chooses, and choose the best."""
-    names = [field.name for field in search_space(config)]  # an error comes before anything is written
+    space = search_space(config)  # an error comes before anything is written
+    if any("balanced" in field.choices for field in space):  # class weights, which a regression refuses
+        read_data(replace(config, trials=0, search=[], class_weights="balanced"), lambda line: None)
+    names = [field.name for field in space]
     folder = open_sweep(config, resume, overwrite, progress.notice)
     accelerator = make_accelerator(config)
     if accelerator.is_main_process:

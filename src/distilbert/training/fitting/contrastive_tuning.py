@@ -23,6 +23,7 @@ from ...models.auto import AutoTokenizer
 from ...models.pytorch import DistilBertModel
 from ..loss_terms import pool
 from ..processes import cpu_threads
+from ..seeded_random import RandomStream
 
 LABELS, TEXTS_A_LABEL = 24, 4  # of a step
 LEARNING_RATE, WARMUP = 5e-5, 10  # the rate falls to 0 after so many steps
@@ -61,9 +62,10 @@ def tune_encoder(
     if all(len(own) < 2 for own in by_label):
         raise DataError("No label has two examples, so there are no texts that belong together: leave contrastive out.")
     draw = np.random.default_rng(seed)
-    with cpu_threads(threads), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        tokenizer, model = AutoTokenizer.from_pretrained(source), DistilBertModel.from_pretrained(source)
+    stream = RandomStream(seed)
+    with cpu_threads(threads):
+        with stream.drawn():
+            tokenizer, model = AutoTokenizer.from_pretrained(source), DistilBertModel.from_pretrained(source)
         model.train()
         optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE)
         for step in range(steps):
@@ -72,7 +74,8 @@ def tune_encoder(
                 [draw.choice(by_label[number], min(TEXTS_A_LABEL, len(by_label[number])), replace=False)
                  for number in chosen]
             )  # fmt: skip
-            vectors = _vectors(model, tokenizer, [examples[row] for row in rows])  # (B, D)
+            with stream.drawn():  # dropout
+                vectors = _vectors(model, tokenizer, [examples[row] for row in rows])  # (B, D)
             loss = contrastive_loss(vectors, torch.from_numpy(labels[rows]))
             if not torch.isfinite(loss):
                 raise TrainingError(f"The loss of contrastive tuning became {loss.item()} in step {step + 1}.")
