@@ -23,6 +23,7 @@ from distilbert.core.runner_protocol import Batch
 from distilbert.engine.engine_runner import EngineRunner
 from distilbert.serving import create_app
 from distilbert.serving.served_models import ServedModel
+from distilbert.serving.server_metrics import FAULTS
 
 from .conftest import RunningServer, running
 
@@ -264,19 +265,22 @@ def test_a_page_that_asks_for_an_upgrade_is_sent(served: RunningServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("start", "endless", "status"),
+    ("start", "endless", "status", "fault"),
     [
-        (b"GET /health HTTP/1.1\r\nx: ", b"a", b"431"),
-        (b"GET /health HTTP/1.1\r\n", b"x: y\r\n", b"431"),
-        (b"GET /", b"a", b"414"),
+        (b"GET /health HTTP/1.1\r\nx: ", b"a", b"431", "headers"),
+        (b"GET /health HTTP/1.1\r\n", b"x: y\r\n", b"431", "headers"),
+        (b"GET /", b"a", b"414", "url"),
+        (b"HELLO\r\n\r\n", b"a", b"400", "syntax"),
     ],
 )
-def test_headers_and_url_have_a_longest_size(
-    serve: Callable[..., Any], start: bytes, endless: bytes, status: bytes
+def test_requests_that_cannot_be_read_are_refused_and_counted(
+    serve: Callable[..., Any], start: bytes, endless: bytes, status: bytes, fault: str
 ) -> None:
     with serve("labels", api_keys=["k"], slow_client_timeout=1) as client:
         connection = raw(client, start + endless * (200_000 // len(endless)))
         assert read_all(connection).startswith(b"HTTP/1.1 " + status)
+        counts = {each: client.application.metrics.value("distilbert_unreadable_requests", each) for each in FAULTS}
+        assert counts == dict.fromkeys(FAULTS, 0) | {fault: 1}
 
 
 def test_headers_of_a_usual_size_and_long_bodies_are_read(serve: Callable[..., Any]) -> None:

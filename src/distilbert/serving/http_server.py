@@ -11,7 +11,8 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from functools import partial
+from typing import Any, TypeAlias, cast
 
 import httptools
 import uvicorn
@@ -19,6 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .application import Application, with_cors
 from .http_exchange import to_json
+from .server_metrics import ServerMetrics
 
 KEEP_ALIVE = 75.0  # seconds that a connection may be idle between two requests
 GRACE = 1.0  # seconds in which a stopping server still takes requests of open connections
@@ -66,6 +68,11 @@ class JoinedWrites:
 class WatchedConnection(HttpToolsProtocol):
     """A connection that knows since when it waits for its client, limits headers, and ignores upgrades.
 
+    Args:
+        arguments: of uvicorn's.
+        metrics: where requests are counted that cannot be read.
+        options: of uvicorn's.
+
     Attributes:
         headers_since: when the headers that are not complete began, or the connection, or when an answer was sent while
             the rest of its request was still to come; None: they are complete.
@@ -77,6 +84,10 @@ class WatchedConnection(HttpToolsProtocol):
     url = b""
     _is_in_head, _head_size, _is_refused = True, 0, False
     _asks_for_upgrade, _is_repeating = False, False
+
+    def __init__(self, *arguments: Any, metrics: ServerMetrics, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._metrics = metrics
 
     def connection_made(self, transport: Any) -> None:
         """See :class:`asyncio.Protocol`."""
@@ -92,6 +103,7 @@ class WatchedConnection(HttpToolsProtocol):
             try:
                 size = self._parse(piece)
             except httptools.HttpParserError:
+                self._metrics.count("distilbert_unreadable_requests", "syntax")
                 self.logger.warning("Invalid HTTP request received.")
                 self.send_400_response("Invalid HTTP request received.")
                 return
@@ -119,6 +131,7 @@ class WatchedConnection(HttpToolsProtocol):
         is_url = len(self.url) > LARGEST_HEAD // 2
         status = b"414 URI Too Long" if is_url else b"431 Request Header Fields Too Large"
         message = f"{'The URL is' if is_url else 'The headers are'} longer than {LARGEST_HEAD:,} bytes."
+        self._metrics.count("distilbert_unreadable_requests", "url" if is_url else "headers")
         self.logger.warning(message)
         body = to_json({"error": message, "error_type": "validation"})
         self.transport.write(
@@ -305,7 +318,7 @@ def make_server(application: Application) -> DrainingServer:
     """Return uvicorn's server around an application."""
     config = uvicorn.Config(
         with_cors(application, application.settings),
-        http=WatchedConnection,
+        http=cast(Any, partial(WatchedConnection, metrics=application.metrics)),
         loop="uvloop" if sys.platform != "win32" else "asyncio",
         lifespan="on",
         log_config=None,

@@ -20,6 +20,7 @@ SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 TOKENS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 STATUSES = (200, 204, 400, 401, 403, 404, 405, 408, 413, 415, 422, 424, 429, 499, 500, 503)
+FAULTS = ("syntax", "url", "headers")  # of requests that are answered with 400, 414 and 431 before they have a route
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -51,6 +52,8 @@ FAMILIES = (
     Family("distilbert_tokens", "Tokens that were computed for requests.", "counter", ("model",)),
     Family("distilbert_windows", "Windows that texts were read in.", "counter", ("model",)),
     Family("distilbert_abandoned_requests", "Requests whose client went away before the answer.", "counter"),
+    Family("distilbert_unreadable_requests", "Requests that are no HTTP, or have too long a URL or headers.",
+           "counter", ("fault",)),
     Family("distilbert_model_loads", "How often a model was read from its folder.", "counter", ("model",)),
     Family("distilbert_request_seconds", "Time from a request to its answer.", "histogram", ("model",), SECONDS,
            "te_request_duration"),
@@ -91,6 +94,7 @@ class ServerMetrics:
             "status": [str(status) for status in STATUSES],
             "model": list(models),
             "task": list(tasks),
+            "fault": list(FAULTS),
         }
         self._places: dict[tuple[str, ...], int] = {}
         size = 0
