@@ -146,3 +146,15 @@ def test_an_index_with_a_model_can_be_pickled(folder: Path) -> None:
     for encoder in (folder, Encoder(folder)):
         index = Index.build(TEXTS, encoder)
         assert pickle.loads(pickle.dumps(index)).search(QUERY) == index.search(QUERY)
+
+
+def test_a_query_does_not_hash_the_files_of_the_model(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Index.build(TEXTS, Encoder(folder)).save(tmp_path / "index")
+
+    def hash_files(files: object) -> str:
+        raise AssertionError("a hash of large weights takes longer than the query")
+
+    monkeypatch.setattr("distilbert.embedding.index_encoder.hash_files", hash_files)
+    assert Index.load(tmp_path / "index").search(QUERY)[0]

@@ -81,29 +81,26 @@ class EncoderIdentity:
             raise ValueError("its encoder is described by other values than texts, numbers and arguments of an encoder")
         return cls(name, content_hash, tuple(probe), recipe, uses_prompts)
 
-    def check_is(self, other: EncoderIdentity) -> None:
-        """Check that another encoder gives the same vectors as this one.
+    def check_recipe(self, recipe: Mapping[str, Any]) -> None:
+        """Check that another encoder treats texts as this one does, in what its vector of a short text does not show.
 
         Raises:
-            InputError: it gives other ones.
+            InputError: it treats them otherwise.
         """
         for name in UNSEEN:
-            if name in self.recipe and name in other.recipe and self.recipe[name] != other.recipe[name]:
+            if name in self.recipe and name in recipe and self.recipe[name] != recipe[name]:
                 raise InputError(
                     f"The index was made with {name}={self.recipe[name]!r}, and this encoder has "
-                    f"{name}={other.recipe[name]!r}, so it gives other vectors. Search with the encoder of the index, "
+                    f"{name}={recipe[name]!r}, so it gives other vectors. Search with the encoder of the index, "
                     "or build the index again."
                 )
-        same_size = len(self.probe) == len(other.probe)
-        similarity = float(np.dot(self.probe, other.probe)) if same_size else 0.0
-        if similarity < LEAST_SIMILARITY:
-            raise InputError(
-                f"The index was made with {self._described()}, and this is {other._described()}, which gives other "
-                f"vectors ({similarity:.2f} similar for a test sentence, {LEAST_SIMILARITY} is needed). Search with "
-                "the encoder of the index, or build the index again."
-            )
 
-    def _described(self) -> str:
+    def similarity_to(self, probe: Sequence[float]) -> float:
+        """Return the cosine of the vectors that this and another encoder give :data:`PROBE`; 0 if one is longer."""
+        return float(np.dot(self.probe, probe)) if len(self.probe) == len(probe) else 0.0
+
+    def __str__(self) -> str:
+        """Describe it in a message."""
         details = [f"pooling {self.pooling}"] if self.pooling else []
         details += [f"{len(self.probe)} numbers a vector"]
         details += [f"hash {self.hash}"] if self.hash else []

@@ -14,7 +14,7 @@ from ..core.content_hash import hash_files, model_files
 from ..core.errors import InputError
 from ..tasks.pooling import AUTO
 from .encoder import Encoder
-from .encoder_identity import PROBE, EncoderIdentity, probe_of
+from .encoder_identity import LEAST_SIMILARITY, PROBE, EncoderIdentity, probe_of
 from .vector_similarity import to_array
 
 
@@ -119,5 +119,24 @@ def reopen_encoder(identity: EncoderIdentity, encoder: Any = None) -> TextEncode
 
 def identity_of(encoder: TextEncoder) -> EncoderIdentity:
     """Return what an index remembers of an encoder."""
-    probe = probe_of(encoder.encode_document([PROBE])[0])
-    return EncoderIdentity(encoder.name, encoder.hash(), probe, encoder.recipe, encoder.uses_prompts)
+    return EncoderIdentity(encoder.name, encoder.hash(), _probe_of(encoder), encoder.recipe, encoder.uses_prompts)
+
+
+def check_encoder(identity: EncoderIdentity, encoder: TextEncoder) -> None:
+    """Check that an encoder gives the vectors of the one that an index remembers.
+
+    Raises:
+        InputError: it gives other ones.
+    """
+    identity.check_recipe(encoder.recipe)
+    similarity = identity.similarity_to(_probe_of(encoder))
+    if similarity < LEAST_SIMILARITY:
+        raise InputError(
+            f"The index was made with {identity}, and this is {identity_of(encoder)}, which gives other vectors "
+            f"({similarity:.2f} similar for a test sentence, {LEAST_SIMILARITY} is needed). Search with the encoder of "
+            "the index, or build the index again."
+        )
+
+
+def _probe_of(encoder: TextEncoder) -> tuple[float, ...]:
+    return probe_of(encoder.encode_document([PROBE])[0])

@@ -25,7 +25,7 @@ from ..tasks.checks import check_choice, check_count, check_text
 from ..tasks.columns import Column
 from .encoder_identity import PROBE, EncoderIdentity
 from .exact_search import Nearest, nearest, ranked
-from .index_encoder import TextEncoder, identity_of, open_encoder, reopen_encoder
+from .index_encoder import TextEncoder, check_encoder, identity_of, open_encoder, reopen_encoder
 from .index_folder import (
     INDEX_FILE,
     METHODS,
@@ -230,7 +230,7 @@ class Index:
                 )
             self._encoder = reopen_encoder(identity)
         if not self._encoder_is_checked and self._state.encoder is not None:
-            self._state.encoder.check_is(identity_of(self._encoder))
+            check_encoder(self._state.encoder, self._encoder)
         self._encoder_is_checked = True
         return self._encoder
 
