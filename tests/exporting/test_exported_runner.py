@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from distilbert import AutoModelForSequenceClassification
 from distilbert.cli import invoke
 from distilbert.core.errors import InputError, ModelNotFoundError, WeightsError
 from distilbert.core.runner_protocol import Batch
@@ -108,6 +109,22 @@ def test_a_folder_without_an_export_or_a_configuration(models: Path, folder: Pat
     (folder / "config.json").unlink()
     with pytest.raises(ModelNotFoundError, match=r"no config\.json"):
         load_exported(folder, "onnxruntime")
+
+
+def test_exports_beside_weights_that_were_replaced_are_refused(models: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(models / "labels", folder)
+    export(folder, folder, to="onnx")
+    before = load_exported(folder, "onnxruntime")(BATCH)["logits"]
+    model = AutoModelForSequenceClassification.from_pretrained(folder)
+    model.classifier.weight.data.neg_()
+    model.save_pretrained(folder)
+    with pytest.raises(InputError, match="holds other weights than those that its exports were made of. Export them"):
+        load_exported(folder, "onnxruntime")
+    export(folder, folder, to="onnx", overwrite=True)
+    assert not np.allclose(load_exported(folder, "onnxruntime")(BATCH)["logits"], before)
+    (folder / "model.safetensors").unlink()  # as where exports alone are deployed
+    assert load_exported(folder, "onnxruntime")(BATCH)["logits"].shape == before.shape
 
 
 @pytest.mark.parametrize("runner", ["onnxruntime", "openvino"])

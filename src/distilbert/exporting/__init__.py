@@ -8,5 +8,6 @@ Begin with ``exporter.py``, which holds :func:`export`: load a model, write it, 
 - ``destination.py``: the folder that an export goes to.
 - ``export_record.py``: ``export.json``, which says what the exports in a folder are.
 - ``exported_runner.py``: the runner of an exported folder.
+- ``runtime_sessions.py``: exported files, opened in ONNX Runtime or OpenVINO, also in forked processes.
 - ``libraries.py``: imports ONNX Runtime, OpenVINO and NNCF without their messages and network connections.
 """

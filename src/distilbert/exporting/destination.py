@@ -20,7 +20,7 @@ from ..core.hub import encoder_folder
 from ..core.schema import Head, head_of
 from ..weights.checkpoint import Checkpoint
 from ..weights.folder import weight_files
-from .export_record import EXPORT_RECORD, read_export_record, write_export_record
+from .export_record import EXPORT_RECORD, hash_weight_files, read_export_record, write_export_record
 from .formats import FORMATS
 
 CONFIG = "config.json"
@@ -118,7 +118,8 @@ class Destination:
         previous = {} if self.record is None else self.record["files"]
         kept = previous if self._holds(model_hash) else {}
         entry = {"precision": precision, "files": list(self.paths), "checked": differences}
-        write_export_record(staging, model_hash, kept | {self.paths[0]: entry})
+        weights_hash = hash_weight_files(self.folder) if self.is_source else None
+        write_export_record(staging, model_hash, weights_hash, kept | {self.paths[0]: entry})
         names = sorted(_files(staging), key=lambda name: (name == EXPORT_RECORD, name in self.paths))
         # Exports of other weights go first, so that old and new ones are never in the folder together.
         for name in set(_paths_of(previous)) - set(_paths_of(kept)):

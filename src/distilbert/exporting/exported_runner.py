@@ -6,7 +6,9 @@ vocabulary.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +18,7 @@ from ..core.json_files import read_config_file
 from ..core.runner_protocol import Batch, Runner, check_batch
 from ..core.schema import HEADS, Head, head_of
 from ..weights.checkpoint import config_from_dict
-from .export_record import read_export_record
+from .export_record import check_weights_are_exported, read_export_record
 from .formats import PRECISIONS, Format, exported_files, format_of_runner
 from .runtime_sessions import SESSIONS, Session
 
@@ -84,7 +86,8 @@ def load_exported(folder: Path, runner: str, *, precision: str | None = None, th
         threads: that the runtime may use; None leaves the runtime's number.
 
     Raises:
-        InputError: there is no such runner or precision, or nothing in the folder that it runs.
+        InputError: there is no such runner or precision, nothing in the folder that it runs, or other weights beside it
+            than those that were exported.
         ModelNotFoundError: there is no configuration in the folder.
         WeightsError: the file cannot be read.
         MissingExtraError: the runtime is not installed.
@@ -96,7 +99,9 @@ def load_exported(folder: Path, runner: str, *, precision: str | None = None, th
         raise InputError(f"There is no precision {precision!r}.{suggest(precision, PRECISIONS)} Precisions: {known}.")
     if threads is not None and threads < 1:
         raise InputError(f"threads must be 1 or more, got {threads}.")
-    files = _files_by_precision(folder, exported)
+    record = read_export_record(folder) or {"files": {}}
+    check_weights_are_exported(folder, record)
+    files = _files_by_precision(folder, exported, record)
     if not files:
         contents = ", ".join(exported_files(folder)) or "no export at all"
         raise InputError(
@@ -117,9 +122,8 @@ def load_exported(folder: Path, runner: str, *, precision: str | None = None, th
     return ExportedRunner(session, config, _head_of(path, session, config), chosen)
 
 
-def _files_by_precision(folder: Path, exported: Format) -> dict[str | None, Path]:
+def _files_by_precision(folder: Path, exported: Format, record: Mapping[str, Any]) -> dict[str | None, Path]:
     """Return precision -> file, the most exact first; the precision is None if it is not known."""
-    record = read_export_record(folder) or {"files": {}}
     files: dict[str | None, Path] = {}
     for name in dict.fromkeys(paths[0] for paths in exported.files.values()):
         path = next((p for p in (folder / name, folder / Path(name).name) if p.is_file()), None)
