@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from distilbert.training.corpus.masking import IGNORED
+from distilbert.core.model_checks import IGNORED
 from distilbert.training.loss_terms import VocabularyTerms, vocabulary_terms
 
 from .common import best_and_median, in_turn, write_result

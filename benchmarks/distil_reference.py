@@ -15,8 +15,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from distilbert import DistilBertForMaskedLM, DistilBertTokenizerFast
+from distilbert.core.model_checks import IGNORED
 from distilbert.data.corpus import documents
-from distilbert.training.corpus.masking import IGNORED, mask_tokens
+from distilbert.training.corpus.masking import mask_tokens
 
 LONGEST, SHORTEST, BATCH, GROUP, TEMPERATURE, CLIP, SEED = 512, 12, 5, 4, 2.0, 5.0, 56
 WEIGHTS = {"ce": 5.0, "mlm": 2.0, "cos": 1.0}

@@ -27,7 +27,8 @@ import numpy as np
 import torch
 
 from distilbert import DistilBertConfig, DistilBertTokenizerFast
-from distilbert.training.corpus.masking import IGNORED, token_weights
+from distilbert.core.model_checks import IGNORED
+from distilbert.training.corpus.masking import token_weights
 from distilbert.training.corpus.text_batches import MaskedText, open_text
 from distilbert.training.distill_config import DistillConfig
 from distilbert.training.distill_objective import DistillObjective, LossPlan

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from distilbert.core.model_checks import IGNORED
 from distilbert.data.examples import MULTI, REGRESSION, SINGLE, Labels, QuestionExample, TextExample
 from distilbert.data.labelled import ExampleSet, read_examples
 from distilbert.data.labels import check_labels, class_counts, collect_labels
 from distilbert.text.fast import DistilBertTokenizerFast
-from distilbert.training.corpus.masking import IGNORED
 from distilbert.training.finetuning.encoded_examples import encode_examples
 from tests.real.data import DATA_FOLDER
 

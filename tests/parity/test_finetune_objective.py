@@ -12,10 +12,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from distilbert.core.model_checks import IGNORED
 from distilbert.core.schema import HEADS
 from distilbert.data.examples import MULTI, REGRESSION, SINGLE
 from distilbert.tasks.registry import TASKS
-from distilbert.training.corpus.masking import IGNORED
 from distilbert.training.finetuning.finetune_config import FinetuneConfig
 from distilbert.training.finetuning.finetune_objective import FinetuneObjective
 from distilbert.training.finetuning.finetune_tasks import EncodedExample

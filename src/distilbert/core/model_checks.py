@@ -15,6 +15,8 @@ import numpy as np
 from .config import DistilBertConfig
 from .errors import ConfigError, DeviceError, InputError
 
+IGNORED = -100  # the label of a token without a loss
+
 Shape = tuple[int | None, ...]
 
 # The arguments of a call, for the suggestion that an error about an unknown one makes.

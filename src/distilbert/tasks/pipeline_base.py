@@ -16,6 +16,7 @@ import numpy as np
 from ..core.config import DistilBertConfig
 from ..core.errors import InputError
 from ..core.hub import push_saved
+from ..core.model_checks import IGNORED
 from ..models.frameworks import FRAMEWORKS, framework_of
 from .checks import check_count
 from .columns import to_inputs
@@ -24,7 +25,7 @@ from .pipeline_steps import StepColumns, to_array, to_tensor
 T = TypeVar("T")
 
 # What fills the end of a shorter row; other columns are filled with 0, and ids with that of [PAD].
-FILL_VALUES = {"labels": -100, "special_tokens_mask": 1}
+FILL_VALUES = {"labels": IGNORED, "special_tokens_mask": 1}
 
 
 class Pipeline(ABC):

@@ -16,9 +16,9 @@ from torch import Tensor, nn
 
 from ..core.config import DistilBertConfig
 from ..core.errors import ConfigError
+from ..core.model_checks import IGNORED
 from ..models.pytorch import DistilBertForMaskedLM, DistilBertModel
 from ..models.pytorch.runner import prepack
-from .corpus.masking import IGNORED
 from .distill_config import TEXT_TERMS, VOCABULARY_TERMS, DistillConfig
 from .loss_terms import (
     VocabularyTerms,

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .corpus.masking import IGNORED
+from ..core.model_checks import IGNORED
 
 PADDING_SCORE = -1e9  # of a relation with padding; exp() of it is 0, and unlike -inf it has a difference
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from distilbert import DistilBertConfig
 from distilbert.core.errors import DataError, InputError
+from distilbert.core.model_checks import IGNORED
 from distilbert.core.runner_protocol import Batch
 from distilbert.core.schema import HEADS
 from distilbert.data.examples import (
@@ -32,7 +33,6 @@ from distilbert.data.examples import (
 from distilbert.tasks import TASKS, task_class
 from distilbert.text.fast import DistilBertTokenizerFast
 from distilbert.text.tokenizer import DistilBertTokenizer
-from distilbert.training.corpus.masking import IGNORED
 from distilbert.training.finetuning import encoded_examples as module
 from distilbert.training.finetuning.encoded_examples import encode_examples
 from distilbert.training.finetuning.finetune_tasks import EncodedExample

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from distilbert.core.model_checks import IGNORED
 from distilbert.data.examples import MULTI
-from distilbert.training.corpus.masking import IGNORED
 from distilbert.training.finetuning.finetune_config import FinetuneConfig
 from distilbert.training.finetuning.finetune_tasks import EncodedExample, labelled_rows
 from distilbert.training.finetuning.labelled_batches import LabelledBatches, SequenceMasking

@@ -10,10 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from ...core.model_checks import check_class_labels, check_label_range, check_labels, pick_problem_type
+from ...core.model_checks import IGNORED, check_class_labels, check_label_range, check_labels, pick_problem_type
 from .arrays import concrete
-
-IGNORED = -100
 
 
 def sequence_classification_loss(logits: Array, labels: Array, problem_type: str | None) -> Array:

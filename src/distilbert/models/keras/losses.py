@@ -15,10 +15,15 @@ import keras
 from keras import ops
 
 from ...core.errors import InputError
-from ...core.model_checks import check_class_labels, check_label_range, check_labels, pick_problem_type, shapes_fit
+from ...core.model_checks import (
+    IGNORED,
+    check_class_labels,
+    check_label_range,
+    check_labels,
+    pick_problem_type,
+    shapes_fit,
+)
 from .arrays import concrete
-
-IGNORED = -100
 
 
 def sequence_classification_loss(

@@ -21,6 +21,7 @@ from ...core.config import DistilBertConfig
 from ...core.errors import InputError, reject_unknown
 from ...core.model_checks import (
     CALL_ARGUMENTS,
+    IGNORED,
     Shape,
     check_attention_mask,
     check_config_type,
@@ -33,7 +34,7 @@ from ...core.model_checks import (
 from ...core.outputs import ModelOutput
 from ..pretrained_mixin import PreTrainedMixin
 from .arrays import concrete
-from .losses import IGNORED, fit_weights
+from .losses import fit_weights
 
 LABELS = ("labels", "start_positions", "end_positions")
 

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...core.model_checks import (
+    IGNORED,
     check_class_labels,
     check_label_range,
     check_labels,
@@ -18,8 +19,6 @@ from ...core.model_checks import (
     pick_problem_type,
 )
 from .arrays import to_numpy
-
-IGNORED = -100
 
 
 def sequence_classification_loss(logits: Tensor, labels: Tensor, problem_type: str | None) -> Tensor:

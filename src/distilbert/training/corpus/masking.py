@@ -12,9 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...core.errors import ConfigError
+from ...core.model_checks import IGNORED
 from .keyed_random import MASK, KeyedRandom
-
-IGNORED = -100  # the label of a position without a prediction
 
 
 @dataclass(frozen=True, eq=False)

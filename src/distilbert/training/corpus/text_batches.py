@@ -18,9 +18,10 @@ import numpy as np
 
 from ...core.counted import counted
 from ...core.errors import ConfigError
+from ...core.model_checks import IGNORED
 from ...text.tokenizer_base import TokenizerBase
 from ..distill_config import TextConfig
-from .masking import IGNORED, mask_tokens, token_weights
+from .masking import mask_tokens, token_weights
 from .packed_sequences import PackedSequences, split_corpus
 from .streamed_sequences import StreamedSequences
 from .token_cache import OnTokenized, TokenCache, tokenize_corpus

@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from ...core.errors import DataError, InputError
+from ...core.model_checks import IGNORED
 from ...data.examples import Example, Labels, TextExample
 from ...tasks import Task
 from ...tasks.batching import EncodedInput, run_encoded
 from ...tasks.windows import add_special
 from ...text.truncation import window_spans
-from ..corpus.masking import IGNORED, mask_tokens
+from ..corpus.masking import mask_tokens
 from ..reports.number_format import number
 from .bootstrap import ResampledMetrics
 from .error_entries import ErrorEntry, asked_texts

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ...core.model_checks import IGNORED
 from ...core.runner_protocol import pools_mean
 from ...data.examples import MULTI, REGRESSION
 from ...models.pytorch.packing import Packing
-from ..corpus.masking import IGNORED
 from ..distill_objective import vocabulary_features
 from ..loss_terms import VocabularyTerms, vocabulary_terms
 from .finetune_config import FinetuneConfig

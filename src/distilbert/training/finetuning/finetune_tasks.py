@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
+from ...core.model_checks import IGNORED
 from ...data.examples import ChoiceExample, Example, Labels, QuestionExample, TaggedExample, TextExample
 from ...data.labels import tags_of, target_of
 from ...tasks import multiple_choice, question_answering, text_classification, token_classification
 from ...tasks.batching import EncodedInput
 from ...tasks.task_spec import TaskSpec
 from ...tasks.task_tokenizer import TextEncoding
-from ..corpus.masking import IGNORED
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,9 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from ...core.model_checks import IGNORED
 from ...text.tokenizer_base import TokenizerBase
 from ..corpus.keyed_random import ORDER, KeyedRandom
-from ..corpus.masking import IGNORED, mask_tokens
+from ..corpus.masking import mask_tokens
 from ..corpus.text_batches import MicroBatch, Step
 from .finetune_config import FinetuneConfig
 from .finetune_tasks import EncodedExample, finetune_task
