@@ -6,6 +6,7 @@ import json
 import shlex
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -235,3 +236,8 @@ def test_ctrl_c_during_the_imports_is_one_message(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(SystemExit) as caught:
         entry.main()
     assert (caught.value.code, capsys.readouterr().err) == (130, "distilbert: interrupted\n")
+
+
+def test_the_installed_command_is_that_entry() -> None:
+    (script,) = entry_points(group="console_scripts", name="distilbert")
+    assert script.value == "distilbert.__main__:main"
