@@ -6,7 +6,6 @@ import copy
 import gc
 import os
 import pickle
-import subprocess
 import sys
 import threading
 import time
@@ -19,6 +18,7 @@ import pytest
 from distilbert import DistilBertTokenizerFast
 from distilbert.core.forks import ForkSafeLock, PerProcess
 from tests.behaviour.make_models import make
+from tests.scripts import run_until_done
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="no forks there"),
@@ -203,11 +203,7 @@ print("done")
 
 @pytest.mark.parametrize("runner", ["engine", "pytorch"])
 def test_threads_of_a_child_that_compute_first_at_the_same_time(tmp_path: Path, runner: str) -> None:
-    (tmp_path / "script.py").write_text(THREADS_IN_A_CHILD, encoding="utf-8")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    command = [sys.executable, str(tmp_path / "script.py"), str(make(tmp_path, "labels")), runner]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=250, check=False)
-    assert (result.returncode, result.stdout) == (0, "done\n"), result.stderr
+    run_until_done(tmp_path, THREADS_IN_A_CHILD, str(make(tmp_path, "labels")), runner)
 
 
 class WithThreads:

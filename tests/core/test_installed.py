@@ -21,6 +21,7 @@ from distilbert.tasks.loading import default_model
 from distilbert.tasks.registry import TASKS
 from tests.behaviour.make_models import make
 from tests.packages import NAME, install, installed, package
+from tests.scripts import python_environment
 
 OFFLINE = {"local_files_only": True}
 
@@ -157,13 +158,10 @@ def test_a_folder_given_loads_no_metadata_reader(site: Path) -> None:
         "import sys; from distilbert.core.hub import resolve; before = 'importlib.metadata' in sys.modules\n"
         f"resolve({str(site)!r}); print(before, 'importlib.metadata' in sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=False, env=python())
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=False, env=python_environment()
+    )
     assert done.stdout == "False False\n", done.stderr
-
-
-def python() -> dict[str, str]:
-    """An environment for a bare interpreter, which finds what this one finds."""
-    return os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
 
 
 def claim(site: Path, name: str, package: str = "intruder") -> None:

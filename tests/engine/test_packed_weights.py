@@ -26,6 +26,7 @@ from distilbert.engine.packed_encoder import PackedEncoder
 from distilbert.engine.packed_file import CHECKED, PackedFile, PackedFileWriter
 from distilbert.engine.quantization import calibrate
 from distilbert.weights.tensors import save_safetensors
+from tests.scripts import python_environment
 
 BATCH = Batch.of([list(range(3, 20)), [7, 5, 80, 2], list(range(90, 40, -3))])
 LARGE = Batch.of([list(range(1, 20))] * 60)  # uses the cache of projections
@@ -367,10 +368,12 @@ print(runner(Batch.of([[7, 5, 80, 2]]))["logits"].tolist())
 
 def test_two_processes_pack_at_once(tmp_path: Path) -> None:
     model = write_model(tmp_path / "larger", vocab_size=12000, dim=96)
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", SCRIPT, str(model)], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            [sys.executable, "-c", SCRIPT, str(model)],
+            env=python_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
         )
         for _ in range(3)
     ]

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.scripts import run_until_done
 
 SCRIPT = """
 import multiprocessing
@@ -66,9 +65,4 @@ if __name__ == "__main__":
 @pytest.mark.parametrize("method", ["fork", "forkserver", "spawn"])
 @pytest.mark.parametrize("runner", ["engine", "pytorch"])
 def test_a_child_answers_like_its_parent(runner: str, method: str, tmp_path: Path) -> None:
-    script = tmp_path / "script.py"
-    script.write_text(SCRIPT, encoding="utf-8")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    command = [sys.executable, str(script), runner, method]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=250, check=False)
-    assert (result.returncode, result.stdout) == (0, "done\n"), result.stderr
+    run_until_done(tmp_path, SCRIPT, runner, method)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ import pytest
 
 from distilbert.core.runner_protocol import Batch
 from distilbert.exporting.exported_runner import load_exported
+from tests.scripts import run_until_done
 
 from .conftest import MakeExport
 
@@ -99,28 +98,13 @@ print("done")
 """
 
 
-def run_script(folder: Path, script: str, *arguments: str) -> None:
-    (folder / "script.py").write_text(script, encoding="utf-8")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    command = [sys.executable, str(folder / "script.py"), *arguments]
-    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=400, check=False)
-    assert (result.returncode, result.stdout) == (0, "done\n"), result.stderr
-
-
 @needs_fork
+@pytest.mark.parametrize("script", [FORKS, DROPPED], ids=["answers-or-says-why-not", "drops-a-session-without-waiting"])
 @pytest.mark.parametrize(("to", "runner"), [("onnx", "onnxruntime"), ("openvino", "openvino")])
-def test_a_child_made_while_a_thread_computes_answers_or_says_why_not(
-    exported: MakeExport, tmp_path: Path, to: str, runner: str
+def test_a_child_of_a_process_that_has_computed(
+    exported: MakeExport, tmp_path: Path, to: str, runner: str, script: str
 ) -> None:
-    run_script(tmp_path, FORKS, str(exported("labels", to)), runner)
-
-
-@needs_fork
-@pytest.mark.parametrize(("to", "runner"), [("onnx", "onnxruntime"), ("openvino", "openvino")])
-def test_a_child_drops_a_session_without_waiting_for_its_threads(
-    exported: MakeExport, tmp_path: Path, to: str, runner: str
-) -> None:
-    run_script(tmp_path, DROPPED, str(exported("labels", to)), runner)
+    run_until_done(tmp_path, script, str(exported("labels", to)), runner)
 
 
 CHANGED = """
@@ -155,7 +139,7 @@ print("done")
 @needs_fork
 def test_a_child_takes_no_file_that_its_parent_did_not_open(exported: MakeExport, tmp_path: Path) -> None:
     shutil.copytree(exported("labels", "onnx"), tmp_path / "labels")
-    run_script(tmp_path, CHANGED, str(tmp_path / "labels"))
+    run_until_done(tmp_path, CHANGED, str(tmp_path / "labels"))
 
 
 @pytest.mark.parametrize(("to", "runner"), [("onnx", "onnxruntime"), ("openvino", "openvino")])

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from distilbert.tasks import pipeline
+from tests.scripts import python_environment
 
 from .inputs import TASKS, inputs_for
 
@@ -44,7 +45,7 @@ def test_answers_without_any_framework(model_folder: Callable[[str], Path]) -> N
     }
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", SCRIPT], input=json.dumps(cases), capture_output=True, text=True,
-        timeout=200, check=False, env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        timeout=200, check=False, env=python_environment(),
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     for task, answers in json.loads(result.stdout).items():

@@ -1,4 +1,4 @@
-"""A hash of what files contain, such as those of a model."""
+"""By what files are known again, such as those of a model: a hash of what they contain, or when they changed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,17 @@ from .companions import sentence_files, tokenizer_files
 from .hub import LOCAL_FOLDERS, MODEL_FILES, WEIGHT_FILES, resolve, weight_patterns
 
 BLOCK_BYTES = 1 << 20  # read at once
+
+FileState = tuple[int, int, int]
+
+
+def file_state(path: Path) -> FileState | None:
+    """Return inode, bytes and time of the last change of a file, which differ when it was replaced; None without it."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def hash_files(paths: Iterable[Path]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.config import DistilBertConfig
 from ..core.counted import counted
-from ..core.errors import DataError, suggest
+from ..core.errors import ConfigError, DataError, suggest
 from ..tasks.registry import task_spec
 from .examples import MULTI, REGRESSION, SINGLE, Example, Labels, TaggedExample, TextExample
 from .messages import listed
@@ -110,6 +110,16 @@ def labels_of_config(config: DistilBertConfig, task: str) -> Labels:
         problem = config.problem_type or (REGRESSION if len(names) == 1 else SINGLE)
     has_numbers = problem == REGRESSION or any(_INTEGER.fullmatch(name) for name in names)
     return Labels(names, problem, () if has_numbers else tuple(map(str, range(len(names)))))
+
+
+def check_class_weights(class_weights: str, labels: Labels) -> None:
+    """Check that labels can have weights as classes; ``"none"`` asks for none.
+
+    Raises:
+        ConfigError: they are the numbers of a regression.
+    """
+    if class_weights != "none" and labels.problem == REGRESSION:
+        raise ConfigError("class_weights must be none: the labels are numbers, so that there are no classes.")
 
 
 def check_labels(examples: Sequence[Example], labels: Labels, what: str) -> None:

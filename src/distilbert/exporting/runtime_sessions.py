@@ -13,13 +13,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..core.content_hash import FileState, file_state
 from ..core.errors import InputError, WeightsError
 from ..core.extras import require
 from ..core.forks import ForkSafeLock, PerProcess
 from .formats import INPUTS
 from .libraries import EXTRA, import_openvino
-
-FileState = tuple[int, int, int]
 
 
 class Session(Protocol):
@@ -52,7 +51,7 @@ class OnnxSession:
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
         self._path, self._threads = path, threads
-        self._session = PerProcess(partial(_open_in_onnxruntime, path, threads, _state_of(path)))
+        self._session = PerProcess(partial(_open_in_onnxruntime, path, threads, file_state(path)))
         session = self._session()
         self.rank = _check_inputs(path, {each.name: len(each.shape) for each in session.get_inputs()})
         self.outputs = tuple(each.name for each in session.get_outputs())
@@ -118,7 +117,7 @@ SESSIONS: dict[str, type[OnnxSession] | type[OpenvinoSession]] = {
 
 def _open_in_onnxruntime(path: Path, threads: int | None, state: FileState | None) -> Any:
     """Return a session of the library, in this process or in one that is forked from it later."""
-    if _state_of(path) != state:
+    if file_state(path) != state:
         raise WeightsError(f"{path} has changed since the process opened it that forked this one. Load it again.")
     library = require("onnxruntime", EXTRA)
     options = library.SessionOptions()
@@ -153,15 +152,6 @@ def _open_in_openvino(path: Path, threads: int | None) -> Any:
         return core.compile_model(core.read_model(path), "CPU", settings)
     except RuntimeError as error:
         raise WeightsError(f"{path} cannot be loaded by OpenVINO: {_last_line(error)}") from None
-
-
-def _state_of(path: Path) -> FileState | None:
-    """Return what changes when a file is replaced or written; None if there is none."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _check_inputs(path: Path, ranks: dict[str, int]) -> int:

@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.scripts import python_environment
+
 ROOT = Path(__file__).parents[3]
 
 MODEL = ROOT / "packages" / "distilbert-mini-sst2" / "src" / "distilbert_mini_sst2" / "model"
@@ -39,7 +41,7 @@ def test_evaluation_and_quantization_without_pytorch(tmp_path: Path) -> None:
     result = subprocess.run(
         [sys.executable, "-W", "error", "-c", SCRIPT, str(MODEL), str(data), str(tmp_path / "int8")],
         capture_output=True, text=True, timeout=250, check=False,
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        env=python_environment(),
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     values = json.loads(result.stdout.splitlines()[-1])

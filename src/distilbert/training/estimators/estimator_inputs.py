@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ...core.content_hash import model_files
+from ...core.content_hash import FileState, file_state, model_files
 from ...core.errors import InputError
 from ...tasks.checks import check_text
 from ...tasks.columns import to_inputs
@@ -22,16 +23,15 @@ def named_or_default(model: Any) -> Any:
     return model if model != "" else installed_or_downloaded_default("sentence-similarity")[0]
 
 
-def file_versions(model: str) -> tuple[tuple[str, int, int], ...]:
-    """Return path, bytes and time of the last change of each file of a model; nothing if it is not on this machine.
+def file_versions(model: str) -> tuple[tuple[Path, FileState | None], ...]:
+    """Return each file of a model with its state; nothing if the model is not on this machine.
 
     A model that is kept in memory is kept under these: after its folder was trained anew, it is another model.
     """
     try:
-        stats = [(str(path), path.stat()) for path in model_files(model)]
+        return tuple((path, file_state(path)) for path in model_files(model))
     except OSError:
         return ()
-    return tuple((path, stat.st_size, stat.st_mtime_ns) for path, stat in stats)
 
 
 def to_texts(X: Any) -> list[str]:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...core.counted import counted
-from ...core.errors import ConfigError, DataError
+from ...core.errors import DataError
 from ...core.schema import head_of
-from ...data.examples import REGRESSION, Example, Labels, QuestionExample, TaggedExample
+from ...data.examples import Example, Labels, QuestionExample, TaggedExample
 from ...data.labelled import ExampleSet, read_examples
-from ...data.labels import check_labels, collect_labels, labels_of_config
+from ...data.labels import check_class_weights, check_labels, collect_labels, labels_of_config
 from ...data.tag_conversion import in_scheme_of
 from ...tasks.registry import task_spec
 from ...weights.checkpoint import open_checkpoint
@@ -72,8 +72,7 @@ def read_data(config: FinetuneConfig, on_data: Callable[[str], None]) -> Finetun
     )
     columns = ", ".join(f"{role} = {column}" for role, column in training.columns.items())
     on_data(f"{counted(len(training.examples), 'example')} to train on{f' ({columns})' if columns else ''}")
-    if config.class_weights != "none" and labels.problem == REGRESSION:
-        raise ConfigError("class_weights must be none: the labels are numbers, so that there are no classes.")
+    check_class_weights(config.class_weights, labels)
     if labels.names:
         names = ", ".join(labels.names[:12]) + (", ..." if len(labels.names) > 12 else "")
         on_data(f"{labels.problem.replace('_', ' ') or config.task}, {len(labels.names)} labels: {names}")

@@ -23,7 +23,7 @@ from ...core.hub import TOKENIZER_FILES
 from ...core.schema import HEADS, PREFIX
 from ...data.examples import MULTI, REGRESSION, SINGLE, Labels, TextExample
 from ...data.labelled import read_examples
-from ...data.labels import check_labels, collect_labels
+from ...data.labels import check_class_weights, check_labels, collect_labels
 from ...engine.engine_runner import EngineRunner
 from ...engine.model_weights import FolderWeights
 from ...models.auto import AutoTokenizer
@@ -132,8 +132,7 @@ def fit(config: FitConfig | None = None, /, *, on_progress: ReportProgress | Non
     training = _read(config, config.data, config.split)
     labels = collect_labels(TASK, training.examples, problem=config.problem, names=config.label_names,
                             known=training.label_names)  # fmt: skip
-    if config.class_weights != "none" and labels.problem == REGRESSION:
-        raise ConfigError("class_weights must be none: the labels are numbers, so that there are no classes.")
+    check_class_weights(config.class_weights, labels)
     examples = of_kind(training.examples, TextExample)
     held_out: list[TextExample] = []
     if config.eval_data:
