@@ -15,6 +15,7 @@ import pytest
 
 from distilbert import __main__ as entry
 from distilbert.cli import main
+from distilbert.cli.failures import warn
 from distilbert.cli.run.terminal_views import VIEWS
 from distilbert.core.errors import MissingExtraError
 from distilbert.tasks import TASKS, loading
@@ -241,3 +242,20 @@ def test_ctrl_c_during_the_imports_is_one_message(monkeypatch: pytest.MonkeyPatc
 def test_the_installed_command_is_that_entry() -> None:
     (script,) = entry_points(group="console_scripts", name="distilbert")
     assert script.value == "distilbert.__main__:main"
+
+
+def test_a_message_is_one_write(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Stream:
+        def __init__(self) -> None:
+            self.written: list[str] = []
+
+        def write(self, text: str) -> None:
+            self.written.append(text)
+
+        def flush(self) -> None:
+            pass
+
+    stream = Stream()
+    monkeypatch.setattr(sys, "stderr", stream)
+    warn("a message")
+    assert stream.written == ["distilbert: a message\n"]

@@ -24,9 +24,13 @@ def interrupted(error: KeyboardInterrupt) -> int:
 
 
 def warn(message: str) -> None:
-    """Print one message on standard error; if that is closed, print nothing and go on."""
+    """Print one message on standard error; if that is closed, print nothing and go on.
+
+    The line is written at once, newline included, so that lines of other processes do not get into it.
+    """
     try:
-        print(f"distilbert: {printable(message)}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"distilbert: {printable(message)}\n")
+        sys.stderr.flush()
     except OSError:
         silence(sys.stderr.fileno())
 
